@@ -1,0 +1,294 @@
+-- The steps of a delivery, the only way in which the two programs touch the ledger:
+--
+--   look, claim, extend, release, emitted, set_aside    the collector's
+--   acknowledge, begin, settle                          the sender's
+--
+-- A function here is never changed in place once released: a later migration adds a new one.
+-- All run as their owner with a pinned search_path, and PUBLIC may execute none, so a role
+-- can be given a step without any right to a table.
+--
+-- Losing a claim, an extension or a release in a crash of the server only means that a row
+-- is handed out again, so those commit without waiting for the disk; the others wait.
+
+-- What waits: how many deliveries are due now (counted up to max_rows), and in how many ms
+-- the next one will be (null: nothing else is unsettled).
+CREATE FUNCTION mailroom_look(queue job_type, max_rows integer)
+RETURNS TABLE (waiting integer, next_due_ms bigint)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT
+        (SELECT count(*)::integer FROM (
+            SELECT FROM deliveries d
+            WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at <= now() LIMIT $2) due),
+        (SELECT ceil(1000 * extract(epoch FROM min(d.due_at) - now()))::bigint
+            FROM deliveries d
+            WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at > now());
+END $$;
+
+-- Takes up to max_rows due deliveries for the holder, oldest first, leased for lease_ms.
+-- A stale one is skipped for good and returned with the reason in "stale". "doubt": its last
+-- sender began it and was never heard of again, so it may arrive twice. "acknowledged":
+-- senders of this queue settle what they send.
+CREATE FUNCTION mailroom_claim(queue job_type, holder text, lease_ms integer, max_rows integer)
+RETURNS TABLE (token bigint, action token_action, email text, login text, secret bytea,
+               code text, stale text, doubt boolean, acknowledged boolean)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    RETURN QUERY
+    WITH due AS MATERIALIZED (
+        -- A fence: joined directly, an UPDATE could touch more rows than the limit.
+        SELECT d.token, d.state, d.due_at
+        FROM deliveries d
+        WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at <= now()
+        ORDER BY d.due_at, d.token
+        LIMIT $4 FOR UPDATE SKIP LOCKED
+    ), judged AS MATERIALIZED (
+        SELECT due.token, due.due_at, due.state = 'sending' AS doubt, t.action, a.email, a.login,
+               t.secret, t.code,
+               mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) AS stale
+        FROM due JOIN tokens t ON t.id = due.token JOIN accounts a ON a.id = t.account
+    ), taken AS (
+        UPDATE deliveries d SET
+            state = CASE WHEN j.stale IS NULL THEN 'claimed' ELSE 'skipped' END::delivery_state,
+            holder = $2,
+            due_at = CASE WHEN j.stale IS NULL THEN now() + $3 * interval '1 ms' ELSE d.due_at END,
+            doubts = d.doubts + j.doubt::integer,
+            error = j.stale,
+            settled_at = CASE WHEN j.stale IS NOT NULL THEN now() END
+        FROM judged j
+        WHERE d.queue = $1 AND d.token = j.token
+        RETURNING d.token
+    ), handed_out AS (
+        UPDATE jobs SET last_seq = newest.token
+        FROM (SELECT max(j.token) AS token FROM judged j WHERE j.stale IS NULL) newest
+        WHERE job_type = $1 AND last_seq < newest.token
+    )
+    SELECT j.token, j.action, j.email::text, j.login::text, j.secret, j.code::text, j.stale, j.doubt,
+           (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = $1)
+    FROM judged j JOIN taken ON taken.token = j.token
+    ORDER BY j.due_at, j.token;
+END $$;
+
+-- Renews the lease of those tokens that the holder still has claimed, and returns them.
+CREATE FUNCTION mailroom_extend(queue job_type, holder text, lease_ms integer, tokens bigint[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    RETURN QUERY
+    WITH held AS MATERIALIZED (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = $1 AND d.token = ANY ($4) AND d.state = 'claimed' AND d.holder = $2
+        ORDER BY d.token FOR UPDATE
+    )
+    UPDATE deliveries d SET due_at = now() + $3 * interval '1 ms'
+    FROM held WHERE d.queue = $1 AND d.token = held.token
+    RETURNING d.token;
+END $$;
+
+-- Gives back, at once, what the holder has claimed; returns how many that were.
+CREATE FUNCTION mailroom_release(queue job_type, holder text, tokens bigint[])
+RETURNS integer
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    given_back integer;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    WITH held AS MATERIALIZED (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = $1 AND d.token = ANY ($3) AND d.state = 'claimed' AND d.holder = $2
+        ORDER BY d.token FOR UPDATE
+    )
+    UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = now()
+    FROM held WHERE d.queue = $1 AND d.token = held.token;
+    GET DIAGNOSTICS given_back = ROW_COUNT;
+    IF given_back > 0 THEN
+        PERFORM pg_notify('token_insert', '');
+    END IF;
+    RETURN given_back;
+END $$;
+
+-- The reader took these rows, and no sender of this queue acknowledges: they are done as far
+-- as anybody can know. Returns how many; none once a sender acknowledges.
+CREATE FUNCTION mailroom_emitted(queue job_type, holder text, tokens bigint[])
+RETURNS integer
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    emitted integer;
+BEGIN
+    -- Waits for a sender that is about to acknowledge, so that its takeover misses none.
+    PERFORM FROM jobs q WHERE q.job_type = $1 AND q.acknowledged_at IS NULL FOR SHARE;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    WITH held AS MATERIALIZED (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = $1 AND d.token = ANY ($3) AND d.state = 'claimed' AND d.holder = $2
+        ORDER BY d.token FOR UPDATE
+    )
+    UPDATE deliveries d SET state = 'emitted', settled_at = now()
+    FROM held WHERE d.queue = $1 AND d.token = held.token;
+    GET DIAGNOSTICS emitted = ROW_COUNT;
+    RETURN emitted;
+END $$;
+
+-- What the holder has claimed but can't sign or print has failed, each with its reason.
+CREATE FUNCTION mailroom_set_aside(queue job_type, holder text, tokens bigint[], reasons text[])
+RETURNS integer
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    aside integer;
+BEGIN
+    UPDATE deliveries d SET state = 'failed', error = r.reason, settled_at = now()
+    FROM unnest($3, $4) AS r (token, reason)
+    WHERE d.queue = $1 AND d.token = r.token AND d.state = 'claimed' AND d.holder = $2;
+    GET DIAGNOSTICS aside = ROW_COUNT;
+    RETURN aside;
+END $$;
+
+-- A sender says that it settles what it sends. The first one to say so takes over what was
+-- emitted and may still be mailed; returns how many deliveries that were.
+CREATE FUNCTION mailroom_acknowledge(queue job_type)
+RETURNS integer
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    is_first   boolean;
+    taken_over integer := 0;
+BEGIN
+    SELECT q.acknowledged_at IS NULL INTO is_first FROM jobs q WHERE q.job_type = $1 FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no row % in jobs', $1 USING ERRCODE = 'no_data_found';
+    END IF;
+    UPDATE jobs SET acknowledged_at = now() WHERE job_type = $1;
+    IF is_first THEN
+        UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = now(), settled_at = NULL
+        FROM tokens t JOIN accounts a ON a.id = t.account
+        WHERE d.queue = $1 AND d.state = 'emitted' AND t.id = d.token
+          AND mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) IS NULL;
+        GET DIAGNOSTICS taken_over = ROW_COUNT;
+        IF taken_over > 0 THEN
+            PERFORM pg_notify('token_insert', '');
+        END IF;
+    END IF;
+    RETURN taken_over;
+END $$;
+
+-- The fence before a call to SES: which of these secrets the holder may send, now, and is
+-- the only one to send for lease_ms. One row for each different secret, with its first place
+-- in the array (from 1): its token, and null or why it may not be sent. To begin again what
+-- the holder has already begun is allowed, and renews the lease.
+CREATE FUNCTION mailroom_begin(queue job_type, holder text, lease_ms integer, secrets bytea[])
+RETURNS TABLE (place bigint, token bigint, attempt integer, refused text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH asked AS MATERIALIZED (
+        SELECT s.secret, min(s.place) AS place
+        FROM unnest($4) WITH ORDINALITY AS s (secret, place) GROUP BY s.secret
+    ), found AS MATERIALIZED (
+        SELECT asked.place, t.id AS token FROM asked JOIN tokens t ON t.secret = asked.secret
+    ), locked AS MATERIALIZED (
+        SELECT d.token, d.state, d.holder, d.due_at FROM deliveries d
+        WHERE d.queue = $1 AND d.token IN (SELECT f.token FROM found f)
+        ORDER BY d.token FOR UPDATE
+    ), judged AS MATERIALIZED (
+        SELECT f.place, l.token, l.state = 'sending' AS again,
+            CASE
+                WHEN l.state IN ('sent', 'failed', 'skipped') THEN 'already ' || l.state
+                WHEN l.state = 'sending' AND l.holder IS DISTINCT FROM $2 THEN 'another sender has begun it'
+                WHEN l.state = 'pending' AND l.due_at > now() THEN 'it is to be tried again later'
+            END AS refused,
+            mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) AS stale
+        FROM locked l JOIN found f ON f.token = l.token
+            JOIN tokens t ON t.id = l.token JOIN accounts a ON a.id = t.account
+    ), begun AS (
+        UPDATE deliveries d SET
+            state = CASE WHEN j.stale IS NULL THEN 'sending' ELSE 'skipped' END::delivery_state,
+            holder = $2,
+            attempts = d.attempts + (j.stale IS NULL AND NOT j.again)::integer,
+            due_at = CASE WHEN j.stale IS NULL THEN now() + $3 * interval '1 ms' ELSE d.due_at END,
+            error = j.stale,
+            settled_at = CASE WHEN j.stale IS NOT NULL THEN now() END
+        FROM judged j
+        WHERE d.queue = $1 AND d.token = j.token AND j.refused IS NULL
+        RETURNING d.token, d.attempts
+    )
+    SELECT asked.place, j.token, begun.attempts,
+           CASE WHEN j.token IS NULL THEN 'no such token in this queue'
+                ELSE coalesce(j.refused, j.stale) END
+    FROM asked LEFT JOIN judged j ON j.place = asked.place
+        LEFT JOIN begun ON begun.token = j.token
+    ORDER BY asked.place;
+END $$;
+
+-- sent; failed; later (again after delay_ms); unknown (the same, but SES may have taken it);
+-- release (not tried: again at once).
+CREATE TYPE delivery_outcome AS ENUM ('sent', 'failed', 'later', 'unknown', 'release');
+
+-- What became of what the holder began. Returns the tokens that are settled so; one that is
+-- missing was no longer held. Told twice, it answers the same.
+CREATE FUNCTION mailroom_settle(queue job_type, holder text, tokens bigint[],
+                                outcomes delivery_outcome[], message_ids text[], errors text[],
+                                delays_ms integer[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    again boolean := $4 && '{later,unknown,release}';
+BEGIN
+    RETURN QUERY
+    WITH told AS MATERIALIZED (
+        SELECT * FROM unnest($3, $4, $5, $6, $7) AS o (token, outcome, message_id, error, delay_ms)
+    ), held AS MATERIALIZED (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = $1 AND d.token = ANY ($3) AND d.state = 'sending' AND d.holder = $2
+        ORDER BY d.token FOR UPDATE
+    ), settled AS (
+        UPDATE deliveries d SET
+            state = CASE WHEN o.outcome IN ('sent', 'failed') THEN o.outcome::text ELSE 'pending' END::delivery_state,
+            attempts = d.attempts - (o.outcome = 'release')::integer,
+            doubts = d.doubts + (o.outcome = 'unknown')::integer,
+            due_at = CASE WHEN o.outcome IN ('sent', 'failed') THEN d.due_at
+                          ELSE now() + coalesce(o.delay_ms, 0) * interval '1 ms' END,
+            message_id = o.message_id,
+            error = o.error,
+            settled_at = CASE WHEN o.outcome IN ('sent', 'failed') THEN now() END
+        FROM told o JOIN held ON held.token = o.token
+        WHERE d.queue = $1 AND d.token = o.token
+        RETURNING d.token
+    )
+    SELECT settled.token FROM settled
+    UNION ALL
+    SELECT d.token FROM deliveries d JOIN told o ON o.token = d.token
+    WHERE d.queue = $1 AND d.holder = $2 AND d.token NOT IN (SELECT held.token FROM held)
+      AND d.state = CASE WHEN o.outcome IN ('sent', 'failed') THEN o.outcome::text ELSE 'pending' END::delivery_state;
+    IF again THEN
+        PERFORM pg_notify('token_insert', '');
+    END IF;
+END $$;
+
+DO $$
+DECLARE
+    step regprocedure;
+BEGIN
+    FOR step IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = current_schema()::regnamespace
+          AND proname IN ('mailroom_look', 'mailroom_claim', 'mailroom_extend', 'mailroom_release',
+                          'mailroom_emitted', 'mailroom_set_aside', 'mailroom_acknowledge',
+                          'mailroom_begin', 'mailroom_settle')
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp',
+                       step, current_schema());
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', step);
+    END LOOP;
+END $$;

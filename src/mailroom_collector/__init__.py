@@ -1,0 +1,22 @@
+"""From a token in PostgreSQL to a signed line on stdout.
+
+The files, in the order in which a row meets them:
+
+    cli         options and environment to settings; errors to exit statuses
+    collector   the join: one loop around one poll
+    wakeup      signals as a readable descriptor
+    agenda      pure: what is to be done now, and until when to wait
+    database    connect, LISTEN; is a failure "again" or "an operator must act"
+    ledger      the collector's steps, one SQL call each
+    tokens      what is claimed
+    signing     pure: token and key to the secret field, and back
+    wire        pure: signed tokens to lines of bytes
+    outlet      stdout: whole lines; which the reader took; is it gone
+
+Beside them: settings, errors, log, migrating (brings the schema up to date).
+"""
+
+from mailroom_collector.signing import verify_token
+from mailroom_collector.tokens import Action
+
+__all__ = ["Action", "verify_token"]

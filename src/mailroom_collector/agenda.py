@@ -1,0 +1,105 @@
+"""Pure: given the time and what was seen, what is to be done now, and until when to wait.
+
+Times are seconds of one monotonic clock, handed in by the caller.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Agenda:
+    """When to claim.
+
+    Idle: wait. Something is announced: a batch begins. The batch is full, or its time is up:
+    drain, that is claim until nothing is due. A row that falls due by itself (a retry, a lease
+    that ran out) and a health check need no announcement.
+    """
+
+    batch_limit: int
+    batch_timeout: float
+    check_interval: float
+    draining: bool = False
+    _batch_ends: float | None = field(default=None, init=False)
+    _next_due: float | None = field(default=None, init=False)
+    _check_at: float = field(default=0.0, init=False)
+
+    def connected(self, now: float) -> None:
+        """A connection listens; what was announced before it did was not heard: look."""
+        self.draining = True
+        self._check_at = now + self.check_interval
+
+    def looked(self, now: float, waiting: int, next_due_ms: int | None) -> None:
+        """The ledger was asked how many rows wait and when the next one falls due."""
+        self._check_at = now + self.check_interval
+        self._next_due = None if next_due_ms is None else now + next_due_ms / 1000
+        if waiting == 0:
+            self._batch_ends = None
+        elif waiting >= self.batch_limit:
+            self.draining = True
+        elif self._batch_ends is None:
+            self._batch_ends = now + self.batch_timeout
+
+    def drained(self) -> None:
+        """Nothing is due any more."""
+        self.draining = False
+        self._batch_ends = None
+
+    def disconnected(self) -> None:
+        """Without a connection there is nothing to claim or to wait for."""
+        self.drained()
+        self._next_due = None
+
+    def due(self, now: float) -> bool:
+        """Say whether it is time to claim; from then on it is, until drained."""
+        if now >= self.deadline():
+            self.draining = True
+        return self.draining
+
+    def deadline(self) -> float:
+        """Return the time at which to claim even if nothing is announced."""
+        times = (self._batch_ends, self._next_due, self._check_at)
+        return min(time for time in times if time is not None)
+
+
+@dataclass(slots=True)
+class ChunkSize:
+    """How many rows to claim at once: twice as many while the reader keeps up, half as many when not.
+
+    Always a whole number of lines, so that only the last line of a backlog is short.
+    """
+
+    line: int
+    most: int
+    _lines: int = field(default=1, init=False)
+
+    @property
+    def rows(self) -> int:
+        """Return the rows of the next claim."""
+        return self._lines * self.line
+
+    def kept_up(self) -> None:
+        """The last chunk went out without waiting for the reader."""
+        self._lines = max(1, min(self._lines * 2, self.most // self.line))
+
+    def stalled(self) -> None:
+        """The reader did not take the last chunk at once."""
+        self._lines = max(1, self._lines // 2)
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Exponential, with full jitter from half to the whole, capped."""
+
+    first: float
+    cap: float
+    _failures: int = field(default=0, init=False)
+
+    def failed(self, random: float) -> float:
+        """Return the seconds to wait after one more failure; `random` is from 0 to 1."""
+        whole = min(self.cap, self.first * 2 ** min(self._failures, 32))
+        self._failures += 1
+        return whole * (0.5 + random / 2)
+
+    def succeeded(self) -> None:
+        """Start again from the first wait."""
+        self._failures = 0

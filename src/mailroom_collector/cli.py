@@ -1,0 +1,202 @@
+"""Options and environment to settings; errors to one line on stderr and an exit status."""
+
+import os
+import re
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from mailroom_collector.errors import MailroomError, SettingError
+from mailroom_collector.log import log
+from mailroom_collector.settings import Settings, parse_key, secret_setting
+from mailroom_collector.tokens import Action
+
+_DAY_MS = 86_400_000
+_WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+_URL_WANTED = "a libpq URL or key=value string"
+_KEY_WANTED = "64 hexadecimal digits"
+
+
+class Whole(click.IntRange):
+    """A whole number in a range; unlike int(), without spaces, underscores and foreign digits."""
+
+    name = "whole number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number. Raises click.BadParameter that says what is allowed."""
+        number = int(value) if isinstance(value, int) or _WHOLE.fullmatch(value) else None
+        if number is None or not (self.min or 0) <= number <= (self.max or 0):
+            self.fail(f"'{value}' is not allowed; give a whole number from {self.min} to {self.max}", param, ctx)
+        return number
+
+
+class Name(click.ParamType):
+    """A PostgreSQL name: 1 to 63 bytes (NAMEDATALEN - 1), without control characters."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the name. Raises click.BadParameter that says what is allowed."""
+        if not 1 <= len(value.encode()) <= 63 or not value.isprintable():  # noqa: PLR2004
+            self.fail(f"'{value}' is not allowed; give a name of 1 to 63 bytes, without control characters", param, ctx)
+        return value
+
+
+def _ms(option: str, variable: str, default: int, low: int, what: str) -> Any:
+    return click.option(
+        option, type=Whole(low, _DAY_MS), default=default, envvar=variable, show_envvar=True, show_default=True,
+        metavar="MS", help=f"{what} In ms.",
+    )  # fmt: skip
+
+
+def _file(option: str, variable: str, what: str) -> Any:
+    return click.option(option, envvar=variable, show_envvar=True, metavar="FILE", help=f"A file that holds {what}.")
+
+
+_database_url_file = _file("--database-url-file", "MAILROOM_DATABASE_URL_FILE", "the database URL")
+_secret_key_file = _file("--secret-key-file", "MAILROOM_SECRET_KEY_FILE", "the secret key")
+
+
+def _database_url(file: str | None) -> str:
+    from mailroom_collector.database import check_url  # here, as psycopg is slow to import
+
+    url = secret_setting("MAILROOM_DATABASE_URL", file, os.environ, _URL_WANTED)
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise SettingError(f"MAILROOM_DATABASE_URL is wrong: {error}") from None
+    return url
+
+
+def _secret_key(file: str | None) -> bytes:
+    return parse_key(secret_setting("MAILROOM_SECRET_KEY", file, os.environ, _KEY_WANTED))
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Two settings are secret and never options: MAILROOM_DATABASE_URL and MAILROOM_SECRET_KEY, both required, "
+    "in the environment or in a file.",
+)
+@click.version_option(package_name="mailroom", prog_name="mailroom-collect")
+@_database_url_file
+@_secret_key_file
+@click.option(
+    "--channel-name", type=Name(), default="token_insert", envvar="MAILROOM_CHANNEL_NAME", show_envvar=True,
+    show_default=True, metavar="NAME", help="The channel to LISTEN on. 1 to 63 bytes.",
+)  # fmt: skip
+@click.option(
+    "--queue-name", type=Name(), default="mailroom", envvar="MAILROOM_QUEUE_NAME", show_envvar=True,
+    show_default=True, metavar="NAME", help="Which row of jobs. 1 to 63 bytes.",
+)  # fmt: skip
+@_ms(
+    "--healthcheck-interval", "MAILROOM_HEALTHCHECK_INTERVAL", 270_000, 1,
+    "How long a connection may be idle before it is checked; not less than the batch timeout.",
+)  # fmt: skip
+@_ms(
+    "--batch-timeout", "MAILROOM_BATCH_TIMEOUT", 5000, 0,
+    "How long after its first notification a batch is taken anyway.",
+)  # fmt: skip
+@click.option(
+    "--batch-limit", type=Whole(1, 10_000), default=10, envvar="MAILROOM_BATCH_LIMIT", show_envvar=True,
+    show_default=True, metavar="ROWS",
+    help="Most rows in one line, and the number of waiting rows that ends the wait early..",
+)  # fmt: skip
+@_ms("--lease", "MAILROOM_LEASE", 30_000, 1000, "How long a claimed row waits for a sign of life of its holder.")
+@click.pass_context
+def cli(  # noqa: PLR0913 - click hands over one argument for each option
+    ctx: click.Context,
+    database_url_file: str | None,
+    secret_key_file: str | None,
+    channel_name: str,
+    queue_name: str,
+    healthcheck_interval: int,
+    batch_timeout: int,
+    batch_limit: int,
+    lease: int,
+) -> None:
+    """Take waiting tokens from PostgreSQL, sign them, and print them as CSV lines.
+
+    Runs until SIGTERM or SIGINT (exit status 0) or until its reader goes away (1); 2 says
+    that a setting or the database needs a person. With a command, does that instead.
+    """
+    if ctx.invoked_subcommand is not None:
+        ctx.obj = database_url_file, secret_key_file
+        return
+    settings = Settings(
+        database_url=_database_url(database_url_file),
+        secret_key=_secret_key(secret_key_file),
+        channel_name=channel_name,
+        queue_name=queue_name,
+        healthcheck_interval_ms=healthcheck_interval,
+        batch_timeout_ms=batch_timeout,
+        batch_limit=batch_limit,
+        lease_ms=lease,
+    )
+    from mailroom_collector.collector import Collector
+    from mailroom_collector.outlet import Outlet
+
+    Collector(settings, Outlet(sys.stdout.fileno())).run()
+
+
+@cli.command()
+@click.option("--to", "target", type=Whole(-1, 1_000_000), metavar="VERSION", help="Go up or down to VERSION; -1 removes everything.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be run.")
+@click.pass_obj
+def migrate(files: tuple[str | None, str | None], target: int | None, dry_run: bool) -> None:
+    """Bring the database schema to the newest version, or to another one.
+
+    Needs MAILROOM_DATABASE_URL, with a role that may create tables.
+    """
+    url = _database_url(files[0])
+    from mailroom_collector.database import connect, translated
+    from mailroom_collector.migrating import Migrator
+
+    with connect(url) as connection, translated():
+        Migrator(connection).run(target, dry_run=dry_run, tell=click.echo)
+
+
+@cli.command()
+@click.option("--action", type=click.Choice(["activation", "recovery"]), required=True, help="What the link is for.")
+@click.option("--code", metavar="DIGITS", help="The five digits that the user typed, for a recovery.")
+@click.pass_obj
+def verify(files: tuple[str | None, str | None], action: str, code: str | None) -> None:
+    """Check the secret field of a link, read from standard input.
+
+    Prints the token's secret as 64 hexadecimal digits, by which it is found in tokens.secret,
+    and exits with 0 when the signature is right; else exits with 1. Needs MAILROOM_SECRET_KEY.
+    """
+    key = _secret_key(files[1])
+    from mailroom_collector.signing import verify_token
+
+    if action == "recovery" and code is None:
+        raise SettingError("--code is missing", "a recovery is checked with the five digits that the user typed")
+    kind = Action.ACTIVATION if action == "activation" else Action.PASSWORD_RECOVERY
+    secret = verify_token(sys.stdin.read(1000).strip(), action=kind, key=key, code=code)
+    if secret is None:
+        raise MailroomError("the token is not valid: its signature does not fit")
+    click.echo(secret.hex())
+
+
+def _explain(error: click.UsageError) -> str:
+    """Return one line that names the variable and the option that are wrong."""
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        names = [error.param.envvar] if isinstance(error.param.envvar, str) else []
+        return f"{' / '.join([*names, *error.param.opts[:1]])}: {error.message}"
+    return f"{error.format_message()} See 'mailroom-collect --help'."
+
+
+def main() -> NoReturn:
+    """Run the command; exit with 0, 1 or 2 as the README's table says."""
+    try:
+        status = cli.main(prog_name="mailroom-collect", standalone_mode=False) or 0
+    except click.UsageError as error:
+        log(_explain(error))
+        status = 2
+    except MailroomError as error:
+        log(str(error))
+        status = error.status
+    except (click.Abort, KeyboardInterrupt):
+        status = 130
+    sys.exit(status)

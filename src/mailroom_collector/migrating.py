@@ -1,0 +1,147 @@
+"""Brings the schema to a version, with golang-migrate's own bookkeeping, so that either tool can.
+
+The table and the lock are those of golang-migrate's postgres driver (database/postgres and
+database/util.go): `schema_migrations(version bigint, dirty boolean)` holds one row or none,
+and the advisory lock is a salted CRC-32 of database, schema and table.
+"""
+
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Final
+
+import psycopg
+
+from mailroom_collector.errors import MailroomError
+
+NONE: Final = -1
+"""The version of a database without any migration."""
+
+_NAME = re.compile(r"([0-9]+)_([a-z0-9_]+)\.(up|down)\.sql", re.ASCII)
+_LOCK_SALT: Final = 1486364155
+_TABLE: Final = "schema_migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One migration file, and the version that the database is at once it has run."""
+
+    name: str
+    sql: str
+    leads_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A version with its two directions."""
+
+    version: int
+    name: str
+    up: str
+    down: str
+
+
+def migrations() -> list[Migration]:
+    """Return the migrations that come with this version of mailroom, in order."""
+    files: dict[int, dict[str, str]] = {}
+    for file in resources.files("mailroom_collector").joinpath("migrations").iterdir():
+        if match := _NAME.fullmatch(file.name):
+            version, name, direction = match.groups()
+            found = files.setdefault(int(version), {"name": name})
+            found[direction] = file.read_text(encoding="utf-8")
+    return [Migration(v, f["name"], f["up"], f["down"]) for v, f in sorted(files.items())]
+
+
+def plan(known: Sequence[Migration], current: int, target: int) -> list[Step]:
+    """Pure: return the steps from one version to another. Raises MailroomError when there is no way."""
+    versions = [NONE, *(migration.version for migration in known)]
+    for what, version in (("the database is at", current), ("asked for was", target)):
+        if version not in versions:
+            raise MailroomError(
+                f"{what} version {version}, which this mailroom doesn't know", f"it knows {NONE} to {versions[-1]}"
+            )
+    up = [Step(f"{m.version}_{m.name}.up", m.up, m.version) for m in known if current < m.version <= target]
+    down = [
+        Step(f"{m.version}_{m.name}.down", m.down, versions[place])
+        for place, m in enumerate(known)
+        if target < m.version <= current
+    ]
+    return up or down[::-1]
+
+
+class Migrator:
+    """Runs migrations on one autocommit connection, alone: another one waits."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def run(self, target: int | None, *, dry_run: bool, tell: Callable[[str], None]) -> None:
+        """Go to version `target` (None: the newest), telling each step; a dry run only tells.
+
+        Each step and its bookkeeping are one transaction. Raises MailroomError when a step
+        fails; the database is then as the step before left it.
+        """
+        known = migrations()
+        goal = known[-1].version if target is None else target
+        self._connection.execute("SELECT pg_advisory_lock(%s)", (self._lock_id(),))
+        try:
+            current = self._version(tell)
+            steps = plan(known, current, goal)
+            for step in steps:
+                if not dry_run:
+                    self._apply(step)
+                tell(f"{'would run' if dry_run else 'ran'} {step.name}")
+            if not steps:
+                tell(f"nothing to do: the schema is at version {current}")
+        finally:
+            self._connection.execute("SELECT pg_advisory_unlock(%s)", (self._lock_id(),))
+
+    def _lock_id(self) -> int:
+        database, schema = self._one("SELECT current_database(), current_schema()")
+        if schema is None:
+            raise MailroomError("no schema to create in", "set search_path for this role or in the database URL")
+        # golang-migrate takes the name from the URL's path, with its slash.
+        text = "\0".join((f"/{database}", schema, _TABLE))
+        return zlib.crc32(text.encode()) * _LOCK_SALT & 0xFFFFFFFF
+
+    def _version(self, tell: Callable[[str], None]) -> int:
+        """Return the version that is recorded, or 0 for another mailroom's schema without a record."""
+        if self._one("SELECT to_regclass(%s)::text", _TABLE)[0] is not None:
+            row = self._connection.execute(f"SELECT version, dirty FROM {_TABLE}").fetchone()  # noqa: S608
+            if row and row[1]:
+                raise MailroomError(
+                    f"the schema is dirty at version {row[0]}: another tool stopped halfway",
+                    "repair it by hand, then set dirty to false in schema_migrations",
+                )
+            if row:
+                return int(row[0])
+        names = self._one("SELECT to_regclass('accounts'), to_regclass('tokens'), to_regclass('jobs')")
+        if None in names:
+            return NONE
+        tell("the schema is there without a record of its version: taken as version 0")
+        return 0
+
+    def _apply(self, step: Step) -> None:
+        try:
+            with self._connection.transaction():
+                self._connection.execute(step.sql.encode())
+                self._connection.execute(
+                    f"CREATE TABLE IF NOT EXISTS {_TABLE} (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
+                )
+                self._connection.execute(f"TRUNCATE {_TABLE}")
+                if step.leads_to != NONE:
+                    self._connection.execute(
+                        f"INSERT INTO {_TABLE} (version, dirty) VALUES (%s, false)",  # noqa: S608
+                        (step.leads_to,),
+                    )
+        except psycopg.Error as error:
+            reason = error.diag.message_primary or str(error)
+            raise MailroomError(f"{step.name} failed and changed nothing: {reason}") from None
+
+    def _one(self, query: str, *parameters: object) -> tuple[Any, ...]:
+        row = self._connection.execute(query.encode(), parameters or None).fetchone()
+        if row is None:  # a SELECT without FROM always has one row
+            raise MailroomError("the database gave no answer")
+        return tuple(row)

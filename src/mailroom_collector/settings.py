@@ -1,0 +1,69 @@
+"""What the collector was told, checked. Secrets come from the environment or a file, never from options."""
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mailroom_collector.errors import SettingError
+
+_KEY = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The collector's settings; times in ms."""
+
+    database_url: str = field(repr=False)
+    secret_key: bytes = field(repr=False)
+    channel_name: str
+    queue_name: str
+    healthcheck_interval_ms: int
+    batch_timeout_ms: int
+    batch_limit: int
+    lease_ms: int
+
+    def __post_init__(self) -> None:
+        """Check what one setting alone can't tell. Raises SettingError."""
+        if self.healthcheck_interval_ms < self.batch_timeout_ms:
+            raise SettingError(
+                f"MAILROOM_HEALTHCHECK_INTERVAL is {self.healthcheck_interval_ms} ms",
+                f"it may not be less than MAILROOM_BATCH_TIMEOUT, which is {self.batch_timeout_ms} ms",
+            )
+
+
+def secret_setting(name: str, file: str | None, environ: Mapping[str, str], what: str) -> str:
+    """Return a secret from the variable `name` or from the file that `name`_FILE names.
+
+    `what` says what is wanted. Raises SettingError when there is none, both, or no such file.
+    """
+    value = environ.get(name)
+    if value and file:
+        raise SettingError(f"{name} and {name}_FILE are both set", "set only one of them")
+    if file:
+        try:
+            value = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise SettingError(f"{name}_FILE: {file} can't be read: {reason}") from None
+    if not value:
+        raise SettingError(f"{name} is not set", f"set it, or {name}_FILE to a file that holds it: {what}")
+    return value
+
+
+def parse_key(text: str) -> bytes:
+    """Return the 32 bytes that 64 hexadecimal digits stand for. Raises SettingError, without the digits."""
+    if not _KEY.fullmatch(text):
+        raise SettingError(
+            f"MAILROOM_SECRET_KEY is wrong ({len(text)} characters)",
+            "it must be 64 hexadecimal digits; 'openssl rand -hex 32' makes a new one",
+        )
+    return bytes.fromhex(text)
+
+
+def new_holder() -> str:
+    """Return a name that no other process has or had: machine and process for people, the rest for chance."""
+    return f"collect:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"

@@ -1,0 +1,70 @@
+"""Pure: a token and the key to the 86 characters that travel in the mail, and back.
+
+The signature is HMAC-SHA256 over the action's path, the secret and, for a recovery, the code.
+"""
+
+import base64
+import hmac
+import re
+from typing import Final, assert_never
+
+from mailroom_collector.errors import UnfitToken
+from mailroom_collector.tokens import Action
+
+SECRET_BYTES: Final = 32
+KEY_BYTES: Final = 32
+FIELD_CHARACTERS: Final = 86
+"""64 bytes in base64url without padding (RFC 4648, 5)."""
+
+_CODE = re.compile(r"[0-9]{5}", re.ASCII)
+_FIELD = re.compile(r"[A-Za-z0-9_-]{86}", re.ASCII)
+
+
+def _signed_bytes(action: Action, secret: bytes, code: str | None) -> bytes:
+    match action:
+        case Action.ACTIVATION:
+            return b"/activate" + secret
+        case Action.PASSWORD_RECOVERY:
+            if code is None or not _CODE.fullmatch(code):
+                raise UnfitToken("its code is not five ASCII digits")
+            return b"/recover" + secret + code.encode("ascii")
+        case _:
+            assert_never(action)
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def sign(key: bytes, action: Action, secret: bytes, code: str | None) -> str:
+    """Return the secret field: secret and signature, 86 characters of base64url.
+
+    Raises UnfitToken when the secret is not 32 bytes, or a recovery's code not five digits.
+    """
+    if len(secret) != SECRET_BYTES:
+        raise UnfitToken(f"its secret is {len(secret)} bytes, not {SECRET_BYTES}")
+    return _encode(secret + hmac.digest(key, _signed_bytes(action, secret, code), "sha256"))
+
+
+def verify_token(field: str, *, action: Action, key: bytes, code: str | None = None) -> bytes | None:
+    """Check the secret field of a link, for the application that receives it.
+
+    Returns the token's 32-byte secret, by which it is found in `tokens.secret`, or None when
+    the signature does not fit. `code` is the five digits that the user typed, needed for a
+    recovery and ignored for an activation. Takes the same time whatever the signature.
+    Says nothing about expiry: look at `expires_at` and `consumed_at` of the row.
+    Raises ValueError when the key is not 32 bytes.
+    """
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"the key is {len(key)} bytes, not {KEY_BYTES}")
+    if not _FIELD.fullmatch(field):
+        return None
+    data = base64.urlsafe_b64decode(field + "==")
+    if _encode(data) != field:  # 86 characters hold 4 bits more than 64 bytes: they must be 0
+        return None
+    secret, signature = data[:SECRET_BYTES], data[SECRET_BYTES:]
+    try:
+        expected = hmac.digest(key, _signed_bytes(action, secret, code), "sha256")
+    except UnfitToken:
+        return None
+    return secret if hmac.compare_digest(signature, expected) else None
