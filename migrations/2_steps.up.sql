@@ -104,8 +104,10 @@ BEGIN
         WHERE d.queue = $1 AND d.token = ANY ($3) AND d.state = 'claimed' AND d.holder = $2
         ORDER BY d.token FOR UPDATE
     )
-    UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = now()
-    FROM held WHERE d.queue = $1 AND d.token = held.token;
+    -- As old as its token again, so that it does not queue behind younger ones.
+    UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = least(now(), to_timestamp(t.created_at))
+    FROM held JOIN tokens t ON t.id = held.token
+    WHERE d.queue = $1 AND d.token = held.token;
     GET DIAGNOSTICS given_back = ROW_COUNT;
     IF given_back > 0 THEN
         PERFORM pg_notify('token_insert', '');

@@ -96,7 +96,7 @@ class Backoff:
 
     def failed(self, random: float) -> float:
         """Return the seconds to wait after one more failure; `random` is from 0 to 1."""
-        whole = min(self.cap, self.first * 2 ** min(self._failures, 32))
+        whole = min(self.cap, self.first * 2.0 ** min(self._failures, 32))
         self._failures += 1
         return whole * (0.5 + random / 2)
 

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
@@ -13,6 +14,7 @@ from mailroom_collector.settings import Settings, parse_key, secret_setting
 from mailroom_collector.tokens import Action
 
 _DAY_MS = 86_400_000
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _URL_WANTED = "a libpq URL or key=value string"
 _KEY_WANTED = "64 hexadecimal digits"
@@ -31,7 +33,7 @@ class Whole(click.IntRange):
         return number
 
 
-class Name(click.ParamType):
+class Name(click.types.StringParamType):
     """A PostgreSQL name: 1 to 63 bytes (NAMEDATALEN - 1), without control characters."""
 
     name = "name"
@@ -43,14 +45,14 @@ class Name(click.ParamType):
         return value
 
 
-def _ms(option: str, variable: str, default: int, low: int, what: str) -> Any:
+def _ms(option: str, variable: str, default: int, low: int, what: str) -> _Decorator:
     return click.option(
         option, type=Whole(low, _DAY_MS), default=default, envvar=variable, show_envvar=True, show_default=True,
         metavar="MS", help=f"{what} In ms.",
     )  # fmt: skip
 
 
-def _file(option: str, variable: str, what: str) -> Any:
+def _file(option: str, variable: str, what: str) -> _Decorator:
     return click.option(option, envvar=variable, show_envvar=True, metavar="FILE", help=f"A file that holds {what}.")
 
 
@@ -105,7 +107,7 @@ def _secret_key(file: str | None) -> bytes:
 )  # fmt: skip
 @_ms("--lease", "MAILROOM_LEASE", 30_000, 1000, "How long a claimed row waits for a sign of life of its holder.")
 @click.pass_context
-def cli(  # noqa: PLR0913 - click hands over one argument for each option
+def cli(
     ctx: click.Context,
     database_url_file: str | None,
     secret_key_file: str | None,
@@ -141,7 +143,13 @@ def cli(  # noqa: PLR0913 - click hands over one argument for each option
 
 
 @cli.command()
-@click.option("--to", "target", type=Whole(-1, 1_000_000), metavar="VERSION", help="Go up or down to VERSION; -1 removes everything.")
+@click.option(
+    "--to",
+    "target",
+    type=Whole(-1, 1_000_000),
+    metavar="VERSION",
+    help="Go up or down to VERSION; -1 removes everything.",
+)
 @click.option("--dry-run", is_flag=True, help="Only print what would be run.")
 @click.pass_obj
 def migrate(files: tuple[str | None, str | None], target: int | None, dry_run: bool) -> None:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from mailroom_collector.agenda import Agenda, Backoff, ChunkSize
-from mailroom_collector.database import Link, listen
+from mailroom_collector.database import listen
 from mailroom_collector.errors import ConnectionLost, ReaderGone, UnfitToken
 from mailroom_collector.ledger import Claim, Ledger
 from mailroom_collector.log import log
@@ -280,7 +280,7 @@ class Collector:
         if wakeup.fileno() in ready:
             self._signalled(wakeup)
         out = ready.get(self._outlet.fd, 0)
-        if out & _READER_GONE:
+        if out & _READER_GONE and not (self._stopping and self._outlet.empty):
             raise ReaderGone("the reader of stdout went away")
         self._writable = self._writable or bool(out & select.POLLOUT)
 

@@ -1,5 +1,6 @@
 """stderr: one line an event. Callers never hand over a secret, a code, a key or a password."""
 
+import contextlib
 import os
 import time
 
@@ -11,15 +12,12 @@ _LONGEST = 2000
 def escape(text: str) -> str:
     """Make control, format and line-breaking characters visible, so that one event stays one line."""
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
-        for c in text[:_LONGEST]
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text[:_LONGEST]
     )
 
 
 def log(text: str) -> None:
     """Write one event, stamped in UTC. A stderr that can't be written to is no reason to stop."""
     stamp = time.strftime("%Y/%m/%d %H:%M:%S", time.gmtime())
-    try:
+    with contextlib.suppress(OSError):
         os.write(_STDERR, f"{stamp} [PG] {escape(text)}\n".encode())
-    except OSError:
-        pass

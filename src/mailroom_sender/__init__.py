@@ -1,1 +1,24 @@
-"""x."""
+"""From a line on stdin to a call to SES and its recorded outcome.
+
+The files, in the order in which a row meets them:
+
+    cli         options and environment to settings; errors to exit statuses
+    sender      the join: one poll, a few workers, bounded buffers
+    wakeup      signals and finished calls as a readable descriptor
+    inlet       stdin to complete lines
+    wire        pure: a line to rows and bad rows
+    rows        what is read: one row, with its own bytes
+    addresses   pure: an email address as SES takes it, or why not
+    batches     pure: waiting rows to batches of one action
+    delivery    one batch: begin, call, verdicts, settle, report
+    ledger      begin and settle in the database; or alone, without one
+    database    the sender's connection, shared by the workers
+    request     pure: a batch to the exact API parameters
+    ses         the only user of boto3: parameters to an answer
+    verdicts    pure: an answer to a verdict for each row, tables as data
+    retries     pure: again when; who waits meanwhile
+    setaside    what could not be read or sent, and SES's errors, to files
+    report      stdout
+
+Beside them: settings, errors, log.
+"""

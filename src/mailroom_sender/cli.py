@@ -1,0 +1,227 @@
+"""Options and environment to settings; errors to one line on stderr and an exit status."""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from mailroom_sender.errors import MailroomError, SettingError
+from mailroom_sender.log import log
+from mailroom_sender.settings import Settings, optional_secret
+
+if TYPE_CHECKING:
+    from mailroom_sender.database import Database
+    from mailroom_sender.delivery import Deliver
+    from mailroom_sender.setaside import SetAside
+
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+_WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+_DAY_MS = 86_400_000
+
+
+class Whole(click.IntRange):
+    """A whole number in a range; unlike int(), without spaces, underscores and foreign digits."""
+
+    name = "whole number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number. Raises click.BadParameter that says what is allowed."""
+        number = int(value) if isinstance(value, int) or _WHOLE.fullmatch(value) else None
+        if number is None or not (self.min or 0) <= number <= (self.max or 0):
+            self.fail(f"'{value}' is not allowed; give a whole number from {self.min} to {self.max}", param, ctx)
+        return number
+
+
+class Flag(click.types.BoolParamType):
+    """true or false, and nothing that could be either."""
+
+    name = "true|false"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the truth value. Raises click.BadParameter that says what is allowed."""
+        known = {
+            "true": True,
+            "1": True,
+            "yes": True,
+            "on": True,
+            "false": False,
+            "0": False,
+            "no": False,
+            "off": False,
+        }
+        if isinstance(value, bool):
+            return value
+        if value.lower() not in known:
+            self.fail(f"'{value}' is not allowed; give true or false", param, ctx)
+        return known[value.lower()]
+
+
+class Text(click.types.StringParamType):
+    """Text that fits a pattern."""
+
+    def __init__(self, name: str, pattern: str, allowed: str) -> None:
+        self.name = name
+        self._pattern = re.compile(pattern, re.ASCII)
+        self._allowed = allowed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the text. Raises click.BadParameter that says what is allowed."""
+        if not self._pattern.fullmatch(value):
+            self.fail(f"'{value}' is not allowed; give {self._allowed}", param, ctx)
+        return value
+
+
+# SES API reference, SendBulkTemplatedEmail: [A-Za-z0-9_-]; a set's name has at most 64.
+_CONFIG_SET = Text("name", "[A-Za-z0-9_-]{1,64}", "1 to 64 of the characters A-Z a-z 0-9 _ -")
+_SOURCE = Text(
+    "address", r"[ -~]{0,300}[^\s<>@]+@[^\s<>@]+>?", "an address, name@domain or 'Name <name@domain>', in ASCII"
+)
+_QUEUE = Text("name", r"[^\x00-\x1f\x7f]{1,63}", "a name of 1 to 63 characters, without control characters")
+
+
+def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, what: str) -> _Decorator:
+    return click.option(
+        option, type=kind, default=default, envvar=variable, show_envvar=True, show_default=True, metavar=metavar,
+        help=what,
+    )  # fmt: skip
+
+
+def _database_url(file: str | None) -> str | None:
+    url = optional_secret("MAILROOM_DATABASE_URL", file, os.environ)
+    if url is not None:
+        from mailroom_sender.database import check_url  # here, as psycopg is slow to import
+
+        try:
+            check_url(url)
+        except ValueError as error:
+            raise SettingError(f"MAILROOM_DATABASE_URL is wrong: {error}", "correct it") from None
+    return url
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="With MAILROOM_DATABASE_URL (a secret, never an option) the sender tells the ledger what it sends, and "
+    "sends nothing twice; without it, it says so. Credentials, region and endpoint are the AWS SDK's own.",
+)
+@click.version_option(package_name="mailroom", prog_name="mailroom-send")
+@click.option(
+    "--database-url-file", envvar="MAILROOM_DATABASE_URL_FILE", show_envvar=True, metavar="FILE",
+    help="A file that holds the database URL.",
+)  # fmt: skip
+@_option("--queue-name", "MAILROOM_QUEUE_NAME", _QUEUE, "mailroom", "NAME", "Which row of jobs. 1 to 63 characters.")
+@_option("--debug", "MAILROOM_DEBUG", Flag(), False, "true|false", "Print every request, send nothing.")
+@_option("--ses-config-set", "MAILROOM_SES_CONFIG_SET", _CONFIG_SET, "default", "NAME", "SES configuration set.")
+@_option("--ses-source", "MAILROOM_SES_SOURCE", _SOURCE, "noreply@localhost", "ADDRESS", "From address, in ASCII.")
+@_option(
+    "--ses-output-path", "MAILROOM_SES_OUTPUT_PATH", click.Path(path_type=Path), "./output", "FOLDER",
+    "Where SES's error responses go, and what could not be sent.",
+)  # fmt: skip
+@_option(
+    "--ses-escape-html", "MAILROOM_SES_ESCAPE_HTML", Flag(), True, "true|false",
+    "Escape & < > in logins; false for templates without an HTML part.",
+)  # fmt: skip
+@_option(
+    "--ses-concurrency", "MAILROOM_SES_CONCURRENCY", Whole(1, 64), 4, "CALLS", "Most calls to SES at once. In calls."
+)
+@_option(
+    "--lease", "MAILROOM_LEASE", Whole(1000, _DAY_MS), 30_000, "MS",
+    "How long a begun row is this sender's; a call is given up after half of it. In ms.",
+)  # fmt: skip
+def cli(
+    database_url_file: str | None,
+    queue_name: str,
+    debug: bool,
+    ses_config_set: str,
+    ses_source: str,
+    ses_output_path: Path,
+    ses_escape_html: bool,
+    ses_concurrency: int,
+    lease: int,
+) -> None:
+    """Read lines of mailroom-collect from standard input and send them through AWS SES.
+
+    Runs until its input ends, or until SIGTERM or SIGINT (exit status 0); 1 says that what was
+    read could not be kept, 2 that a setting, the database or AWS needs a person.
+    """
+    settings = Settings(
+        database_url=_database_url(database_url_file),
+        queue_name=queue_name,
+        debug=debug,
+        config_set=ses_config_set,
+        source=ses_source,
+        output_path=ses_output_path,
+        escape_html=ses_escape_html,
+        concurrency=ses_concurrency,
+        lease_ms=lease,
+    )
+    from mailroom_sender.inlet import Inlet
+    from mailroom_sender.sender import Sender
+    from mailroom_sender.setaside import SetAside
+
+    setaside = SetAside(settings.output_path)
+    database = None if settings.debug else _database(settings)
+    delivery = _delivery(settings, setaside, database)
+    # A preview keeps the order of its input.
+    Sender(Inlet(0), delivery, setaside, database, 1 if settings.debug else settings.concurrency).run()
+
+
+def _database(settings: Settings) -> "Database | None":
+    if settings.database_url is None:
+        log("no MAILROOM_DATABASE_URL: nothing is acknowledged; what can't be sent goes to replay files")
+        return None
+    from mailroom_sender.database import Database
+    from mailroom_sender.ledger import ACKNOWLEDGE
+
+    return Database(settings.database_url, ACKNOWLEDGE, (settings.queue_name,))
+
+
+def _delivery(settings: Settings, setaside: "SetAside", database: "Database | None") -> "Deliver":
+    from mailroom_sender.delivery import Preview, SesDelivery
+    from mailroom_sender.ledger import DatabaseLedger, NoLedger
+    from mailroom_sender.report import Report
+    from mailroom_sender.request import Envelope
+    from mailroom_sender.ses import Ses
+
+    envelope = Envelope(settings.source, settings.config_set, settings.escape_html)
+    report = Report(1)
+    if settings.debug:
+        log("debug: requests are printed, nothing is sent or acknowledged")
+        return Preview(envelope, setaside, report)
+    ses = Ses(
+        connections=settings.concurrency,
+        # Begin, connect, read and settle must fit into the lease.
+        connect_timeout=settings.lease_ms / 6000,
+        read_timeout=settings.lease_ms / 2000,
+    )
+    if database is None:
+        return SesDelivery(NoLedger(setaside), ses, envelope, setaside, report)
+    return SesDelivery(
+        DatabaseLedger(database, settings.queue_name, settings.lease_ms), ses, envelope, setaside, report
+    )
+
+
+def _explain(error: click.UsageError) -> str:
+    """Return one line that names the variable and the option that are wrong."""
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        names = [error.param.envvar] if isinstance(error.param.envvar, str) else []
+        return f"{' / '.join([*names, *error.param.opts[:1]])}: {error.message}"
+    return f"{error.format_message()} See 'mailroom-send --help'."
+
+
+def main() -> NoReturn:
+    """Run the command; exit with 0, 1 or 2 as the README's table says."""
+    try:
+        status = cli.main(prog_name="mailroom-send", standalone_mode=False) or 0
+    except click.UsageError as error:
+        log(_explain(error))
+        status = 2
+    except MailroomError as error:
+        log(str(error))
+        status = error.status
+    except (click.Abort, KeyboardInterrupt):
+        status = 130
+    sys.exit(status)

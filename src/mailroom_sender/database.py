@@ -1,0 +1,144 @@
+"""The sender's connection, shared by its workers; what a failure means."""
+
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import conninfo, errors
+
+from mailroom_sender.errors import ConnectionLost, MailroomError, OperatorNeeded, Stopped
+from mailroom_sender.log import log
+
+_DEFAULTS: Final = {
+    "application_name": "mailroom-send",
+    "connect_timeout": 5,  # seconds
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # ms
+}
+_BACKOFF_FIRST, _BACKOFF_CAP = 0.1, 30.0  # seconds
+_GRACE: Final = 5.0
+"""Seconds for which a sender that is to stop still tries to tell what it owes."""
+
+_MIGRATE = "run 'mailroom-collect migrate' with a role that owns the database"
+# libpq hands over no SQLSTATE for a connection that failed, only the server's words.
+_OPERATOR = re.compile(
+    r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry"
+    r"|is not permitted to log in|permission denied for database"
+)
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError when libpq can't read it; the text does not repeat it, it may hold a password."""
+    try:
+        conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        raise ValueError("it is not a libpq URL or key=value string") from None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (errors.UndefinedFunction, errors.UndefinedTable, errors.UndefinedObject) as error:
+        raise OperatorNeeded(f"the mailroom schema is missing or outdated: {_first_line(error)}", _MIGRATE) from None
+    except errors.InvalidTextRepresentation as error:
+        raise OperatorNeeded(
+            f"no such queue: {_first_line(error)}", "set MAILROOM_QUEUE_NAME to a row of jobs"
+        ) from None
+    except errors.NoDataFound as error:
+        raise OperatorNeeded(f"no such queue: {_first_line(error)}", "insert that row in jobs") from None
+    except errors.InsufficientPrivilege as error:
+        raise OperatorNeeded(
+            f"the database role may not do this: {_first_line(error)}", "grant it (README, 'Database roles')"
+        ) from None
+    except psycopg.Error as error:
+        text = _first_line(error)
+        if _OPERATOR.search(text):
+            raise OperatorNeeded(text, "correct MAILROOM_DATABASE_URL, or let this role in") from None
+        raise ConnectionLost(text) from None
+
+
+def _first_line(error: psycopg.Error) -> str:
+    text = error.diag.message_primary or str(error)
+    return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+
+
+class Database:
+    """One connection. open() tries once; query() tries until it is answered, or the sender stops."""
+
+    def __init__(self, url: str, greeting: str, parameters: tuple[Any, ...]) -> None:
+        """`greeting` is run on every new connection."""
+        self._url = url
+        self._greeting = (greeting, parameters)
+        self._connection: psycopg.Connection[Any] | None = None
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._give_up_at = float("inf")
+
+    def open(self) -> Any:
+        """Connect; return what the greeting says. Raises ConnectionLost or OperatorNeeded."""
+        given = conninfo.conninfo_to_dict(self._url)
+        options: dict[str, Any] = {name: value for name, value in _DEFAULTS.items() if name not in given}
+        with _translated():
+            # Without prepared statements, which a pooler in transaction mode would mix up.
+            connection = psycopg.connect(self._url, autocommit=True, prepare_threshold=None, **options)
+            try:
+                row = connection.execute(self._greeting[0].encode(), self._greeting[1]).fetchone()
+            except psycopg.Error:
+                connection.close()
+                raise
+        self._connection = connection
+        return row[0] if row else None
+
+    def stop(self) -> None:
+        """Let waiting queries try for a grace period only."""
+        self._give_up_at = time.monotonic() + _GRACE
+        self._stopped.set()
+
+    def query(self, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """Run a step that may be run again. Raises Stopped when it could not be before the end."""
+        failures = 0
+        with self._lock:
+            while True:
+                try:
+                    if self._connection is None:
+                        self.open()
+                        log("connected to the database again")
+                    return self._execute(text, parameters)
+                except MailroomError as error:
+                    self._drop()
+                    failures += 1
+                    self._pause(error, failures)
+
+    def _execute(self, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        if self._connection is None:
+            raise ConnectionLost("not connected")
+        with _translated():
+            return self._connection.execute(text.encode(), parameters, binary=True).fetchall()
+
+    def _pause(self, error: MailroomError, failures: int) -> None:
+        if time.monotonic() >= self._give_up_at:
+            raise Stopped from None
+        wait = min(_BACKOFF_CAP, _BACKOFF_FIRST * 2 ** min(failures - 1, 16)) * (0.5 + random.random() / 2)
+        log(f"the database does not answer, no calls are made: {error}; trying again in {wait:.1f} s")
+        if self._stopped.is_set():
+            time.sleep(min(wait, 0.5))
+        else:
+            self._stopped.wait(wait)
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._drop()

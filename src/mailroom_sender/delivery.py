@@ -1,0 +1,170 @@
+"""One batch: begin, call, verdicts, settle, report. Runs in a worker's thread."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mailroom_sender.addresses import UnfitAddress, for_ses
+from mailroom_sender.errors import Stopped
+from mailroom_sender.ledger import Again, Begun, Ledger, Settlement
+from mailroom_sender.log import log
+from mailroom_sender.report import Report
+from mailroom_sender.request import TEMPLATES, Envelope, build
+from mailroom_sender.rows import Action, Row
+from mailroom_sender.ses import Ses
+from mailroom_sender.setaside import SetAside
+from mailroom_sender.verdicts import Accepted, Answer, Outcome, Refused, Verdict, judge
+
+
+@dataclass(slots=True)
+class Result:
+    """What a batch taught: its rows' verdicts, and which of them this sender tries again."""
+
+    action: Action
+    verdicts: list[Verdict] = field(default_factory=list)
+    again: list[Again] = field(default_factory=list)
+
+
+class Deliver(Protocol):
+    """What a worker does with a batch of one action."""
+
+    def deliver(self, batch: Sequence[Row]) -> Result:
+        """Deal with every row of it. Raises nothing."""
+
+    def give_back(self, rows: Sequence[Row]) -> None:
+        """Hand back rows that will not be tried now."""
+
+
+class SesDelivery:
+    """Sends batches through SES, fenced and recorded by the ledger."""
+
+    def __init__(self, ledger: Ledger, ses: Ses, envelope: Envelope, setaside: SetAside, report: Report) -> None:
+        self._ledger = ledger
+        self._ses = ses
+        self._envelope = envelope
+        self._setaside = setaside
+        self._report = report
+
+    def deliver(self, batch: Sequence[Row]) -> Result:
+        """Send a batch; a call that SES refuses for perhaps one row's fault is split until it is alone."""
+        result = Result(batch[0].action)
+        parts = [list(batch)]
+        while parts:
+            part = parts.pop()
+            try:
+                # Again for each part: what is stale by now must not go, and the lease is renewed.
+                verdicts = self._part(part, result)
+            except Stopped:
+                log(f"{len(part)} rows of a call are left to their lease: the database did not answer before the end")
+                break
+            if verdicts and verdicts[0].outcome is Outcome.SPLIT:
+                middle = (len(part) + 1) // 2
+                parts += [part[middle:], part[:middle]]
+        return result
+
+    def _part(self, rows: list[Row], result: Result) -> list[Verdict]:
+        begun, unfit = _sort_out(self._ledger.begin(rows))
+        verdicts: list[Verdict] = []
+        settlements = unfit
+        if begun:
+            verdicts = self._call(begun)
+            if verdicts[0].outcome is not Outcome.SPLIT:
+                settlements = unfit + [Settlement(b, v) for b, v in zip(begun, verdicts, strict=True)]
+        result.verdicts += verdicts
+        result.again += self._ledger.settle(settlements)
+        return verdicts
+
+    def _call(self, begun: list[Begun]) -> list[Verdict]:
+        rows = [b.row for b in begun]
+        answer, raw = self._ses.send(build(rows, self._envelope))
+        if raw is not None:
+            self._setaside.response(rows[0].action, raw.to_bytes())
+        verdicts = [_without_secrets(verdict, rows) for verdict in judge(answer, len(rows))]
+        self._report.line(_told(answer, rows, verdicts))
+        doubtful = [b.token for b, v in zip(begun, verdicts, strict=True) if v.outcome is Outcome.UNKNOWN]
+        if doubtful:
+            log(f"{len(doubtful)} rows are perhaps mailed twice: {verdicts[0].reason}; tokens {doubtful}")
+        elif verdicts[0].outcome is not Outcome.SENT:
+            log(f"a call for {len(rows)} rows of action {rows[0].action.value}: {verdicts[0].reason}")
+        return verdicts
+
+    def give_back(self, rows: Sequence[Row]) -> None:
+        """Return rows to the ledger, due at once; without one, to a replay file."""
+        if not rows:
+            return
+        try:
+            self._ledger.settle([Settlement(begun, None) for begun in self._ledger.begin(rows)])
+        except Stopped:
+            log(f"{len(rows)} rows are left to their lease: the database did not answer before the end")
+
+
+class Preview:
+    """Debug mode: prints each request as it would be made, and sends nothing."""
+
+    def __init__(self, envelope: Envelope, setaside: SetAside, report: Report) -> None:
+        self._envelope = envelope
+        self._setaside = setaside
+        self._report = report
+
+    def deliver(self, batch: Sequence[Row]) -> Result:
+        """Print the batch's request."""
+        begun, unfit = _sort_out([Begun(row, 0, 1) for row in batch])
+        for settlement in unfit:
+            self._setaside.reject(settlement.begun.row.raw, settlement.verdict.reason if settlement.verdict else "")
+        if begun:
+            self._report.line(build([b.row for b in begun], self._envelope))
+        return Result(batch[0].action)
+
+    def give_back(self, rows: Sequence[Row]) -> None:
+        """Nothing was to be sent."""
+
+
+def _sort_out(begun: Sequence[Begun]) -> tuple[list[Begun], list[Settlement]]:
+    """Part rows that SES can take from those whose address it never will."""
+    fit: list[Begun] = []
+    unfit: list[Settlement] = []
+    for one in begun:
+        try:
+            for_ses(one.row.email)
+        except UnfitAddress as reason:
+            log(f"token {one.token} is not sent: {reason}")
+            unfit.append(Settlement(one, Verdict(Outcome.NEVER, str(reason))))
+        else:
+            fit.append(one)
+    return fit, unfit
+
+
+def _without_secrets(verdict: Verdict, rows: Sequence[Row]) -> Verdict:
+    """SES's words may repeat what it was sent; neither log nor ledger may."""
+    reason = verdict.reason
+    for row in rows:
+        for secret in filter(None, (row.secret, row.code)):
+            reason = reason.replace(secret, "...")
+    return verdict if reason == verdict.reason else Verdict(verdict.outcome, reason, verdict.message_id, verdict.scope)
+
+
+def _told(answer: Answer, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Return the answer to one call as it is printed."""
+    told: dict[str, Any] = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "template": TEMPLATES[rows[0].action],
+    }
+    statuses: Sequence[dict[str, Any]] = []
+    if isinstance(answer, Accepted):
+        statuses = answer.statuses or []
+    if isinstance(answer, Refused):
+        told["http_status"] = answer.http_status
+    if len(statuses) != len(rows):
+        told["error"] = verdicts[0].reason
+        statuses = [{}] * len(rows)
+    told["destinations"] = [
+        {
+            "email": row.email,
+            "outcome": verdict.outcome.value,
+            "status": status.get("Status"),
+            "message_id": status.get("MessageId"),
+        }
+        for row, verdict, status in zip(rows, verdicts, statuses, strict=True)
+    ]
+    return told

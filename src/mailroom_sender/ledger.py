@@ -1,0 +1,153 @@
+"""begin and settle: in the database (migrations/2_steps.up.sql), or alone, without one."""
+
+import os
+import random
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mailroom_sender.database import Database
+from mailroom_sender.log import log
+from mailroom_sender.retries import MOST_ATTEMPTS, backoff
+from mailroom_sender.rows import Row
+from mailroom_sender.setaside import SetAside
+from mailroom_sender.verdicts import Outcome, Verdict
+from mailroom_sender.wire import token_secret
+
+ACKNOWLEDGE = "SELECT mailroom_acknowledge(%s::job_type)"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A row that this sender may send, now; `attempt` counts from 1."""
+
+    row: Row
+    token: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a begun row. None as verdict: it was not tried after all."""
+
+    begun: Begun
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A row that this sender itself must try again, in `delay` seconds."""
+
+    row: Row
+    delay: float
+
+
+class Ledger(Protocol):
+    """The fence before a call, and the record after it."""
+
+    def begin(self, rows: Sequence[Row]) -> list[Begun]:
+        """Return those that may be sent, in order. Raises Stopped."""
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
+        """Record; return what nobody else will bring again. Raises Stopped."""
+
+
+def delay_after(verdict: Verdict, attempt: int) -> float:
+    """Return the seconds before a row with this verdict is tried again."""
+    return backoff(4 if verdict.outcome is Outcome.HOLD else attempt, random.random())
+
+
+def is_over(verdict: Verdict, attempt: int) -> bool:
+    """Say whether a row with this verdict is not to be tried again, though it was not sent."""
+    return verdict.outcome in (Outcome.NEVER, Outcome.SPLIT) or (verdict.outcome is Outcome.ONCE_MORE and attempt > 1)
+
+
+class DatabaseLedger:
+    """The ledger that the collector claims from."""
+
+    def __init__(self, database: Database, queue: str, lease_ms: int) -> None:
+        self._database = database
+        self._queue = queue
+        self._lease_ms = lease_ms
+        self._holder = f"send:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"
+        self.misses = 0
+
+    def begin(self, rows: Sequence[Row]) -> list[Begun]:
+        """Turn claimed rows into sending ones; log what may not be sent, and why."""
+        answer = self._database.query(
+            "SELECT place, token, attempt, refused FROM mailroom_begin(%s::job_type, %s, %s::integer, %s::bytea[])",
+            (self._queue, self._holder, self._lease_ms, [token_secret(row) for row in rows]),
+        )
+        begun: list[Begun] = []
+        for place, token, attempt, refused in answer:
+            if refused is None:
+                begun.append(Begun(rows[place - 1], token, attempt))
+            else:
+                log(f"token {token or '?'} is not sent: {refused}")
+        if len(answer) < len(rows):
+            log(f"{len(rows) - len(answer)} rows are not sent: each is a copy of another in the same call")
+        return begun
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
+        """Record what became of rows; the collector brings those again that are to be tried again."""
+        if not settlements:
+            return []
+        tokens = [s.begun.token for s in settlements]
+        told = [self._told(s) for s in settlements]
+        settled = self._database.query(
+            "SELECT mailroom_settle(%s::job_type, %s, %s::bigint[], %s::delivery_outcome[], %s::text[], %s::text[],"
+            " %s::integer[])",
+            (self._queue, self._holder, tokens, *(list(column) for column in zip(*told, strict=True))),
+        )
+        missed = set(tokens) - {token for (token,) in settled}
+        if missed:
+            self.misses += len(missed)
+            log(f"tokens {sorted(missed)} were no longer held when their outcome was known; {self.misses} such so far")
+        return []
+
+    def _told(self, settlement: Settlement) -> tuple[str, str | None, str | None, int]:
+        verdict, attempt = settlement.verdict, settlement.begun.attempt
+        if verdict is None:
+            return "release", None, None, 0
+        if verdict.outcome is Outcome.SENT:
+            return "sent", verdict.message_id, None, 0
+        if is_over(verdict, attempt):
+            return "failed", None, verdict.reason, 0
+        outcome = "unknown" if verdict.outcome is Outcome.UNKNOWN else "later"
+        return outcome, None, verdict.reason, int(1000 * delay_after(verdict, attempt))
+
+
+class NoLedger:
+    """What a sender without a database can do alone: try again itself, and keep in files what it can't send."""
+
+    def __init__(self, setaside: SetAside) -> None:
+        self._setaside = setaside
+        self._attempts: Counter[str] = Counter()
+
+    def begin(self, rows: Sequence[Row]) -> list[Begun]:
+        """Nobody to ask: all of them."""
+        self._attempts.update(row.secret for row in rows)
+        return [Begun(row, 0, self._attempts[row.secret]) for row in rows]
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
+        """Keep what is not sent: in a file once its tries are used up, until then with the sender."""
+        again: list[Again] = []
+        given_up: list[Row] = []
+        for settlement in settlements:
+            row, attempt, verdict = settlement.begun.row, settlement.begun.attempt, settlement.verdict
+            if verdict is not None and verdict.outcome is not Outcome.SENT and not is_over(verdict, attempt):
+                if attempt < MOST_ATTEMPTS:
+                    again.append(Again(row, delay_after(verdict, attempt)))
+                    continue
+                given_up.append(row)
+            elif verdict is None:
+                given_up.append(row)
+            elif verdict.outcome is not Outcome.SENT:
+                self._setaside.reject(row.raw, verdict.reason)
+            del self._attempts[row.secret]
+        if given_up:
+            self._setaside.replay(given_up, "they could not be sent")
+        return again

@@ -1,0 +1,28 @@
+"""stdout: one JSON object a line, the answer to each call, or in debug mode the request."""
+
+import json
+import os
+import threading
+from typing import Any
+
+from mailroom_sender.log import log
+
+
+class Report:
+    """Writes whole lines from any thread."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def line(self, data: dict[str, Any]) -> None:
+        """Print one object. A stdout that can't be written to is said once, and mails still go."""
+        left = memoryview(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        with self._lock:
+            try:
+                while left and not self._closed:
+                    left = left[os.write(self._fd, left) :]
+            except OSError as error:
+                self._closed = True
+                log(f"stdout can't be written: {error.strerror}; answers are no longer printed")

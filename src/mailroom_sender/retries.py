@@ -1,0 +1,88 @@
+"""Pure: again when, and who waits meanwhile. Times are seconds of a clock handed in by the caller."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from mailroom_sender.rows import Action
+from mailroom_sender.verdicts import Outcome, Scope, Verdict
+
+_FIRST: Final = 1.0  # seconds
+_CAP: Final = 60.0  # seconds: a token lives 15 minutes, so it gets a dozen tries
+_PROBE: Final = 15.0  # seconds between calls while everybody waits
+MOST_ATTEMPTS: Final = 12
+"""Tries of a row by a sender without a database, which makes about eight minutes."""
+
+
+def backoff(attempt: int, random: float) -> float:
+    """Return the seconds before a row is tried again after its attempt number `attempt` (from 1)."""
+    return min(_CAP, _FIRST * 2.0 ** min(attempt - 1, 16)) * (0.5 + random / 2)
+
+
+@dataclass(slots=True)
+class _Gate:
+    until: float
+    reason: str
+
+
+@dataclass(slots=True)
+class Gates:
+    """Which calls are held, and until when the next one may probe."""
+
+    _account: _Gate | None = field(default=None, init=False)
+    _actions: dict[Action, _Gate] = field(default_factory=dict, init=False)
+    _throttled: int = field(default=0, init=False)
+    _slow_until: float = field(default=0.0, init=False)
+
+    def closed(self, now: float) -> frozenset[Action]:
+        """Return the actions that may not be called now."""
+        if now < self._slow_until or (self._account and now < self._account.until):
+            return frozenset(Action)
+        return frozenset(action for action, gate in self._actions.items() if now < gate.until)
+
+    def opens_at(self, now: float) -> float | None:
+        """Return when the next closed gate lets a call through; None when none is closed."""
+        gates = [gate.until for gate in (self._account, *self._actions.values()) if gate]
+        return min((time for time in (self._slow_until, *gates) if time > now), default=None)
+
+    @property
+    def held(self) -> bool:
+        """Say whether some calls wait until an operator or the quota lets them go on."""
+        return self._account is not None or bool(self._actions)
+
+    def probing(self, action: Action, now: float) -> None:
+        """A call is made: if its gate is ajar, nobody else goes until its answer is known."""
+        for gate in (self._account, self._actions.get(action)):
+            if gate and gate.until <= now:
+                gate.until = now + _PROBE
+
+    def learn(self, action: Action, verdicts: list[Verdict], now: float, random: float) -> list[str]:
+        """Close or open gates by a call's verdicts; return what is worth a log line."""
+        held = next((verdict for verdict in verdicts if verdict.outcome is Outcome.HOLD), None)
+        if held:
+            return self._close(action, held, now)
+        said: list[str] = []
+        if any(verdict.outcome in (Outcome.SENT, Outcome.NEVER, Outcome.SPLIT) for verdict in verdicts):
+            said = self._open(action)
+        if any(verdict.slower for verdict in verdicts):
+            self._throttled += 1
+            self._slow_until = now + backoff(self._throttled, random)
+        elif said or any(verdict.outcome is Outcome.SENT for verdict in verdicts):
+            self._throttled = 0
+        return said
+
+    def _close(self, action: Action, verdict: Verdict, now: float) -> list[str]:
+        known = self._account if verdict.scope is Scope.ACCOUNT else self._actions.get(action)
+        gate = _Gate(now + _PROBE, verdict.reason)
+        if verdict.scope is Scope.ACCOUNT:
+            self._account = gate
+        else:
+            self._actions[action] = gate
+        if known and known.reason == verdict.reason:
+            return []
+        who = "all calls wait" if verdict.scope is Scope.ACCOUNT else f"calls for action {action.value} wait"
+        return [f"{who}, probing every {_PROBE:.0f} s: {verdict.reason}"]
+
+    def _open(self, action: Action) -> list[str]:
+        gates = [self._account, self._actions.pop(action, None)]
+        self._account = None
+        return [f"calls go on; it was: {gate.reason}" for gate in gates if gate]

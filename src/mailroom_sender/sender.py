@@ -1,0 +1,186 @@
+"""The join: one poll, a few workers, and bounded buffers between them.
+
+What is read waits for a free worker, never for company: a call takes what is there. While the
+workers are busy or calls are held, nothing more is read, the pipe fills, and the collector stops.
+"""
+
+import heapq
+import random
+import select
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from mailroom_sender.batches import MOST_DESTINATIONS, Waiting
+from mailroom_sender.database import Database
+from mailroom_sender.delivery import Deliver, Result
+from mailroom_sender.errors import ConnectionLost, MailroomError
+from mailroom_sender.inlet import Inlet, Overlong
+from mailroom_sender.log import log
+from mailroom_sender.retries import Gates
+from mailroom_sender.rows import BadRow, Row
+from mailroom_sender.setaside import SetAside
+from mailroom_sender.wakeup import Wakeup
+from mailroom_sender.wire import decode_line
+
+_DISK_RETRY: Final = 1.0  # seconds between tries to write what the disk did not take
+_CONNECT_RETRY: Final = 2.0  # seconds between tries to reach the database at the start
+
+
+class Sender:
+    """Runs until its input ends or a signal comes."""
+
+    def __init__(
+        self, inlet: Inlet, delivery: Deliver, setaside: SetAside, database: Database | None, concurrency: int
+    ) -> None:
+        self._inlet = inlet
+        self._delivery = delivery
+        self._setaside = setaside
+        self._database = database
+        self._concurrency = concurrency
+        self._most_waiting = 2 * MOST_DESTINATIONS * concurrency
+        self._waiting = Waiting()
+        self._later: list[tuple[float, int, Row]] = []
+        self._later_count = 0
+        self._gates = Gates()
+        self._running: dict[Future[Result], list[Row]] = {}
+        self._stops = 0
+
+    def run(self) -> None:
+        """Send until the input ends or a signal comes. Raises OperatorNeeded or another MailroomError."""
+        with Wakeup() as wakeup, ThreadPoolExecutor(self._concurrency, thread_name_prefix="call") as pool:
+            self._open_database(wakeup)
+            while not self._done:
+                self._take_results()
+                self._dispatch(pool, wakeup)
+                if not self._done:
+                    self._wait(wakeup)
+            self._finish()
+        if self._setaside.owes:
+            raise MailroomError(f"{self._setaside.owes} entries could not be written to the output folder and are lost")
+
+    @property
+    def _reads(self) -> bool:
+        return not self._stops and not self._inlet.ended
+
+    @property
+    def _done(self) -> bool:
+        if self._running or self._reads:
+            return False
+        if self._stops:
+            return True
+        # Nobody knows how long calls will be held; without input to wait for, this sender won't.
+        return self._gates.held or (not self._waiting and not self._later and not self._setaside.owes)
+
+    def _open_database(self, wakeup: Wakeup) -> None:
+        if self._database is None:
+            return
+        while not self._stops:
+            try:
+                taken_over = self._database.open()
+            except ConnectionLost as error:
+                log(f"{error}; trying again in {_CONNECT_RETRY:.0f} s")
+                select.select([wakeup], [], [], _CONNECT_RETRY)
+                self._stops += wakeup.stops()
+                continue
+            log(f"acknowledging what is sent; taken over: {taken_over}")
+            return
+
+    # From stdin to a worker
+
+    def _read(self) -> None:
+        for line in self._inlet.read():
+            if isinstance(line, Overlong):
+                self._setaside.reject(line.data, "the line is longer than any batch")
+                continue
+            for row in decode_line(line):
+                if isinstance(row, BadRow):
+                    self._setaside.reject(row.raw, row.reason)
+                else:
+                    self._waiting.put(row)
+        if self._inlet.ended and self._inlet.leftover():
+            self._setaside.reject(self._inlet.leftover(), "the input ended before the end of the line")
+
+    def _dispatch(self, pool: ThreadPoolExecutor, wakeup: Wakeup) -> None:
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now:
+            self._waiting.put(heapq.heappop(self._later)[2])
+        while len(self._running) < self._concurrency and not self._stops:
+            batch = self._waiting.next_batch(self._gates.closed(now))
+            if not batch:
+                return
+            self._gates.probing(batch[0].action, now)
+            future = pool.submit(self._delivery.deliver, batch)
+            self._running[future] = batch
+            future.add_done_callback(lambda _: wakeup.finished())
+
+    # From a worker
+
+    def _take_results(self) -> None:
+        for future in [future for future in self._running if future.done()]:
+            batch = self._running.pop(future)
+            error = future.exception()
+            if error is not None:
+                # Not its text, which may hold what must not be logged.
+                log(f"a batch of {len(batch)} rows failed within mailroom: {type(error).__name__}; please report it")
+                self._setaside.replay(batch, "it is not known what became of them")
+                continue
+            self._learn(future.result())
+
+    def _learn(self, result: Result) -> None:
+        now = time.monotonic()
+        for said in self._gates.learn(result.action, result.verdicts, now, random.random()):
+            log(said)
+        for again in result.again:
+            self._later_count += 1
+            heapq.heappush(self._later, (now + again.delay, self._later_count, again.row))
+
+    # Waiting and ending
+
+    def _wait(self, wakeup: Wakeup) -> None:
+        poll = select.poll()
+        poll.register(wakeup, select.POLLIN)
+        has_room = len(self._waiting) + len(self._later) < self._most_waiting and not self._setaside.owes
+        if self._reads and has_room:
+            poll.register(self._inlet.fd, select.POLLIN)
+        ready = dict(poll.poll(self._patience()))
+        if self._setaside.owes:
+            self._setaside.flush()
+        if wakeup.fileno() in ready:
+            self._signalled(wakeup.stops())
+        if self._inlet.fd in ready and self._reads:
+            if ready[self._inlet.fd] & select.POLLNVAL:
+                raise MailroomError("stdin is closed", "pipe mailroom-collect into it, or name a file with <")
+            self._read()
+
+    def _patience(self) -> float:
+        """Return how long to wait, in ms."""
+        now = time.monotonic()
+        times = [self._later[0][0]] if self._later else []
+        opens_at = self._gates.opens_at(now)
+        if opens_at is not None and self._waiting:
+            times.append(opens_at)
+        if self._setaside.owes:
+            times.append(now + _DISK_RETRY)
+        return max(0.0, (min(times) - now) * 1000) if times else -1.0
+
+    def _signalled(self, stops: int) -> None:
+        if not stops:
+            return
+        if not self._stops:
+            log("stopping: finishing the calls that are begun, handing back the rest")
+            if self._database:
+                self._database.stop()
+        self._stops += stops
+
+    def _finish(self) -> None:
+        """Hand back what was read and not tried."""
+        rest: Sequence[Row] = [*self._waiting.take_all(), *(row for _, _, row in self._later)]
+        if rest:
+            log(f"{len(rest)} rows are handed back")
+        for start in range(0, len(rest), MOST_DESTINATIONS):
+            self._delivery.give_back(rest[start : start + MOST_DESTINATIONS])
+        self._setaside.flush()
+        if self._database:
+            self._database.close()

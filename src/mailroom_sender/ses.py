@@ -1,0 +1,124 @@
+"""The only user of boto3: parameters to an answer."""
+
+import http.client
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore import exceptions
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from mailroom_sender.errors import OperatorNeeded
+from mailroom_sender.verdicts import Accepted, Answer, Lost, NotAsked, Refused
+
+if TYPE_CHECKING:
+    from types_boto3_ses import SESClient
+
+_FALLBACK_REGION: Final = "us-east-1"
+_EVENT: Final = "before-parse.ses.SendBulkTemplatedEmail"
+_SERVER_ERROR: Final = 500
+_CLIENT_ERROR: Final = 400
+_NEVER_ASKED = (
+    exceptions.EndpointConnectionError,
+    exceptions.ConnectTimeoutError,
+    exceptions.ProxyConnectionError,
+    exceptions.SSLError,
+)
+_OPERATOR = (
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.CredentialRetrievalError,
+    exceptions.TokenRetrievalError,
+    exceptions.UnauthorizedSSOTokenError,
+    exceptions.SSOTokenLoadError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """An HTTP response as it came, before anything was made of it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        """Return status line, headers and body as they stand in an HTTP/1.1 message."""
+        head = [f"HTTP/1.1 {self.status} {http.client.responses.get(self.status, '')}".rstrip()]
+        head += [f"{name}: {value}" for name, value in self.headers.items()]
+        return "\r\n".join([*head, "", ""]).encode("latin-1", "replace") + self.body
+
+
+class Ses:
+    """A client for any number of threads. Each call reaches SES once at most."""
+
+    def __init__(self, *, connections: int, connect_timeout: float, read_timeout: float) -> None:
+        """Make the client; timeouts in seconds. Raises OperatorNeeded when there are no credentials."""
+        try:
+            session = boto3.Session()
+            if session.get_credentials() is None:
+                raise OperatorNeeded(
+                    "no AWS credentials are found",
+                    "give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role (debug mode needs none)",
+                )
+            self._client: SESClient = session.client(
+                "ses",
+                region_name=os.environ.get("AWS_REGION") or session.region_name or _FALLBACK_REGION,
+                config=Config(
+                    # The SDK's own retries post a call again whose answer was lost, unseen by us.
+                    retries={"mode": "standard", "total_max_attempts": 1},
+                    connect_timeout=connect_timeout,
+                    read_timeout=read_timeout,
+                    max_pool_connections=connections,
+                    tcp_keepalive=True,
+                ),
+            )
+        except (exceptions.BotoCoreError, ValueError) as error:
+            raise OperatorNeeded(f"the AWS SDK can't be set up: {error}", "correct the AWS settings it names") from None
+        self._seen = threading.local()
+        self._client.meta.events.register(_EVENT, self._keep)
+
+    def _keep(self, response_dict: dict[str, Any], **_: object) -> None:
+        self._seen.response = RawResponse(
+            response_dict["status_code"], dict(response_dict["headers"]), bytes(response_dict["body"])
+        )
+
+    def send(self, parameters: dict[str, Any]) -> tuple[Answer, RawResponse | None]:
+        """Make one call; return what came of it, and the response if it is an error. Raises nothing."""
+        self._seen.response = None
+        answer = self._call(parameters)
+        raw: RawResponse | None = self._seen.response
+        if isinstance(answer, Accepted) or raw is None:
+            return answer, None
+        return answer, raw
+
+    def _call(self, parameters: dict[str, Any]) -> Answer:
+        try:
+            response = self._client.send_bulk_templated_email(**parameters)
+        except exceptions.ClientError as error:
+            return _refused(error)
+        except ResponseParserError:
+            raw: RawResponse | None = self._seen.response
+            if raw is not None and raw.status >= _CLIENT_ERROR:
+                return Refused(raw.status, "", "its body can't be read")
+            return Lost("SES's answer can't be read")
+        except exceptions.ParamValidationError:
+            # Its text holds the offending value.
+            return Refused(_CLIENT_ERROR, "InvalidParameterValue", "the AWS SDK refused a parameter")
+        except _OPERATOR as error:
+            return NotAsked(f"AWS credentials: {type(error).__name__}", operator=True)
+        except _NEVER_ASKED as error:
+            return NotAsked(f"SES can't be reached: {type(error).__name__}")
+        except Exception as error:
+            return Lost(f"no answer from SES: {type(error).__name__}")
+        statuses = response.get("Status")
+        return Accepted(None if statuses is None else [dict(status) for status in statuses])
+
+
+def _refused(error: exceptions.ClientError) -> Refused:
+    said: dict[str, Any] = dict(error.response.get("Error", {}))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _SERVER_ERROR)
+    return Refused(status, str(said.get("Code", "")), str(said.get("Message", "")))

@@ -1,0 +1,83 @@
+"""Pure: a line to rows and bad rows.
+
+Five CSV fields a row (RFC 4180), rows joined by commas. Read strictly: what does not fit is a
+bad row with its reason, and its neighbours stay good, as long as the line can be cut in rows.
+"""
+
+import base64
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from mailroom_sender.rows import Action, BadRow, Row
+
+_FIELDS: Final = 5
+# A quoted field, with its quotes doubled inside; or a bare one, without any quote.
+_FIELD = re.compile(rb'"((?:[^"]|"")*)"(?=,|$)|([^",]*)(?=,|$)', re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SECRET = re.compile(r"[A-Za-z0-9_-]{86}", re.ASCII)
+_CODE = re.compile(r"[0-9]{5}", re.ASCII)
+
+
+def decode_line(line: bytes) -> Iterator[Row | BadRow]:
+    """Yield the rows of one line, given without its newline."""
+    fields = _split(line)
+    if fields is None:
+        yield BadRow(line, "the line is not CSV: a quote is out of place")
+    elif len(fields) % _FIELDS:
+        yield BadRow(line, f"the line has {len(fields)} fields, which is not a multiple of {_FIELDS}")
+    else:
+        for start in range(0, len(fields), _FIELDS):
+            five = fields[start : start + _FIELDS]
+            raw = line[five[0][1] : five[-1][2]]
+            yield _row([value for value, _, _ in five], raw)
+
+
+def _split(line: bytes) -> list[tuple[bytes, int, int]] | None:
+    """Return each field's value, and where its bytes begin and end; None when it is not CSV."""
+    fields: list[tuple[bytes, int, int]] = []
+    place = 0
+    while match := _FIELD.match(line, place):
+        quoted, bare = match.groups()
+        value = bare if quoted is None else quoted.replace(b'""', b'"')
+        fields.append((value, match.start(), match.end()))
+        if match.end() == len(line):
+            return fields
+        place = match.end() + 1
+    return None
+
+
+def _row(values: list[bytes], raw: bytes) -> Row | BadRow:
+    try:
+        action, email, login, secret, code = (value.decode() for value in values)
+    except UnicodeDecodeError:
+        return BadRow(raw, "the row is not UTF-8")
+    if any(_CONTROL.search(value) for value in (action, email, login, secret, code)):
+        return BadRow(raw, "the row holds a control character")
+    if action not in ("1", "2"):
+        return BadRow(raw, "its action is neither 1 nor 2")
+    if not email:
+        return BadRow(raw, "its email is empty")
+    if not login:
+        return BadRow(raw, "its username is empty")
+    if not _is_secret(secret):
+        return BadRow(raw, "its secret is not 64 bytes in 86 characters of base64url")
+    kind = Action(action)
+    if kind is Action.PASSWORD_RECOVERY and not _CODE.fullmatch(code):
+        return BadRow(raw, "its code is not five digits, which a recovery needs")
+    return Row(kind, email, login, secret, code, raw)
+
+
+def _is_secret(text: str) -> bool:
+    if not _SECRET.fullmatch(text):
+        return False
+    return base64.urlsafe_b64encode(_bytes(text)).rstrip(b"=") == text.encode()
+
+
+def _bytes(secret: str) -> bytes:
+    return base64.urlsafe_b64decode(secret + "==")
+
+
+def token_secret(row: Row) -> bytes:
+    """Return the token's own 32 bytes, the key under which the ledger knows the row."""
+    return _bytes(row.secret)[:32]

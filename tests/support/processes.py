@@ -1,0 +1,95 @@
+"""The two programs, started as users start them: by their console scripts, through the shell."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.support.waiting import until
+
+KEY = "deadbeef" * 8
+_BIN = Path(sys.executable).parent
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return a bare environment in which the console scripts are found."""
+    return {"PATH": f"{_BIN}:/usr/bin:/bin", "MAILROOM_SECRET_KEY": KEY, **settings}
+
+
+def run(command: str, *, env: Mapping[str, str], stdin: bytes = b"", cwd: Path | None = None) -> "Finished":
+    """Run a shell command to its end."""
+    done = subprocess.run(
+        ["/bin/bash", "-c", command], env=dict(env), input=stdin, capture_output=True, cwd=cwd, timeout=60, check=False
+    )
+    return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+class Finished:
+    """What a command left behind."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status = status
+        self.out = out
+        self.err = err
+
+
+class Running:
+    """A shell command that goes on, its output in files that can be looked at meanwhile."""
+
+    def __init__(self, command: str, env: Mapping[str, str], folder: Path) -> None:
+        self._out, self._err = folder / "out", folder / "err"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                ["/bin/bash", "-c", command],
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                cwd=folder,
+            )
+
+    @property
+    def out(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def err(self) -> str:
+        return self._err.read_text()
+
+    def says(self, text: str, times: int = 1) -> None:
+        """Wait until stderr holds the text."""
+        until(lambda: self.err.count(text) >= times, f"'{text}' on stderr, which is:\n{self.err}\n")
+
+    def prints(self, text: str, times: int = 1) -> None:
+        """Wait until stdout holds the text that often."""
+        until(lambda: self.out.count(text) >= times, f"{times} x '{text}' on stdout; stderr:\n{self.err}\n")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the command, or to the shell's whole pipeline."""
+        os.killpg(self.process.pid, number)
+
+    def wait(self) -> int:
+        """Return the exit status once it has ended."""
+        return self.process.wait(timeout=30)
+
+    def stop(self) -> int:
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+
+@contextlib.contextmanager
+def running(command: str, env: Mapping[str, str]) -> Iterator[Running]:
+    """Run a shell command while the block lasts; nothing of it is left behind."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = Running(command, env, Path(folder))
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.signal(signal.SIGKILL)
+            process.process.wait()

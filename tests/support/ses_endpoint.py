@@ -1,0 +1,162 @@
+"""A local SES that keeps a record of its own and can misbehave. It knows the one call that mailroom makes."""
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+_NAMESPACE = "http://ses.amazonaws.com/doc/2010-12-01/"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call as it reached the endpoint."""
+
+    template: str
+    source: str
+    config_set: str
+    default_data: str
+    destinations: list[tuple[str, str]]  # address, replacement data
+
+    @property
+    def addresses(self) -> list[str]:
+        return [address for address, _ in self.destinations]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the endpoint answers. No status: the connection is cut after the request was taken."""
+
+    status: int | None = 200
+    body: bytes = b""
+    content_type: str = "text/xml"
+    delay: float = 0.0  # seconds
+
+
+def accepted(statuses: list[tuple[str, str]]) -> Reply:
+    """Return an answer with a status and a message id (or an error text) for each destination."""
+    members = "".join(
+        f"<member><Status>{status}</Status>"
+        + (f"<MessageId>{text}</MessageId>" if status == "Success" else f"<Error>{escape(text)}</Error>")
+        + "</member>"
+        for status, text in statuses
+    )
+    return Reply(
+        body=(
+            f'<SendBulkTemplatedEmailResponse xmlns="{_NAMESPACE}"><SendBulkTemplatedEmailResult><Status>{members}'
+            "</Status></SendBulkTemplatedEmailResult><ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata>"
+            "</SendBulkTemplatedEmailResponse>"
+        ).encode()
+    )
+
+
+def refused(code: str, message: str, status: int = 400) -> Reply:
+    """Return the answer with which SES refuses a whole call."""
+    return Reply(
+        status=status,
+        body=(
+            f'<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>Sender</Type><Code>{code}</Code>'
+            f"<Message>{escape(message)}</Message></Error><RequestId>r-2</RequestId></ErrorResponse>"
+        ).encode(),
+    )
+
+
+@dataclass
+class Endpoint:
+    """The endpoint's record, and what it is to do next."""
+
+    url: str = ""
+    calls: list[Call] = field(default_factory=list)
+    mailed: list[tuple[str, str, str]] = field(default_factory=list)  # template, address, data
+    replies: deque[Reply] = field(default_factory=deque)  # for the next calls, in order; then all is well
+    decide: Callable[[Call], Reply | None] = lambda _: None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _messages: int = 0
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses mailed to, in order."""
+        return [address for _, address, _ in self.mailed]
+
+    def answer(self, call: Call) -> Reply:
+        """Record a call and choose its answer. A cut connection or garbage has mailed; a refusal has not."""
+        with self._lock:
+            self.calls.append(call)
+            reply = self.replies.popleft() if self.replies else self.decide(call)
+            if reply is None:
+                reply = accepted([("Success", self._message_id()) for _ in call.destinations])
+            if reply.status in (None, 200):
+                for place, (address, data) in enumerate(call.destinations):
+                    if self._took(reply, place):
+                        self.mailed.append((call.template, address, data))
+            return reply
+
+    def _message_id(self) -> str:
+        self._messages += 1
+        return f"m-{self._messages}"
+
+    @staticmethod
+    def _took(reply: Reply, place: int) -> bool:
+        statuses = reply.body.split(b"<member>")[1:]
+        return not statuses or b"<Status>Success</Status>" in statuses[place]
+
+
+def _call(body: bytes) -> Call:
+    form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
+    assert form["Action"] == "SendBulkTemplatedEmail", form["Action"]
+    destinations: list[tuple[str, str]] = []
+    while (prefix := f"Destinations.member.{len(destinations) + 1}.") + "ReplacementTemplateData" in form:
+        address = form[prefix + "Destination.ToAddresses.member.1"]
+        assert prefix + "Destination.ToAddresses.member.2" not in form
+        destinations.append((address, form[prefix + "ReplacementTemplateData"]))
+    return Call(
+        form["Template"], form["Source"], form["ConfigurationSetName"], form["DefaultTemplateData"], destinations
+    )
+
+
+@contextlib.contextmanager
+def running_endpoint() -> Iterator[Endpoint]:
+    """Serve on a free port of the loopback interface."""
+    endpoint = Endpoint()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            reply = endpoint.answer(_call(body))
+            if reply.delay:
+                time.sleep(reply.delay)
+            if reply.status is None:
+                self.close_connection = True
+                # With a reset, so that the client sees the cut and not an end.
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+            with contextlib.suppress(OSError):
+                self.send_response(reply.status)
+                self.send_header("Content-Type", reply.content_type)
+                self.send_header("Content-Length", str(len(reply.body)))
+                self.end_headers()
+                self.wfile.write(reply.body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    endpoint.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield endpoint
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

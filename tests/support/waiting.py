@@ -1,0 +1,13 @@
+"""Waiting on a condition, with a deadline; never for a time."""
+
+import time
+from collections.abc import Callable
+
+
+def until(condition: Callable[[], object], what: str = "the condition", seconds: float = 30.0) -> None:
+    """Return as soon as the condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {seconds} s")
+        time.sleep(0.01)
