@@ -27,9 +27,7 @@ def test_sign_up_is_mailed_and_its_outcome_recorded(
     assert answer["destinations"][0]["message_id"] == "m-1"
 
 
-def test_bulk_insert_flows_at_once_and_whole(
-    database: Database, endpoint: Endpoint, pipeline_env: Environment
-) -> None:
+def test_bulk_insert_flows_at_once_and_whole(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
     """Ten thousand accounts of one INSERT are all mailed, each once, without waiting for the batch timer."""
     with running(PIPELINE, pipeline_env(MAILROOM_BATCH_TIMEOUT="200000")) as pipeline:
         pipeline.says("acknowledging")

