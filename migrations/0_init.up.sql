@@ -116,3 +116,14 @@ END $$;
 CREATE TRIGGER mailroom_token_inserted AFTER INSERT ON tokens
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION mailroom_token_inserted();
+
+-- They find their tables whatever the search_path of the application is.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['mailroom_account_inserted', 'mailroom_account_status_changed',
+                                'mailroom_token_consumed', 'mailroom_token_inserted'] LOOP
+        EXECUTE format('ALTER FUNCTION %I() SET search_path = %I, pg_temp', name, current_schema());
+    END LOOP;
+END $$;

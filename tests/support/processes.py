@@ -41,6 +41,7 @@ class Running:
     """A shell command that goes on, its output in files that can be looked at meanwhile."""
 
     def __init__(self, command: str, env: Mapping[str, str], folder: Path) -> None:
+        self.folder = folder
         self._out, self._err = folder / "out", folder / "err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(

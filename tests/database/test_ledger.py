@@ -1,0 +1,346 @@
+"""The ledger's steps, one by one, and the races between two real sessions."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.ledger import Steps
+from tests.support.postgres import Connection, Database
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def steps(database: Database) -> Steps:
+    return Steps(database.connection)
+
+
+@pytest.fixture
+def other(database: Database) -> Iterator[Steps]:
+    """Another process, in a session of its own."""
+    with database.connect() as connection:
+        yield Steps(connection, "other")
+
+
+def lease_ends(database: Database, token: int) -> None:
+    database.run("UPDATE deliveries SET due_at = now() - interval '1 ms' WHERE token = %s", token)
+
+
+def test_claim_takes_the_oldest_up_to_the_limit(database: Database, steps: Steps) -> None:
+    """Waiting tokens are claimed in the order in which they were committed."""
+    tokens = [database.sign_up(name)[0] for name in ("ann", "ben", "cid")]
+    assert steps.claim(2) == tokens[:2]
+    assert steps.claim(2) == tokens[2:]
+    assert steps.claim(2) == []
+
+
+def test_claim_moves_last_seq(database: Database, steps: Steps) -> None:
+    """jobs.last_seq is the highest token id handed out."""
+    database.sign_up("ann", "ben", "cid")
+    steps.claim(2)
+    assert database.one("SELECT last_seq FROM jobs") == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("UPDATE tokens SET expires_at = mailroom_epoch()", "the token expired"),
+        ("UPDATE tokens SET consumed_at = 1", "the token was consumed"),
+        ("UPDATE accounts SET status = 'suspended'", "the account is suspended"),
+        ("UPDATE accounts SET status = 'active'", "the account is active"),
+    ],
+)
+@pytest.mark.parametrize("moment", ["claim", "begin"])
+def test_stale_token_is_skipped_with_its_reason(
+    database: Database, steps: Steps, change: str, why: str, moment: str
+) -> None:
+    """What went stale while it waited, or in the pipe, is not mailed, and the ledger says why."""
+    (token,) = database.sign_up("ann")
+    if moment == "begin":
+        steps.claim()
+    database.run(change)
+    assert steps.claim() == [] if moment == "claim" else steps.begin([token]) == {token: why}
+    assert database.run("SELECT state::text, error FROM deliveries") == [("skipped", why)]
+
+
+def test_recovery_is_claimed_while_its_account_is_active(database: Database, steps: Steps) -> None:
+    """A recovery is for active accounts, as an activation is for provisioned ones."""
+    database.sign_up("ann")
+    token = database.recovery("ann")
+    assert steps.claim() == [token]
+
+
+def test_claim_takes_back_what_its_holder_let_lapse(database: Database, steps: Steps, other: Steps) -> None:
+    """A lease that ran out gives the row to whoever comes, and the old holder has lost it."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    assert other.claim() == []
+    lease_ends(database, token)
+    assert other.claim() == [token]
+    assert steps.extend([token]) == []
+    assert steps.release([token]) == 0
+
+
+def test_lapsed_sending_is_a_doubt(database: Database, steps: Steps, other: Steps) -> None:
+    """A row whose sender was never heard of again is counted as perhaps mailed twice."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    steps.begin([token])
+    lease_ends(database, token)
+    assert other.claim() == [token]
+    assert database.one("SELECT doubts FROM deliveries") == 1
+
+
+def test_extend_keeps_only_what_is_held(database: Database, steps: Steps, other: Steps) -> None:
+    """Extending tells the holder which rows it still has: begun and foreign ones are not among them."""
+    tokens = database.sign_up("ann", "ben", "cid")
+    steps.claim(2)
+    other.claim(1)
+    steps.begin([tokens[0]])
+    assert steps.extend(tokens) == [tokens[1]]
+
+
+def test_release_gives_back_at_once_and_in_order(database: Database, steps: Steps, other: Steps) -> None:
+    """Released rows are due now, before younger ones."""
+    old = database.sign_up("ann", "ben")
+    steps.claim()
+    young = database.sign_up("cid")
+    assert steps.release(old) == 2
+    assert other.claim() == old + young
+
+
+def test_emitted_is_done_until_somebody_acknowledges(database: Database, steps: Steps) -> None:
+    """Without an acknowledging sender a printed row is done; the first one takes over what is alive."""
+    tokens = database.sign_up("ann", "ben")
+    steps.claim()
+    assert steps.emitted(tokens) == 2
+    assert steps.claim() == []
+    database.run("UPDATE tokens SET consumed_at = 1 WHERE id = %s", tokens[0])
+    assert steps.acknowledge() == 1
+    assert steps.acknowledge() == 0
+    assert steps.claim() == [tokens[1]]
+
+
+def test_emitted_does_nothing_once_acknowledged(database: Database, steps: Steps) -> None:
+    """In a queue whose senders settle, nothing is done by being printed."""
+    tokens = database.sign_up("ann")
+    steps.acknowledge()
+    steps.claim()
+    assert steps.emitted(tokens) == 0
+    assert database.states() == {"claimed": 1}
+
+
+def test_set_aside_fails_only_what_is_held(database: Database, steps: Steps, other: Steps) -> None:
+    """A row that can't be printed is failed by its holder, with the reason."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    assert other.set_aside(token, "no") == 0
+    assert steps.set_aside(token, "its login holds a control character") == 1
+    assert database.run("SELECT state::text, error FROM deliveries") == [
+        ("failed", "its login holds a control character")
+    ]
+
+
+def test_begin_is_for_one_sender_only(database: Database, steps: Steps, other: Steps) -> None:
+    """Of two copies of a row in two pipes, one is sent."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    assert steps.begin([token]) == {token: None}
+    assert other.begin([token]) == {token: "another sender has begun it"}
+    assert steps.begin([token]) == {token: None}
+    assert database.one("SELECT attempts FROM deliveries") == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why"),
+    [
+        ("sent", "already sent"),
+        ("failed", "already failed"),
+        ("later", "it is to be tried again later"),
+        ("release", None),
+    ],
+)
+def test_begin_after_settle(database: Database, steps: Steps, outcome: str, why: str | None) -> None:
+    """What is settled is not begun again from an old copy of its line; what was given back is."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    steps.begin([token])
+    assert steps.settle(token, outcome, delay_ms=60_000 if outcome == "later" else 0)
+    assert steps.begin([token]) == {token: why}
+
+
+def test_begin_takes_what_was_emitted(database: Database, steps: Steps) -> None:
+    """A line that was printed just before its sender acknowledged is still sent once."""
+    tokens = database.sign_up("ann")
+    steps.claim()
+    steps.emitted(tokens)
+    assert steps.begin(tokens) == {tokens[0]: None}
+
+
+def test_begin_names_unknown_and_doubled_secrets(database: Database) -> None:
+    """A secret that is nobody's is refused, and a copy in the same call counts once."""
+    database.sign_up("ann")
+    secret = database.one("SELECT secret FROM tokens")
+    rows = database.run(
+        "SELECT place, refused FROM mailroom_begin('mailroom', 'me', 1000, %s)", [b"nobody", secret, secret]
+    )
+    assert rows == [(1, "no such token in this queue"), (2, None)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        ("sent", ("sent", 1, 0, "m", True)),
+        ("failed", ("failed", 1, 0, "m", True)),
+        ("later", ("pending", 1, 0, "m", False)),
+        ("unknown", ("pending", 1, 1, "m", False)),
+        ("release", ("pending", 0, 0, "m", False)),
+    ],
+)
+def test_settle_records_the_outcome(
+    database: Database, steps: Steps, outcome: str, expected: tuple[object, ...]
+) -> None:
+    """Each outcome leaves its state, attempts and doubts."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    steps.begin([token])
+    assert steps.settle(token, outcome)
+    assert database.run("SELECT state::text, attempts, doubts, message_id, settled_at IS NOT NULL FROM deliveries") == [
+        expected
+    ]
+
+
+@pytest.mark.parametrize("outcome", ["sent", "failed"])
+def test_settle_told_twice_answers_the_same(database: Database, steps: Steps, outcome: str) -> None:
+    """A sender whose answer from the database was lost may ask again."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    steps.begin([token])
+    assert steps.settle(token, outcome)
+    assert steps.settle(token, outcome)
+
+
+def test_settle_by_a_former_holder_is_a_miss(database: Database, steps: Steps, other: Steps) -> None:
+    """A sender that took too long can't overwrite what another has begun."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    steps.begin([token])
+    lease_ends(database, token)
+    other.claim()
+    other.begin([token])
+    assert not steps.settle(token, "sent")
+    assert database.state(token) == "sending"
+
+
+def test_later_is_due_after_its_delay(database: Database, steps: Steps) -> None:
+    """A row to be tried again waits, and looking tells for how long."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    steps.begin([token])
+    steps.settle(token, "later", delay_ms=50_000)
+    waiting, next_due_ms = steps.look()
+    assert waiting == 0
+    assert next_due_ms is not None
+    assert 40_000 < next_due_ms <= 50_000
+
+
+def test_rolled_back_sign_up_leaves_nothing(database: Database, steps: Steps) -> None:
+    """Who never was committed is never mailed."""
+    with database.connection.transaction(force_rollback=True):
+        database.run("INSERT INTO accounts (email, login) VALUES ('a@b.c', 'ann')")
+    assert steps.look() == (0, None)
+
+
+def test_lower_id_that_commits_later_is_claimed(database: Database, steps: Steps) -> None:
+    """Of two overlapping transactions, the one that commits last loses nothing."""
+    with database.connect() as slow:
+        with slow.transaction():
+            slow.execute("INSERT INTO accounts (email, login) VALUES ('s@b.c', 'slow')")
+            fast = database.sign_up("fast")
+            assert steps.claim() == fast
+        assert steps.claim() == [row[0] for row in database.tokens_of("slow")]
+
+
+def race(*calls: Callable[[], object]) -> None:
+    """Run the calls at the same moment, each in a thread, to their end."""
+    barrier = threading.Barrier(len(calls))
+    errors: list[BaseException] = []
+
+    def run(call: Callable[[], object]) -> None:
+        try:
+            barrier.wait()
+            call()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors, errors
+
+
+def test_claims_at_once_share_the_rows(database: Database) -> None:
+    """Two collectors that claim at the same moment get every row, none of them twice."""
+    database.sign_up_many(2000)
+    claimed: list[int] = []
+
+    def drain(connection: Connection, holder: str) -> None:
+        steps = Steps(connection, holder)
+        while rows := steps.claim(7):
+            claimed.extend(rows)
+
+    with database.connect() as one, database.connect() as two:
+        race(lambda: drain(one, "one"), lambda: drain(two, "two"))
+    assert sorted(claimed) == list(range(1, 2001))
+
+
+def test_begins_at_once_let_one_through(database: Database) -> None:
+    """Two senders that begin the same rows at the same moment: each row is one sender's, and neither hangs."""
+    database.sign_up_many(300)
+    Steps(database.connection).claim(300)
+    begun: list[int] = []
+
+    def begin(connection: Connection, holder: str, tokens: list[int]) -> None:
+        answer = Steps(connection, holder).begin(tokens)
+        begun.extend(token for token, refused in answer.items() if refused is None)
+
+    tokens = list(range(1, 301))
+    with database.connect() as one, database.connect() as two:
+        race(lambda: begin(one, "one", tokens), lambda: begin(two, "two", tokens[::-1]))
+    assert sorted(begun) == tokens
+
+
+def test_begin_waits_for_a_claim_that_is_not_committed(database: Database, steps: Steps) -> None:
+    """A begin that meets a claim under way sees what the claim made of the row."""
+    (token,) = database.sign_up("ann")
+    result: list[dict[int, str | None]] = []
+    with database.connect() as claiming, database.connect() as watching:
+        with claiming.transaction():
+            Steps(claiming, "collector").claim()
+            database.run("SELECT 1")
+            thread = threading.Thread(target=lambda: result.append(steps.begin([token])))
+            thread.start()
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
+            until(lambda: watching.execute(waits).fetchone() != (0,), "begin waits for the row")
+        thread.join()
+    assert result == [{token: None}]
+    assert database.state(token) == "sending"
+
+
+def test_claim_reads_in_proportion_to_its_batch(database: Database, steps: Steps) -> None:
+    """A claim uses the index of due rows, and walks neither over settled rows nor over those others hold."""
+    database.sign_up_many(20_000)
+    database.run("UPDATE deliveries SET state = 'sent', settled_at = now() WHERE token <= 15000")
+    steps.claim(4000)
+    database.run("VACUUM ANALYZE deliveries")
+    plan = database.one(
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT token FROM deliveries d WHERE d.queue = 'mailroom'"
+        " AND d.settled_at IS NULL AND d.due_at <= now() ORDER BY d.due_at, d.token LIMIT 10 FOR UPDATE SKIP LOCKED"
+    )[0]["Plan"]
+    nodes = [plan]
+    for node in nodes:
+        nodes += node.get("Plans", [])
+    assert "deliveries_due" in {node.get("Index Name") for node in nodes}
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 100

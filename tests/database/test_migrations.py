@@ -1,0 +1,215 @@
+"""Migrations: up, down, by either tool, and on a database that another mailroom made."""
+
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from mailroom_collector.migrating import migrations
+from tests.support.postgres import Connection, Database, Server
+from tests.support.processes import Finished, environment, run
+
+NEWEST = migrations()[-1].version
+
+
+@pytest.fixture
+def empty(server: Server) -> Iterator[Database]:
+    """A database without any schema."""
+    database = Database(server, server.new_database(template="template1"))
+    yield database
+    database.close()
+
+
+def migrate(database: Database, options: str = "") -> Finished:
+    return run(f"mailroom-collect migrate {options}", env=environment(MAILROOM_DATABASE_URL=database.url))
+
+
+def shape(connection: Connection) -> list[tuple[object, ...]]:
+    """Return every table's columns, constraints, indexes and triggers, every type and function."""
+    return connection.execute(
+        """
+        SELECT 'column', table_name, column_name, data_type, column_default, is_nullable
+        FROM information_schema.columns WHERE table_schema = 'public'
+        UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', ''
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+        UNION ALL SELECT 'index', tablename, indexname, indexdef, '', '' FROM pg_indexes WHERE schemaname = 'public'
+        UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid), '', ''
+        FROM pg_trigger WHERE NOT tgisinternal
+        UNION ALL SELECT 'enum', enumtypid::regtype::text, enumlabel, '', '', '' FROM pg_enum
+        UNION ALL SELECT 'function', proname, pg_get_functiondef(oid), '', '', ''
+        FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        ORDER BY 1, 2, 3, 4
+        """
+    ).fetchall()
+
+
+def test_migrate_run_twice_does_nothing_the_second_time(empty: Database) -> None:
+    """A second run says that there is nothing to do, and does nothing."""
+    first, second = migrate(empty), migrate(empty)
+    assert first.out.splitlines() == ["ran 0_init.up", "ran 1_ledger.up", "ran 2_steps.up"]
+    assert second.out == f"nothing to do: the schema is at version {NEWEST}\n"
+    assert empty.run("SELECT version, dirty FROM schema_migrations") == [(NEWEST, False)]
+
+
+def test_migrate_dry_run_changes_nothing(empty: Database) -> None:
+    """A dry run tells the steps and leaves the database as it was."""
+    assert migrate(empty, "--dry-run").out.splitlines()[0] == "would run 0_init.up"
+    assert shape(empty.connection) == []
+
+
+@pytest.mark.parametrize("version", range(-1, NEWEST))
+def test_migrate_down_and_up_ends_where_it_began(empty: Database, version: int) -> None:
+    """Going down to any version and up again gives the same schema; down to -1 leaves nothing."""
+    migrate(empty)
+    whole = shape(empty.connection)
+    assert migrate(empty, f"--to {version}").status == 0
+    if version == -1:
+        assert {row[1] for row in shape(empty.connection)} == {"schema_migrations"}
+    assert migrate(empty).status == 0
+    assert shape(empty.connection) == whole
+
+
+def test_migrations_run_by_psql_give_the_same_schema(empty: Database, database: Database) -> None:
+    """The files are plain SQL: run one after another by a bare connection, they give what migrate gives."""
+    for migration in migrations():
+        with empty.connection.transaction():
+            empty.connection.execute(migration.up.encode())
+    bookkeeping = "schema_migrations"
+    assert shape(empty.connection) == [row for row in shape(database.connection) if row[1] != bookkeeping]
+
+
+def test_migrate_goes_on_where_golang_migrate_stopped(empty: Database) -> None:
+    """The bookkeeping table is golang-migrate's own: a version that it recorded is taken up."""
+    empty.run(migrations()[0].up)
+    empty.run("CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)")
+    empty.run("INSERT INTO schema_migrations VALUES (0, false)")
+    assert migrate(empty).out.splitlines() == ["ran 1_ledger.up", "ran 2_steps.up"]
+
+
+def test_migrate_refuses_a_dirty_schema(empty: Database) -> None:
+    """Where another tool stopped halfway, a person must look first."""
+    migrate(empty)
+    empty.run("UPDATE schema_migrations SET dirty = true")
+    result = migrate(empty, "--to 0")
+    assert result.status == 1
+    assert "dirty at version 2" in result.err
+    assert "set dirty to false in schema_migrations" in result.err
+
+
+def test_migrate_refuses_an_unknown_version(empty: Database) -> None:
+    """A version that this mailroom doesn't know is named, and nothing happens."""
+    result = migrate(empty, "--to 9")
+    assert result.status == 1
+    assert "version 9, which this mailroom doesn't know; it knows -1 to 2" in result.err
+
+
+def test_migrate_failing_changes_nothing(empty: Database) -> None:
+    """A step that fails leaves the database as the step before left it."""
+    empty.run("CREATE TYPE job_type AS ENUM ('something else')")
+    result = migrate(empty)
+    assert result.status == 1
+    assert '0_init.up failed and changed nothing: type "job_type" already exists' in result.err
+    assert empty.one("SELECT to_regclass('accounts')") is None
+
+
+def test_migrate_waits_for_golang_migrate(empty: Database) -> None:
+    """While golang-migrate holds its lock, migrate waits; two of them never run at once."""
+    name = "\0".join((f"/{empty.name}", "public", "schema_migrations"))
+    lock = zlib.crc32(name.encode()) * 1486364155 & 0xFFFFFFFF
+    results: list[Finished] = []
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with empty.connect() as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (lock,))
+        threads = [threading.Thread(target=lambda: results.append(migrate(empty))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        while empty.one(waiting) < 2:
+            assert not results, results[0].err
+    for thread in threads:
+        thread.join()
+    assert sorted(len(result.out.splitlines()) for result in results) == [1, 3]
+
+
+ANOTHER_MAILROOM = Path(__file__).parent / "another_mailroom.sql"
+
+
+@pytest.fixture
+def another(empty: Database) -> Database:
+    """A database that another mailroom made: eight tokens, of which it handed out three."""
+    empty.run(ANOTHER_MAILROOM.read_text())
+    empty.run("INSERT INTO accounts (email, login) SELECT n || '@b.c', 'u' || n FROM generate_series(1, 8) n")
+    empty.run("UPDATE jobs SET last_seq = 3")
+    empty.run("UPDATE tokens SET expires_at = 1 WHERE id = 5")
+    empty.run("UPDATE accounts SET status = 'suspended' WHERE login = 'u6'")
+    empty.run("UPDATE tokens SET consumed_at = 9 WHERE id = 7")
+    return empty
+
+
+def test_another_mailrooms_waiting_tokens_become_deliveries(another: Database) -> None:
+    """What it had not handed out and is alive is mailed; what it handed out, or is stale, never again."""
+    result = migrate(another)
+    assert result.status == 0, result.err
+    assert another.run("SELECT token, state::text FROM deliveries ORDER BY 1") == [(4, "pending"), (8, "pending")]
+
+
+def test_another_mailrooms_data_stays(another: Database) -> None:
+    """The upgrade drops no row, no trigger and no index of the other's."""
+    before = another.run("SELECT * FROM tokens ORDER BY id"), another.run("SELECT * FROM accounts ORDER BY id")
+    named = {(kind, name) for kind, _, name, *_ in shape(another.connection) if kind in ("trigger", "index")}
+    migrate(another)
+    after = another.run("SELECT * FROM tokens ORDER BY id"), another.run("SELECT * FROM accounts ORDER BY id")
+    assert after == before
+    assert named <= {(kind, name) for kind, _, name, *_ in shape(another.connection)}
+
+
+def test_another_mailrooms_times_outlive_2038(another: Database) -> None:
+    """Its integer times become bigint, with their triggers still at work."""
+    migrate(another)
+    another.run("UPDATE tokens SET expires_at = 4102444800 WHERE id = 8")
+    another.run("UPDATE tokens SET consumed_at = 4102444800 WHERE id = 8")
+    assert another.one("SELECT status FROM accounts WHERE login = 'u8'") == "active"
+
+
+def test_another_mailrooms_sign_up_works_on(another: Database) -> None:
+    """After the upgrade a sign-up makes one token and one delivery."""
+    migrate(another)
+    another.run("INSERT INTO accounts (email, login) VALUES ('new@b.c', 'new')")
+    assert another.run(
+        "SELECT d.state::text FROM deliveries d JOIN tokens t ON t.id = d.token JOIN accounts a ON a.id = t.account"
+        " WHERE a.login = 'new'"
+    ) == [("pending",)]
+
+
+def test_another_mailrooms_ledger_can_be_taken_down_again(another: Database) -> None:
+    """Going down to version 0 leaves the other's schema, and its notification, in working order."""
+    migrate(another)
+    assert migrate(another, "--to 0").status == 0
+    with another.connect() as listener:
+        listener.execute("LISTEN token_insert")
+        another.run("INSERT INTO accounts (email, login) VALUES ('new@b.c', 'new')")
+        assert len(list(listener.notifies(timeout=10, stop_after=1))) == 1
+
+
+def test_security_definer_functions_are_pinned_and_private(database: Database) -> None:
+    """What runs as its owner has a fixed search_path, and PUBLIC may not execute it."""
+    rows = database.run(
+        "SELECT proname, proconfig, has_function_privilege('public', oid, 'execute')"
+        " FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
+    )
+    assert len(rows) == 10
+    assert {(tuple(config), public) for _, config, public in rows} == {(("search_path=public, pg_temp",), False)}
+
+
+def test_steps_in_another_schema_stay_there(empty: Database) -> None:
+    """Run with another search_path, the migrations make everything in that schema, and it works."""
+    empty.run("CREATE SCHEMA mail")
+    url = empty.url + "&options=-csearch_path%3Dmail"
+    result = run("mailroom-collect migrate", env=environment(MAILROOM_DATABASE_URL=url))
+    assert result.status == 0, result.err
+    empty.run("INSERT INTO mail.accounts (email, login, status) VALUES ('a@b.c', 'ann', 'active')")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("INSERT INTO accounts (email, login) VALUES ('b@b.c', 'ben')")
+        assert len(connection.execute("SELECT mailroom_claim('mailroom', 'me', 1000, 9)").fetchall()) == 1

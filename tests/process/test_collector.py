@@ -1,0 +1,262 @@
+"""mailroom-collect as a process: from the database to its stdout, through every ending."""
+
+import re
+import signal
+
+import pytest
+
+from mailroom_collector import Action, verify_token
+from tests.conftest import Environment
+from tests.support.postgres import Database, Server
+from tests.support.processes import KEY, run, running
+from tests.support.waiting import until
+
+COLLECT = "exec mailroom-collect"
+
+
+def test_plain_row_is_bytewise_as_promised(database: Database, collector_env: Environment) -> None:
+    """A sign-up is printed as action, email, login, 86 characters and code; the signature verifies."""
+    with running(COLLECT, collector_env()) as collector:
+        collector.says("listening")
+        database.sign_up("ann")
+        collector.prints("\n")
+        line = collector.out
+        assert collector.stop() == 0
+    match = re.fullmatch(r"1,ann@example\.com,ann,([A-Za-z0-9_-]{86}),([0-9]{5})\n", line)
+    assert match
+    secret = verify_token(match[1], action=Action.ACTIVATION, key=bytes.fromhex(KEY))
+    assert database.run("SELECT secret, code FROM tokens") == [(secret, match[2])]
+
+
+def test_recovery_is_signed_with_its_code(database: Database, collector_env: Environment) -> None:
+    """A recovery's signature covers its code."""
+    database.sign_up("ann")
+    database.recovery("ann")
+    with running(COLLECT, collector_env()) as collector:
+        collector.prints("2,ann@example.com,ann,")
+        collector.prints("\n")
+        _, _, _, field, code = collector.out.strip().split(",")
+    assert verify_token(field, action=Action.PASSWORD_RECOVERY, key=bytes.fromhex(KEY), code=code)
+
+
+def test_what_waited_is_printed_at_the_start(database: Database, collector_env: Environment) -> None:
+    """Tokens that were committed while no collector ran are not missed."""
+    database.sign_up("ann", "ben")
+    with running(COLLECT, collector_env(MAILROOM_BATCH_TIMEOUT="200000")) as collector:
+        collector.prints("ben@example.com")
+
+
+def test_batch_is_taken_when_its_time_is_up(database: Database, collector_env: Environment) -> None:
+    """Fewer rows than the limit are printed in one line after the batch timeout."""
+    with running(COLLECT, collector_env(MAILROOM_BATCH_TIMEOUT="1500")) as collector:
+        collector.says("listening")
+        database.sign_up("ann")
+        database.sign_up("ben")
+        assert collector.out == ""
+        collector.prints("\n")
+        assert [line.count("@") for line in collector.out.splitlines()] == [2]
+
+
+def test_batch_is_taken_when_it_is_full(database: Database, collector_env: Environment) -> None:
+    """The limit's number of waiting rows ends the wait early, also when their notifications were folded."""
+    env = collector_env(MAILROOM_BATCH_TIMEOUT="200000", MAILROOM_BATCH_LIMIT="3")
+    with running(COLLECT, env) as collector:
+        collector.says("listening")
+        database.sign_up("ann", "ben", "cid")
+        collector.prints("\n")
+        assert [line.count("@") for line in collector.out.splitlines()] == [3]
+
+
+def test_backlog_is_printed_in_lines_of_at_most_the_limit(database: Database, collector_env: Environment) -> None:
+    """A thousand accounts of one INSERT come at once, in order, in full lines."""
+    with running(COLLECT, collector_env(MAILROOM_BATCH_TIMEOUT="200000")) as collector:
+        collector.says("listening")
+        database.sign_up_many(1005)
+        collector.prints("@example.com", 1005)
+        collector.stop()
+        lines = collector.out.splitlines()
+    assert [line.count("@") for line in lines] == [10] * 100 + [5]
+    assert re.findall(r"u(\d+)@", "".join(lines)) == [str(n) for n in range(1, 1006)]
+    until(lambda: database.states() == {"emitted": 1005}, "all are emitted")
+
+
+def test_odd_logins_are_quoted_or_set_aside(database: Database, collector_env: Environment) -> None:
+    """A comma and a quote are quoted; a newline and a short secret fail with a reason; the rest flows."""
+    database.sign_up('com,ma "q"', "new\nline", "short", "plain")
+    database.run("UPDATE tokens SET secret = 'x' WHERE account = (SELECT id FROM accounts WHERE login = 'short')")
+    with running(COLLECT, collector_env()) as collector:
+        collector.prints("plain@example.com")
+        assert ',"com,ma ""q""",' in collector.out
+        assert "line" not in collector.out
+    assert sorted(database.run("SELECT state::text, error FROM deliveries WHERE state = 'failed'")) == [
+        ("failed", "its email holds a control character"),
+        ("failed", "its secret is 1 bytes, not 32"),
+    ]
+
+
+def test_stale_account_is_not_printed(database: Database, collector_env: Environment) -> None:
+    """An account that was suspended before its turn is skipped, and the log says so without its name."""
+    database.sign_up("ann", "ben")
+    database.run("UPDATE accounts SET status = 'suspended' WHERE login = 'ann'")
+    with running(COLLECT, collector_env()) as collector:
+        collector.prints("ben")
+        collector.says("token 1 is not mailed: the account is suspended")
+        assert "ann" not in collector.out + collector.err
+
+
+def test_overlapping_transactions_are_both_printed(database: Database, collector_env: Environment) -> None:
+    """A lower id that commits after a higher one is not lost."""
+    with running(COLLECT, collector_env()) as collector, database.connect() as slow:
+        collector.says("listening")
+        with slow.transaction():
+            slow.execute("INSERT INTO accounts (email, login) VALUES ('slow@example.com', 'slow')")
+            database.sign_up("fast")
+            collector.prints("fast@example.com")
+        collector.prints("slow@example.com")
+
+
+def test_lapsed_lease_and_due_retry_need_no_notification(database: Database, collector_env: Environment) -> None:
+    """What a dead holder held, and what was to be tried later, comes by itself."""
+    tokens = database.sign_up("ann", "ben")
+    database.run(
+        "UPDATE deliveries SET state = 'claimed', holder = 'dead', due_at = now() + interval '700 ms'"
+        " WHERE token = %s", tokens[0],
+    )  # fmt: skip
+    database.run("UPDATE deliveries SET due_at = now() + interval '1200 ms' WHERE token = %s", tokens[1])
+    with running(COLLECT, collector_env(MAILROOM_BATCH_TIMEOUT="200000")) as collector:
+        collector.prints("ann@example.com")
+        collector.prints("ben@example.com")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_it_with_0(collector_env: Environment, number: signal.Signals) -> None:
+    """SIGTERM and SIGINT end an idle collector at once, with 0."""
+    with running(COLLECT, collector_env()) as collector:
+        collector.says("listening")
+        collector.signal(number)
+        assert collector.wait() == 0
+
+
+def test_signal_finishes_the_line_and_gives_back_the_rest(database: Database, collector_env: Environment) -> None:
+    """With a full pipe, SIGTERM waits for the reader to take the line; what was not begun is given back."""
+    database.sign_up_many(3000)
+    with running("mkfifo pipe; exec mailroom-collect > pipe", collector_env(MAILROOM_BATCH_LIMIT="100")) as collector:
+        until((collector.folder / "pipe").exists, "the pipe is there")
+        with (collector.folder / "pipe").open("rb") as reader:
+            until(lambda: database.states().get("claimed", 0) > 500, "the pipe is full")
+            collector.signal(signal.SIGTERM)
+            collector.says("finishing the line")
+            printed = reader.read()
+        assert collector.wait() == 0
+    assert printed.endswith(b"\n")
+    assert database.states() == {"emitted": printed.count(b"@"), "pending": 3000 - printed.count(b"@")}
+
+
+def test_reader_that_reads_one_line_leaves_the_rest(database: Database, collector_env: Environment) -> None:
+    """`mailroom-collect | head -1` ends by itself; what head did not read, the next collector prints."""
+    database.sign_up_many(5000)
+    head = run("mailroom-collect | head -1; exit ${PIPESTATUS[0]}", env=collector_env())
+    assert head.status == 1
+    assert head.out.count("@") == 10
+    taken = database.states()["emitted"]
+    assert database.states() == {"emitted": taken, "pending": 5000 - taken}
+    with running(COLLECT, collector_env()) as collector:
+        collector.prints("@example.com", 5000 - taken)
+
+
+def test_reader_that_goes_away_is_noticed_while_idle(database: Database, collector_env: Environment) -> None:
+    """Without anything to print, the collector still sees its reader go, and ends with 1."""
+    with running("mailroom-collect | until [ -e go ]; do sleep 0.05; done; exit ${PIPESTATUS[0]}",
+                 collector_env()) as collector:  # fmt: skip
+        collector.says("listening")
+        (collector.folder / "go").touch()
+        assert collector.wait() == 1
+        assert "the reader of stdout went away" in collector.err
+    assert database.states() == {}
+
+
+def test_lost_connection_is_made_again(database: Database, collector_env: Environment) -> None:
+    """A connection that the server ends is made again, and what came meanwhile is printed."""
+    with running(COLLECT, collector_env()) as collector:
+        collector.says("listening")
+        database.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'mailroom-collect'"
+        )
+        database.sign_up("ann")
+        collector.says("trying again in")
+        collector.says("listening", 2)
+        collector.prints("ann@example.com")
+
+
+def test_database_that_is_not_there_yet_is_waited_for(collector_env: Environment) -> None:
+    """A server that refuses connections is tried again, for ever, saying so."""
+    with running(COLLECT, collector_env(MAILROOM_DATABASE_URL="host=127.0.0.1 port=9")) as collector:
+        collector.says("trying again in", 3)
+        assert collector.stop() == 0
+
+
+def test_idle_connection_is_checked(database: Database, collector_env: Environment) -> None:
+    """After the health check interval the collector looks at the table, notified or not."""
+    env = collector_env(MAILROOM_HEALTHCHECK_INTERVAL="300", MAILROOM_CHANNEL_NAME="nobody_rings_here")
+    with running(COLLECT, env) as collector:
+        collector.says("listening on nobody_rings_here")
+        database.sign_up("ann")
+        collector.prints("ann@example.com")
+
+
+@pytest.fixture
+def locked_out(server: Server) -> str:
+    """A role that must give a password."""
+    with server.connect("postgres") as admin:
+        if not admin.execute("SELECT FROM pg_roles WHERE rolname = 'locked_out'").fetchall():
+            admin.execute("CREATE ROLE locked_out LOGIN PASSWORD 'right'")
+            server.let_in_by_password("locked_out")
+    return "locked_out"
+
+
+def test_wrong_password_needs_an_operator(database: Database, collector_env: Environment, locked_out: str) -> None:
+    """A wrong password is named, not shown, and ends it with 2."""
+    url = database.url.replace("postgres:@", f"{locked_out}:wr0ng@")
+    until(lambda: "password" in run(COLLECT, env=collector_env(MAILROOM_DATABASE_URL=url)).err, "the server reloads")
+    result = run(COLLECT, env=collector_env(MAILROOM_DATABASE_URL=url))
+    assert result.status == 2
+    assert 'password authentication failed for user "locked_out"' in result.err
+    assert "correct the password in MAILROOM_DATABASE_URL" in result.err
+    assert "wr0ng" not in result.err
+
+
+def test_role_without_rights_needs_an_operator(database: Database, collector_env: Environment, locked_out: str) -> None:
+    """A role that may not run the steps is told what to grant, and ends it with 2."""
+    database.sign_up("ann")
+    url = database.url.replace("postgres:@", f"{locked_out}:right@")
+    until(lambda: "denied" in run(COLLECT, env=collector_env(MAILROOM_DATABASE_URL=url)).err, "the server reloads")
+    result = run(COLLECT, env=collector_env(MAILROOM_DATABASE_URL=url))
+    assert result.status == 2
+    assert "permission denied for function mailroom_claim; grant it" in result.err
+
+
+def test_missing_database_needs_an_operator(database: Database, collector_env: Environment) -> None:
+    """A database that does not exist is named, and ends it with 2."""
+    url = database.url.replace(f"/{database.name}?", "/nowhere?")
+    result = run(COLLECT, env=collector_env(MAILROOM_DATABASE_URL=url))
+    assert (result.status, 'database "nowhere" does not exist; create it' in result.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("version", "what"), [("-1", "has no mailroom schema"), ("0", "is outdated"), ("1", "is outdated")]
+)
+def test_old_schema_needs_an_operator(collector_env: Environment, version: str, what: str) -> None:
+    """A missing or outdated schema is told apart, with the command that helps, and ends it with 2."""
+    run(f"mailroom-collect migrate --to {version}", env=collector_env())
+    result = run(COLLECT, env=collector_env())
+    assert result.status == 2
+    assert what in result.err
+    assert "run 'mailroom-collect migrate'" in result.err
+
+
+def test_unknown_queue_needs_an_operator(collector_env: Environment) -> None:
+    """A queue that is not there is named beside those that are."""
+    result = run(COLLECT, env=collector_env(MAILROOM_QUEUE_NAME="mialroom"))
+    assert result.status == 2
+    assert 'there is no queue "mialroom" in this database; set MAILROOM_QUEUE_NAME to one of: mailroom' in result.err

@@ -1,0 +1,266 @@
+"""mailroom-send as a process, without a database: from its stdin to SES, through every ending."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Environment
+from tests.support.lines import activation, field_of, recovery
+from tests.support.processes import Finished, run, running
+from tests.support.ses_endpoint import Call, Endpoint, Reply, accepted, refused
+from tests.support.waiting import until
+
+
+def send(env: dict[str, str], *lines: str) -> Finished:
+    return run("mailroom-send", env=env, stdin="".join(line + "\n" for line in lines).encode())
+
+
+def files(folder: Path, pattern: str) -> list[Path]:
+    return sorted((folder / "output").glob(pattern))
+
+
+def rejected(folder: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for file in files(folder, "rejected_*") for line in file.read_text().splitlines()]
+
+
+def test_mixed_line_is_one_call_for_each_action(endpoint: Endpoint, sender_env: Environment) -> None:
+    """Every row of a mixed batch arrives once, with its template, source, configuration set and data."""
+    result = send(sender_env(), ",".join([activation(1), recovery(2), activation(3)]))
+    assert result.status == 0
+    first, second = endpoint.calls
+    assert first == Call(
+        "activationv1",
+        "Mailroom <noreply@example.com>",
+        "tracking",
+        '{"login":"","secret":""}',
+        [(f"u{n}@example.com", json.dumps({"login": f"u{n}", "secret": field_of(n)}, separators=(",", ":")))
+         for n in (1, 3)],
+    )  # fmt: skip
+    assert second.template == "passwordrecoveryv1"
+    assert second.default_data == '{"login":"","secret":"","code":""}'
+    assert json.loads(second.destinations[0][1]) == {"login": "u2", "secret": field_of(2, "54321"), "code": "54321"}
+
+
+def test_waiting_rows_share_calls_of_50(endpoint: Endpoint, sender_env: Environment) -> None:
+    """Rows of many lines that wait are put together, at most 50 to a call, each once."""
+    result = send(sender_env(), *(activation(n) for n in range(120)))
+    assert result.status == 0
+    assert sorted(len(call.destinations) for call in endpoint.calls) == [20, 50, 50]
+    assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(120))
+
+
+def test_row_does_not_wait_for_company(endpoint: Endpoint, sender_env: Environment) -> None:
+    """A single row is sent at once while the input stays open."""
+    with running(f"(echo '{activation(1)}'; until [ -e go ]; do sleep 0.05; done) | mailroom-send",
+                 sender_env()) as sender:  # fmt: skip
+        until(lambda: endpoint.addresses == ["u1@example.com"], "the row is sent")
+        (sender.folder / "go").touch()
+        assert sender.wait() == 0
+
+
+def test_answers_are_printed(endpoint: Endpoint, sender_env: Environment) -> None:
+    """Each call's answer is one JSON object with status and message id of each destination, and no secret."""
+    endpoint.replies.append(accepted([("Success", "m-7"), ("MessageRejected", "bad content")]))
+    result = send(sender_env(), activation(1) + "," + activation(2))
+    (line,) = result.out.splitlines()
+    answer = json.loads(line)
+    assert answer["template"] == "activationv1"
+    assert answer["destinations"] == [
+        {"email": "u1@example.com", "outcome": "sent", "status": "Success", "message_id": "m-7"},
+        {"email": "u2@example.com", "outcome": "never", "status": "MessageRejected", "message_id": None},
+    ]
+    assert field_of(1) not in result.out + result.err
+
+
+def test_bad_rows_harm_only_themselves(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
+    """Bad lines and rows go to the reject file with their reasons; everything else is sent."""
+    bad = activation(2).replace("1,", "9,", 1)
+    result = send(sender_env(), f"{activation(1)},{bad},{activation(3)}", "gar,bage", activation(4), 'un"quoted,,,,')
+    assert result.status == 0
+    assert sorted(endpoint.addresses) == ["u1@example.com", "u3@example.com", "u4@example.com"]
+    assert [(entry["reason"], entry["row"]) for entry in rejected(tmp_path)] == [
+        ("its action is neither 1 nor 2", bad),
+        ("the line has 2 fields, which is not a multiple of 5", "gar,bage"),
+        ("the line is not CSV: a quote is out of place", 'un"quoted,,,,'),
+    ]
+    assert files(tmp_path, "rejected_*")[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_line_without_its_newline_is_not_sent(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
+    """What a writer that died left half is kept, not sent."""
+    result = run("mailroom-send", env=sender_env(), stdin=f"{activation(1)}\n{activation(2)}".encode())
+    assert result.status == 0
+    assert endpoint.addresses == ["u1@example.com"]
+    assert rejected(tmp_path)[0]["reason"] == "the input ended before the end of the line"
+
+
+@pytest.mark.parametrize(
+    ("email", "address"),
+    [("ann@BÜCHER.example", "ann@xn--bcher-kva.example"), ("ann@straße.example", "ann@xn--strae-oqa.example")],
+)
+def test_domain_is_sent_as_punycode(endpoint: Endpoint, sender_env: Environment, email: str, address: str) -> None:
+    """A domain beyond ASCII reaches SES as the host name that it stands for, and no other."""
+    send(sender_env(), activation(1, email=email))
+    assert endpoint.addresses == [address]
+
+
+@pytest.mark.parametrize("email", ["jörg@example.com", "a@b.c; x@y.z", "Ann <ann@b.c>", "nobody", "a@b..c"])
+def test_address_that_ses_cannot_take_is_refused(
+    endpoint: Endpoint, sender_env: Environment, tmp_path: Path, email: str
+) -> None:
+    """An address that SES would misread or refuse is never put into a call."""
+    send(sender_env(), activation(1, email=email), activation(2))
+    assert endpoint.addresses == ["u2@example.com"]
+    assert len(rejected(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(("setting", "login"), [("true", "&lt;b&gt;&amp;{{secret}}"), ("false", "<b>&{{secret}}")])
+def test_markup_in_a_login_is_escaped_unless_turned_off(
+    endpoint: Endpoint, sender_env: Environment, setting: str, login: str
+) -> None:
+    """A login can't become markup in a mail; plain-text templates can have it as it is."""
+    send(sender_env(MAILROOM_SES_ESCAPE_HTML=setting), activation(1, login="<b>&{{secret}}"))
+    assert json.loads(endpoint.calls[0].destinations[0][1])["login"] == login
+
+
+def test_debug_prints_the_exact_request_and_sends_nothing(endpoint: Endpoint, sender_env: Environment) -> None:
+    """Debug mode needs neither credentials nor SES: it prints the API parameters of each call."""
+    env = sender_env(MAILROOM_DEBUG="true", MAILROOM_DATABASE_URL="host=127.0.0.1 port=9")
+    del env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"]
+    result = send(env, recovery(1))
+    assert result.status == 0
+    assert endpoint.calls == []
+    assert json.loads(result.out) == {
+        "Source": "Mailroom <noreply@example.com>",
+        "ConfigurationSetName": "tracking",
+        "Template": "passwordrecoveryv1",
+        "DefaultTemplateData": '{"login":"","secret":"","code":""}',
+        "Destinations": [
+            {
+                "Destination": {"ToAddresses": ["u1@example.com"]},
+                "ReplacementTemplateData": f'{{"login":"u1","secret":"{field_of(1, "54321")}","code":"54321"}}',
+            }
+        ],
+    }
+
+
+def test_error_response_is_kept_raw(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
+    """SES's HTTP error goes to a file, status line, headers and body, and the call is made again."""
+    endpoint.replies.append(refused("Throttling", "Maximum sending rate exceeded."))
+    result = send(sender_env(), activation(1))
+    assert result.status == 0
+    assert endpoint.addresses == ["u1@example.com"]
+    (file,) = files(tmp_path, "ses_*_1.http")
+    head, _, body = file.read_bytes().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"<Code>Throttling</Code>" in body
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(status=503, body=b"<html>busy</html>", content_type="text/html"),
+        Reply(status=500, body=b""),
+        refused("ServiceUnavailable", "try later", 503),
+        refused("SomethingNew", "nobody knows"),
+    ],
+)
+def test_refused_call_is_made_again_and_mails_once(endpoint: Endpoint, sender_env: Environment, reply: Reply) -> None:
+    """A call that was certainly not accepted is repeated until it is, and no row is lost or doubled."""
+    endpoint.replies.append(reply)
+    assert send(sender_env(), activation(1), recovery(2)).status == 0
+    assert sorted(endpoint.addresses) == ["u1@example.com", "u2@example.com"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(status=None),
+        Reply(body=b"<html>not SES</html"),
+        accepted([]),
+        Reply(delay=1.0),
+    ],
+)
+def test_lost_answer_is_repeated_and_counted_as_a_doubt(
+    endpoint: Endpoint, sender_env: Environment, reply: Reply
+) -> None:
+    """Where SES was asked and its answer never came, the rows go again, and the log says "perhaps twice"."""
+    endpoint.replies.append(reply)
+    result = send(sender_env(MAILROOM_LEASE="1000"), activation(1))
+    assert len(endpoint.calls) == 2
+    assert "1 rows are perhaps mailed twice" in result.err
+
+
+def test_poisoned_call_is_split_until_the_row_is_alone(
+    endpoint: Endpoint, sender_env: Environment, tmp_path: Path
+) -> None:
+    """One row for which SES refuses the whole call is found and rejected; its neighbours go, each once."""
+    poison = "u13@example.com"
+    endpoint.decide = lambda call: refused("InvalidParameterValue", "no") if poison in call.addresses else None
+    send(sender_env(), ",".join(activation(n) for n in range(50)))
+    assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(50) if n != 13)
+    assert [entry["row"] for entry in rejected(tmp_path)] == [activation(13)]
+
+
+def test_what_an_operator_must_mend_goes_to_a_replay_file(
+    endpoint: Endpoint, sender_env: Environment, tmp_path: Path
+) -> None:
+    """At the end of the input, rows that a missing template holds are kept as lines that can be sent later."""
+    endpoint.decide = lambda _: refused("TemplateDoesNotExist", "Template activationv1 does not exist")
+    lines = [activation(n) for n in range(60)]
+    held = send(sender_env(MAILROOM_SES_CONCURRENCY="1"), *lines)
+    assert "calls for action 1 wait, probing every" in held.err
+    replay = files(tmp_path, "replay_*")
+    assert sorted("".join(file.read_text() for file in replay).splitlines()) == sorted(lines)
+    assert replay[0].stat().st_mode & 0o777 == 0o600
+    endpoint.decide = lambda _: None
+    run(f"cat {tmp_path}/output/replay_* | mailroom-send", env=sender_env())
+    assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(60))
+
+
+def test_missing_template_of_one_action_does_not_hold_up_the_other(endpoint: Endpoint, sender_env: Environment) -> None:
+    """Recoveries flow while activations wait for their template."""
+    endpoint.decide = lambda call: (
+        refused("TemplateDoesNotExist", "no such template") if call.template == "activationv1" else None
+    )
+    text = "\\n".join([activation(1), *(recovery(n) for n in range(2, 5))])
+    command = f"(printf '{text}\\n'; until [ -e go ]; do sleep 0.05; done) | mailroom-send"
+    with running(command, sender_env()) as sender:
+        until(lambda: len(endpoint.mailed) == 3, "the recoveries are sent")
+        (sender.folder / "go").touch()
+        assert sender.wait() == 0
+    assert {template for template, _, _ in endpoint.mailed} == {"passwordrecoveryv1"}
+
+
+def test_signal_finishes_calls_and_keeps_the_rest(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
+    """SIGTERM ends it with 0: calls that are begun finish, what was read and not begun goes to a replay file."""
+    endpoint.decide = lambda call: Reply(body=accepted([("Success", "m")] * len(call.destinations)).body, delay=1.0)
+    lines = [activation(n) for n in range(150)]
+    (tmp_path / "lines").write_text("".join(line + "\n" for line in lines))
+    command = f"(cat {tmp_path}/lines; exec sleep 60) | (exec mailroom-send)"
+    with running("trap : TERM; set -o pipefail; " + command, sender_env(MAILROOM_SES_CONCURRENCY="1")) as sender:
+        until(lambda: endpoint.calls, "a call is begun")
+        sender.signal(signal.SIGTERM)
+        sender.says("finishing the calls that are begun")
+        sender.wait()
+    sent = set(endpoint.addresses)
+    kept = "".join(file.read_text() for file in files(tmp_path, "replay_*")).splitlines()
+    assert sorted([*(line for line in lines if line.split(",")[1] in sent), *kept]) == sorted(lines)
+    assert 0 < len(sent) < 150
+
+
+def test_end_of_input_with_nothing_is_fine(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
+    """An empty input ends with 0 and leaves no file."""
+    assert send(sender_env()).status == 0
+    assert (endpoint.calls, files(tmp_path, "*")) == ([], [])
+
+
+def test_closed_stdout_does_not_stop_the_mails(endpoint: Endpoint, sender_env: Environment) -> None:
+    """Answers that nobody reads are no reason to keep mails back."""
+    lines = "".join(activation(n) + "\n" for n in range(120))
+    result = run("mailroom-send | true; exit ${PIPESTATUS[0]}", env=sender_env(), stdin=lines.encode())
+    assert result.status == 0
+    assert len(endpoint.mailed) == 120

@@ -1,0 +1,127 @@
+"""Settings of both programs: each bad value's message, and that nothing is touched."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import KEY, environment, run
+
+URL = "host=127.0.0.1 port=9"
+A_DAY = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("MAILROOM_BATCH_LIMIT", "0", "'0' is not allowed; give a whole number from 1 to 10000"),
+        ("MAILROOM_BATCH_LIMIT", "10001", "'10001' is not allowed; give a whole number from 1 to 10000"),
+        ("MAILROOM_BATCH_LIMIT", "1_0", "'1_0' is not allowed; give a whole number from 1 to 10000"),
+        ("MAILROOM_BATCH_LIMIT", "٣", "'٣' is not allowed; give a whole number from 1 to 10000"),
+        ("MAILROOM_BATCH_TIMEOUT", "-1", f"'-1' is not allowed; give a whole number from 0 to {A_DAY}"),
+        ("MAILROOM_BATCH_TIMEOUT", " 5", f"' 5' is not allowed; give a whole number from 0 to {A_DAY}"),
+        ("MAILROOM_HEALTHCHECK_INTERVAL", "5s", f"'5s' is not allowed; give a whole number from 1 to {A_DAY}"),
+        ("MAILROOM_HEALTHCHECK_INTERVAL", "4999", "is 4999 ms; it may not be less than MAILROOM_BATCH_TIMEOUT, which"),
+        ("MAILROOM_LEASE", "999", f"'999' is not allowed; give a whole number from 1000 to {A_DAY}"),
+        ("MAILROOM_CHANNEL_NAME", "x" * 64, "give a name of 1 to 63 bytes, without control characters"),
+        ("MAILROOM_CHANNEL_NAME", "a\nb", "give a name of 1 to 63 bytes, without control characters"),
+        ("MAILROOM_QUEUE_NAME", "x" * 64, "give a name of 1 to 63 bytes, without control characters"),
+        ("MAILROOM_SECRET_KEY", "c0ffee", "is wrong (6 characters); it must be 64 hexadecimal digits"),
+        ("MAILROOM_SECRET_KEY", "g" * 64, "is wrong (64 characters); it must be 64 hexadecimal digits"),
+        ("MAILROOM_SECRET_KEY", "", "is not set; set it, or MAILROOM_SECRET_KEY_FILE to a file that holds it"),
+        ("MAILROOM_SECRET_KEY_FILE", "/nowhere", "are both set; set only one of them"),
+        ("MAILROOM_DATABASE_URL", "", "is not set; set it, or MAILROOM_DATABASE_URL_FILE to a file that holds it"),
+        ("MAILROOM_DATABASE_URL", "pw: hunter2", "is wrong: it is not a libpq URL or key=value string"),
+    ],
+)
+def test_collector_names_a_bad_setting(variable: str, value: str, message: str) -> None:
+    """One line names the variable, what is wrong and what is allowed; exit status 2."""
+    result = run("mailroom-collect", env=environment(MAILROOM_DATABASE_URL=URL) | {variable: value})
+    assert result.status == 2
+    (line,) = result.err.splitlines()
+    assert variable.removesuffix("_FILE") in line
+    assert message in line
+    assert "hunter2" not in line
+    assert result.out == ""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("MAILROOM_DEBUG", "maybe", "'maybe' is not allowed; give true or false"),
+        ("MAILROOM_SES_ESCAPE_HTML", "2", "'2' is not allowed; give true or false"),
+        ("MAILROOM_SES_CONFIG_SET", "a b", "'a b' is not allowed; give 1 to 64 of the characters A-Z a-z 0-9 _ -"),
+        ("MAILROOM_SES_SOURCE", "nobody", "'nobody' is not allowed; give an address"),
+        ("MAILROOM_SES_SOURCE", "a@b.c\r\nBcc: x@y.z", "is not allowed; give an address"),
+        ("MAILROOM_SES_CONCURRENCY", "65", "'65' is not allowed; give a whole number from 1 to 64"),
+        (
+            "MAILROOM_SES_OUTPUT_PATH",
+            "/dev/null/x",
+            "/dev/null/x can't be made: Not a directory",
+        ),
+        ("MAILROOM_LEASE", "", ""),
+        ("MAILROOM_QUEUE_NAME", "a\tb", "without control characters"),
+        ("MAILROOM_DATABASE_URL", "pw: hunter2", "is wrong: it is not a libpq URL or key=value string"),
+        ("MAILROOM_DATABASE_URL_FILE", "/nowhere", "/nowhere can't be read: No such file or directory"),
+    ],
+)
+def test_sender_names_a_bad_setting(tmp_path: Path, variable: str, value: str, message: str) -> None:
+    """One line names the variable, what is wrong and what is allowed; exit status 2. An empty one counts as unset."""
+    env = environment(MAILROOM_SES_OUTPUT_PATH=str(tmp_path), AWS_EC2_METADATA_DISABLED="true") | {variable: value}
+    result = run("mailroom-send", env=env, cwd=tmp_path)
+    assert result.status == 2
+    line = result.err.splitlines()[-1]
+    assert (variable if message else "no AWS credentials are found") in line
+    assert message in line
+    assert "hunter2" not in result.err
+
+
+@pytest.mark.parametrize("command", ["mailroom-collect", "mailroom-send"])
+def test_unknown_option_is_named(command: str) -> None:
+    """A typing error is one line that points to --help."""
+    result = run(f"{command} --bathc-limit 3", env=environment())
+    assert result.status == 2
+    (line,) = result.err.splitlines()
+    assert f"See '{command} --help'." in line
+
+
+@pytest.mark.parametrize("command", ["mailroom-collect", "mailroom-send"])
+def test_version_is_told(command: str) -> None:
+    """--version names program and version."""
+    result = run(f"{command} --version", env=environment())
+    assert (result.status, result.out.split()[0]) == (0, f"{command},")
+
+
+def test_option_beats_variable() -> None:
+    """An option with the same words overrides the environment."""
+    result = run("mailroom-collect --batch-limit x", env=environment(MAILROOM_BATCH_LIMIT="5"))
+    assert "MAILROOM_BATCH_LIMIT / --batch-limit: 'x' is not allowed" in result.err
+
+
+def test_secrets_come_from_files(tmp_path: Path) -> None:
+    """Containers give secrets as files; a trailing newline is no part of them."""
+    (tmp_path / "key").write_text(KEY + "\n")
+    (tmp_path / "url").write_text("port=9 host=256.256.256.256 dbname=x user=y\n")
+    env = environment(MAILROOM_SECRET_KEY_FILE="key", MAILROOM_DATABASE_URL_FILE="url")
+    del env["MAILROOM_SECRET_KEY"]
+    result = run("timeout 2 mailroom-collect", env=env, cwd=tmp_path)
+    assert "trying again in" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "status", "out"),
+    [
+        ("--action activation", "FIELD\n", 0, "420"),
+        ("--action recovery --code 01234", "FIELD", 1, ""),
+        ("--action recovery", "FIELD", 2, ""),
+        ("--action activation", "FIELDx", 1, ""),
+        ("--action activation", "", 1, ""),
+    ],
+)
+def test_verify_checks_a_token(arguments: str, stdin: str, status: int, out: str) -> None:
+    """The token is read from standard input, never from the process list; the exit status tells."""
+    field = "Qg84W2nmW8ClkDGZBdoC7UXM0BakAhmlBmR4emc4JJji0aMHLqfdM07rn1sHN8tvGk9go-hsKJMwvtqdGm5Cjw"
+    result = run(
+        f"mailroom-collect verify {arguments}", env=environment(), stdin=stdin.replace("FIELD", field).encode()
+    )
+    assert (result.status, result.out[:3]) == (status, out)
+    assert field not in result.err

@@ -1,0 +1,58 @@
+"""The ledger's steps as psql would call them, for tests."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.support.postgres import Connection
+
+LEASE_MS = 30_000
+
+
+class Steps:
+    """One session and one holder."""
+
+    def __init__(self, connection: Connection, holder: str = "me") -> None:
+        self._connection = connection
+        self._holder = holder
+
+    def _rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query.encode(), parameters).fetchall()
+
+    def look(self, most: int = 10) -> tuple[int, int | None]:
+        ((waiting, next_due_ms),) = self._rows("SELECT * FROM mailroom_look('mailroom', %s)", most)
+        return waiting, next_due_ms
+
+    def claim(self, most: int = 10, lease_ms: int = LEASE_MS) -> list[int]:
+        """Return the tokens that were claimed, in order."""
+        rows = self._rows("SELECT * FROM mailroom_claim('mailroom', %s, %s, %s)", self._holder, lease_ms, most)
+        return [row[0] for row in rows if row[6] is None]
+
+    def extend(self, tokens: Sequence[int], lease_ms: int = LEASE_MS) -> list[int]:
+        query = "SELECT * FROM mailroom_extend('mailroom', %s, %s, %s)"
+        return sorted(row[0] for row in self._rows(query, self._holder, lease_ms, list(tokens)))
+
+    def release(self, tokens: Sequence[int]) -> int:
+        return int(self._rows("SELECT mailroom_release('mailroom', %s, %s)", self._holder, list(tokens))[0][0])
+
+    def emitted(self, tokens: Sequence[int]) -> int:
+        return int(self._rows("SELECT mailroom_emitted('mailroom', %s, %s)", self._holder, list(tokens))[0][0])
+
+    def set_aside(self, token: int, reason: str) -> int:
+        query = "SELECT mailroom_set_aside('mailroom', %s, %s, %s)"
+        return int(self._rows(query, self._holder, [token], [reason])[0][0])
+
+    def acknowledge(self) -> int:
+        return int(self._rows("SELECT mailroom_acknowledge('mailroom')")[0][0])
+
+    def begin(self, tokens: Sequence[int], lease_ms: int = LEASE_MS) -> dict[int, str | None]:
+        """Return for each token why it may not be sent, or None."""
+        secrets = [
+            secret for token in tokens for (secret,) in self._rows("SELECT secret FROM tokens WHERE id = %s", token)
+        ]
+        query = "SELECT token, refused FROM mailroom_begin('mailroom', %s, %s, %s)"
+        return dict(self._rows(query, self._holder, lease_ms, secrets))
+
+    def settle(self, token: int, outcome: str, delay_ms: int = 0) -> bool:
+        """Say whether the outcome was taken."""
+        query = "SELECT mailroom_settle('mailroom', %s, %s, %s::delivery_outcome[], %s, %s, %s)"
+        return bool(self._rows(query, self._holder, [token], [outcome], ["m"], ["why"], [delay_ms]))
