@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from mailroom_sender.addresses import UnfitAddress, for_ses
@@ -80,7 +80,8 @@ class SesDelivery:
         answer, raw = self._ses.send(build(rows, self._envelope))
         if raw is not None:
             self._setaside.response(rows[0].action, raw.to_bytes())
-        verdicts = [_without_secrets(verdict, rows) for verdict in judge(answer, len(rows))]
+        answer = _without_secrets(answer, rows)
+        verdicts = judge(answer, len(rows))
         self._report.line(_told(answer, rows, verdicts))
         doubtful = [b.token for b, v in zip(begun, verdicts, strict=True) if v.outcome is Outcome.UNKNOWN]
         if doubtful:
@@ -135,13 +136,20 @@ def _sort_out(begun: Sequence[Begun]) -> tuple[list[Begun], list[Settlement]]:
     return fit, unfit
 
 
-def _without_secrets(verdict: Verdict, rows: Sequence[Row]) -> Verdict:
+def _without_secrets(answer: Answer, rows: Sequence[Row]) -> Answer:
     """SES's words may repeat what it was sent; neither log nor ledger may."""
-    reason = verdict.reason
-    for row in rows:
-        for secret in filter(None, (row.secret, row.code)):
-            reason = reason.replace(secret, "...")
-    return verdict if reason == verdict.reason else Verdict(verdict.outcome, reason, verdict.message_id, verdict.scope)
+
+    def clean(text: str) -> str:
+        for row in rows:
+            for secret in filter(None, (row.secret, row.code)):
+                text = text.replace(secret, "...")
+        return text
+
+    if isinstance(answer, Refused):
+        return replace(answer, message=clean(answer.message))
+    if isinstance(answer, Accepted) and answer.statuses is not None:
+        return Accepted([{name: clean(str(value)) for name, value in status.items()} for status in answer.statuses])
+    return answer
 
 
 def _told(answer: Answer, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> dict[str, Any]:

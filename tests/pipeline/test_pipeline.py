@@ -1,15 +1,34 @@
 """Both programs in a shell pipeline, on a real database and a local SES."""
 
+import base64
 import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
 
 from tests.conftest import Environment
 from tests.support.postgres import Database
-from tests.support.processes import running
-from tests.support.ses_endpoint import Endpoint
+from tests.support.processes import KEY, Running, running
+from tests.support.ses_endpoint import Endpoint, Reply, accepted, refused
 from tests.support.waiting import until
 
 # The trap lets the shell live until both have ended, and tell their status.
 PIPELINE = "trap : TERM INT; set -o pipefail; mailroom-collect | mailroom-send"
+
+
+def kill(program: str, pipeline: Running, number: signal.Signals = signal.SIGKILL) -> None:
+    """Signal one program of a pipeline, as a machine would."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            group = os.getpgid(int(process.name))
+        except (OSError, ProcessLookupError):
+            continue
+        if group == pipeline.process.pid and any(word.endswith(f"/{program}".encode()) for word in words[:2]):
+            os.kill(int(process.name), number)
+            return
+    raise AssertionError(f"no {program} in the pipeline")
 
 
 def test_sign_up_is_mailed_and_its_outcome_recorded(
@@ -35,3 +54,163 @@ def test_bulk_insert_flows_at_once_and_whole(database: Database, endpoint: Endpo
         until(lambda: database.states() == {"sent": 10_000}, "all are sent", 60)
         assert pipeline.stop() == 0
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 10_001))
+
+
+def test_refused_row_comes_again_by_itself(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """A transient failure puts the row back; the collector hands it out when it is due, without a notification."""
+    endpoint.replies.append(accepted([("TransientFailure", "try later")]))
+    with running(PIPELINE, pipeline_env(MAILROOM_BATCH_TIMEOUT="200000", MAILROOM_BATCH_LIMIT="1")) as pipeline:
+        pipeline.says("acknowledging")
+        (token,) = database.sign_up("ann")
+        until(lambda: database.state(token) == "sent", "the token is sent")
+    assert endpoint.addresses == ["ann@example.com"]
+    assert database.one("SELECT attempts FROM deliveries") == 2
+
+
+def test_never_is_recorded_with_its_reason(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """What SES will never take is failed in the ledger, with SES's words and without the secret."""
+    endpoint.replies.append(accepted([("MessageRejected", "Email address is not verified")]))
+    with running(PIPELINE, pipeline_env()) as pipeline:
+        pipeline.says("acknowledging")
+        (token,) = database.sign_up("ann")
+        until(lambda: database.state(token) == "failed", "the token is failed")
+    assert database.one("SELECT error FROM deliveries") == "MessageRejected: Email address is not verified"
+
+
+def test_unfit_address_is_recorded_as_failed(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """An address that SES can't take fails in the ledger; its neighbours go."""
+    with running(PIPELINE, pipeline_env()) as pipeline:
+        pipeline.says("acknowledging")
+        jorg, ann = database.sign_up("jörg", "ann")
+        until(lambda: (database.state(jorg), database.state(ann)) == ("failed", "sent"), "both are settled")
+    assert endpoint.addresses == ["ann@example.com"]
+
+
+def test_stale_in_the_pipe_is_not_mailed(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """An account that is suspended after its row was printed gets no mail: begin is the last look."""
+    command = "mailroom-collect | (until [ -e go ]; do sleep 0.05; done; exec mailroom-send)"
+    with running(command, pipeline_env()) as pipeline:
+        ann, ben = database.sign_up("ann", "ben")
+        until(lambda: database.states().get("pending", 0) == 0, "both are printed")
+        database.run("UPDATE accounts SET status = 'suspended' WHERE login = 'ann'")
+        (pipeline.folder / "go").touch()
+        until(lambda: database.state(ben) == "sent", "ben is sent")
+        assert database.state(ann) in ("skipped", "emitted")
+    assert endpoint.addresses == ["ben@example.com"]
+
+
+def test_killed_collector_loses_nothing(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """After kill -9 of a collector with rows in hand, another pipeline sends all of them, each once."""
+    endpoint.decide = lambda call: replace(accepted([("Success", "m")] * len(call.destinations)), delay=0.05)
+    env = pipeline_env(MAILROOM_LEASE="2000", MAILROOM_SES_CONCURRENCY="1")
+    with running(PIPELINE, env) as pipeline:
+        pipeline.says("acknowledging")
+        database.sign_up_many(3000)
+        until(lambda: database.states().get("sent", 0) > 100, "some are sent")
+        kill("mailroom-collect", pipeline)
+        with running(PIPELINE, env):
+            until(lambda: database.states() == {"sent": 3000}, "all are sent")
+    assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 3001))
+
+
+def test_killed_sender_loses_nothing(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """After kill -9 of a sender, its collector gives back what it can, and only the call under way may be doubled."""
+    endpoint.decide = lambda call: replace(accepted([("Success", "m")] * len(call.destinations)), delay=0.05)
+    env = pipeline_env(MAILROOM_LEASE="2000", MAILROOM_SES_CONCURRENCY="1")
+    with running(PIPELINE, env) as pipeline:
+        pipeline.says("acknowledging")
+        database.sign_up_many(3000)
+        until(lambda: database.states().get("sent", 0) > 100, "some are sent")
+        kill("mailroom-send", pipeline)
+        pipeline.says("claimed rows are given back")
+        with running(PIPELINE, env):
+            until(lambda: database.states() == {"sent": 3000}, "all are sent")
+    assert set(endpoint.addresses) == {f"u{n}@example.com" for n in range(1, 3001)}
+    doubled = len(endpoint.addresses) - 3000
+    assert doubled <= database.one("SELECT sum(doubts) FROM deliveries") <= 50
+
+
+def test_two_pipelines_share_one_database(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """Two pipelines that don't know of each other send every row once."""
+    with running(PIPELINE, pipeline_env()) as one, running(PIPELINE, pipeline_env()) as two:
+        one.says("acknowledging")
+        two.says("acknowledging")
+        for _ in range(3):
+            database.run(
+                "INSERT INTO accounts (email, login) SELECT n || '@example.com', n"
+                " FROM generate_series((SELECT count(*) + 1 FROM accounts), (SELECT count(*) + 700 FROM accounts)) n"
+            )
+        until(lambda: database.states() == {"sent": 2100}, "all are sent")
+    assert sorted(endpoint.addresses) == sorted(f"{n}@example.com" for n in range(1, 2101))
+
+
+def test_ses_outage_loses_nothing(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """While SES can't be reached, rows wait in the ledger; afterwards each is sent once."""
+    endpoint.decide = lambda _: Reply(status=503)
+    with running(PIPELINE, pipeline_env()) as pipeline:
+        pipeline.says("acknowledging")
+        database.sign_up_many(20)
+        until(lambda: database.one("SELECT min(attempts) FROM deliveries") >= 1, "all were tried")
+        endpoint.decide = lambda _: None
+        until(lambda: database.states() == {"sent": 20}, "all are sent")
+    assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 21))
+
+
+def test_database_outage_of_the_sender_makes_it_wait(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """Sessions that the server ends are made again by both programs, and nothing is doubled."""
+    with running(PIPELINE, pipeline_env()) as pipeline:
+        pipeline.says("acknowledging")
+        database.sign_up_many(500)
+        database.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name LIKE 'mailroom-%%'"
+        )
+        until(lambda: database.states() == {"sent": 500}, "all are sent")
+    assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 501))
+
+
+def test_stopped_sender_hands_back_what_it_did_not_begin(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """SIGTERM to the sender alone: begun calls finish, all else is due again at once, and nothing was lost."""
+    endpoint.decide = lambda call: replace(accepted([("Success", "m")] * len(call.destinations)), delay=0.5)
+    with running(PIPELINE, pipeline_env(MAILROOM_SES_CONCURRENCY="1")) as pipeline:
+        pipeline.says("acknowledging")
+        database.sign_up_many(1000)
+        until(lambda: endpoint.calls, "a call is begun")
+        kill("mailroom-send", pipeline, signal.SIGTERM)
+        assert pipeline.wait() == 1
+        assert "the reader of stdout went away" in pipeline.err
+    sent = len(endpoint.addresses)
+    assert database.states() == {"sent": sent, "pending": 1000 - sent}
+    assert database.one("SELECT max(due_at) <= now() FROM deliveries WHERE state = 'pending'")
+
+
+def test_debug_acknowledges_nothing(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """A debugging sender prints; the rows are emitted, and the first real sender takes over what is alive."""
+    with running(PIPELINE, pipeline_env(MAILROOM_DEBUG="true")) as preview:
+        (token,) = database.sign_up("ann")
+        preview.prints("ann@example.com")
+        until(lambda: database.state(token) == "emitted", "the row is emitted")
+        preview.stop()
+    assert endpoint.calls == []
+    with running(PIPELINE, pipeline_env()):
+        until(lambda: database.state(token) == "sent", "the row is sent")
+
+
+def test_nothing_that_lets_somebody_in_is_told(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """Neither key, nor secret, nor code shows on stderr, on stdout or in the ledger's columns for people."""
+    endpoint.replies.append(refused("InvalidTemplateData", "placeholder"))
+    with running(PIPELINE, pipeline_env()) as pipeline:
+        pipeline.says("acknowledging")
+        (token,) = database.sign_up("ann")
+        endpoint.decide = lambda call: refused("MessageRejected", " " * 200 + f"bad: {call.destinations}")
+        until(lambda: database.state(token) == "failed", "the row is failed")
+        told = pipeline.out + pipeline.err + database.one("SELECT error FROM deliveries")
+    secret, code = database.run("SELECT secret, code FROM tokens")[0]
+    start = base64.urlsafe_b64encode(secret).decode()[:20]
+    assert all(word not in told for word in (KEY, start, secret.hex(), code))
