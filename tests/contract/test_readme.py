@@ -1,0 +1,133 @@
+"""The README says what the programs do: its tables and its code are compared with them, or run."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import click
+import psycopg
+import pytest
+
+from mailroom_collector import Action
+from mailroom_collector.cli import cli as collect
+from mailroom_sender.cli import cli as send
+from tests.support.ledger import Steps
+from tests.support.postgres import Database
+from tests.support.processes import KEY
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+FIELD = "Qg84W2nmW8ClkDGZBdoC7UXM0BakAhmlBmR4emc4JJji0aMHLqfdM07rn1sHN8tvGk9go-hsKJMwvtqdGm5Cjw"
+SECRET = bytes.fromhex("420f385b69e65bc0a590319905da02ed45ccd016a40219a50664787a67382498")
+SPOILT = [FIELD[:-1] + "x", "A" + FIELD[1:], FIELD + "A", FIELD[:-2], ""]
+
+
+def code_blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def settings_table() -> dict[str, tuple[str, str]]:
+    rows = re.findall(r"^\| `(MAILROOM_\w+)` \| (\w+) \| ([^|]*)\|", README, re.MULTILINE)
+    return {name: (program, default.strip()) for name, program, default in rows}
+
+
+def options(command: click.Command) -> dict[str, click.Option]:
+    return {str(p.envvar): p for p in command.params if isinstance(p, click.Option) and p.envvar}
+
+
+def written(default: Any) -> str:
+    """Return a default as the README writes it."""
+    match default:
+        case bool():
+            return f"`{str(default).lower()}`"
+        case str() | int() | Path():
+            return f"`{default}`"
+        case _:
+            return ""
+
+
+def test_settings_table_lists_every_setting_with_its_default() -> None:
+    """Each variable of either program stands in the table with its program and its default, and no other."""
+    expected = {
+        "MAILROOM_DATABASE_URL": ("both", "required by collect"),
+        "MAILROOM_SECRET_KEY": ("collect", "required"),
+    }
+    for program, command, other in (("collect", collect, send), ("send", send, collect)):
+        for name, option in options(command).items():
+            expected[name] = ("both" if name in options(other) else program, written(option.default))
+    assert settings_table() == expected
+
+
+@pytest.mark.parametrize("command", [collect, send])
+def test_every_option_has_the_words_of_its_variable(command: click.Command) -> None:
+    """--batch-limit is MAILROOM_BATCH_LIMIT; help tells the variable, and no secret is an option."""
+    for name, option in options(command).items():
+        assert option.opts == ["--" + name.removeprefix("MAILROOM_").lower().replace("_", "-")]
+        assert option.show_envvar
+        assert option.help
+    assert not {"MAILROOM_DATABASE_URL", "MAILROOM_SECRET_KEY"} & options(command).keys()
+
+
+def test_python_recipe_checks_a_token() -> None:
+    """The README's Python code takes the vector and refuses what is spoilt."""
+    (code,) = code_blocks("python")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    check = names["token_secret"]
+    assert check(FIELD, Action.ACTIVATION, None, bytes.fromhex(KEY)) == SECRET
+    assert [check(field, Action.ACTIVATION, None, bytes.fromhex(KEY)) for field in SPOILT] == [None] * len(SPOILT)
+
+
+def test_node_recipe_checks_a_token(tmp_path: Path) -> None:
+    """The README's Node code takes the vector and refuses what is spoilt, where Node is installed."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed")
+    (code,) = code_blocks("js")
+    calls = [f"tokenSecret({json.dumps(field)}, 'activation', null, key)" for field in [FIELD, *SPOILT]]
+    script = tmp_path / "check.js"
+    script.write_text(
+        f"{code}\nconst key = Buffer.from('{KEY}', 'hex');\n"
+        f"console.log(JSON.stringify([{', '.join(calls)}].map(s => s && s.toString('hex'))));"
+    )
+    done = subprocess.run([node, script], capture_output=True, check=True, timeout=30)
+    assert json.loads(done.stdout) == [SECRET.hex()] + [None] * len(SPOILT)
+
+
+def test_sql_recipe_checks_a_token(database: Database) -> None:
+    """The README's SQL function takes the vector and refuses what is spoilt."""
+    database.run(code_blocks("sql")[1])
+    for field, expected in [(FIELD, SECRET), *((field, None) for field in SPOILT)]:
+        assert database.one("SELECT token_secret(%s, 'activation', '', %s)", field, bytes.fromhex(KEY)) == expected
+
+
+def test_roles_of_the_recipe_can_do_their_steps_and_nothing_else(database: Database) -> None:
+    """The README's GRANTs suffice for each program, and neither role reads a table."""
+    roles = ("mailroom_collector", "mailroom_sender")
+    try:
+        database.run(code_blocks("sql")[0])
+        tokens = database.sign_up("ann")
+        with database.connect() as collector, database.connect() as sender:
+            collector.execute("SET ROLE mailroom_collector")
+            sender.execute("SET ROLE mailroom_sender")
+            assert Steps(collector, "c").claim() == tokens
+            assert Steps(collector, "c").extend(tokens) == tokens
+            sender.execute("SELECT mailroom_acknowledge('mailroom')")
+            secret = database.one("SELECT secret FROM tokens")
+            sender.execute("SELECT mailroom_begin('mailroom', 's', 1000, %s)", ([secret],))
+            assert Steps(sender, "s").settle(tokens[0], "sent")
+            for connection, forbidden in (
+                (collector, "SELECT mailroom_begin('mailroom', 'c', 1000, '{}')"),
+                (collector, "SELECT FROM tokens"),
+                (sender, "SELECT mailroom_claim('mailroom', 's', 1000, 1)"),
+                (sender, "SELECT FROM accounts"),
+                (sender, "SELECT FROM deliveries"),
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(forbidden.encode())
+    finally:
+        for role in roles:
+            database.run(f"DROP OWNED BY {role}")
+            database.run(f"DROP ROLE {role}")

@@ -1,0 +1,33 @@
+"""What is installed from the built wheel works outside the checkout."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from tests.support.postgres import Database
+from tests.support.processes import environment, run
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) -> None:
+    """The wheel brings both commands and the migrations; nothing of the checkout is needed."""
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    subprocess.run([*build, "--wheel-dir", tmp_path, ROOT], check=True, capture_output=True, timeout=100)
+    (wheel,) = tmp_path.glob("mailroom-*.whl")
+    # The dependencies are those of the tests' own environment; mailroom itself comes from the wheel.
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=False)
+    install = [sys.executable, "-m", "pip", "--python", home / "bin" / "python", "install", "--no-deps", "--no-index"]
+    subprocess.run([*install, wheel], check=True, capture_output=True, timeout=100)
+    (site,) = home.glob("lib/python*/site-packages")
+    packages = next(path for path in sys.path if path.endswith("site-packages"))
+    (site / "dependencies.pth").write_text(packages)
+    env = environment(MAILROOM_DATABASE_URL=database.url, PATH=f"{home}/bin:/usr/bin:/bin")
+    migrated = run("mailroom-collect migrate --to -1 && mailroom-collect migrate", env=env, cwd=tmp_path)
+    assert migrated.out.splitlines()[-1] == "ran 2_steps.up", migrated.err
+    sent = run("mailroom-send --version", env=env, cwd=tmp_path)
+    assert sent.status == 0, sent.err
+    where = run("python -c 'import mailroom_collector as m; print(m.__file__)'", env=env, cwd=tmp_path)
+    assert where.out.startswith(str(site))
