@@ -13,13 +13,30 @@ ROOT = Path(__file__).parents[2]
 
 def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) -> None:
     """The wheel brings both commands and the migrations; nothing of the checkout is needed."""
-    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    build: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--disable-pip-version-check",
+    ]
     subprocess.run([*build, "--wheel-dir", tmp_path, ROOT], check=True, capture_output=True, timeout=100)
     (wheel,) = tmp_path.glob("mailroom-*.whl")
     # The dependencies are those of the tests' own environment; mailroom itself comes from the wheel.
     home = tmp_path / "venv"
     venv.create(home, with_pip=False)
-    install = [sys.executable, "-m", "pip", "--python", home / "bin" / "python", "install", "--no-deps", "--no-index"]
+    install: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        home / "bin" / "python",
+        "install",
+        "--no-deps",
+        "--no-index",
+    ]
     subprocess.run([*install, wheel], check=True, capture_output=True, timeout=100)
     (site,) = home.glob("lib/python*/site-packages")
     packages = next(path for path in sys.path if path.endswith("site-packages"))
