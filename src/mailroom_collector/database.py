@@ -13,6 +13,7 @@ from mailroom_collector.errors import ConnectionLost, MailroomError, OperatorNee
 
 _DEFAULTS: Final = {
     "application_name": "mailroom-collect",
+    "client_encoding": "utf-8",
     "connect_timeout": 5,  # seconds
     # A peer that vanished is noticed within half a minute (libpq, 34.1.2).
     "keepalives_idle": 10,  # seconds

@@ -77,16 +77,17 @@ class Text(click.types.StringParamType):
 
 # SES API reference, SendBulkTemplatedEmail: [A-Za-z0-9_-]; a set's name has at most 64.
 _CONFIG_SET = Text("name", "[A-Za-z0-9_-]{1,64}", "1 to 64 of the characters A-Z a-z 0-9 _ -")
-_SOURCE = Text(
-    "address", r"[ -~]{0,300}[^\s<>@]+@[^\s<>@]+>?", "an address, name@domain or 'Name <name@domain>', in ASCII"
-)
+_ADDRESS = "[!-;=?A-~]{1,64}@[!-;=?A-~]{1,253}"  # printable ASCII but for space, <, > and @
+_SOURCE = Text("address", f"{_ADDRESS}|[ -;=?A-~]{{0,200}}<{_ADDRESS}>", "name@domain or Name <name@domain>, in ASCII")
 _QUEUE = Text("name", r"[^\x00-\x1f\x7f]{1,63}", "a name of 1 to 63 characters, without control characters")
 
 
 def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, what: str) -> _Decorator:
+    # A flag may also stand alone: --debug is --debug true.
+    alone: dict[str, Any] = {"is_flag": False, "flag_value": True} if isinstance(kind, Flag) else {}
     return click.option(
         option, type=kind, default=default, envvar=variable, show_envvar=True, show_default=True, metavar=metavar,
-        help=what,
+        help=what, **alone,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from mailroom_sender.log import log
 
 _DEFAULTS: Final = {
     "application_name": "mailroom-send",
+    "client_encoding": "utf-8",
     "connect_timeout": 5,  # seconds
     "keepalives_idle": 10,  # seconds
     "keepalives_interval": 5,  # seconds

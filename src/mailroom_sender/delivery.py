@@ -65,30 +65,32 @@ class SesDelivery:
 
     def _part(self, rows: list[Row], result: Result) -> list[Verdict]:
         begun, unfit = _sort_out(self._ledger.begin(rows))
-        verdicts: list[Verdict] = []
+        if not begun:
+            result.again += self._ledger.settle(unfit)
+            return []
+        answer, verdicts = self._call(begun)
         settlements = unfit
-        if begun:
-            verdicts = self._call(begun)
-            if verdicts[0].outcome is not Outcome.SPLIT:
-                settlements = unfit + [Settlement(b, v) for b, v in zip(begun, verdicts, strict=True)]
+        if verdicts[0].outcome is not Outcome.SPLIT:
+            settlements = unfit + [Settlement(b, v) for b, v in zip(begun, verdicts, strict=True)]
         result.verdicts += verdicts
         result.again += self._ledger.settle(settlements)
+        # Last, as a stdout that nobody empties may hold it up for longer than a lease.
+        self._report.line(_told(answer, [b.row for b in begun], verdicts))
         return verdicts
 
-    def _call(self, begun: list[Begun]) -> list[Verdict]:
+    def _call(self, begun: list[Begun]) -> tuple[Answer, list[Verdict]]:
         rows = [b.row for b in begun]
         answer, raw = self._ses.send(build(rows, self._envelope))
         if raw is not None:
             self._setaside.response(rows[0].action, raw.to_bytes())
         answer = _without_secrets(answer, rows)
         verdicts = judge(answer, len(rows))
-        self._report.line(_told(answer, rows, verdicts))
         doubtful = [b.token for b, v in zip(begun, verdicts, strict=True) if v.outcome is Outcome.UNKNOWN]
         if doubtful:
             log(f"{len(doubtful)} rows are perhaps mailed twice: {verdicts[0].reason}; tokens {doubtful}")
         elif verdicts[0].outcome is not Outcome.SENT:
             log(f"a call for {len(rows)} rows of action {rows[0].action.value}: {verdicts[0].reason}")
-        return verdicts
+        return answer, verdicts
 
     def give_back(self, rows: Sequence[Row]) -> None:
         """Return rows to the ledger, due at once; without one, to a replay file."""

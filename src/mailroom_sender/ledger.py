@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mailroom_sender.database import Database
-from mailroom_sender.log import log
+from mailroom_sender.log import escape, log
 from mailroom_sender.retries import MOST_ATTEMPTS, backoff
 from mailroom_sender.rows import Row
 from mailroom_sender.setaside import SetAside
@@ -115,9 +115,9 @@ class DatabaseLedger:
         if verdict.outcome is Outcome.SENT:
             return "sent", verdict.message_id, None, 0
         if is_over(verdict, attempt):
-            return "failed", None, verdict.reason, 0
+            return "failed", None, escape(verdict.reason), 0
         outcome = "unknown" if verdict.outcome is Outcome.UNKNOWN else "later"
-        return outcome, None, verdict.reason, int(1000 * delay_after(verdict, attempt))
+        return outcome, None, escape(verdict.reason), int(1000 * delay_after(verdict, attempt))
 
 
 class NoLedger:
