@@ -11,6 +11,7 @@ The files, in the order in which a row meets them:
     tokens      what is claimed
     signing     pure: token and key to the secret field, and back
     wire        pure: signed tokens to lines of bytes
+    holding     what this process holds, until it is begun, emitted or given back
     outlet      stdout: whole lines; which the reader took; is it gone
 
 Beside them: settings, errors, log, migrating (brings the schema up to date).

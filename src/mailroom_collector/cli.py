@@ -75,6 +75,17 @@ def _secret_key(file: str | None) -> bytes:
     return parse_key(secret_setting("MAILROOM_SECRET_KEY", file, os.environ, _KEY_WANTED))
 
 
+def _claim_descriptors(needed: int, name: str) -> None:
+    """Let no socket get the number of a standard descriptor that was closed, or rows and logs would go into it."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            if fd == needed:
+                raise SettingError(f"{name} is closed", "pipe it into mailroom-send, or into a file with >") from None
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+
+
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -136,10 +147,11 @@ def cli(
         batch_limit=batch_limit,
         lease_ms=lease,
     )
+    _claim_descriptors(1, "stdout")
     from mailroom_collector.collector import Collector
     from mailroom_collector.outlet import Outlet
 
-    Collector(settings, Outlet(sys.stdout.fileno())).run()
+    Collector(settings, Outlet(1)).run()
 
 
 @cli.command()

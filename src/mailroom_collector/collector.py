@@ -4,11 +4,11 @@ import random
 import select
 import signal
 import time
-from dataclasses import dataclass, field
 
 from mailroom_collector.agenda import Agenda, Backoff, ChunkSize
 from mailroom_collector.database import listen
 from mailroom_collector.errors import ConnectionLost, ReaderGone, UnfitToken
+from mailroom_collector.holding import Holding
 from mailroom_collector.ledger import Claim, Ledger
 from mailroom_collector.log import log
 from mailroom_collector.outlet import Outlet
@@ -22,22 +22,8 @@ _CHUNK_ROWS = 1000
 _HELD_ROWS = 4000
 """Most rows held at once: a pipe (64 KiB) and a sender's buffers hold fewer."""
 _BACKOFF_FIRST, _BACKOFF_CAP = 0.1, 30.0  # seconds
-_GLANCE_FIRST, _GLANCE_CAP = 0.005, 1.0  # seconds between looks at what the reader took
-_ROOM_CAP = 5.0  # seconds between looks whether a sender has begun what fills the pipe
+_ROOM_FIRST, _ROOM_CAP = 0.005, 5.0  # seconds between looks whether a sender has begun what fills the pipe
 _READER_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
-
-
-@dataclass(slots=True)
-class _Held:
-    """The tokens this process has claimed and not yet seen begun, emitted or given back."""
-
-    tokens: dict[int, None] = field(default_factory=dict)
-    astray: list[int] = field(default_factory=list)  # dropped while the database was away
-    extend_at: float | None = None
-
-    def drop(self, tokens: list[int]) -> None:
-        for token in tokens:
-            self.tokens.pop(token, None)
 
 
 class Collector:
@@ -54,13 +40,10 @@ class Collector:
         self._chunk = ChunkSize(settings.batch_limit, max(_CHUNK_ROWS, settings.batch_limit))
         self._most_held = max(_HELD_ROWS, 4 * settings.batch_limit)
         self._backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_CAP)
-        self._glance = Backoff(_GLANCE_FIRST, _GLANCE_CAP)
         self._connect_at: float = 0.0
-        self._glance_at: float | None = None
-        self._room = Backoff(_GLANCE_FIRST, _ROOM_CAP)
+        self._room = Backoff(_ROOM_FIRST, _ROOM_CAP)
         self._room_at = 0.0
-        self._held = _Held()
-        self._acknowledged = False
+        self._holding = Holding(outlet, settings.lease_ms)
         self._stopping = False
         self._writable = False
 
@@ -96,11 +79,12 @@ class Collector:
         now = time.monotonic()
         if ledger.link.notified() and not self._agenda.draining:
             self._announced(ledger)
-        self._tell_taken(ledger)
-        if self._held.extend_at is not None and now >= self._held.extend_at:
+        self._holding.glance(ledger, now)
+        if self._holding.extend_at is not None and now >= self._holding.extend_at:
             self._extend(ledger)
         if self._stopping:
-            self._release(ledger, self._outlet.withdraw())
+            self._holding.withdraw()
+            self._holding.give_back(ledger)
         elif self._agenda.due(now) and self._may_claim(ledger):
             self._claim(ledger)
 
@@ -116,10 +100,7 @@ class Collector:
         self._backoff.succeeded()
         self._agenda.connected(time.monotonic())
         log(f"listening on {settings.channel_name}, queue {settings.queue_name}")
-        self._release(self._ledger, self._held.astray)
-        self._held.astray.clear()
-        if self._held.tokens:
-            self._extend(self._ledger)
+        self._holding.reconnected(self._ledger)
 
     def _lost(self, text: str) -> None:
         if self._ledger:
@@ -127,7 +108,7 @@ class Collector:
             self._ledger = None
         self._agenda.disconnected()
         # Their lease can't be renewed now, so they must not go out; they are given back later.
-        self._held.astray.extend(self._outlet.withdraw())
+        self._holding.withdraw()
         wait = self._backoff.failed(random.random())
         self._connect_at = time.monotonic() + wait
         log(f"{text}; trying again in {wait:.1f} s")
@@ -147,8 +128,8 @@ class Collector:
     def _may_claim(self, ledger: Ledger) -> bool:
         if not self._outlet.empty or not self._writable:
             return False
-        if not self._has_room and self._acknowledged and time.monotonic() >= self._room_at:
-            self._extend(ledger)  # tells which of them a sender has begun
+        if not self._has_room and self._holding.acknowledged and time.monotonic() >= self._room_at:
+            self._holding.extend(ledger)  # tells which of them a sender has begun
             self._room_at = time.monotonic() + self._room.failed(1.0)
         if self._has_room:
             self._room.succeeded()
@@ -172,17 +153,12 @@ class Collector:
             log(f"token {doubtful} is perhaps mailed twice: its last sender was not heard of again")
         if not claim.tokens:
             return
-        self._acknowledged = claim.acknowledged
-        self._held.tokens.update(dict.fromkeys(token.id for token in claim.tokens))
-        if self._held.extend_at is None:
-            self._held.extend_at = now + self._extend_interval
+        self._holding.acknowledged = claim.acknowledged
+        self._holding.claimed([token.id for token in claim.tokens], now)
         rows, unfit = self._encode(claim.tokens)
         self._outlet.put(lines(rows, self._settings.batch_limit))
         if unfit:
-            for token, reason in unfit.items():
-                log(f"token {token} is set aside: {reason}")
-            ledger.set_aside(unfit)
-            self._held.drop(list(unfit))
+            self._holding.set_aside(ledger, unfit)
 
     def _encode(self, tokens: list[Token]) -> tuple[list[Row], dict[int, str]]:
         rows: list[Row] = []
@@ -197,67 +173,32 @@ class Collector:
     def _write(self) -> None:
         self._outlet.write()
         self._writable = False
-        if self._glance_at is None:
-            self._glance.succeeded()
-            self._glance_at = time.monotonic() + _GLANCE_FIRST
+        self._holding.written(time.monotonic())
 
     # What becomes of what was written
 
-    def _tell_taken(self, ledger: Ledger) -> None:
-        now = time.monotonic()
-        if self._glance_at is None or now < self._glance_at:
-            return
-        taken = self._outlet.taken()
-        if taken:
-            self._glance.succeeded()
-            self._emit(ledger, taken)
-        self._glance_at = now + self._glance.failed(1.0) if self._outlet.holds_begun else None
-
-    def _emit(self, ledger: Ledger, tokens: list[int]) -> None:
-        """Without a sender that acknowledges, what was taken is done."""
-        if self._acknowledged or not tokens:
-            return
-        if ledger.emitted(tokens):
-            self._held.drop(tokens)
-        else:
-            self._acknowledged = True
-
-    @property
-    def _extend_interval(self) -> float:
-        return self._settings.lease_ms / 3000
-
     def _extend(self, ledger: Ledger) -> None:
         """Renew the leases; what the reader left unread that long is given back instead."""
-        unread = self._outlet.withdraw()
-        if unread:
-            self._release(ledger, unread)
+        if self._holding.withdraw():
+            self._holding.give_back(ledger)
             self._chunk.stalled()
             self._agenda.draining = True
-        kept = ledger.extend(list(self._held.tokens)) if self._held.tokens else set()
-        self._held.tokens = {token: None for token in self._held.tokens if token in kept}
-        self._held.extend_at = time.monotonic() + self._extend_interval if kept else None
-
-    def _release(self, ledger: Ledger, tokens: list[int]) -> None:
-        if tokens:
-            ledger.release(tokens)
-            self._held.drop(tokens)
+        self._holding.extend(ledger)
 
     def _finish(self) -> None:
-        """Close stdout; the reader lives, and will take what is in the pipe."""
+        """Close stdout, so that the reader sees the end."""
         self._outlet.close()
         if self._ledger:
             try:
-                self._emit(self._ledger, list(self._held.tokens))
+                self._holding.finish(self._ledger)
             except ConnectionLost as error:
                 log(f"{error}; what was just printed may be printed again")
 
     def _give_up_reader(self) -> None:
-        """Nobody reads: emitted is what the reader took, the rest is given back."""
         if not self._ledger:
             return
         try:
-            self._emit(self._ledger, self._outlet.taken())
-            given_back = self._ledger.release(list(self._held.tokens))
+            given_back = self._holding.abandon(self._ledger)
         except ConnectionLost as error:
             log(f"{error}; what was claimed comes back when its lease ends")
         else:
@@ -286,17 +227,17 @@ class Collector:
 
     @property
     def _has_room(self) -> bool:
-        return len(self._held.tokens) + self._chunk.rows <= self._most_held
+        return len(self._holding) + self._chunk.rows <= self._most_held
 
     def _patience(self) -> float:
         """Return how long to wait, in ms."""
-        times = [time for time in (self._held.extend_at, self._glance_at) if time is not None]
+        times = [time for time in (self._holding.extend_at, self._holding.glance_at) if time is not None]
         if self._ledger is None:
             times = [] if self._stopping else [self._connect_at]
         elif not self._agenda.draining:
             times.append(self._agenda.deadline())
         elif not self._has_room:
-            times.append(max(self._room_at, time.monotonic() + _GLANCE_FIRST))
+            times.append(max(self._room_at, time.monotonic() + _ROOM_FIRST))
         elif self._writable:
             times.append(time.monotonic())
         return max(0.0, (min(times) - time.monotonic()) * 1000) if times else -1.0

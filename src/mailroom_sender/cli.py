@@ -103,6 +103,19 @@ def _database_url(file: str | None) -> str | None:
     return url
 
 
+def _claim_descriptors(needed: int, name: str) -> None:
+    """Let no socket get the number of a standard descriptor that was closed, or rows and logs would go into it."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            if fd == needed:
+                raise SettingError(
+                    f"{name} is closed", "pipe mailroom-collect into it, or name a file with <"
+                ) from None
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+
+
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="With MAILROOM_DATABASE_URL (a secret, never an option) the sender tells the ledger what it sends, and "
@@ -159,6 +172,7 @@ def cli(
         concurrency=ses_concurrency,
         lease_ms=lease,
     )
+    _claim_descriptors(0, "stdin")
     from mailroom_sender.inlet import Inlet
     from mailroom_sender.sender import Sender
     from mailroom_sender.setaside import SetAside

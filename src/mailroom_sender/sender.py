@@ -150,8 +150,6 @@ class Sender:
         if wakeup.fileno() in ready:
             self._signalled(wakeup.stops())
         if self._inlet.fd in ready and self._reads:
-            if ready[self._inlet.fd] & select.POLLNVAL:
-                raise MailroomError("stdin is closed", "pipe mailroom-collect into it, or name a file with <")
             self._read()
 
     def _patience(self) -> float:

@@ -214,3 +214,16 @@ def test_nothing_that_lets_somebody_in_is_told(
     secret, code = database.run("SELECT secret, code FROM tokens")[0]
     start = base64.urlsafe_b64encode(secret).decode()[:20]
     assert all(word not in told for word in (KEY, start, secret.hex(), code))
+
+
+def test_reader_that_does_not_keep_the_promise_to_acknowledge_is_told_of(
+    database: Database, collector_env: Environment
+) -> None:
+    """In an acknowledged queue, rows that a reader takes and nobody begins stay leased, and the log says so."""
+    database.run("SELECT mailroom_acknowledge('mailroom')")
+    (token,) = database.sign_up("ann")
+    with running("mailroom-collect | cat", collector_env(MAILROOM_LEASE="1000")) as collector:
+        collector.prints("ann@example.com")
+        collector.says("1 rows were read and are not begun")
+        assert database.state(token) == "claimed"
+        assert collector.out.count("\n") == 1

@@ -126,3 +126,14 @@ def test_verify_checks_a_token(arguments: str, stdin: str, status: int, out: str
     )
     assert (result.status, result.out[:3]) == (status, out)
     assert field not in result.err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [("mailroom-collect >&-", "stdout is closed; pipe it into"), ("mailroom-send <&-", "stdin is closed; pipe")],
+)
+def test_closed_descriptor_is_named(tmp_path: Path, command: str, message: str) -> None:
+    """Without the descriptor that a program works on, it says so and touches nothing."""
+    result = run(command, env=environment(MAILROOM_DATABASE_URL=URL, MAILROOM_DEBUG="true"), cwd=tmp_path)
+    assert result.status == 2
+    assert message in result.err

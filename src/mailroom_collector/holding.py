@@ -1,0 +1,127 @@
+"""What this process holds, from its claim until it is begun, emitted or given back.
+
+Whatever is to be told to the ledger is first noted here, and forgotten only when the ledger
+has taken it, so that a connection that is lost in between loses nothing.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from mailroom_collector.agenda import Backoff
+from mailroom_collector.ledger import Ledger
+from mailroom_collector.log import log
+from mailroom_collector.outlet import Outlet
+
+_GLANCE_FIRST, _GLANCE_CAP = 0.005, 1.0  # seconds between looks at what the reader took
+_EXTENSIONS: Final = 3
+"""Extensions in the time of one lease, so that two may fail."""
+
+
+class Holding:
+    """The claimed tokens, where each of them is, and when to see to them again (monotonic seconds)."""
+
+    def __init__(self, outlet: Outlet, lease_ms: int) -> None:
+        self._outlet = outlet
+        self._interval = lease_ms / 1000 / _EXTENSIONS
+        self._tokens: dict[int, None] = {}
+        self._astray: list[int] = []  # not on their way out: to be given back
+        self._taken: list[int] = []  # by the reader: to be emitted
+        self._glance = Backoff(_GLANCE_FIRST, _GLANCE_CAP)
+        self._warned = False
+        self.acknowledged = False
+        self.extend_at: float | None = None
+        self.glance_at: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def claimed(self, tokens: Iterable[int], now: float) -> None:
+        """Note tokens that were just claimed."""
+        self._tokens.update(dict.fromkeys(tokens))
+        if self.extend_at is None:
+            self.extend_at = now + self._interval
+
+    def written(self, now: float) -> None:
+        """Note that something was written: look soon whether it was read."""
+        if self.glance_at is None:
+            self._glance.succeeded()
+            self.glance_at = now + _GLANCE_FIRST
+
+    def set_aside(self, ledger: Ledger, reasons: Mapping[int, str]) -> None:
+        """Fail tokens that can't go out; if the ledger can't be told, they are given back later."""
+        self._astray.extend(reasons)
+        for token, reason in reasons.items():
+            log(f"token {token} is set aside: {reason}")
+        ledger.set_aside(reasons)
+        self._astray = [token for token in self._astray if token not in reasons]
+        self._drop(reasons)
+
+    def withdraw(self) -> bool:
+        """Take back the lines of which no byte is written; say whether there were any."""
+        unwritten = self._outlet.withdraw()
+        self._astray.extend(unwritten)
+        return bool(unwritten)
+
+    def give_back(self, ledger: Ledger) -> None:
+        """Release what is not on its way out."""
+        if self._astray:
+            ledger.release(self._astray)
+            self._drop(self._astray)
+            self._astray = []
+
+    def glance(self, ledger: Ledger, now: float) -> None:
+        """See what the reader took, and tell the ledger, once it is time to."""
+        if self.glance_at is None or now < self.glance_at:
+            return
+        taken = self._outlet.taken()
+        if taken:
+            self._glance.succeeded()
+            self._emit(ledger, taken)
+        self.glance_at = now + self._glance.failed(1.0) if self._outlet.holds_begun else None
+
+    def _emit(self, ledger: Ledger, taken: Iterable[int]) -> None:
+        """Without a sender that acknowledges, what was taken is done."""
+        self._taken.extend(taken)
+        if self._taken and not self.acknowledged:
+            if ledger.emitted(self._taken):
+                self._drop(self._taken)
+            else:
+                self.acknowledged = True
+        self._taken = []
+
+    def extend(self, ledger: Ledger) -> None:
+        """Renew the leases; forget what is no longer held, as a sender has begun it."""
+        kept = ledger.extend(list(self._tokens)) if self._tokens else set()
+        self._tokens = {token: None for token in self._tokens if token in kept}
+        self.extend_at = time.monotonic() + self._interval if kept else None
+        self._warn_of_idle_sender()
+
+    def _warn_of_idle_sender(self) -> None:
+        """Say once that what was read is not begun, as when the sender lost its database setting."""
+        idle = self.acknowledged and bool(self._tokens) and self._outlet.empty and not self._outlet.holds_begun
+        if idle and not self._warned:
+            log(
+                f"{len(self)} rows were read and are not begun: SES is slow or held, or the reader is no mailroom-send"
+                " with MAILROOM_DATABASE_URL, though jobs.acknowledged_at says so"
+            )
+        self._warned = idle
+
+    def reconnected(self, ledger: Ledger) -> None:
+        """Tell what could not be told while the database was away."""
+        self._emit(ledger, [])
+        self.give_back(ledger)
+        self.extend(ledger)
+
+    def finish(self, ledger: Ledger) -> None:
+        """All is written, and the reader lives: it will take the rest."""
+        self._emit(ledger, list(self._tokens))
+
+    def abandon(self, ledger: Ledger) -> int:
+        """Nobody reads any more: emit what was taken, release the rest, and return how many that were."""
+        self._emit(ledger, self._outlet.taken())
+        return ledger.release(list(self._tokens))
+
+    def _drop(self, tokens: Iterable[int]) -> None:
+        for token in tokens:
+            self._tokens.pop(token, None)
