@@ -1,0 +1,57 @@
+"""The layout's rules: what a file may know."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[2] / "src"
+PURE = {
+    "mailroom_collector": ["agenda", "signing", "tokens", "wire"],
+    "mailroom_sender": ["addresses", "batches", "request", "retries", "rows", "verdicts", "wire"],
+}
+OUTSIDE = {"boto3", "botocore", "os", "psycopg", "random", "select", "signal", "socket", "threading", "time"}
+
+
+def imported(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize(("package", "other"), [tuple(PURE), tuple(PURE)[::-1]])
+def test_packages_do_not_import_each_other(package: str, other: str) -> None:
+    """The two programs share a wire and a ledger, and no code."""
+    for file in (SRC / package).glob("*.py"):
+        assert not any(name.split(".")[0] == other for name in imported(file)), file
+
+
+@pytest.mark.parametrize("file", [SRC / package / f"{name}.py" for package in PURE for name in PURE[package]], ids=str)
+def test_pure_file_knows_no_clock_and_no_socket(file: Path) -> None:
+    """A pure file gets time, chance and bytes handed in; so does all that it imports of its package."""
+    for name in imported(file):
+        package, _, module = name.partition(".")
+        assert package not in OUTSIDE, name
+        assert package not in PURE or module in [*PURE[package], "errors"], name
+
+
+@pytest.mark.parametrize("library", ["boto3", "botocore"])
+def test_only_one_file_knows_the_sdk(library: str) -> None:
+    """What SES's client does is one file's business."""
+    users = {
+        file.name for file in (SRC / "mailroom_sender").glob("*.py")
+        if any(name.split(".")[0] == library for name in imported(file))
+    }  # fmt: skip
+    assert users == {"ses.py"}
+
+
+@pytest.mark.parametrize("package", PURE)
+def test_package_lists_its_files(package: str) -> None:
+    """The package's docstring names each of its files."""
+    docstring = ast.get_docstring(ast.parse((SRC / package / "__init__.py").read_text())) or ""
+    for file in (SRC / package).glob("[a-z]*.py"):
+        assert f"{file.stem} " in docstring or f"{file.stem}," in docstring or f"{file.stem}." in docstring, file.stem

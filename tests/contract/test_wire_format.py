@@ -1,0 +1,85 @@
+"""Both ends of the pipe speak the same bytes, with Python's csv module as the referee."""
+
+import csv
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroom_collector import Action, verify_token
+from mailroom_collector.errors import UnfitToken
+from mailroom_collector.tokens import Token
+from mailroom_collector.wire import Line, encode_row, lines
+from mailroom_sender import rows as read
+from mailroom_sender.wire import decode_line, token_secret
+from tests.support.processes import KEY
+
+KEY_BYTES = bytes.fromhex(KEY)
+FIELD = "Qg84W2nmW8ClkDGZBdoC7UXM0BakAhmlBmR4emc4JJji0aMHLqfdM07rn1sHN8tvGk9go-hsKJMwvtqdGm5Cjw"
+
+stored = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=254)
+printable = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=254)
+codes = st.from_regex(r"[0-9]{5}", fullmatch=True)
+
+
+def tokens(text: st.SearchStrategy[str]) -> st.SearchStrategy[Token]:
+    return st.builds(
+        Token,
+        id=st.integers(1, 2**63 - 1),
+        action=st.sampled_from(Action),
+        email=text,
+        login=text,
+        secret=st.binary(min_size=32, max_size=32),
+        code=codes,
+    )
+
+
+def test_independent_vector_verifies() -> None:
+    """A field that another implementation signed is taken, and its secret returned."""
+    secret = verify_token(FIELD, action=Action.ACTIVATION, key=KEY_BYTES)
+    assert secret is not None
+    assert len(secret) == 32
+    assert verify_token(FIELD, action=Action.PASSWORD_RECOVERY, key=KEY_BYTES, code="00000") is None
+
+
+def test_plain_row_is_bytewise_as_promised() -> None:
+    """For plain values the line is exactly action, email, login, field and code, joined by commas."""
+    token = Token(1, Action.ACTIVATION, "a@b.c", "ann", b"s" * 32, "01234")
+    row = encode_row(KEY_BYTES, token)
+    (line,) = lines([row], 10)
+    assert line.data == f"1,a@b.c,ann,{row.text.split(',')[3]},01234\n".encode()
+
+
+@given(st.lists(tokens(printable), min_size=1, max_size=12), st.integers(1, 12))
+def test_what_is_printed_is_read_back(batch: list[Token], limit: int) -> None:
+    """Every row comes back with each of its fields, signed, in order, in lines of at most the limit."""
+    printed = list(lines([encode_row(KEY_BYTES, token) for token in batch], limit))
+    assert all(len(line.tokens) <= limit for line in printed)
+    got = [row for line in printed for row in decode_line(line.data.removesuffix(b"\n"))]
+    for token, row in zip(batch, got, strict=True):
+        assert isinstance(row, read.Row)
+        assert (row.email, row.login, row.code) == (token.email, token.login, token.code)
+        assert token_secret(row) == token.secret
+        assert verify_token(row.secret, action=token.action, key=KEY_BYTES, code=row.code) == token.secret
+
+
+@given(st.lists(tokens(printable), min_size=1, max_size=5))
+def test_csv_module_reads_the_same(batch: list[Token]) -> None:
+    """Any CSV reader finds five fields a row, with the values that are in the database."""
+    (line,) = lines([encode_row(KEY_BYTES, token) for token in batch], 5)
+    (fields,) = csv.reader([line.data.decode()], strict=True)
+    expected = [(token.email, token.login, token.code) for token in batch]
+    assert [(fields[at + 1], fields[at + 2], fields[at + 4]) for at in range(0, len(fields), 5)] == expected
+
+
+@given(tokens(stored))
+def test_row_is_printed_whole_or_refused(token: Token) -> None:
+    """Whatever the schema stores, a row is one good row on one line, or refused without its values."""
+    try:
+        row = encode_row(KEY_BYTES, token)
+    except UnfitToken as reason:
+        assert str(reason) in ("its email holds a control character", "its login holds a control character")
+        return
+    (line,) = lines([row], 1)
+    assert isinstance(line, Line)
+    assert line.data.count(b"\n") == 1
+    assert [type(one) for one in decode_line(line.data[:-1])] == [read.Row]

@@ -1,0 +1,91 @@
+"""What is to be done now, and until when to wait."""
+
+import pytest
+
+from mailroom_collector.agenda import Agenda, Backoff, ChunkSize
+
+
+@pytest.fixture
+def agenda() -> Agenda:
+    """Idle at time 0: ten rows or five seconds make a batch, a check after a hundred."""
+    agenda = Agenda(batch_limit=10, batch_timeout=5.0, check_interval=100.0)
+    agenda.connected(0.0)
+    agenda.drained()
+    return agenda
+
+
+def test_connection_is_followed_by_a_look() -> None:
+    """What was announced while nobody listened is claimed at once."""
+    agenda = Agenda(10, 5.0, 100.0)
+    agenda.connected(0.0)
+    assert agenda.due(0.0)
+
+
+def test_idle_waits_for_the_health_check(agenda: Agenda) -> None:
+    """Without news the next thing to do is the check."""
+    assert agenda.deadline() == 100.0
+    assert not agenda.due(99.9)
+    assert agenda.due(100.0)
+
+
+def test_batch_ends_after_its_time_from_the_first_row(agenda: Agenda) -> None:
+    """Rows that come later do not prolong the wait of the first."""
+    agenda.looked(10.0, waiting=1, next_due_ms=None)
+    agenda.looked(14.0, waiting=2, next_due_ms=None)
+    assert not agenda.due(14.9)
+    assert agenda.due(15.0)
+
+
+def test_full_batch_is_due_at_once(agenda: Agenda) -> None:
+    """As many rows as fit a line end the wait."""
+    agenda.looked(10.0, waiting=10, next_due_ms=None)
+    assert agenda.due(10.0)
+
+
+def test_row_that_falls_due_by_itself_is_waited_for(agenda: Agenda) -> None:
+    """A retry or a lease that ran out needs no announcement, and no batch timer."""
+    agenda.looked(10.0, waiting=0, next_due_ms=2500)
+    assert agenda.deadline() == 12.5
+    assert agenda.due(12.5)
+
+
+def test_row_that_somebody_else_took_ends_the_batch(agenda: Agenda) -> None:
+    """When another collector was faster, the timer is of no use."""
+    agenda.looked(10.0, waiting=1, next_due_ms=None)
+    agenda.looked(11.0, waiting=0, next_due_ms=None)
+    assert agenda.deadline() == 111.0
+
+
+def test_disconnected_forgets_what_was_due(agenda: Agenda) -> None:
+    """Without a connection there is nothing to claim."""
+    agenda.looked(10.0, waiting=10, next_due_ms=5)
+    agenda.disconnected()
+    assert not agenda.due(11.0)
+
+
+def test_chunk_doubles_while_the_reader_keeps_up_and_halves_when_not() -> None:
+    """Claims grow in whole lines up to the most, and never below one line."""
+    chunk = ChunkSize(line=30, most=100)
+    sizes = []
+    for step in (chunk.kept_up, chunk.kept_up, chunk.kept_up, chunk.stalled, chunk.stalled, chunk.stalled):
+        step()
+        sizes.append(chunk.rows)
+    assert sizes == [60, 90, 90, 30, 30, 30]
+
+
+def test_chunk_of_lines_longer_than_the_most_is_one_line() -> None:
+    """A limit above the usual chunk is still claimed whole."""
+    chunk = ChunkSize(line=5000, most=1000)
+    chunk.kept_up()
+    assert chunk.rows == 5000
+
+
+def test_backoff_doubles_to_its_cap_and_starts_again() -> None:
+    """100 ms, doubled to 30 s, with jitter down to a half; a success starts over."""
+    backoff = Backoff(0.1, 30.0)
+    waits = [backoff.failed(1.0) for _ in range(12)]
+    assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert waits[-1] == 30.0
+    assert backoff.failed(0.0) == 15.0
+    backoff.succeeded()
+    assert backoff.failed(1.0) == 0.1

@@ -1,0 +1,61 @@
+"""A batch to the exact API parameters."""
+
+import json
+
+import pytest
+
+from mailroom_sender.batches import MOST_DESTINATIONS, Waiting
+from mailroom_sender.request import Envelope, build
+from mailroom_sender.rows import Action, Row
+
+ENVELOPE = Envelope("Mailroom <noreply@example.com>", "tracking", escape_html=True)
+
+
+def row(number: int, action: Action = Action.ACTIVATION, login: str = "ann") -> Row:
+    return Row(action, f"u{number}@example.com", login, "s" * 86, "01234", b"raw")
+
+
+def test_request_has_exactly_the_promised_parameters() -> None:
+    """Template, default data and replacement data are those of the contract, made by a JSON encoder."""
+    assert build([row(1, Action.PASSWORD_RECOVERY, 'a"b\\c')], ENVELOPE) == {
+        "Source": "Mailroom <noreply@example.com>",
+        "ConfigurationSetName": "tracking",
+        "Template": "passwordrecoveryv1",
+        "DefaultTemplateData": '{"login":"","secret":"","code":""}',
+        "Destinations": [
+            {
+                "Destination": {"ToAddresses": ["u1@example.com"]},
+                "ReplacementTemplateData": json.dumps(
+                    {"login": 'a"b\\c', "secret": "s" * 86, "code": "01234"}, separators=(",", ":")
+                ),
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("login", "escaped"),
+    [
+        ("<b>", "&lt;b&gt;"),
+        ("&lt;", "&amp;lt;"),
+        ("{{secret}}", "{{secret}}"),
+        ("o'neil", "o'neil"),
+        ("björn", "björn"),
+    ],
+)
+def test_login_is_data_and_never_markup(login: str, escaped: str) -> None:
+    """What a login holds reaches the template as text; an activation has no code."""
+    (destination,) = build([row(1, login=login)], ENVELOPE)["Destinations"]
+    assert json.loads(destination["ReplacementTemplateData"]) == {"login": escaped, "secret": "s" * 86}
+
+
+def test_batches_are_of_one_action_oldest_first() -> None:
+    """The action whose row waits longest goes first, up to 50 rows, in order; a closed action is passed over."""
+    waiting = Waiting()
+    rows = [row(n, Action.PASSWORD_RECOVERY if n % 2 else Action.ACTIVATION) for n in range(120)]
+    for one in rows:
+        waiting.put(one)
+    assert waiting.next_batch() == rows[0::2][:MOST_DESTINATIONS]
+    assert waiting.next_batch(frozenset({Action.PASSWORD_RECOVERY})) == rows[0::2][MOST_DESTINATIONS:]
+    assert waiting.next_batch(frozenset(Action)) == []
+    assert (len(waiting), waiting.take_all(), len(waiting)) == (60, rows[1::2], 0)

@@ -1,0 +1,81 @@
+"""Reading lines strictly: what is good goes on, what is bad is named, nothing disappears."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroom_sender.rows import BadRow, Row
+from mailroom_sender.wire import decode_line
+from tests.support.lines import activation, field_of, recovery
+
+GOOD = activation(1).encode()
+FIELD = field_of(1)
+
+
+def reasons(line: bytes) -> list[str]:
+    return [row.reason if isinstance(row, BadRow) else "good" for row in decode_line(line)]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (f"0,a@b.c,ann,{FIELD},", "its action is neither 1 nor 2"),
+        (f",a@b.c,ann,{FIELD},", "its action is neither 1 nor 2"),
+        (f"1,,ann,{FIELD},", "its email is empty"),
+        (f"1,a@b.c,,{FIELD},", "its username is empty"),
+        ("1,a@b.c,ann,,", "its secret is not 64 bytes in 86 characters of base64url"),
+        (f"1,a@b.c,ann,{FIELD[:-1]},", "its secret is not 64 bytes in 86 characters of base64url"),
+        (f"1,a@b.c,ann,{FIELD[:-1]}B,", "its secret is not 64 bytes in 86 characters of base64url"),
+        (f"1,a@b.c,ann,{FIELD[:-1]}+,", "its secret is not 64 bytes in 86 characters of base64url"),
+        (f"2,a@b.c,ann,{FIELD},", "its code is not five digits, which a recovery needs"),
+        (f"2,a@b.c,ann,{FIELD},1234", "its code is not five digits, which a recovery needs"),
+        (f"1,a@b.c,a\x1bnn,{FIELD},", "the row holds a control character"),
+        (f"1,a@b.c,a\x85nn,{FIELD},", "the row holds a control character"),
+        (f"1,a@b.c,ann,{FIELD},01234\r", "the row holds a control character"),
+    ],
+)
+def test_bad_row_is_named_and_its_neighbours_are_good(row: str, reason: str) -> None:
+    """One bad row in the middle of a line leaves the rows beside it as they are."""
+    assert reasons(GOOD + b"," + row.encode() + b"," + GOOD) == ["good", reason, "good"]
+
+
+def test_row_that_is_not_utf8_is_named() -> None:
+    """Bytes that are no text harm only their own row."""
+    bad = b"1,a@b.c,\xff," + FIELD.encode() + b","
+    assert reasons(GOOD + b"," + bad) == ["good", "the row is not UTF-8"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"", "the line has 1 fields, which is not a multiple of 5"),
+        (b"1,2,3,4,5,6", "the line has 6 fields, which is not a multiple of 5"),
+        (b'a"b,,,,', "the line is not CSV: a quote is out of place"),
+        (b'"a"b,,,,', "the line is not CSV: a quote is out of place"),
+        (b'"a,,,,', "the line is not CSV: a quote is out of place"),
+    ],
+)
+def test_line_that_cannot_be_cut_in_rows_is_bad_as_a_whole(line: bytes, reason: str) -> None:
+    """Where rows begin can't be known, none is guessed."""
+    assert list(decode_line(line)) == [BadRow(line, reason)]
+
+
+def test_quoted_fields_are_read() -> None:
+    """Another program may quote what needs no quotes; commas and quotes come out as they were."""
+    line = f'"1","a@b.c","com,ma ""q""",{FIELD},""'.encode()
+    (row,) = decode_line(line)
+    assert isinstance(row, Row)
+    assert (row.email, row.login, row.code, row.raw) == ("a@b.c", 'com,ma "q"', "", line)
+
+
+def test_repr_of_a_row_lets_nobody_in() -> None:
+    """A row that ends up in a traceback shows neither secret nor code."""
+    (row,) = decode_line(recovery(7, code="98765").encode())
+    assert "98765" not in repr(row)
+    assert field_of(7, "98765") not in repr(row)
+
+
+@given(st.binary(max_size=300) | st.lists(st.sampled_from([GOOD, b",", b'"', b"x", b""])).map(b"".join))
+def test_arbitrary_bytes_are_never_dropped(line: bytes) -> None:
+    """Whatever comes, the pieces that are read or rejected make up the line again."""
+    assert b",".join(row.raw for row in decode_line(line)) == line

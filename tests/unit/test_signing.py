@@ -1,0 +1,94 @@
+"""Signing and checking, with the standard library's hmac as the referee."""
+
+import base64
+import hashlib
+import hmac
+
+import pytest
+
+from mailroom_collector import Action, verify_token
+from mailroom_collector.errors import UnfitToken
+from mailroom_collector.signing import sign
+
+KEY = bytes(range(32))
+SECRET = bytes(range(100, 132))
+RECOVERY = Action.PASSWORD_RECOVERY
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "signed"),
+    [
+        (Action.ACTIVATION, "01234", b"/activate" + SECRET),
+        (Action.ACTIVATION, None, b"/activate" + SECRET),
+        (RECOVERY, "01234", b"/recover" + SECRET + b"01234"),
+    ],
+)
+def test_field_is_secret_and_hmac(action: Action, code: str | None, signed: bytes) -> None:
+    """The field is the secret and HMAC-SHA256 over path, secret and, for a recovery, code."""
+    expected = SECRET + hmac.new(KEY, signed, hashlib.sha256).digest()
+    field = sign(KEY, action, SECRET, code)
+    assert (len(field), base64.urlsafe_b64decode(field + "==")) == (86, expected)
+    assert verify_token(field, action=action, key=KEY, code=code) == SECRET
+
+
+@pytest.mark.parametrize("code", [None, "", "1234", "123456", "1234a", "١٢٣٤٥", "12345\n"])
+def test_recovery_without_five_digits_is_refused(code: str | None) -> None:
+    """A recovery whose code is not five ASCII digits is never signed half."""
+    with pytest.raises(UnfitToken, match="its code is not five ASCII digits"):
+        sign(KEY, RECOVERY, SECRET, code)
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_secret_of_another_length_is_refused(length: int) -> None:
+    """A secret that is not 32 bytes can't be signed."""
+    with pytest.raises(UnfitToken, match=f"its secret is {length} bytes, not 32"):
+        sign(KEY, Action.ACTIVATION, b"s" * length, None)
+
+
+def test_every_changed_character_is_noticed() -> None:
+    """No character of the field can be another."""
+    field = sign(KEY, Action.ACTIVATION, SECRET, None)
+    for place in range(len(field)):
+        for other in "AB_":
+            changed = field[:place] + other + field[place + 1 :]
+            if changed != field:
+                assert verify_token(changed, action=Action.ACTIVATION, key=KEY) is None, changed
+
+
+@pytest.mark.parametrize("spoil", ["{}=", "{}==", " {}", "{}\n", "{}A", "", "é" * 86])
+def test_field_of_another_form_is_refused(spoil: str) -> None:
+    """Padding, blanks and other lengths are no field."""
+    field = spoil.format(sign(KEY, Action.ACTIVATION, SECRET, None))
+    assert verify_token(field, action=Action.ACTIVATION, key=KEY) is None
+
+
+def test_spare_bits_must_be_zero() -> None:
+    """86 characters hold four bits more than 64 bytes: each token has one spelling only."""
+    field = sign(KEY, Action.ACTIVATION, SECRET, None)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = alphabet.index(field[-1])
+    spelt = [field[:-1] + alphabet[last | bits] for bits in range(16)]
+    accepted = [one for one in spelt if verify_token(one, action=Action.ACTIVATION, key=KEY)]
+    assert accepted == [field]
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "key"),
+    [
+        (Action.ACTIVATION, "01234", KEY),
+        (RECOVERY, "01235", KEY),
+        (RECOVERY, None, KEY),
+        (RECOVERY, "0123", KEY),
+        (RECOVERY, "01234", b"\0" * 32),
+    ],
+)
+def test_other_action_code_or_key_is_refused(action: Action, code: str | None, key: bytes) -> None:
+    """A signature is good for one action, one code and one key."""
+    field = sign(KEY, RECOVERY, SECRET, "01234")
+    assert verify_token(field, action=action, key=key, code=code) is None
+
+
+def test_key_of_another_length_is_an_error() -> None:
+    """A wrong key is the application's mistake, not an invalid token."""
+    with pytest.raises(ValueError, match="the key is 3 bytes, not 32"):
+        verify_token("x", action=Action.ACTIVATION, key=b"abc")
