@@ -1,7 +1,9 @@
 """Both ends of the pipe speak the same bytes, with Python's csv module as the referee."""
 
 import csv
+import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,11 +76,12 @@ def test_csv_module_reads_the_same(batch: list[Token]) -> None:
 @given(tokens(stored))
 def test_row_is_printed_whole_or_refused(token: Token) -> None:
     """Whatever the schema stores, a row is one good row on one line, or refused without its values."""
-    try:
-        row = encode_row(KEY_BYTES, token)
-    except UnfitToken as reason:
-        assert str(reason) in ("its email holds a control character", "its login holds a control character")
+    has_control = any(unicodedata.category(letter) == "Cc" for letter in token.email + token.login)
+    if has_control:
+        with pytest.raises(UnfitToken, match="^its (email|login) holds a control character$"):
+            encode_row(KEY_BYTES, token)
         return
+    row = encode_row(KEY_BYTES, token)
     (line,) = lines([row], 1)
     assert isinstance(line, Line)
     assert line.data.count(b"\n") == 1
