@@ -78,7 +78,7 @@ def test_row_is_printed_whole_or_refused(token: Token) -> None:
     """Whatever the schema stores, a row is one good row on one line, or refused without its values."""
     has_control = any(unicodedata.category(letter) == "Cc" for letter in token.email + token.login)
     if has_control:
-        with pytest.raises(UnfitToken, match="^its (email|login) holds a control character$"):
+        with pytest.raises(UnfitToken, match=r"^its (email|login) holds a control character$"):
             encode_row(KEY_BYTES, token)
         return
     row = encode_row(KEY_BYTES, token)
