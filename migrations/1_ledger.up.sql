@@ -83,8 +83,8 @@ RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE
         WHEN $3 IS NOT NULL THEN 'the token was consumed'
         WHEN $2 <= extract(epoch FROM now()) THEN 'the token expired'
-        WHEN $4 <> (CASE $1 WHEN 'activation' THEN 'provisioned' ELSE 'active' END)::account_status
-            THEN 'the account is ' || $4
+        WHEN $4 IS DISTINCT FROM (CASE $1 WHEN 'activation' THEN 'provisioned' ELSE 'active' END)::account_status
+            THEN 'the account is ' || coalesce($4::text, 'without a status')
     END
 $$;
 
@@ -92,7 +92,7 @@ $$;
 INSERT INTO deliveries (queue, token)
 SELECT j.job_type, t.id
 FROM tokens t JOIN accounts a ON a.id = t.account CROSS JOIN jobs j
-WHERE t.id > j.last_seq
+WHERE t.id > coalesce(j.last_seq, 0)
   AND mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) IS NULL;
 
 -- Runs as its owner: an application that may insert tokens needs no right to the ledger.

@@ -64,7 +64,7 @@ BEGIN
     ), handed_out AS (
         UPDATE jobs SET last_seq = newest.token
         FROM (SELECT max(j.token) AS token FROM judged j WHERE j.stale IS NULL) newest
-        WHERE job_type = $1 AND last_seq < newest.token
+        WHERE job_type = $1 AND coalesce(last_seq, 0) < newest.token
     )
     SELECT j.token, j.action, j.email::text, j.login::text, j.secret, j.code::text, j.stale, j.doubt,
            (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = $1)

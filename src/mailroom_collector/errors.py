@@ -27,7 +27,7 @@ class ConnectionLost(MailroomError):
 
 
 class ReaderGone(MailroomError):
-    """Nobody reads stdout any more."""
+    """stdout leads nowhere: nobody reads it any more, or its disk is full."""
 
 
 class UnfitToken(Exception):

@@ -14,7 +14,7 @@ import termios
 from collections import deque
 from collections.abc import Iterable
 
-from mailroom_collector.errors import MailroomError, ReaderGone
+from mailroom_collector.errors import ReaderGone
 from mailroom_collector.wire import Line
 
 _FILE_CHUNK = 1 << 16
@@ -49,7 +49,7 @@ class Outlet:
     def write(self) -> None:
         """Write as much as certainly does not block; the descriptor must have polled writable.
 
-        Raises ReaderGone when nobody reads any more, MailroomError when it can't be written.
+        Raises ReaderGone when nobody reads any more, or it can't be written.
         """
         if not self._buffer:
             self._begin_lines()
@@ -58,7 +58,7 @@ class Outlet:
         except BrokenPipeError:
             raise ReaderGone("the reader of stdout went away") from None
         except OSError as error:
-            raise MailroomError(f"stdout can't be written: {error.strerror}") from None
+            raise ReaderGone(f"stdout can't be written: {error.strerror}") from None
         self._written += count
         self._buffer = self._buffer[count:]
 

@@ -40,12 +40,19 @@ def _field(name: str, value: str) -> str:
     return value
 
 
+def _not_empty(name: str, value: str) -> str:
+    """Any reader refuses a row without these, and nobody would settle it."""
+    if not value:
+        raise UnfitToken(f"its {name} is empty")
+    return value
+
+
 def encode_row(key: bytes, token: Token) -> Row:
     """Sign a token and write its row. Raises UnfitToken with the reason why that can't be done."""
     fields = (
         _ACTION_FIELD[token.action],
-        _field("email", token.email),
-        _field("login", token.login),
+        _field("email", _not_empty("email", token.email)),
+        _field("login", _not_empty("login", token.login)),
         sign(key, token.action, token.secret, token.code),
         _field("code", token.code or ""),
     )

@@ -1,5 +1,8 @@
 """Pure: an answer of SES to a verdict for each row. The tables are data; what they don't name is "later".
 
+A call that fails as a whole, without saying why for good, makes everybody slower: an SES that is
+down is not to be asked hundreds of times a second.
+
 Sources: the SES API v1 reference (BulkEmailDestinationStatus, SendBulkTemplatedEmail, Common
 Errors) and botocore's service model. What an answer means for a whole call goes by its `Code`,
 but for throttling, where only the message tells a rate from a daily quota.
@@ -140,9 +143,9 @@ def judge(answer: Answer, count: int) -> list[Verdict]:
         case Refused():
             return [_call(answer, count)] * count
         case NotAsked(reason, operator):
-            return [Verdict(Outcome.HOLD if operator else Outcome.LATER, reason)] * count
+            return [Verdict(Outcome.HOLD if operator else Outcome.LATER, reason, slower=not operator)] * count
         case Lost(reason):
-            return [Verdict(Outcome.UNKNOWN, reason)] * count
+            return [Verdict(Outcome.UNKNOWN, reason, slower=True)] * count
 
 
 def _destination(status: dict[str, Any]) -> Verdict:
@@ -155,7 +158,7 @@ def _destination(status: dict[str, Any]) -> Verdict:
 
 def _call(answer: Refused, count: int) -> Verdict:
     reason = _words(answer.code or f"HTTP {answer.http_status}", answer.message)
-    outcome, scope, slower = _CALL.get(answer.code, _LATER)
+    outcome, scope, slower = _CALL.get(answer.code, _SLOWER)
     if slower and _DAILY_QUOTA in answer.message.lower():
         outcome, slower = Outcome.HOLD, False
     if outcome is Outcome.SPLIT and count == 1:

@@ -155,6 +155,13 @@ def test_another_mailrooms_waiting_tokens_become_deliveries(another: Database) -
     assert another.run("SELECT token, state::text FROM deliveries ORDER BY 1") == [(4, "pending"), (8, "pending")]
 
 
+def test_another_mailroom_that_never_handed_out_anything(another: Database) -> None:
+    """Without a last_seq all that is alive is mailed."""
+    another.run("UPDATE jobs SET last_seq = NULL")
+    migrate(another)
+    assert another.run("SELECT token FROM deliveries ORDER BY 1") == [(n,) for n in (1, 2, 3, 4, 8)]
+
+
 def test_another_mailrooms_data_stays(another: Database) -> None:
     """The upgrade drops no row, no trigger and no index of the other's."""
     before = another.run("SELECT * FROM tokens ORDER BY id"), another.run("SELECT * FROM accounts ORDER BY id")

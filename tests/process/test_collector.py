@@ -81,8 +81,9 @@ def test_backlog_is_printed_in_lines_of_at_most_the_limit(database: Database, co
 
 
 def test_odd_logins_are_quoted_or_set_aside(database: Database, collector_env: Environment) -> None:
-    """A comma and a quote are quoted; a newline and a short secret fail with a reason; the rest flows."""
+    """A comma and a quote are quoted; what is odd otherwise fails with a reason; the rest flows."""
     database.sign_up('com,ma "q"', "new\nline", "short", "plain")
+    database.run("INSERT INTO accounts (email, login) VALUES ('nobody@example.com', '')")
     database.run("UPDATE tokens SET secret = 'x' WHERE account = (SELECT id FROM accounts WHERE login = 'short')")
     with running(COLLECT, collector_env()) as collector:
         collector.prints("plain@example.com")
@@ -90,6 +91,7 @@ def test_odd_logins_are_quoted_or_set_aside(database: Database, collector_env: E
         assert "line" not in collector.out
     assert sorted(database.run("SELECT state::text, error FROM deliveries WHERE state = 'failed'")) == [
         ("failed", "its email holds a control character"),
+        ("failed", "its login is empty"),
         ("failed", "its secret is 1 bytes, not 32"),
     ]
 
@@ -173,6 +175,15 @@ def test_reader_that_goes_away_is_noticed_while_idle(database: Database, collect
         assert collector.wait() == 1
         assert "the reader of stdout went away" in collector.err
     assert database.states() == {}
+
+
+def test_full_disk_gives_the_rows_back(database: Database, collector_env: Environment) -> None:
+    """When stdout can't be written, the collector says why, gives its rows back and ends with 1."""
+    database.sign_up("ann")
+    result = run("mailroom-collect > /dev/full", env=collector_env())
+    assert result.status == 1
+    assert "stdout can't be written: No space left on device" in result.err
+    assert database.states() == {"pending": 1}
 
 
 def test_lost_connection_is_made_again(database: Database, collector_env: Environment) -> None:

@@ -68,14 +68,14 @@ def test_throttling_is_a_rate_or_a_quota_by_its_message(message: str, outcome: O
 
 def test_answer_without_a_code_is_named_by_its_status() -> None:
     """A 503 from a proxy is a refusal too, and its log line says what it was."""
-    assert judge(Refused(503, "", ""), 1) == [Verdict(Outcome.LATER, "HTTP 503")]
+    assert judge(Refused(503, "", ""), 1) == [Verdict(Outcome.LATER, "HTTP 503", slower=True)]
 
 
 def test_what_was_not_asked_is_certain_and_what_was_lost_is_not() -> None:
     """Only a call that may have reached SES is a doubt."""
-    assert judge(NotAsked("no route"), 1) == [Verdict(Outcome.LATER, "no route")]
+    assert judge(NotAsked("no route"), 1) == [Verdict(Outcome.LATER, "no route", slower=True)]
     assert judge(NotAsked("no credentials", operator=True), 1) == [Verdict(Outcome.HOLD, "no credentials")]
-    assert judge(Lost("cut"), 2) == [Verdict(Outcome.UNKNOWN, "cut")] * 2
+    assert judge(Lost("cut"), 2) == [Verdict(Outcome.UNKNOWN, "cut", slower=True)] * 2
 
 
 def test_words_of_ses_are_cut() -> None:
