@@ -87,6 +87,7 @@ class Collector:
             self._holding.give_back(ledger)
         elif self._agenda.due(now) and self._may_claim(ledger):
             self._claim(ledger)
+        self._backoff.succeeded()  # here, as a connection that opens may still be of no use
 
     # The database
 
@@ -97,7 +98,6 @@ class Collector:
         settings = self._settings
         link = listen(settings.database_url, settings.channel_name, settings.queue_name, on_notice=log)
         self._ledger = Ledger(link, settings.queue_name, self._holder, settings.lease_ms)
-        self._backoff.succeeded()
         self._agenda.connected(time.monotonic())
         log(f"listening on {settings.channel_name}, queue {settings.queue_name}")
         self._holding.reconnected(self._ledger)
