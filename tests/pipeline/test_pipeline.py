@@ -227,3 +227,23 @@ def test_reader_that_does_not_keep_the_promise_to_acknowledge_is_told_of(
         collector.says("1 rows were read and are not begun")
         assert database.state(token) == "claimed"
         assert collector.out.count("\n") == 1
+
+
+def test_sender_that_was_stopped_for_longer_than_a_lease_mails_nothing_twice(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """A sender that wakes with old lines in its pipe asks before it sends: another has sent them by then."""
+    env = pipeline_env(MAILROOM_LEASE="1000")
+    with running(PIPELINE, env) as slow:
+        slow.says("acknowledging")
+        (token,) = database.sign_up("ann")
+        until(lambda: database.state(token) == "sent", "the pipeline works")
+        kill("mailroom-send", slow, signal.SIGSTOP)
+        (cid,) = database.sign_up("cid")
+        with running(PIPELINE, env):
+            until(lambda: database.state(cid) in ("claimed", "sent"), "cid is claimed")
+            kill("mailroom-collect", slow, signal.SIGKILL)
+            until(lambda: database.state(cid) == "sent", "the other pipeline has sent it")
+        kill("mailroom-send", slow, signal.SIGCONT)
+        assert slow.wait() != 0
+    assert sorted(endpoint.addresses) == ["ann@example.com", "cid@example.com"]
