@@ -77,12 +77,13 @@ COMMENT ON COLUMN deliveries.doubts IS 'how often SES was asked and its answer n
 COMMENT ON COLUMN deliveries.due_at IS 'pending: when to claim it; claimed, sending: when the lease ends';
 COMMENT ON COLUMN deliveries.holder IS 'the process that holds it, or that settled it';
 
--- Why a token may not be mailed now; null if it may. The one place that says so.
+-- Why a token may not be mailed now; null if it may. The one place that says so. "Now" is by
+-- the clock: a statement may have waited for a lock since its transaction began.
 CREATE FUNCTION mailroom_stale(token_action, expires_at bigint, consumed_at bigint, account_status)
-RETURNS text LANGUAGE sql STABLE AS $$
+RETURNS text LANGUAGE sql VOLATILE AS $$
     SELECT CASE
         WHEN $3 IS NOT NULL THEN 'the token was consumed'
-        WHEN $2 <= extract(epoch FROM now()) THEN 'the token expired'
+        WHEN $2 <= extract(epoch FROM clock_timestamp()) THEN 'the token expired'
         WHEN $4 IS DISTINCT FROM (CASE $1 WHEN 'activation' THEN 'provisioned' ELSE 'active' END)::account_status
             THEN 'the account is ' || coalesce($4::text, 'without a status')
     END

@@ -56,7 +56,7 @@ BEGIN
             holder = $2,
             due_at = CASE WHEN j.stale IS NULL THEN now() + $3 * interval '1 ms' ELSE d.due_at END,
             doubts = d.doubts + j.doubt::integer,
-            error = j.stale,
+            error = coalesce(j.stale || coalesce('; last try: ' || d.error, ''), d.error),
             settled_at = CASE WHEN j.stale IS NOT NULL THEN now() END
         FROM judged j
         WHERE d.queue = $1 AND d.token = j.token
@@ -192,33 +192,34 @@ RETURNS TABLE (place bigint, token bigint, attempt integer, refused text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
+    -- First wait for whoever has the rows, then judge: by what is committed when they are ours,
+    -- not by what was when the wait began (each statement here sees a snapshot of its own).
+    PERFORM FROM deliveries d JOIN tokens t ON t.id = d.token
+    WHERE d.queue = $1 AND t.secret = ANY ($4)
+    ORDER BY d.token FOR UPDATE OF d;
     RETURN QUERY
     WITH asked AS MATERIALIZED (
         SELECT s.secret, min(s.place) AS place
         FROM unnest($4) WITH ORDINALITY AS s (secret, place) GROUP BY s.secret
     ), found AS MATERIALIZED (
         SELECT asked.place, t.id AS token FROM asked JOIN tokens t ON t.secret = asked.secret
-    ), locked AS MATERIALIZED (
-        SELECT d.token, d.state, d.holder, d.due_at FROM deliveries d
-        WHERE d.queue = $1 AND d.token IN (SELECT f.token FROM found f)
-        ORDER BY d.token FOR UPDATE
     ), judged AS MATERIALIZED (
-        SELECT f.place, l.token, l.state = 'sending' AS again,
+        SELECT f.place, d.token, d.state = 'sending' AS again,
             CASE
-                WHEN l.state IN ('sent', 'failed', 'skipped') THEN 'already ' || l.state
-                WHEN l.state = 'sending' AND l.holder IS DISTINCT FROM $2 THEN 'another sender has begun it'
-                WHEN l.state = 'pending' AND l.due_at > now() THEN 'it is to be tried again later'
+                WHEN d.state IN ('sent', 'failed', 'skipped') THEN 'already ' || d.state
+                WHEN d.state = 'sending' AND d.holder IS DISTINCT FROM $2 THEN 'another sender has begun it'
+                WHEN d.state = 'pending' AND d.due_at > now() THEN 'it is to be tried again later'
             END AS refused,
             mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) AS stale
-        FROM locked l JOIN found f ON f.token = l.token
-            JOIN tokens t ON t.id = l.token JOIN accounts a ON a.id = t.account
+        FROM found f JOIN deliveries d ON d.queue = $1 AND d.token = f.token
+            JOIN tokens t ON t.id = d.token JOIN accounts a ON a.id = t.account
     ), begun AS (
         UPDATE deliveries d SET
             state = CASE WHEN j.stale IS NULL THEN 'sending' ELSE 'skipped' END::delivery_state,
             holder = $2,
             attempts = d.attempts + (j.stale IS NULL AND NOT j.again)::integer,
-            due_at = CASE WHEN j.stale IS NULL THEN now() + $3 * interval '1 ms' ELSE d.due_at END,
-            error = j.stale,
+            due_at = CASE WHEN j.stale IS NULL THEN clock_timestamp() + $3 * interval '1 ms' ELSE d.due_at END,
+            error = coalesce(j.stale || coalesce('; last try: ' || d.error, ''), d.error),
             settled_at = CASE WHEN j.stale IS NOT NULL THEN now() END
         FROM judged j
         WHERE d.queue = $1 AND d.token = j.token AND j.refused IS NULL
@@ -237,7 +238,9 @@ END $$;
 CREATE TYPE delivery_outcome AS ENUM ('sent', 'failed', 'later', 'unknown', 'release');
 
 -- What became of what the holder began. Returns the tokens that are settled so; one that is
--- missing was no longer held. Told twice, it answers the same.
+-- missing was no longer held. Told twice, it answers the same. That a row was sent is recorded
+-- also after its lease, as long as no other sender has begun it: so it is not sent twice.
+-- A delay never takes more than half of the life that a token has left, or 1 s.
 CREATE FUNCTION mailroom_settle(queue job_type, holder text, tokens bigint[],
                                 outcomes delivery_outcome[], message_ids text[], errors text[],
                                 delays_ms integer[])
@@ -251,20 +254,23 @@ BEGIN
     WITH told AS MATERIALIZED (
         SELECT * FROM unnest($3, $4, $5, $6, $7) AS o (token, outcome, message_id, error, delay_ms)
     ), held AS MATERIALIZED (
-        SELECT d.token FROM deliveries d
-        WHERE d.queue = $1 AND d.token = ANY ($3) AND d.state = 'sending' AND d.holder = $2
-        ORDER BY d.token FOR UPDATE
+        SELECT d.token FROM deliveries d JOIN told o ON o.token = d.token
+        WHERE d.queue = $1 AND (d.state = 'sending' AND d.holder = $2
+                                OR d.state NOT IN ('sending', 'sent', 'failed') AND o.outcome = 'sent')
+        ORDER BY d.token FOR UPDATE OF d
     ), settled AS (
         UPDATE deliveries d SET
             state = CASE WHEN o.outcome IN ('sent', 'failed') THEN o.outcome::text ELSE 'pending' END::delivery_state,
             attempts = d.attempts - (o.outcome = 'release')::integer,
             doubts = d.doubts + (o.outcome = 'unknown')::integer,
+            holder = $2,
             due_at = CASE WHEN o.outcome IN ('sent', 'failed') THEN d.due_at
-                          ELSE now() + coalesce(o.delay_ms, 0) * interval '1 ms' END,
+                          ELSE now() + least(coalesce(o.delay_ms, 0) * interval '1 ms', greatest(interval '1 s',
+                               (to_timestamp(t.expires_at) - now()) / 2)) END,
             message_id = o.message_id,
             error = o.error,
             settled_at = CASE WHEN o.outcome IN ('sent', 'failed') THEN now() END
-        FROM told o JOIN held ON held.token = o.token
+        FROM told o JOIN held ON held.token = o.token JOIN tokens t ON t.id = o.token
         WHERE d.queue = $1 AND d.token = o.token
         RETURNING d.token
     )

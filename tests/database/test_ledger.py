@@ -232,6 +232,34 @@ def test_settle_by_a_former_holder_is_a_miss(database: Database, steps: Steps, o
     assert database.state(token) == "sending"
 
 
+def test_sent_is_recorded_after_the_lease_unless_another_has_begun(
+    database: Database, steps: Steps, other: Steps
+) -> None:
+    """A sender whose way to the database was cut for longer than a lease still tells in time that it has sent."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    steps.begin([token])
+    lease_ends(database, token)
+    other.claim()
+    assert not steps.settle(token, "later")
+    assert steps.settle(token, "sent")
+    assert other.begin([token]) == {token: "already sent"}
+
+
+def test_retry_is_not_put_off_beyond_the_end_of_the_token(database: Database, steps: Steps) -> None:
+    """A backoff takes at most half of the life that is left; when that is over, the last reason is kept."""
+    (token,) = database.sign_up("ann")
+    database.run("UPDATE tokens SET expires_at = mailroom_epoch() + 21")
+    steps.claim()
+    steps.begin([token])
+    steps.settle(token, "later", delay_ms=60_000)
+    assert 8 < database.one("SELECT extract(epoch FROM due_at - now()) FROM deliveries") <= 10.5
+    lease_ends(database, token)
+    database.run("UPDATE tokens SET expires_at = mailroom_epoch()")
+    steps.claim()
+    assert database.one("SELECT error FROM deliveries") == "the token expired; last try: why"
+
+
 def test_later_is_due_after_its_delay(database: Database, steps: Steps) -> None:
     """A row to be tried again waits, and looking tells for how long."""
     (token,) = database.sign_up("ann")
@@ -312,21 +340,85 @@ def test_begins_at_once_let_one_through(database: Database) -> None:
     assert sorted(begun) == tokens
 
 
-def test_begin_waits_for_a_claim_that_is_not_committed(database: Database, steps: Steps) -> None:
+def test_begin_waits_for_a_claim_that_is_not_committed(database: Database) -> None:
     """A begin that meets a claim under way sees what the claim made of the row."""
     (token,) = database.sign_up("ann")
     result: list[dict[int, str | None]] = []
-    with database.connect() as claiming, database.connect() as watching:
+    with database.connect() as claiming, database.connect() as beginning:
+        thread = threading.Thread(target=lambda: result.append(Steps(beginning).begin([token])))
         with claiming.transaction():
             Steps(claiming, "collector").claim()
-            database.run("SELECT 1")
-            thread = threading.Thread(target=lambda: result.append(steps.begin([token])))
             thread.start()
-            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
-            until(lambda: watching.execute(waits).fetchone() != (0,), "begin waits for the row")
+            until(waits_for_a_lock(database), "begin waits for the row")
         thread.join()
     assert result == [{token: None}]
     assert database.state(token) == "sending"
+
+
+def waits_for_a_lock(database: Database) -> Callable[[], bool]:
+    """Return whether some session waits for a lock on a row."""
+    waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
+    return lambda: bool(database.one(waits))
+
+
+def test_begin_judges_by_what_is_committed_when_its_wait_is_over(database: Database, steps: Steps) -> None:
+    """An account that is suspended while begin waits for its row is not mailed."""
+    (token,) = database.sign_up("ann")
+    Steps(database.connection, "collector").claim()
+    result: list[dict[int, str | None]] = []
+    with database.connect() as extending, database.connect() as beginning:
+        thread = threading.Thread(target=lambda: result.append(Steps(beginning).begin([token])))
+        with extending.transaction():
+            Steps(extending, "collector").extend([token])
+            thread.start()
+            until(waits_for_a_lock(database), "begin waits for the row")
+            database.run("UPDATE accounts SET status = 'suspended'")
+        thread.join()
+    assert result == [{token: "the account is suspended"}]
+
+
+def test_claim_races_with_a_link_that_is_used(database: Database, steps: Steps) -> None:
+    """A claim does not wait for a token that is being consumed; begin, later, sees that it was."""
+    (token,) = database.sign_up("ann")
+    with database.connect() as application, application.transaction():
+        application.execute("UPDATE tokens SET consumed_at = 1")
+        assert steps.claim() == [token]
+    assert steps.begin([token]) == {token: "the token was consumed"}
+
+
+@pytest.mark.parametrize(("outcome", "taken"), [("later", False), ("failed", False), ("sent", True)])
+def test_settle_races_with_a_claim_of_the_lapsed_row(database: Database, outcome: str, taken: bool) -> None:
+    """While another collector takes the row over, settle waits and then judges by what became of it."""
+    (token,) = database.sign_up("ann")
+    steps = Steps(database.connection, "slow")
+    steps.claim()
+    steps.begin([token])
+    lease_ends(database, token)
+    result: list[bool] = []
+    with database.connect() as claiming, database.connect() as settling:
+        thread = threading.Thread(target=lambda: result.append(Steps(settling, "slow").settle(token, outcome)))
+        with claiming.transaction():
+            assert Steps(claiming, "next").claim() == [token]
+            thread.start()
+            until(waits_for_a_lock(database), "settle waits for the row")
+        thread.join()
+    assert result == [taken]
+    assert database.state(token) == ("sent" if taken else "claimed")
+
+
+def test_extend_races_with_begin(database: Database, steps: Steps) -> None:
+    """A collector that extends while a sender begins learns that the row is no longer its own."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    result: list[list[int]] = []
+    with database.connect() as beginning, database.connect() as extending:
+        thread = threading.Thread(target=lambda: result.append(Steps(extending).extend([token])))
+        with beginning.transaction():
+            Steps(beginning, "sender").begin([token])
+            thread.start()
+            until(waits_for_a_lock(database), "extend waits for the row")
+        thread.join()
+    assert result == [[]]
 
 
 def test_claim_reads_in_proportion_to_its_batch(database: Database, steps: Steps) -> None:

@@ -1,0 +1,353 @@
+"""The SQL steps against a plain model of the ledger, in any order that hypothesis thinks of.
+
+Time is counted in ticks of 500 s, and passes by moving the database's own times into the past;
+so what the test itself takes never matters.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from tests.support.ledger import Steps
+from tests.support.postgres import Database, Server
+
+TICK = 500  # seconds
+LEASE = 2  # ticks
+LIFE = 9  # ticks
+COLLECTORS, SENDERS = ("c1", "c2"), ("s1", "s2")
+LEASE_MS = LEASE * TICK * 1000
+MOST_TOKENS = 4  # few, so that steps meet
+ROLLED_BACK = st.sampled_from([False, False, False, False, True])
+
+
+@dataclass
+class Delivery:
+    """A row of deliveries, and of what belongs to it."""
+
+    account: int
+    recovery: bool
+    expires: float
+    due: float
+    consumed: bool = False
+    state: str = "pending"
+    attempts: int = 0
+    doubts: int = 0
+    holder: str | None = None
+    calls: int = 0  # that may have mailed it
+
+    @property
+    def settled(self) -> bool:
+        return self.state in ("sent", "failed", "skipped", "emitted")
+
+
+@dataclass
+class Model:
+    """The ledger as README describes it."""
+
+    now: float = 0
+    acknowledged: bool = False
+    deliveries: dict[int, Delivery] = field(default_factory=dict)
+    accounts: dict[int, str] = field(default_factory=dict)
+
+    def stale(self, d: Delivery) -> bool:
+        wanted = "active" if d.recovery else "provisioned"
+        return d.consumed or d.expires <= self.now or self.accounts[d.account] != wanted
+
+    def due(self) -> set[int]:
+        return {token for token, d in self.deliveries.items() if not d.settled and d.due <= self.now}
+
+    def claim(self, holder: str, tokens: Sequence[int]) -> list[int]:
+        for token in tokens:
+            d = self.deliveries[token]
+            d.doubts += d.state == "sending"
+            d.holder = holder
+            if self.stale(d):
+                d.state = "skipped"
+            else:
+                d.state, d.due = "claimed", self.now + LEASE
+        return [token for token in tokens if not self.deliveries[token].settled]
+
+    def held(self, holder: str, tokens: Sequence[int], state: str) -> list[int]:
+        return [
+            token for token in tokens if (d := self.deliveries.get(token)) and (d.state, d.holder) == (state, holder)
+        ]
+
+    def refused(self, holder: str, token: int) -> bool:
+        d = self.deliveries[token]
+        return (
+            d.state in ("sent", "failed", "skipped")
+            or (d.state == "sending" and d.holder != holder)
+            or (d.state == "pending" and d.due > self.now)
+        )
+
+    def begin(self, holder: str, tokens: Sequence[int]) -> set[int]:
+        begun = set()
+        for token in tokens:
+            d = self.deliveries[token]
+            if self.refused(holder, token):
+                continue
+            if self.stale(d):
+                d.state, d.holder = "skipped", holder
+                continue
+            again = d.state == "sending"
+            d.attempts += not again
+            d.calls += not again
+            d.state, d.holder, d.due = "sending", holder, self.now + LEASE
+            begun.add(token)
+        return begun
+
+    def settle(self, holder: str, token: int, outcome: str, delay: float) -> bool:
+        d = self.deliveries[token]
+        end = outcome if outcome in ("sent", "failed") else "pending"
+        late = outcome == "sent" and d.state not in ("sending", "sent", "failed")
+        if not late and (d.state, d.holder) != ("sending", holder):
+            return (d.state, d.holder) == (end, holder)
+        d.attempts -= outcome == "release"
+        d.doubts += outcome == "unknown"
+        d.calls -= outcome in ("later", "release")
+        d.state, d.holder = end, holder
+        if not d.settled:
+            d.due = self.now + min(delay, (d.expires - self.now) / 2)
+        return True
+
+
+class Ledger(RuleBasedStateMachine):
+    """One step after another, in the model and in the database."""
+
+    database: Database
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.run = self.database.run
+        self.run("TRUNCATE accounts, tokens, deliveries")
+        self.run("UPDATE jobs SET acknowledged_at = NULL, last_seq = 0")
+        self.steps = {name: Steps(self.database.connection, name) for name in COLLECTORS + SENDERS}
+
+    @contextmanager
+    def step(self, rolled_back: bool) -> Iterator[None]:
+        """What is rolled back never was."""
+        before = copy.deepcopy(self.model)
+        with self.database.connection.transaction(force_rollback=rolled_back):
+            yield
+        if rolled_back:
+            self.model = before
+
+    def some(self, data: st.DataObject) -> list[int]:
+        return data.draw(st.lists(st.sampled_from(sorted(self.model.deliveries)), min_size=1, max_size=4, unique=True))
+
+    def has_deliveries(self) -> bool:
+        return bool(self.model.deliveries)
+
+    def has_room(self) -> bool:
+        return len(self.model.deliveries) < MOST_TOKENS
+
+    def _note_tokens(self, rows: Sequence[Any]) -> None:
+        for token, account, action in rows:
+            self.model.deliveries[token] = Delivery(
+                account, action == "password_recovery", self.model.now + LIFE, self.model.now
+            )
+
+    @precondition(has_room)
+    @rule(count=st.integers(1, 3), rolled_back=ROLLED_BACK)
+    def sign_up(self, count: int, rolled_back: bool) -> None:
+        with self.step(rolled_back):
+            accounts = self.run(
+                "INSERT INTO accounts (email, login) SELECT md5(random()::text), md5(random()::text)"
+                " FROM generate_series(1, %s) RETURNING id",
+                count,
+            )
+            ids = [account for (account,) in accounts]
+            self.model.accounts.update(dict.fromkeys(ids, "provisioned"))
+            self._note_tokens(
+                self.run(
+                    "UPDATE tokens SET expires_at = mailroom_epoch() + %s WHERE account = ANY (%s)"
+                    " RETURNING id, account, action::text",
+                    LIFE * TICK,
+                    ids,
+                )
+            )
+
+    @precondition(lambda self: self.has_deliveries() and self.has_room())
+    @rule(data=st.data(), rolled_back=ROLLED_BACK)
+    def recover(self, data: st.DataObject, rolled_back: bool) -> None:
+        account = data.draw(st.sampled_from(sorted(self.model.accounts)))
+        with self.step(rolled_back):
+            self._note_tokens(
+                self.run(
+                    "INSERT INTO tokens (action, account, expires_at)"
+                    " VALUES ('password_recovery', %s, mailroom_epoch() + %s) RETURNING id, account, action::text",
+                    account,
+                    LIFE * TICK,
+                )
+            )
+
+    @precondition(has_deliveries)
+    @rule(data=st.data(), how=st.sampled_from(["consumed", "suspended", "deleted"]))
+    def go_stale(self, data: st.DataObject, how: str) -> None:
+        token = self.some(data)[0]
+        d = self.model.deliveries[token]
+        match how:
+            case "consumed":
+                self.run("UPDATE tokens SET consumed_at = 1 WHERE id = %s", token)
+                if not d.consumed and not d.recovery and self.model.accounts[d.account] == "provisioned":
+                    self.model.accounts[d.account] = "active"
+                d.consumed = True
+            case "suspended":
+                self.run("UPDATE accounts SET status = 'suspended' WHERE id = %s", d.account)
+                self.model.accounts[d.account] = "suspended"
+            case "deleted":
+                self.run("DELETE FROM accounts WHERE id = %s", d.account)
+                del self.model.accounts[d.account]
+                kept = {t: other for t, other in self.model.deliveries.items() if other.account != d.account}
+                self.model.deliveries = kept
+
+    @rule(ticks=st.integers(1, 2))
+    def pass_time(self, ticks: int) -> None:
+        self.model.now += ticks
+        self.run("UPDATE deliveries SET due_at = due_at - %s * interval '1 s'", ticks * TICK)
+        self.run("UPDATE tokens SET expires_at = expires_at - %s, created_at = created_at - %s", *[ticks * TICK] * 2)
+
+    @rule(holder=st.sampled_from(COLLECTORS), most=st.sampled_from([1, 2, 100]), rolled_back=ROLLED_BACK)
+    def claim(self, holder: str, most: int, rolled_back: bool) -> None:
+        with self.step(rolled_back):
+            due = self.model.due()
+            rows = self.run(
+                "SELECT token, stale, doubt, acknowledged FROM mailroom_claim('mailroom', %s, %s, %s)",
+                holder,
+                LEASE_MS,
+                most,
+            )
+            tokens = [row[0] for row in rows]
+            assert len(set(tokens)) == len(tokens) == min(most, len(due))
+            assert set(tokens) <= due
+            assert {t for t, _, doubt, _ in rows if doubt} == {
+                t for t in tokens if self.model.deliveries[t].state == "sending"
+            }
+            claimed = self.model.claim(holder, tokens)
+            assert [token for token, stale, _, _ in rows if stale is None] == claimed
+            assert {acknowledged for *_, acknowledged in rows} <= {self.model.acknowledged}
+
+    @precondition(has_deliveries)
+    @rule(holder=st.sampled_from(COLLECTORS), data=st.data(), rolled_back=ROLLED_BACK)
+    def extend(self, holder: str, data: st.DataObject, rolled_back: bool) -> None:
+        tokens = self.some(data)
+        with self.step(rolled_back):
+            held = self.model.held(holder, tokens, "claimed")
+            assert self.steps[holder].extend(tokens, LEASE_MS) == sorted(held)
+            for token in held:
+                self.model.deliveries[token].due = self.model.now + LEASE
+
+    @precondition(has_deliveries)
+    @rule(holder=st.sampled_from(COLLECTORS), data=st.data(), rolled_back=ROLLED_BACK)
+    def release(self, holder: str, data: st.DataObject, rolled_back: bool) -> None:
+        tokens = self.some(data)
+        with self.step(rolled_back):
+            held = self.model.held(holder, tokens, "claimed")
+            assert self.steps[holder].release(tokens) == len(held)
+            for token in held:
+                d = self.model.deliveries[token]
+                d.state, d.holder, d.due = "pending", None, self.model.now
+
+    @precondition(has_deliveries)
+    @rule(holder=st.sampled_from(COLLECTORS), data=st.data(), rolled_back=ROLLED_BACK)
+    def emitted(self, holder: str, data: st.DataObject, rolled_back: bool) -> None:
+        tokens = self.some(data)
+        with self.step(rolled_back):
+            held = [] if self.model.acknowledged else self.model.held(holder, tokens, "claimed")
+            assert self.steps[holder].emitted(tokens) == len(held)
+            for token in held:
+                self.model.deliveries[token].state = "emitted"
+
+    @precondition(has_deliveries)
+    @rule(holder=st.sampled_from(COLLECTORS), data=st.data())
+    def set_aside(self, holder: str, data: st.DataObject) -> None:
+        token = self.some(data)[0]
+        held = self.model.held(holder, [token], "claimed")
+        assert self.steps[holder].set_aside(token, "why") == len(held)
+        if held:
+            self.model.deliveries[token].state = "failed"
+
+    @rule(rolled_back=ROLLED_BACK)
+    def acknowledge(self, rolled_back: bool) -> None:
+        with self.step(rolled_back):
+            taken_over = 0
+            for d in self.model.deliveries.values():
+                if not self.model.acknowledged and d.state == "emitted" and not self.model.stale(d):
+                    d.state, d.holder, d.due = "pending", None, self.model.now
+                    taken_over += 1
+            self.model.acknowledged = True
+            assert self.steps["s1"].acknowledge() == taken_over
+
+    @precondition(has_deliveries)
+    @rule(holder=st.sampled_from(SENDERS), data=st.data(), rolled_back=ROLLED_BACK)
+    def begin(self, holder: str, data: st.DataObject, rolled_back: bool) -> None:
+        tokens = self.some(data)
+        with self.step(rolled_back):
+            answer = self.steps[holder].begin(tokens, LEASE_MS)
+            begun = self.model.begin(holder, tokens)
+            assert answer.keys() == set(tokens)
+            assert {token for token, refused in answer.items() if refused is None} == begun
+            assert not any(self.model.stale(self.model.deliveries[token]) for token in begun)
+
+    @precondition(has_deliveries)
+    @rule(
+        holder=st.sampled_from(SENDERS),
+        data=st.data(),
+        outcome=st.sampled_from(["sent", "failed", "later", "unknown", "release"]),
+        delay=st.integers(1, 4),
+        rolled_back=ROLLED_BACK,
+    )
+    def settle(self, holder: str, data: st.DataObject, outcome: str, delay: int, rolled_back: bool) -> None:
+        token = self.some(data)[0]
+        d = self.model.deliveries[token]
+        if d.expires <= self.model.now and outcome in ("later", "unknown"):
+            return  # due within a second, which is no tick
+        if outcome == "sent" and not d.attempts:
+            return  # no sender tells that of what it never began
+        waits = 0 if outcome == "release" else delay
+        with self.step(rolled_back):
+            taken = self.model.settle(holder, token, outcome, waits)
+            assert self.steps[holder].settle(token, outcome, waits * TICK * 1000) == taken
+
+    @rule()
+    def look(self) -> None:
+        waiting, next_due_ms = self.steps["c1"].look(100)
+        coming = [d.due for d in self.model.deliveries.values() if not d.settled and d.due > self.model.now]
+        assert waiting == len(self.model.due())
+        assert (next_due_ms is None) == (not coming)
+        if next_due_ms is not None:
+            assert next_due_ms / 1000 / TICK == pytest.approx(min(coming) - self.model.now, abs=0.2)
+
+    @invariant()
+    def database_is_as_the_model(self) -> None:
+        rows = self.run("SELECT token, state::text, attempts, doubts, holder, settled_at IS NOT NULL FROM deliveries")
+        assert {token: rest for token, *rest in rows} == {
+            token: [d.state, d.attempts, d.doubts, d.holder, d.settled] for token, d in self.model.deliveries.items()
+        }
+
+    @invariant()
+    def nothing_is_mailed_twice_unnoticed(self) -> None:
+        assert all(d.calls <= 1 + d.doubts for d in self.model.deliveries.values())
+
+
+def test_steps_do_what_the_model_says(server: Server) -> None:
+    """Any order of steps, by several holders, with time passing and transactions rolled back."""
+    database = Database(server, server.new_database())
+    try:
+        machine = type("OnDatabase", (Ledger,), {"database": database})
+        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            machine,
+            settings=settings(
+                max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+            ),
+        )
+    finally:
+        database.close()
