@@ -6,6 +6,7 @@ The files, in the order in which a row meets them:
     collector   the join: one loop around one poll
     wakeup      signals as a readable descriptor
     agenda      pure: what is to be done now, and until when to wait
+    echo        pure: do notifications arrive
     database    connect, LISTEN; is a failure "again" or "an operator must act"
     ledger      the collector's steps, one SQL call each
     tokens      what is claimed

@@ -4,6 +4,10 @@ Times are seconds of one monotonic clock, handed in by the caller.
 """
 
 from dataclasses import dataclass, field
+from typing import Final
+
+_POLL: Final = 1.0
+"""Seconds between looks while notifications don't arrive."""
 
 
 @dataclass(slots=True)
@@ -12,7 +16,8 @@ class Agenda:
 
     Idle: wait. Something is announced: a batch begins. The batch is full, or its time is up:
     drain, that is claim until nothing is due. A row that falls due by itself (a retry, a lease
-    that ran out) and a health check need no announcement.
+    that ran out) and a health check need no announcement. While announcements don't arrive,
+    health checks are a second apart.
     """
 
     batch_limit: int
@@ -22,15 +27,25 @@ class Agenda:
     _batch_ends: float | None = field(default=None, init=False)
     _next_due: float | None = field(default=None, init=False)
     _check_at: float = field(default=0.0, init=False)
+    _is_deaf: bool = field(default=False, init=False)
 
     def connected(self, now: float) -> None:
         """A connection listens; what was announced before it did was not heard: look."""
         self.draining = True
-        self._check_at = now + self.check_interval
+        self._check_at = now + self._interval
+
+    def deaf(self, now: float, is_deaf: bool) -> None:
+        """Announcements don't arrive, or do again."""
+        self._is_deaf = is_deaf
+        self._check_at = min(self._check_at, now + self._interval)
+
+    @property
+    def _interval(self) -> float:
+        return min(_POLL, self.check_interval) if self._is_deaf else self.check_interval
 
     def looked(self, now: float, waiting: int, next_due_ms: int | None) -> None:
         """The ledger was asked how many rows wait and when the next one falls due."""
-        self._check_at = now + self.check_interval
+        self._check_at = now + self._interval
         self._next_due = None if next_due_ms is None else now + next_due_ms / 1000
         if waiting == 0:
             self._batch_ends = None

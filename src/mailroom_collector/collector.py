@@ -6,8 +6,9 @@ import signal
 import time
 
 from mailroom_collector.agenda import Agenda, Backoff, ChunkSize
-from mailroom_collector.database import listen
-from mailroom_collector.errors import ConnectionLost, ReaderGone, UnfitToken
+from mailroom_collector.database import listen, notify
+from mailroom_collector.echo import Echo
+from mailroom_collector.errors import ConnectionLost, MailroomError, ReaderGone, UnfitToken
 from mailroom_collector.holding import Holding
 from mailroom_collector.ledger import Claim, Ledger
 from mailroom_collector.log import log
@@ -37,6 +38,7 @@ class Collector:
         self._agenda = Agenda(
             settings.batch_limit, settings.batch_timeout_ms / 1000, settings.healthcheck_interval_ms / 1000
         )
+        self._echo = Echo(settings.healthcheck_interval_ms / 1000, self._holder)
         self._chunk = ChunkSize(settings.batch_limit, max(_CHUNK_ROWS, settings.batch_limit))
         self._most_held = max(_HELD_ROWS, 4 * settings.batch_limit)
         self._backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_CAP)
@@ -77,8 +79,10 @@ class Collector:
     def _work(self, ledger: Ledger) -> None:
         """One look at everything that may be due."""
         now = time.monotonic()
-        if ledger.link.notified() and not self._agenda.draining:
+        was_deaf = self._echo.deaf
+        if self._echo.heard(ledger.link.notifications()) and not self._agenda.draining:
             self._announced(ledger)
+        self._listen_for_echo(now, was_deaf)
         self._holding.glance(ledger, now)
         if self._holding.extend_at is not None and now >= self._holding.extend_at:
             self._extend(ledger)
@@ -96,9 +100,12 @@ class Collector:
         if now < self._connect_at or self._stopping:
             return
         settings = self._settings
-        link = listen(settings.database_url, settings.channel_name, settings.queue_name, on_notice=log)
+        link = listen(
+            settings.database_url, settings.channel_name, settings.queue_name, settings.patience, on_notice=log
+        )
         self._ledger = Ledger(link, settings.queue_name, self._holder, settings.lease_ms)
         self._agenda.connected(time.monotonic())
+        self._echo.connected(time.monotonic())
         log(f"listening on {settings.channel_name}, queue {settings.queue_name}")
         self._holding.reconnected(self._ledger)
 
@@ -107,11 +114,38 @@ class Collector:
             self._ledger.link.close()
             self._ledger = None
         self._agenda.disconnected()
+        self._echo.disconnected()
         # Their lease can't be renewed now, so they must not go out; they are given back later.
         self._holding.withdraw()
         wait = self._backoff.failed(random.random())
         self._connect_at = time.monotonic() + wait
         log(f"{text}; trying again in {wait:.1f} s")
+
+    def _listen_for_echo(self, now: float, was_deaf: bool) -> None:
+        if self._echo.ask_at is not None and now >= self._echo.ask_at and not self._agenda.draining:
+            self._call()
+        self._echo.listen_in_vain(now)
+        if self._echo.deaf == was_deaf:
+            return
+        self._agenda.deaf(now, self._echo.deaf)
+        if self._echo.deaf:
+            log(
+                "notifications do not arrive, so the ledger is looked at every second; a pooler in transaction mode"
+                " drops LISTEN: name the database itself, or a pool in session mode, in MAILROOM_DATABASE_URL"
+            )
+        else:
+            log("notifications arrive again")
+
+    def _call(self) -> None:
+        settings = self._settings
+        try:
+            # Another session: through a pooler, one's own might answer without listening.
+            notify(settings.database_url, settings.channel_name, self._echo.payload, settings.patience)
+        except MailroomError as error:
+            log(f"whether notifications arrive can't be tested now: {error}")
+            self._echo.not_asked(time.monotonic())
+        else:
+            self._echo.asked(time.monotonic())
 
     # From announced to written
 
@@ -235,7 +269,7 @@ class Collector:
         if self._ledger is None:
             times = [] if self._stopping else [self._connect_at]
         elif not self._agenda.draining:
-            times.append(self._agenda.deadline())
+            times += [self._agenda.deadline(), self._echo.deadline()]
         elif not self._has_room:
             times.append(max(self._room_at, time.monotonic() + _ROOM_FIRST))
         elif self._writable:

@@ -1,13 +1,14 @@
 """A connection that listens; and what a failure means: try again, or an operator must act."""
 
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
-from psycopg import conninfo, errors, sql
+from psycopg import adapt, conninfo, errors, pq, sql
 
 from mailroom_collector.errors import ConnectionLost, MailroomError, OperatorNeeded
 
@@ -22,6 +23,8 @@ _DEFAULTS: Final = {
     "tcp_user_timeout": 15_000,  # ms
 }
 
+_READY_NONE: Final = 0  # nothing happened on the socket for a while (psycopg.waiting)
+
 _MIGRATE = "run 'mailroom-collect migrate' with a role that owns the database"
 
 _CONNECT_FAILURES: Final = (
@@ -34,6 +37,45 @@ _CONNECT_FAILURES: Final = (
 )
 
 
+class Impatient(psycopg.Connection[Any]):
+    """A connection that gives a statement up whose answer does not come.
+
+    A network that swallows packets, or a peer that only acknowledges them, is not seen by TCP.
+    """
+
+    patience: float = float("inf")
+    """Seconds."""
+
+    def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
+        """Wait as psycopg does. Raises psycopg.OperationalError when the patience ends."""
+        return super().wait(_limited(gen, self.patience), *args, **kwargs)
+
+
+def _limited(gen: Generator[Any, Any, Any], patience: float) -> Generator[Any, Any, Any]:
+    """Pass on what the generator wants of its socket, until the patience ends."""
+    ends = time.monotonic() + patience
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if ready == _READY_NONE and time.monotonic() >= ends:
+                raise psycopg.OperationalError(f"the server has not answered for {patience:.0f} s")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return done.value
+
+
+class _AnyBytes(adapt.Loader):
+    """Text of a database without an encoding: what is not UTF-8 becomes surrogates, which are found later."""
+
+    def load(self, data: bytes | bytearray | memoryview) -> str:
+        return bytes(data).decode("utf-8", "surrogateescape")
+
+
+class _AnyBytesBinary(_AnyBytes):
+    format = pq.Format.BINARY
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """A connection that listens on the channel."""
@@ -44,11 +86,11 @@ class Link:
         """Return the socket to poll."""
         return self.connection.fileno()
 
-    def notified(self) -> bool:
-        """Take what notifications there are; say whether there were any. Raises ConnectionLost."""
+    def notifications(self) -> list[str]:
+        """Take what notifications there are, and return their payloads. Raises ConnectionLost."""
         with translated():
             # Also those that came in during a statement: the socket stays quiet about them.
-            return len(list(self.connection.notifies(timeout=0))) > 0
+            return [notice.payload for notice in self.connection.notifies(timeout=0)]
 
     def close(self) -> None:
         """Close it, whatever state it is in."""
@@ -84,15 +126,25 @@ def check_url(url: str) -> None:
         raise ValueError("it is not a libpq URL or key=value string") from None
 
 
-def connect(url: str) -> psycopg.Connection[Any]:
-    """Open a connection in autocommit. Raises ConnectionLost, or OperatorNeeded with what to do."""
+def connect(url: str, patience: float = float("inf")) -> psycopg.Connection[Any]:
+    """Open a connection in autocommit, on which a statement may take `patience` seconds.
+
+    Raises ConnectionLost, or OperatorNeeded with what to do.
+    """
     given = conninfo.conninfo_to_dict(url)
     options: dict[str, Any] = {name: value for name, value in _DEFAULTS.items() if name not in given}
     try:
         # Without prepared statements, which a pooler in transaction mode would mix up.
-        return psycopg.connect(url, autocommit=True, prepare_threshold=None, **options)
+        connection = Impatient.connect(url, autocommit=True, prepare_threshold=None, **options)
     except psycopg.Error as error:
         raise _connect_failure(error) from None
+    connection.patience = patience
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        with translated():
+            connection.execute("SET client_encoding TO SQL_ASCII")  # else the server refuses whole results
+        for loader in (_AnyBytes, _AnyBytesBinary):
+            connection.adapters.register_loader("text", loader)
+    return connection
 
 
 def _connect_failure(error: psycopg.Error) -> MailroomError:
@@ -103,9 +155,9 @@ def _connect_failure(error: psycopg.Error) -> MailroomError:
     return ConnectionLost(text)
 
 
-def listen(url: str, channel: str, queue: str, *, on_notice: Callable[[str], None]) -> Link:
+def listen(url: str, channel: str, queue: str, patience: float, *, on_notice: Callable[[str], None]) -> Link:
     """Connect, see that schema and queue are there, and LISTEN. Raises like connect()."""
-    connection = connect(url)
+    connection = connect(url, patience)
     try:
         connection.add_notice_handler(lambda notice: on_notice(notice.message_primary or ""))
         with translated():
@@ -115,6 +167,12 @@ def listen(url: str, channel: str, queue: str, *, on_notice: Callable[[str], Non
         connection.close()
         raise
     return Link(connection)
+
+
+def notify(url: str, channel: str, payload: str, patience: float) -> None:
+    """Notify the channel from a session of its own. Raises like connect()."""
+    with connect(url, patience) as connection, translated():
+        connection.execute("SELECT pg_notify(%s, %s)", (channel, payload))
 
 
 def _check_schema(connection: psycopg.Connection[Any], queue: str) -> None:

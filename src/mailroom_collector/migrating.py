@@ -99,7 +99,7 @@ class Migrator:
             self._connection.execute("SELECT pg_advisory_unlock(%s)", (self._lock_id(),))
 
     def _lock_id(self) -> int:
-        database, schema = self._one("SELECT current_database(), current_schema()")
+        database, schema = self._one("SELECT current_database()::text, current_schema()::text")
         if schema is None:
             raise MailroomError("no schema to create in", "set search_path for this role or in the database URL")
         # golang-migrate takes the name from the URL's path, with its slash.

@@ -7,10 +7,14 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from mailroom_collector.errors import SettingError
 
 _KEY = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
+
+
+_PATIENCE: Final = 10.0  # seconds, at least: a busy server is not a dead one
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Settings:
                 f"MAILROOM_HEALTHCHECK_INTERVAL is {self.healthcheck_interval_ms} ms",
                 f"it may not be less than MAILROOM_BATCH_TIMEOUT, which is {self.batch_timeout_ms} ms",
             )
+
+    @property
+    def patience(self) -> float:
+        """Return the seconds that the database may take to answer: later than a lease, it is of no use."""
+        return max(_PATIENCE, self.lease_ms / 1000)
 
 
 def secret_setting(name: str, file: str | None, environ: Mapping[str, str], what: str) -> str:

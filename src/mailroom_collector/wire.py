@@ -14,6 +14,7 @@ from mailroom_collector.tokens import Action, Token
 
 _ACTION_FIELD = {Action.ACTIVATION: "1", Action.PASSWORD_RECOVERY: "2"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # a byte that is not UTF-8 (database._AnyBytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Line:
 def _field(name: str, value: str) -> str:
     if _CONTROL.search(value):
         raise UnfitToken(f"its {name} holds a control character")
+    if _SURROGATE.search(value):
+        raise UnfitToken(f"its {name} is not UTF-8")
     if "," in value or '"' in value:
         return '"' + value.replace('"', '""') + '"'
     return value

@@ -191,7 +191,7 @@ def _database(settings: Settings) -> "Database | None":
     from mailroom_sender.database import Database
     from mailroom_sender.ledger import ACKNOWLEDGE
 
-    return Database(settings.database_url, ACKNOWLEDGE, (settings.queue_name,))
+    return Database(settings.database_url, ACKNOWLEDGE, (settings.queue_name,), settings.patience)
 
 
 def _delivery(settings: Settings, setaside: "SetAside", database: "Database | None") -> "Deliver":

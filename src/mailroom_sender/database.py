@@ -4,7 +4,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ _DEFAULTS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,  # ms
 }
+_READY_NONE: Final = 0  # nothing happened on the socket for a while (psycopg.waiting)
 _BACKOFF_FIRST, _BACKOFF_CAP = 0.1, 30.0  # seconds
 _GRACE: Final = 5.0
 """Seconds for which a sender that is to stop still tries to tell what it owes."""
@@ -71,12 +72,41 @@ def _first_line(error: psycopg.Error) -> str:
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__
 
 
+class Impatient(psycopg.Connection[Any]):
+    """A connection that gives a statement up whose answer does not come.
+
+    A network that swallows packets, or a peer that only acknowledges them, is not seen by TCP.
+    """
+
+    patience: float = float("inf")
+    """Seconds."""
+
+    def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
+        """Wait as psycopg does. Raises psycopg.OperationalError when the patience ends."""
+        return super().wait(_limited(gen, self.patience), *args, **kwargs)
+
+
+def _limited(gen: Generator[Any, Any, Any], patience: float) -> Generator[Any, Any, Any]:
+    """Pass on what the generator wants of its socket, until the patience ends."""
+    ends = time.monotonic() + patience
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if ready == _READY_NONE and time.monotonic() >= ends:
+                raise psycopg.OperationalError(f"the server has not answered for {patience:.0f} s")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return done.value
+
+
 class Database:
     """One connection. open() tries once; query() tries until it is answered, or the sender stops."""
 
-    def __init__(self, url: str, greeting: str, parameters: tuple[Any, ...]) -> None:
-        """`greeting` is run on every new connection."""
+    def __init__(self, url: str, greeting: str, parameters: tuple[Any, ...], patience: float) -> None:
+        """`greeting` is run on every new connection; a statement may take `patience` seconds."""
         self._url = url
+        self._patience = patience
         self._greeting = (greeting, parameters)
         self._connection: psycopg.Connection[Any] | None = None
         self._lock = threading.Lock()
@@ -89,7 +119,8 @@ class Database:
         options: dict[str, Any] = {name: value for name, value in _DEFAULTS.items() if name not in given}
         with _translated():
             # Without prepared statements, which a pooler in transaction mode would mix up.
-            connection = psycopg.connect(self._url, autocommit=True, prepare_threshold=None, **options)
+            connection = Impatient.connect(self._url, autocommit=True, prepare_threshold=None, **options)
+            connection.patience = self._patience
             try:
                 row = connection.execute(self._greeting[0].encode(), self._greeting[1]).fetchone()
             except psycopg.Error:

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from mailroom_sender.errors import SettingError
+
+_PATIENCE: Final = 10.0  # seconds, at least: a busy server is not a dead one
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,11 @@ class Settings:
     escape_html: bool
     concurrency: int
     lease_ms: int
+
+    @property
+    def patience(self) -> float:
+        """Return the seconds that the database may take to answer: later than a lease, it is of no use."""
+        return max(_PATIENCE, self.lease_ms / 1000)
 
 
 def optional_secret(name: str, file: str | None, environ: Mapping[str, str]) -> str | None:

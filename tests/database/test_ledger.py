@@ -361,7 +361,7 @@ def waits_for_a_lock(database: Database) -> Callable[[], bool]:
     return lambda: bool(database.one(waits))
 
 
-def test_begin_judges_by_what_is_committed_when_its_wait_is_over(database: Database, steps: Steps) -> None:
+def test_begin_judges_by_what_is_committed_when_its_wait_is_over(database: Database) -> None:
     """An account that is suspended while begin waits for its row is not mailed."""
     (token,) = database.sign_up("ann")
     Steps(database.connection, "collector").claim()

@@ -343,7 +343,7 @@ def test_steps_do_what_the_model_says(server: Server) -> None:
     database = Database(server, server.new_database())
     try:
         machine = type("OnDatabase", (Ledger,), {"database": database})
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             machine,
             settings=settings(
                 max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)

@@ -6,6 +6,8 @@ import signal
 import pytest
 
 from mailroom_collector import Action, verify_token
+from mailroom_collector.database import connect
+from mailroom_collector.migrating import Migrator
 from tests.conftest import Environment
 from tests.support.postgres import Database, Server
 from tests.support.processes import KEY, run, running
@@ -264,6 +266,23 @@ def test_old_schema_needs_an_operator(collector_env: Environment, version: str, 
     assert result.status == 2
     assert what in result.err
     assert "run 'mailroom-collect migrate'" in result.err
+
+
+def test_bytes_that_are_no_text_harm_only_their_row(server: Server, collector_env: Environment) -> None:
+    """A database without an encoding may hold anything; what is not UTF-8 is set aside."""
+    with server.connect("postgres") as admin:
+        admin.execute("CREATE DATABASE mailroom_ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    database = Database(server, "mailroom_ascii")
+    try:
+        with connect(database.url) as connection:
+            Migrator(connection).run(None, dry_run=False, tell=lambda _: None)
+        database.run("INSERT INTO accounts (email, login) VALUES ('a@b.c', E'l\\351on'), ('d@e.f', E'l\\303\\251on')")
+        with running("mailroom-collect", collector_env(MAILROOM_DATABASE_URL=database.url)) as collector:
+            collector.says("its login is not UTF-8")
+            collector.prints("d@e.f,léon")
+            assert "a@b.c" not in collector.out
+    finally:
+        database.close()
 
 
 def test_unknown_queue_needs_an_operator(collector_env: Environment) -> None:

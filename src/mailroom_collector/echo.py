@@ -1,0 +1,68 @@
+"""Pure: do notifications arrive? Known by notifying oneself and waiting for the echo.
+
+A pooler in transaction mode takes LISTEN and drops it, without a word. Times are seconds of
+one monotonic clock, handed in by the caller.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+_PREFIX: Final = "mailroom-echo:"
+_PATIENCE: Final = 5.0
+"""Seconds that an echo may take: it needs milliseconds, but a server may stall."""
+
+
+@dataclass(slots=True)
+class Echo:
+    """What was called, and whether it came back."""
+
+    interval: float
+    """Seconds between calls."""
+    name: str
+    """Ours alone, so that other collectors on the channel don't take the echo for theirs."""
+    deaf: bool = field(default=False, init=False)
+    ask_at: float | None = field(default=None, init=False)
+    """When to call next; None while nothing listens."""
+    _overdue_at: float | None = field(default=None, init=False)
+
+    @property
+    def payload(self) -> str:
+        """Return what to notify the channel with."""
+        return _PREFIX + self.name
+
+    def connected(self, now: float) -> None:
+        """A new connection listens: call."""
+        self.ask_at = now
+        self._overdue_at = None
+
+    def disconnected(self) -> None:
+        """Nothing listens."""
+        self.ask_at = self._overdue_at = None
+
+    def asked(self, now: float) -> None:
+        """It was called."""
+        self.ask_at = now + self.interval
+        self._overdue_at = now + _PATIENCE
+
+    def not_asked(self, now: float) -> None:
+        """It could not be called: nothing is learned, try another time."""
+        self.ask_at = now + self.interval
+
+    def heard(self, payloads: Iterable[str]) -> bool:
+        """Take notifications; say whether one of them is more than an echo, ours or another's."""
+        others = False
+        for payload in payloads:
+            if payload == self.payload:
+                self.deaf, self._overdue_at = False, None
+            others = others or not payload.startswith(_PREFIX)
+        return others
+
+    def listen_in_vain(self, now: float) -> None:
+        """Be deaf from now on if the echo is overdue."""
+        if self._overdue_at is not None and now >= self._overdue_at:
+            self.deaf, self._overdue_at = True, None
+
+    def deadline(self) -> float:
+        """Return when there is next something to do."""
+        return min((time for time in (self.ask_at, self._overdue_at) if time is not None), default=float("inf"))

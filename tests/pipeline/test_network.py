@@ -1,0 +1,133 @@
+"""What is between the programs and the database: networks that go silent, poolers that drop LISTEN."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Environment
+from tests.pipeline.test_pipeline import PIPELINE
+from tests.support.postgres import Database
+from tests.support.processes import running
+from tests.support.ses_endpoint import Endpoint
+from tests.support.tcp_proxy import Proxy, postgres_target, running_proxy
+from tests.support.waiting import until
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+DEAF = "notifications do not arrive"
+
+
+def through(port: int, database: Database) -> str:
+    # Without the negotiation of encryption, whose answer is no message.
+    return f"postgresql://postgres@127.0.0.1:{port}/{database.name}?sslmode=disable&gssencmode=disable"
+
+
+@pytest.fixture
+def proxy(database: Database) -> Iterator[Proxy]:
+    with running_proxy(postgres_target(database.server.folder)) as proxy:
+        yield proxy
+
+
+def test_silent_network_is_noticed_by_both(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment, proxy: Proxy
+) -> None:
+    """Statements whose answers never come are given up; afterwards everything is sent, once."""
+    env = pipeline_env(
+        MAILROOM_DATABASE_URL=through(proxy.port, database),
+        MAILROOM_HEALTHCHECK_INTERVAL="1000",
+        MAILROOM_LEASE="10000",
+    )
+    with running(PIPELINE, env) as pipeline:
+        pipeline.says("acknowledging")
+        database.sign_up("ann")
+        until(lambda: database.states() == {"sent": 1}, "the pipeline works")
+        # The sender is to have something to ask too.
+        endpoint.decide = lambda _: proxy.go_deaf()
+        database.sign_up("ben")
+        pipeline.says("the server has not answered for 10 s", 2)
+        endpoint.decide = lambda _: None
+        proxy.cut()
+        proxy.hear_again()
+        database.sign_up("cid")
+        until(lambda: database.states() == {"sent": 3}, "all are sent", 60)
+    assert sorted(endpoint.addresses) == ["ann@example.com", "ben@example.com", "cid@example.com"]
+
+
+def test_cut_connections_are_made_again(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment, proxy: Proxy
+) -> None:
+    """Connections reset in the middle of the work lose nothing and double nothing."""
+    with running(PIPELINE, pipeline_env(MAILROOM_DATABASE_URL=through(proxy.port, database))) as pipeline:
+        pipeline.says("acknowledging")
+        database.sign_up_many(2000)
+        for part in range(1, 6):
+            until(lambda part=part: database.states().get("sent", 0) >= 300 * part, "some more are sent")  # type: ignore[misc]
+            proxy.cut()
+        until(lambda: database.states() == {"sent": 2000}, "all are sent", 90)
+    assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 2001))
+
+
+def test_dropped_notifications_are_noticed(database: Database, collector_env: Environment) -> None:
+    """Whoever swallows notifications is found out by an echo that does not come; rows flow by polling."""
+    target = postgres_target(database.server.folder)
+    with running_proxy(target, drops_notifications=True) as proxy:
+        env = collector_env(MAILROOM_DATABASE_URL=through(proxy.port, database))
+        with running("mailroom-collect", env) as collector:
+            collector.says(DEAF)
+            for name in ("ann", "ben"):
+                database.sign_up(name)
+                collector.prints(f"{name}@example.com")
+
+
+def test_arriving_notifications_are_not_complained_of(database: Database, collector_env: Environment) -> None:
+    """With a database that notifies, each call is heard, and nothing is said; other collectors ignore it."""
+    env = collector_env(MAILROOM_HEALTHCHECK_INTERVAL="100")
+    with running("mailroom-collect", env) as collector, running("mailroom-collect", env) as other:
+        collector.says("listening")
+        other.says("listening")
+        with database.connect() as connection:
+            connection.execute("LISTEN token_insert")
+            heard = {notice.payload for notice in connection.notifies(timeout=30, stop_after=30)}
+        assert len(heard) == 2
+        assert DEAF not in collector.err + other.err
+
+
+@pytest.fixture
+def pgbouncer(database: Database, tmp_path: Path) -> Iterator[int]:
+    """PgBouncer in transaction mode before the database; yields its port."""
+    if PGBOUNCER is None:
+        pytest.skip("pgbouncer is not installed")
+    folder = Path(database.server.folder).parent / "pgbouncer"
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o777)
+    port = 20_000 + os.getpid() % 10_000
+    (folder / "ini").write_text(
+        f"[databases]\n{database.name} = host={database.server.folder} user=postgres\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+        "pool_mode = transaction\ndefault_pool_size = 3\n"
+    )
+    # It refuses to run as root, as PostgreSQL does.
+    command = [PGBOUNCER, *(["-u", "pgserver"] if os.geteuid() == 0 else []), str(folder / "ini")]
+    with (tmp_path / "pgbouncer.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_pgbouncer_in_transaction_mode(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment, pgbouncer: int
+) -> None:
+    """Through the real one, mail flows by polling, each once, and a warning says what to change."""
+    with running(PIPELINE, pipeline_env(MAILROOM_DATABASE_URL=through(pgbouncer, database))) as pipeline:
+        pipeline.says("acknowledging")
+        pipeline.says(DEAF)
+        database.sign_up_many(1000)
+        until(lambda: database.states() == {"sent": 1000}, "all are sent", 60)
+        assert pipeline.stop() == 0
+    assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 1001))

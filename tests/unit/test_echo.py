@@ -1,0 +1,53 @@
+"""Do notifications arrive?"""
+
+from mailroom_collector.echo import Echo
+
+
+def test_echo_that_comes_back_is_asked_for_again_later() -> None:
+    """A call is made at the start and then at intervals."""
+    echo = Echo(100, "me")
+    echo.connected(0)
+    assert echo.deadline() == 0
+    echo.asked(1)
+    assert not echo.heard([echo.payload])
+    echo.listen_in_vain(50)
+    assert not echo.deaf
+    assert echo.deadline() == 101
+
+
+def test_missing_echo_makes_deaf_until_one_comes() -> None:
+    """Five seconds without an answer are enough to poll; a late one ends it."""
+    echo = Echo(100, "me")
+    echo.connected(0)
+    echo.asked(0)
+    echo.listen_in_vain(4.9)
+    assert not echo.deaf
+    assert echo.deadline() == 5
+    echo.listen_in_vain(5)
+    assert echo.deaf
+    assert not echo.heard([echo.payload])
+    assert not echo.deaf
+
+
+def test_echoes_of_others_are_nothing() -> None:
+    """Another collector's echo neither ends deafness nor announces rows; any other payload announces."""
+    echo, other = Echo(100, "me"), Echo(100, "other")
+    echo.asked(0)
+    assert not echo.heard([other.payload])
+    echo.listen_in_vain(5)
+    assert echo.deaf
+    assert echo.heard([other.payload, ""])
+
+
+def test_without_a_connection_there_is_nothing_to_do() -> None:
+    """A lost connection makes nobody deaf; a call that could not be made is put off."""
+    echo = Echo(100, "me")
+    echo.connected(0)
+    echo.asked(0)
+    echo.disconnected()
+    echo.listen_in_vain(10)
+    assert not echo.deaf
+    assert echo.deadline() == float("inf")
+    echo.connected(20)
+    echo.not_asked(20)
+    assert echo.deadline() == 120
