@@ -16,6 +16,7 @@ The files, in the order in which a row meets them:
     request     pure: a batch to the exact API parameters
     ses         the only user of boto3: parameters to an answer
     verdicts    pure: an answer to a verdict for each row, tables as data
+    pacing      pure: how many recipients may go when
     retries     pure: again when; who waits meanwhile
     setaside    what could not be read or sent, and SES's errors, to files
     report      stdout

@@ -24,13 +24,18 @@ class Waiting:
         self._rows[row.action].append((self._arrivals, row))
         self._arrivals += 1
 
-    def next_batch(self, closed: frozenset[Action] = frozenset()) -> list[Row]:
-        """Take up to 50 rows of the action that waits longest and is not closed; [] if there are none."""
+    def next_batch(self, closed: frozenset[Action] = frozenset(), most: int = MOST_DESTINATIONS) -> list[Row]:
+        """Take up to `most` rows of the action that waits longest and is not closed; [] if there are none."""
+        oldest = self._oldest(closed)
+        return [oldest.popleft()[1] for _ in range(min(most, len(oldest)))]
+
+    def next_size(self, closed: frozenset[Action], most: int) -> int:
+        """Return how many rows next_batch() would take."""
+        return min(most, len(self._oldest(closed)))
+
+    def _oldest(self, closed: frozenset[Action]) -> deque[tuple[int, Row]]:
         open_rows = [rows for action, rows in self._rows.items() if rows and action not in closed]
-        if not open_rows:
-            return []
-        oldest = min(open_rows, key=lambda rows: rows[0][0])
-        return [oldest.popleft()[1] for _ in range(min(MOST_DESTINATIONS, len(oldest)))]
+        return min(open_rows, key=lambda rows: rows[0][0], default=deque())
 
     def take_all(self) -> list[Row]:
         """Take every row, whatever its action."""

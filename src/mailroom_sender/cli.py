@@ -142,6 +142,10 @@ def _claim_descriptors(needed: int, name: str) -> None:
     "--ses-concurrency", "MAILROOM_SES_CONCURRENCY", Whole(1, 64), 4, "CALLS", "Most calls to SES at once. In calls."
 )
 @_option(
+    "--ses-max-rate", "MAILROOM_SES_MAX_RATE", Whole(1, 1_000_000), None, "RECIPIENTS",
+    "Most recipients a second; unset, SES is asked. In recipients a second.",
+)  # fmt: skip
+@_option(
     "--lease", "MAILROOM_LEASE", Whole(1000, _DAY_MS), 30_000, "MS",
     "How long a begun row is this sender's; a call is given up after half of it. In ms.",
 )  # fmt: skip
@@ -154,6 +158,7 @@ def cli(
     ses_output_path: Path,
     ses_escape_html: bool,
     ses_concurrency: int,
+    ses_max_rate: int | None,
     lease: int,
 ) -> None:
     """Read lines of mailroom-collect from standard input and send them through AWS SES.
@@ -170,18 +175,22 @@ def cli(
         output_path=ses_output_path,
         escape_html=ses_escape_html,
         concurrency=ses_concurrency,
+        max_rate=ses_max_rate,
         lease_ms=lease,
     )
     _claim_descriptors(0, "stdin")
     from mailroom_sender.inlet import Inlet
+    from mailroom_sender.pacing import Pace
     from mailroom_sender.sender import Sender
     from mailroom_sender.setaside import SetAside
 
     setaside = SetAside(settings.output_path)
     database = None if settings.debug else _database(settings)
-    delivery = _delivery(settings, setaside, database)
+    delivery, ask_rate = _delivery(settings, setaside, database)
     # A preview keeps the order of its input.
-    Sender(Inlet(0), delivery, setaside, database, 1 if settings.debug else settings.concurrency).run()
+    concurrency = 1 if settings.debug else settings.concurrency
+    pace = Pace() if settings.max_rate is None else Pace(settings.max_rate)
+    Sender(Inlet(0), delivery, setaside, database, concurrency, pace, ask_rate).run()
 
 
 def _database(settings: Settings) -> "Database | None":
@@ -194,9 +203,12 @@ def _database(settings: Settings) -> "Database | None":
     return Database(settings.database_url, ACKNOWLEDGE, (settings.queue_name,), settings.patience)
 
 
-def _delivery(settings: Settings, setaside: "SetAside", database: "Database | None") -> "Deliver":
+def _delivery(
+    settings: Settings, setaside: "SetAside", database: "Database | None"
+) -> "tuple[Deliver, Callable[[], float | str] | None]":
+    """Return what delivers a batch, and what asks SES for its rate, if that is to be asked."""
     from mailroom_sender.delivery import Preview, SesDelivery
-    from mailroom_sender.ledger import DatabaseLedger, NoLedger
+    from mailroom_sender.ledger import DatabaseLedger, Ledger, NoLedger
     from mailroom_sender.report import Report
     from mailroom_sender.request import Envelope
     from mailroom_sender.ses import Ses
@@ -205,18 +217,18 @@ def _delivery(settings: Settings, setaside: "SetAside", database: "Database | No
     report = Report(1)
     if settings.debug:
         log("debug: requests are printed, nothing is sent or acknowledged")
-        return Preview(envelope, setaside, report)
+        return Preview(envelope, setaside, report), None
     ses = Ses(
         connections=settings.concurrency,
         # Begin, connect, read and settle must fit into the lease.
         connect_timeout=settings.lease_ms / 6000,
         read_timeout=settings.lease_ms / 2000,
     )
-    if database is None:
-        return SesDelivery(NoLedger(setaside), ses, envelope, setaside, report)
-    return SesDelivery(
-        DatabaseLedger(database, settings.queue_name, settings.lease_ms), ses, envelope, setaside, report
-    )
+    ledger: Ledger = NoLedger(setaside)
+    if database is not None:
+        ledger = DatabaseLedger(database, settings.queue_name, settings.lease_ms)
+    delivery = SesDelivery(ledger, ses, envelope, setaside, report)
+    return delivery, ses.max_send_rate if settings.max_rate is None else None
 
 
 def _explain(error: click.UsageError) -> str:

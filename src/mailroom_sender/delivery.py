@@ -80,9 +80,9 @@ class SesDelivery:
 
     def _call(self, begun: list[Begun]) -> tuple[Answer, list[Verdict]]:
         rows = [b.row for b in begun]
-        answer, raw = self._ses.send(build(rows, self._envelope))
+        answer, raw = self._ses.send(build(rows, self._envelope), min(b.call_by for b in begun))
         if raw is not None:
-            self._setaside.response(rows[0].action, raw.to_bytes())
+            self._setaside.response(rows[0].action, _masked(raw.to_bytes(), rows))
         answer = _without_secrets(answer, rows)
         verdicts = judge(answer, len(rows))
         doubtful = [b.token for b, v in zip(begun, verdicts, strict=True) if v.outcome is Outcome.UNKNOWN]
@@ -136,6 +136,14 @@ def _sort_out(begun: Sequence[Begun]) -> tuple[list[Begun], list[Settlement]]:
         else:
             fit.append(one)
     return fit, unfit
+
+
+def _masked(response: bytes, rows: Sequence[Row]) -> bytes:
+    """Put stars over what lets somebody in, as many as it had characters: it stays the same HTTP message."""
+    for row in rows:
+        for secret in filter(None, (row.secret, row.code)):
+            response = response.replace(secret.encode(), b"*" * len(secret))
+    return response
 
 
 def _without_secrets(answer: Answer, rows: Sequence[Row]) -> Answer:

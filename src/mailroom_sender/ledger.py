@@ -19,18 +19,22 @@ from mailroom_sender.verdicts import Outcome, Verdict
 from mailroom_sender.wire import token_secret
 
 _FRESH: Final = 0.25
-"""Part of the lease that may pass until begin has answered; a call takes two thirds of it at most."""
+"""Part of the lease that may pass until the call is made, which then takes two thirds of it at most."""
 
 ACKNOWLEDGE = "SELECT mailroom_acknowledge(%s::job_type)"
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A row that this sender may send, now; `attempt` counts from 1."""
+    """A row that this sender may send, now; `attempt` counts from 1.
+
+    After `call_by` (monotonic seconds) the lease might end before the call does.
+    """
 
     row: Row
     token: int
     attempt: int
+    call_by: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class DatabaseLedger:
         begun: list[Begun] = []
         for place, token, attempt, refused in answer:
             if refused is None:
-                begun.append(Begun(rows[place - 1], token, attempt))
+                begun.append(Begun(rows[place - 1], token, attempt, asked + self._lease_ms / 1000 * _FRESH))
             else:
                 log(f"token {token or '?'} is not sent: {refused}")
         if len(answer) < len(rows):

@@ -8,7 +8,7 @@ import heapq
 import random
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
@@ -18,6 +18,7 @@ from mailroom_sender.delivery import Deliver, Result
 from mailroom_sender.errors import ConnectionLost, MailroomError
 from mailroom_sender.inlet import Inlet, Overlong
 from mailroom_sender.log import log
+from mailroom_sender.pacing import Pace
 from mailroom_sender.retries import Gates
 from mailroom_sender.rows import BadRow, Row
 from mailroom_sender.setaside import SetAside
@@ -26,14 +27,24 @@ from mailroom_sender.wire import decode_line
 
 _DISK_RETRY: Final = 1.0  # seconds between tries to write what the disk did not take
 _CONNECT_RETRY: Final = 2.0  # seconds between tries to reach the database at the start
+_RATE_AGAIN: Final = 3600.0  # seconds between questions to SES for its rate, which people may raise
+_RATE_PATIENCE: Final = 5.0  # seconds for which the first calls wait for it
 
 
 class Sender:
     """Runs until its input ends or a signal comes."""
 
     def __init__(
-        self, inlet: Inlet, delivery: Deliver, setaside: SetAside, database: Database | None, concurrency: int
+        self,
+        inlet: Inlet,
+        delivery: Deliver,
+        setaside: SetAside,
+        database: Database | None,
+        concurrency: int,
+        pace: Pace,
+        ask_rate: Callable[[], float | str] | None = None,
     ) -> None:
+        """`ask_rate` is called, in a worker, for the rate that SES allows; None: `pace` is all there is."""
         self._inlet = inlet
         self._delivery = delivery
         self._setaside = setaside
@@ -44,6 +55,12 @@ class Sender:
         self._later: list[tuple[float, int, Row]] = []
         self._later_count = 0
         self._gates = Gates()
+        self._pace = pace
+        self._ask_rate = ask_rate
+        self._ask_at = time.monotonic() if ask_rate else float("inf")
+        self._asking: Future[float | str] | None = None
+        self._rate_told = ""
+        self._held_until = 0.0
         self._running: dict[Future[Result], list[Row]] = {}
         self._stops = 0
 
@@ -52,6 +69,7 @@ class Sender:
         with Wakeup() as wakeup, ThreadPoolExecutor(self._concurrency, thread_name_prefix="call") as pool:
             self._open_database(wakeup)
             while not self._done:
+                self._learn_rate(pool, wakeup)
                 self._take_results()
                 self._dispatch(pool, wakeup)
                 if not self._done:
@@ -87,6 +105,29 @@ class Sender:
             log(f"acknowledging what is sent; taken over: {taken_over}")
             return
 
+    def _learn_rate(self, pool: ThreadPoolExecutor, wakeup: Wakeup) -> None:
+        now = time.monotonic()
+        if self._ask_rate is not None and now >= self._ask_at:
+            if not self._rate_told:
+                self._held_until = now + _RATE_PATIENCE
+            self._ask_at = now + _RATE_AGAIN
+            self._asking = pool.submit(self._ask_rate)
+            self._asking.add_done_callback(lambda _: wakeup.finished())
+        if self._asking is None or not self._asking.done():
+            return
+        answer, self._asking, self._held_until = self._asking.result(), None, 0.0
+        if isinstance(answer, float):
+            self._pace.most = answer
+            told = f"SES takes {answer:g} recipients a second"
+        else:
+            told = (
+                f"SES does not tell its rate ({answer}), so calls are slowed down only when it throttles;"
+                " allow ses:GetSendQuota, or set MAILROOM_SES_MAX_RATE"
+            )
+        if told != self._rate_told:
+            log(told)
+        self._rate_told = told
+
     # From stdin to a worker
 
     def _read(self) -> None:
@@ -106,14 +147,21 @@ class Sender:
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
             self._waiting.put(heapq.heappop(self._later)[2])
-        while len(self._running) < self._concurrency and not self._stops:
-            batch = self._waiting.next_batch(self._gates.closed(now))
+        while len(self._running) < self._concurrency and not self._stops and self._opens_at(now) <= now:
+            closed = self._gates.closed(now)
+            batch = self._waiting.next_batch(closed, self._pace.batch(now))
             if not batch:
                 return
+            self._pace.take(len(batch), now)
             self._gates.probing(batch[0].action, now)
             future = pool.submit(self._delivery.deliver, batch)
             self._running[future] = batch
             future.add_done_callback(lambda _: wakeup.finished())
+
+    def _opens_at(self, now: float) -> float:
+        """Return when the next call may be made, as far as the pace goes."""
+        size = self._waiting.next_size(self._gates.closed(now), self._pace.batch(now))
+        return max(self._held_until, self._pace.opens_at(size, now))
 
     # From a worker
 
@@ -132,6 +180,8 @@ class Sender:
         now = time.monotonic()
         for said in self._gates.learn(result.action, result.verdicts, now, random.random()):
             log(said)
+        if any(verdict.slower for verdict in result.verdicts) and self._pace.throttled(now):
+            log(f"SES is to be asked for less: {self._pace.rate(now):.1f} recipients a second, then more again")
         for again in result.again:
             self._later_count += 1
             heapq.heappush(self._later, (now + again.delay, self._later_count, again.row))
@@ -159,8 +209,12 @@ class Sender:
         opens_at = self._gates.opens_at(now)
         if opens_at is not None and self._waiting:
             times.append(opens_at)
+        if self._waiting and len(self._running) < self._concurrency and self._opens_at(now) > now:
+            times.append(self._opens_at(now))
         if self._setaside.owes:
             times.append(now + _DISK_RETRY)
+        if self._ask_rate is not None:
+            times.append(self._ask_at)
         return max(0.0, (min(times) - now) * 1000) if times else -1.0
 
     def _signalled(self, stops: int) -> None:

@@ -1,8 +1,10 @@
 """The only user of boto3: parameters to an answer."""
 
 import http.client
+import logging
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from types_boto3_ses import SESClient
 
 _FALLBACK_REGION: Final = "us-east-1"
-_EVENT: Final = "before-parse.ses.SendBulkTemplatedEmail"
+_SENDING: Final = "before-send.ses.SendBulkTemplatedEmail"
+_ANSWERED: Final = "before-parse.ses.SendBulkTemplatedEmail"
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
 _NEVER_ASKED = (
@@ -35,6 +38,14 @@ _OPERATOR = (
     exceptions.UnauthorizedSSOTokenError,
     exceptions.SSOTokenLoadError,
 )
+
+
+# At DEBUG botocore logs whole requests; should whoever imports us turn that on, not these.
+logging.getLogger("botocore").setLevel(logging.INFO)
+
+
+class _TooLate(Exception):
+    """A request was not made: the moment until which it might have been is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +90,39 @@ class Ses:
         except (exceptions.BotoCoreError, ValueError) as error:
             raise OperatorNeeded(f"the AWS SDK can't be set up: {error}", "correct the AWS settings it names") from None
         self._seen = threading.local()
-        self._client.meta.events.register(_EVENT, self._keep)
+        self._client.meta.events.register(_SENDING, self._check_time)
+        self._client.meta.events.register(_ANSWERED, self._keep)
+
+    def _check_time(self, **_: object) -> None:
+        """Look at the clock at the last moment: signing takes a while, and a process may be stopped."""
+        if time.monotonic() > self._seen.call_by:
+            raise _TooLate
 
     def _keep(self, response_dict: dict[str, Any], **_: object) -> None:
         self._seen.response = RawResponse(
             response_dict["status_code"], dict(response_dict["headers"]), bytes(response_dict["body"])
         )
 
-    def send(self, parameters: dict[str, Any]) -> tuple[Answer, RawResponse | None]:
-        """Make one call; return what came of it, and the response if it is an error. Raises nothing."""
+    def max_send_rate(self) -> float | str:
+        """Return the recipients a second that SES takes from this account, or why that is not known.
+
+        GetSendQuota, whose MaxSendRate this is, needs a permission of its own.
+        """
+        try:
+            rate = self._client.get_send_quota().get("MaxSendRate", 0.0)
+        except exceptions.ClientError as error:
+            return _refused(error).code or "SES refused to tell"
+        except Exception as error:
+            return type(error).__name__
+        return rate if rate > 0 else "SES named none"
+
+    def send(self, parameters: dict[str, Any], call_by: float) -> tuple[Answer, RawResponse | None]:
+        """Make one call, not after `call_by` (monotonic seconds). Raises nothing.
+
+        Returns what came of it, and the response if it is an error.
+        """
         self._seen.response = None
+        self._seen.call_by = call_by
         answer = self._call(parameters)
         raw: RawResponse | None = self._seen.response
         if isinstance(answer, Accepted) or raw is None:
@@ -108,6 +142,8 @@ class Ses:
         except exceptions.ParamValidationError:
             # Its text holds the offending value.
             return Refused(_CLIENT_ERROR, "InvalidParameterValue", "the AWS SDK refused a parameter")
+        except _TooLate:
+            return NotAsked("this process was held up after begin")
         except _OPERATOR as error:
             return NotAsked(f"AWS credentials: {type(error).__name__}", operator=True)
         except _NEVER_ASKED as error:

@@ -22,6 +22,7 @@ class Settings:
     output_path: Path
     escape_html: bool
     concurrency: int
+    max_rate: int | None
     lease_ms: int
 
     @property

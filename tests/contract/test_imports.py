@@ -8,7 +8,7 @@ import pytest
 SRC = Path(__file__).parents[2] / "src"
 PURE = {
     "mailroom_collector": ["agenda", "echo", "signing", "tokens", "wire"],
-    "mailroom_sender": ["addresses", "batches", "request", "retries", "rows", "verdicts", "wire"],
+    "mailroom_sender": ["addresses", "batches", "pacing", "request", "retries", "rows", "verdicts", "wire"],
 }
 OUTSIDE = {"boto3", "botocore", "os", "psycopg", "random", "select", "signal", "socket", "threading", "time"}
 

@@ -264,3 +264,31 @@ def test_closed_stdout_does_not_stop_the_mails(endpoint: Endpoint, sender_env: E
     result = run("mailroom-send | true; exit ${PIPESTATUS[0]}", env=sender_env(), stdin=lines.encode())
     assert result.status == 0
     assert len(endpoint.mailed) == 120
+
+
+@pytest.mark.parametrize("said_by", ["ses", "setting"])
+def test_calls_keep_to_the_rate(endpoint: Endpoint, sender_env: Environment, said_by: str) -> None:
+    """At 20 recipients a second, from SES or from a setting, 60 rows take two seconds after a burst of one."""
+    endpoint.max_send_rate = "20.0" if said_by == "ses" else "1000.0"
+    env = sender_env(**({} if said_by == "ses" else {"MAILROOM_SES_MAX_RATE": "20"}))
+    done = send(env, *(activation(n) for n in range(60)))
+    assert done.status == 0, done.err
+    assert len(endpoint.mailed) == 60
+    assert max(len(call.destinations) for call in endpoint.calls) <= 20
+    assert endpoint.mailed_at[-1] - endpoint.mailed_at[0] >= 1.8
+    assert ("SES takes 20 recipients a second" in done.err) == (said_by == "ses")
+
+
+def test_rate_that_ses_does_not_tell_is_no_obstacle(endpoint: Endpoint, sender_env: Environment) -> None:
+    """Without the permission for GetSendQuota mails go, and the log says what to do."""
+    done = send(sender_env(), activation(1))
+    assert endpoint.addresses == ["u1@example.com"]
+    assert "SES does not tell its rate (AccessDenied)" in done.err
+
+
+def test_throttling_slows_all_calls_down(endpoint: Endpoint, sender_env: Environment) -> None:
+    """A throttled call is made again, and the log says how fast calls are from then on."""
+    endpoint.replies.append(refused("Throttling", "Maximum sending rate exceeded."))
+    done = send(sender_env(), activation(1))
+    assert endpoint.addresses == ["u1@example.com"]
+    assert "SES is to be asked for less: 1.0 recipients a second" in done.err

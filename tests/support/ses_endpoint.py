@@ -1,4 +1,4 @@
-"""A local SES that keeps a record of its own and can misbehave. It knows the one call that mailroom makes."""
+"""A local SES that keeps a record of its own and can misbehave. It knows the two calls that mailroom makes."""
 
 import contextlib
 import socket
@@ -78,6 +78,8 @@ class Endpoint:
     mailed: list[tuple[str, str, str]] = field(default_factory=list)  # template, address, data
     replies: deque[Reply] = field(default_factory=deque)  # for the next calls, in order; then all is well
     decide: Callable[[Call], Reply | None] = lambda _: None
+    max_send_rate: str | None = None  # None: GetSendQuota is not permitted
+    mailed_at: list[float] = field(default_factory=list)  # monotonic seconds of each entry of mailed
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _messages: int = 0
 
@@ -97,6 +99,7 @@ class Endpoint:
                 for place, (address, data) in enumerate(call.destinations):
                     if self._took(reply, place):
                         self.mailed.append((call.template, address, data))
+                        self.mailed_at.append(time.monotonic())
             return reply
 
     def _message_id(self) -> str:
@@ -109,8 +112,19 @@ class Endpoint:
         return not statuses or b"<Status>Success</Status>" in statuses[place]
 
 
-def _call(body: bytes) -> Call:
-    form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
+def _quota(rate: str | None) -> Reply:
+    if rate is None:
+        return refused("AccessDenied", "not authorized to perform: ses:GetSendQuota", 403)
+    return Reply(
+        body=(
+            f'<GetSendQuotaResponse xmlns="{_NAMESPACE}"><GetSendQuotaResult><SentLast24Hours>0.0</SentLast24Hours>'
+            f"<Max24HourSend>-1.0</Max24HourSend><MaxSendRate>{rate}</MaxSendRate></GetSendQuotaResult>"
+            "<ResponseMetadata><RequestId>r-3</RequestId></ResponseMetadata></GetSendQuotaResponse>"
+        ).encode()
+    )
+
+
+def _call(form: dict[str, str]) -> Call:
     assert form["Action"] == "SendBulkTemplatedEmail", form["Action"]
     destinations: list[tuple[str, str]] = []
     while (prefix := f"Destinations.member.{len(destinations) + 1}.") + "ReplacementTemplateData" in form:
@@ -136,7 +150,9 @@ def running_endpoint() -> Iterator[Endpoint]:
             if len(body) < length:  # the client died in the middle of its request
                 self.close_connection = True
                 return
-            reply = endpoint.answer(_call(body))
+            form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
+            asks_quota = form["Action"] == "GetSendQuota"
+            reply = _quota(endpoint.max_send_rate) if asks_quota else endpoint.answer(_call(form))
             if reply.delay:
                 time.sleep(reply.delay)
             if reply.status is None:

@@ -1,0 +1,69 @@
+"""How many recipients may go when."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroom_sender.pacing import Pace
+
+
+def test_without_a_limit_nothing_waits() -> None:
+    """A rate that nobody knows is no reason to wait."""
+    pace = Pace()
+    for _ in range(100):
+        assert pace.opens_at(50, 7) == 7
+        pace.take(50, 7)
+
+
+def test_sandbox_sends_one_a_second() -> None:
+    """At one recipient a second, calls have one recipient and are a second apart."""
+    pace = Pace(1)
+    assert pace.batch(0) == 1
+    assert pace.opens_at(1, 0) == 0
+    pace.take(1, 0)
+    assert pace.opens_at(1, 0) == 1
+
+
+@given(rate=st.integers(1, 500), sizes=st.lists(st.integers(1, 50), min_size=1, max_size=60), start=st.floats(0, 1e6))
+def test_rate_holds_over_any_time(rate: int, sizes: list[int], start: float) -> None:
+    """However calls come, no more than a burst of one second and the rate itself goes out."""
+    pace = Pace(rate)
+    now = start
+    gone = 0
+    for size in sizes:
+        recipients = min(size, pace.batch(now))
+        now = pace.opens_at(recipients, now)
+        pace.take(recipients, now)
+        gone += recipients
+        assert gone <= rate * (1 + now - start) + 0.01
+
+
+@pytest.mark.parametrize("most", [100.0, float("inf")])
+def test_throttling_halves_what_went_and_it_recovers(most: float) -> None:
+    """After a throttled call the rate is half, and doubles every ten seconds up to what is known."""
+    pace = Pace(most)
+    pace.take(50, 100.0)
+    pace.take(50, 100.2)
+    assert pace.throttled(100.3)
+    assert pace.rate(100.3) == 50
+    assert not pace.throttled(100.4)
+    assert pace.opens_at(50, 100.3) > 101
+    assert pace.rate(110.3) == 100
+    assert pace.rate(200.0) == most or most > 100
+
+
+def test_throttling_never_stops_everything() -> None:
+    """However often SES throttles, one recipient a second goes."""
+    pace = Pace(10)
+    for second in range(100):
+        pace.throttled(float(2 * second))
+    assert pace.rate(198.0) >= 1
+    assert pace.opens_at(1, 198.0) <= 199
+
+
+def test_unthrottled_again_after_a_minute() -> None:
+    """Without a known rate, throttling is forgotten step by step."""
+    pace = Pace()
+    pace.take(1, 0)
+    pace.throttled(0)
+    assert pace.rate(60) == 64
