@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test lint check format clean
+.PHONY: help run test storm soak lint check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -16,6 +16,11 @@ run: $(VENV)/.demo ## See sample mails flow, on a PostgreSQL of its own (Ctrl-C 
 
 test: $(VENV)/.dev ## Run all tests, against a PostgreSQL of their own
 	@$(BIN)/python -m pytest $(TEST)
+
+SECONDS ?= 60
+SEED ?= 1
+storm: $(VENV)/.dev ## Kill, cut and lie for SECONDS=60, by SEED=1, and see that the promises hold
+	@$(BIN)/python -m tests.storm --seconds $(SECONDS) --seed $(SEED)
 
 lint: $(VENV)/.dev ## Run the linters
 	$(BIN)/ruff check .

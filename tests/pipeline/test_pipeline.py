@@ -2,14 +2,12 @@
 
 import base64
 import json
-import os
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 from tests.conftest import Environment
 from tests.support.postgres import Database
-from tests.support.processes import KEY, Running, running
+from tests.support.processes import KEY, Running, kill_program, running
 from tests.support.ses_endpoint import Endpoint, Reply, accepted, refused
 from tests.support.waiting import until
 
@@ -19,16 +17,7 @@ PIPELINE = "trap : TERM INT; set -o pipefail; mailroom-collect | mailroom-send"
 
 def kill(program: str, pipeline: Running, number: signal.Signals = signal.SIGKILL) -> None:
     """Signal one program of a pipeline, as a machine would."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            group = os.getpgid(int(process.name))
-        except (OSError, ProcessLookupError):
-            continue
-        if group == pipeline.process.pid and any(word.endswith(f"/{program}".encode()) for word in words[:2]):
-            os.kill(int(process.name), number)
-            return
-    raise AssertionError(f"no {program} in the pipeline")
+    assert kill_program(program, pipeline.process.pid, number), f"no {program} in the pipeline"
 
 
 def test_sign_up_is_mailed_and_its_outcome_recorded(

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ class Server:
         self._server = server
         self._numbers = itertools.count(1)
         self.folder = folder
+        self.restarted = False
         with self.connect("postgres") as admin:
             # The tests' data need not outlive a crash of the machine.
             for setting, value in (("fsync", "off"), ("max_connections", "200")):
@@ -52,6 +54,22 @@ class Server:
         with self.connect("postgres") as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def restart(self) -> None:
+        """Restart at once, as after a crash: sessions end, and what did not wait for the disk is lost."""
+        self._pg_ctl("-m", "immediate", "-w", "-l", str(self.folder / "log"), "restart")
+        self.restarted = True
+
+    def stop_restarted(self) -> None:
+        """Stop the server if it is not the process any more that its package knows of."""
+        if self.restarted:
+            self._pg_ctl("-m", "immediate", "-w", "stop")
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        command = [str(Path(str(self._server.bin_path)) / "pg_ctl"), "-D", str(self.folder), *arguments]
+        user = self._server.system_user
+        quiet = subprocess.DEVNULL
+        subprocess.run(command, user=user, stdin=quiet, stdout=quiet, stderr=quiet, check=True, cwd="/")
+
     def let_in_by_password(self, role: str) -> None:
         """Let this role in with its password only."""
         hba = self.folder / "pg_hba.conf"
@@ -67,7 +85,11 @@ def running_server() -> Iterator[Server]:
     parent.chmod(0o755)
     try:
         with embedded_server(parent / "pg") as server:
-            yield Server(server, parent / "pg")
+            ours = Server(server, parent / "pg")
+            try:
+                yield ours
+            finally:
+                ours.stop_restarted()
     finally:
         shutil.rmtree(parent, ignore_errors=True)
 

@@ -1,0 +1,53 @@
+"""How SES misbehaves: a little always, and a lot of one kind when in a mood."""
+
+import random
+import time
+
+from tests.storm.plan import LEASE
+from tests.support.ses_endpoint import Call, Reply, accepted, refused
+
+_ALWAYS = {"SES fails": 2, "SES throttles": 2, "SES stalls": 1, "SES cuts": 2, "SES talks garbage": 1, "partly": 4}
+_WELL = 88
+
+
+class Moods:
+    """Decides each call's answer by a seeded chance, and counts."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)
+        self._mood, self._until = "", 0.0
+        self.well = False
+        self.counts: dict[str, int] = {}
+
+    def get_into(self, mood: str, seconds: float) -> None:
+        """Be in a mood for a time."""
+        self._mood, self._until = mood, time.monotonic() + seconds
+
+    def decide(self, call: Call) -> Reply | None:
+        """Return the answer to a call; None: accept all of it. Called with the endpoint's lock held."""
+        kind = self._kind()
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        everyone = [("Success", f"m{self._chance.getrandbits(60)}") for _ in call.destinations]
+        match kind:
+            case "SES fails":
+                return Reply(status=503, body=b"<html>Service Unavailable</html>", content_type="text/html")
+            case "SES throttles":
+                return refused("Throttling", "Maximum sending rate exceeded.")
+            case "SES stalls":  # for longer than anybody waits, and takes the mails
+                return Reply(body=accepted(everyone).body, delay=LEASE)
+            case "SES cuts":
+                return Reply(status=None)
+            case "SES talks garbage":
+                return Reply(body=bytes(self._chance.randrange(256) for _ in range(60)))
+            case "partly":
+                return accepted(
+                    [("Success", "m") if self._chance.random() < 0.7 else ("TransientFailure", "x") for _ in everyone]
+                )
+        return accepted(everyone)
+
+    def _kind(self) -> str:
+        if self.well:
+            return "well"
+        if time.monotonic() < self._until and self._chance.random() < 0.7:
+            return self._mood
+        return self._chance.choices([*_ALWAYS, "well"], [*_ALWAYS.values(), _WELL])[0]

@@ -1,0 +1,28 @@
+"""A short storm in every test run; `make storm SECONDS=300 SEED=1` is the real one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.storm.__main__ import table
+from tests.storm.plan import plan
+from tests.storm.storm import run_storm
+from tests.support.postgres import running_server
+from tests.support.ses_endpoint import Endpoint
+
+SEED, SECONDS = 2, 15.0
+
+
+def test_same_seed_makes_the_same_plan() -> None:
+    """A storm that found something can be repeated."""
+    assert plan(7, 60) == plan(7, 60) != plan(8, 60)
+
+
+@pytest.mark.timeout(400)
+def test_storm_keeps_the_promises(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Nothing lost, nothing stale, and nothing twice that the ledger does not know of."""
+    with running_server() as server:  # of its own, as it is restarted
+        storm, verdict = run_storm(server, endpoint, tmp_path, SEED, SECONDS)
+    assert verdict.holds, table(storm, verdict, SEED, SECONDS, SECONDS)
+    assert verdict.mailed > 100
+    assert sum(storm.faults.values()) > 3
