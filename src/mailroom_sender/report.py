@@ -18,7 +18,7 @@ class Report:
 
     def line(self, data: dict[str, Any]) -> None:
         """Print one object. A stdout that can't be written to is said once, and mails still go."""
-        left = memoryview(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        left = memoryview(json.dumps(data, separators=(",", ":")).encode() + b"\n")
         with self._lock:
             try:
                 while left and not self._closed:
