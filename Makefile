@@ -22,6 +22,10 @@ SEED ?= 1
 storm: $(VENV)/.dev ## Kill, cut and lie for SECONDS=60, by SEED=1, and see that the promises hold
 	@$(BIN)/python -m tests.storm --seconds $(SECONDS) --seed $(SEED)
 
+TOKENS ?= 1000000
+soak: $(VENV)/.dev ## Send TOKENS=1000000 mails, and see memory, files and tables stay flat
+	@$(BIN)/python -m tests.soak --tokens $(TOKENS)
+
 lint: $(VENV)/.dev ## Run the linters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -28,6 +28,47 @@ def code_blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
+SHOWN_BY = {
+    "the collector is killed": "pipeline/test_pipeline.py::test_killed_collector_loses_nothing",
+    "the sender is killed": "pipeline/test_pipeline.py::test_killed_sender_loses_nothing",
+    "either is killed or stopped at any step": "pipeline/test_every_step.py::test_promises_hold_whatever_the_step",
+    "the reader of the collector goes away":
+        "process/test_collector.py::test_reader_that_goes_away_is_noticed_while_idle",
+    "PostgreSQL goes away": "pipeline/test_pipeline.py::test_restarted_database_loses_nothing",
+    "wrong password": "process/test_collector.py::test_wrong_password_needs_an_operator",
+    "a transaction commits late": "process/test_collector.py::test_overlapping_transactions_are_both_printed",
+    "a token can't be signed or printed": "process/test_collector.py::test_odd_logins_are_quoted_or_set_aside",
+    "notifications don't arrive": "pipeline/test_network.py::test_pgbouncer_in_transaction_mode",
+    "a network swallows packets": "pipeline/test_network.py::test_silent_network_is_noticed_by_both",
+    "rows are read and nobody begins them":
+        "pipeline/test_pipeline.py::test_reader_that_does_not_keep_the_promise_to_acknowledge_is_told_of",
+    "SES can't take an address": "pipeline/test_attacks.py::test_addresses_reach_nobody_else",
+    "SES throttles": "process/test_sender.py::test_throttling_slows_all_calls_down",
+    "daily quota used up": "pipeline/test_pipeline.py::test_held_account_holds_everything_up_and_goes_on",
+    "a template does not exist": "pipeline/test_pipeline.py::test_missing_template_holds_up_its_action_only",
+    "SES refuses a call for one row's fault":
+        "process/test_sender.py::test_poisoned_call_is_split_until_the_row_is_alone",
+    "SES's answer is lost": "process/test_sender.py::test_lost_answer_is_repeated_and_counted_as_a_doubt",
+    "a line or row is bad": "process/test_sender_hardships.py::test_any_bytes_harm_nothing",
+    "the sender has no database": "process/test_sender.py::test_what_an_operator_must_mend_goes_to_a_replay_file",
+    "the output folder can't be written":
+        "process/test_sender_hardships.py::test_full_disk_stops_the_reading_and_loses_nothing",
+    "SES answers with an error": "process/test_sender.py::test_error_response_is_kept_raw",
+}  # fmt: skip
+"""The lines of the table "What happens when", by how they begin, and a test that shows each."""
+
+
+def test_each_line_of_what_happens_when_is_shown_by_a_test() -> None:
+    """No line without its test, and no test that is not there."""
+    section = README.partition("## What happens when")[2].partition("\n## ")[0]
+    lines = re.findall(r"^\| (?!when \||-)([^|]+) \|", section, re.MULTILINE)
+    assert [line for line in lines if not any(line.startswith(begins) for begins in SHOWN_BY)] == []
+    assert [begins for begins in SHOWN_BY if not any(line.startswith(begins) for line in lines)] == []
+    for test in SHOWN_BY.values():
+        file, _, name = test.partition("::")
+        assert f"\ndef {name}(" in (Path(__file__).parents[1] / file).read_text(), test
+
+
 def settings_table() -> dict[str, tuple[str, str]]:
     rows = re.findall(r"^\| `(MAILROOM_\w+)` \| (\w+) \| ([^|]*)\|", README, re.MULTILINE)
     return {name: (program, default.strip()) for name, program, default in rows}

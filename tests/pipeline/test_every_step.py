@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Environment
 from tests.pipeline.test_pipeline import PIPELINE
 from tests.support.postgres import Database, Server
-from tests.support.processes import Running, kill_program, running
+from tests.support.processes import Running, program_of, running
 from tests.support.ses_endpoint import running_endpoint
 from tests.support.waiting import until
 
@@ -79,7 +79,7 @@ class Run:
         def halted() -> bool:
             if first.process.poll() is not None:
                 return True
-            pid = kill_program(self.program, first.process.pid, signal.Signals(signal.SIGCHLD))
+            pid = program_of(self.program, first.process.pid)
             steps = folder / "steps"
             reached = step and steps.exists() and steps.read_text().count("\n") >= step
             return bool(reached and (pid is None or is_stopped(pid)))

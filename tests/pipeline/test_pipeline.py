@@ -5,8 +5,10 @@ import json
 import signal
 from dataclasses import replace
 
+import pytest
+
 from tests.conftest import Environment
-from tests.support.postgres import Database
+from tests.support.postgres import Database, running_server
 from tests.support.processes import KEY, Running, kill_program, running
 from tests.support.ses_endpoint import Endpoint, Reply, accepted, refused
 from tests.support.waiting import until
@@ -145,6 +147,53 @@ def test_ses_outage_loses_nothing(database: Database, endpoint: Endpoint, pipeli
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 21))
 
 
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (refused("AccountSendingPausedException", "paused"), "AccountSendingPausedException: paused"),
+        (refused("Throttling", "Daily message quota exceeded."), "Throttling: Daily message quota exceeded."),
+        (refused("InvalidClientTokenId", "no such key", 403), "InvalidClientTokenId: no such key"),
+    ],
+    ids=["paused", "quota", "credentials"],
+)
+def test_held_account_holds_everything_up_and_goes_on(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment, reply: Reply, reason: str
+) -> None:
+    """One call probes now and then, the pipe fills, the collector claims no more; then all is sent, once."""
+    endpoint.decide = lambda _: reply
+    with running(PIPELINE, pipeline_env()) as pipeline:
+        pipeline.says("acknowledging")
+        database.sign_up_many(9000)
+        pipeline.says(f"all calls wait, probing every 15 s: {reason}")
+        until(lambda: database.states().get("claimed", 0) > 500, "the pipe is full")
+        assert database.states()["pending"] > 3000
+        calls = len(endpoint.calls)
+        assert calls <= 4  # those that were under way
+        endpoint.decide = lambda _: None
+        pipeline.says(f"calls go on; it was: {reason}")
+        until(lambda: database.states() == {"sent": 9000}, "all are sent", 60)
+        assert pipeline.err.count("calls wait") == 1
+    assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 9001))
+
+
+def test_missing_template_holds_up_its_action_only(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """Recoveries are mailed while the template of activations is missing; those come when it is there."""
+    missing = refused("TemplateDoesNotExist", "activationv1")
+    endpoint.decide = lambda call: missing if call.template == "activationv1" else None
+    with running(PIPELINE, pipeline_env()) as pipeline:
+        pipeline.says("acknowledging")
+        (activation,) = database.sign_up("ann")
+        pipeline.says("calls for action 1 wait")
+        database.sign_up("ben")
+        recovery = database.recovery("ben")
+        until(lambda: database.state(recovery) == "sent", "the recovery is sent")
+        assert database.state(activation) != "sent"
+        endpoint.decide = lambda _: None
+        until(lambda: database.state(activation) == "sent", "the activation is sent", 60)
+
+
 def test_database_outage_of_the_sender_makes_it_wait(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
@@ -158,6 +207,25 @@ def test_database_outage_of_the_sender_makes_it_wait(
         )
         until(lambda: database.states() == {"sent": 500}, "all are sent")
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 501))
+
+
+def test_restarted_database_loses_nothing(endpoint: Endpoint, sender_env: Environment) -> None:
+    """A server that is restarted at once, twice, in the middle of the work: all are sent; doubles are doubts."""
+    with running_server() as server:
+        database = Database(server, server.new_database())
+        env = sender_env(MAILROOM_DATABASE_URL=database.url, MAILROOM_BATCH_TIMEOUT="50", MAILROOM_LEASE="2000")
+        with running(PIPELINE, env) as pipeline:
+            pipeline.says("acknowledging")
+            database.sign_up_many(3000)
+            for mails in (300, 1500):
+                until(lambda mails=mails: len(endpoint.mailed) > mails, "some are mailed")  # type: ignore[misc]
+                server.restart()
+            database.reconnect()
+            until(lambda: database.states() == {"sent": 3000}, "all are sent", 60)
+        doubts = database.one("SELECT sum(doubts) FROM deliveries")
+        database.close()
+        assert set(endpoint.addresses) == {f"u{n}@example.com" for n in range(1, 3001)}
+        assert len(endpoint.addresses) - 3000 <= doubts
 
 
 def test_stopped_sender_hands_back_what_it_did_not_begin(

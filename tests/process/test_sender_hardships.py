@@ -5,7 +5,6 @@ import csv
 import fcntl
 import json
 import resource
-import signal
 import subprocess
 import termios
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import Environment
 from tests.support.lines import activation, recovery
-from tests.support.processes import kill_program, running
+from tests.support.processes import program_of, running
 from tests.support.ses_endpoint import Endpoint
 from tests.support.waiting import until
 
@@ -90,7 +89,7 @@ def test_full_disk_stops_the_reading_and_loses_nothing(
     feed = "(until [ -e go ]; do sleep 0.02; done; echo bad-row; until [ -e on ]; do sleep 0.02; done; cat rest)"
     with running(f"{feed} | mailroom-send 2>&1 | cat", sender_env(), tmp_path) as sender:
         sender.prints("nothing is acknowledged")
-        pid = kill_program("mailroom-send", sender.process.pid, signal.Signals(signal.SIGCHLD))
+        pid = program_of("mailroom-send", sender.process.pid)
         assert pid
         file_limit(pid)(0)
         (tmp_path / "go").touch()

@@ -19,7 +19,7 @@ def _list(counts: Mapping[str, int]) -> str:
 
 def table(storm: Storm, verdict: Verdict, seed: int, seconds: float, took: float) -> str:
     """Return what happened, in rows of a name and what it was."""
-    by_log = sum(source == "log" for source in verdict.doubles.values())
+    by_log = sum(bool(line) for line in verdict.doubles.values())
     rows = {
         "seed, seconds": f"{seed}, {seconds:g} and {took - seconds:.0f} to settle",
         "writes": f"{_list(storm.writers.counts)}; failed {storm.writers.failed}",
@@ -51,7 +51,9 @@ def main() -> int:
         starts = time.monotonic()
         storm, verdict = run_storm(server, endpoint, folder, arguments.seed, arguments.seconds)
         print(table(storm, verdict, arguments.seed, arguments.seconds, time.monotonic() - starts))  # noqa: T201
-    print(f"logs: {folder}")  # noqa: T201
+    explained = [f"token {token}: {line or 'doubts in the ledger'}\n" for token, line in verdict.doubles.items()]
+    (folder / "doubles").write_text("".join(explained))
+    print(f"logs, and each double with what explains it: {folder}")  # noqa: T201
     return 0 if verdict.holds else 1
 
 

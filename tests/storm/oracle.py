@@ -33,7 +33,7 @@ class Verdict:
     went_stale: int = 0
     lost: list[int] = field(default_factory=list)
     ghosts: list[str] = field(default_factory=list)
-    doubles: dict[int, str] = field(default_factory=dict)  # token to what explains it
+    doubles: dict[int, str] = field(default_factory=dict)  # token to the log's line that explains it, or ""
     unexplained: list[int] = field(default_factory=list)
     doubts: int = 0
     longest_call: float = 0.0  # seconds from begin to SES
@@ -76,7 +76,7 @@ def judge(database: Database, endpoint: Endpoint, clock: float, stale_since: dic
         else:
             verdict.longest_call = max(verdict.longest_call, arrived + clock - began)
     doubts = dict(database.run("SELECT token, doubts FROM deliveries WHERE doubts > 0"))
-    logged = {int(number) for many, one in _DOUBT.findall(log) for number in (many or one).split(",")}
+    logged = _explanations(log)
     for token, _, is_stale in tokens.values():
         verdict.went_stale += is_stale
         if not mails[token] and not is_stale:
@@ -84,7 +84,16 @@ def judge(database: Database, endpoint: Endpoint, clock: float, stale_since: dic
         if mails[token] > 1 + doubts.get(token, 0):
             verdict.unexplained.append(token)
         elif mails[token] > 1:
-            verdict.doubles[token] = "log" if token in logged else "ledger"
+            verdict.doubles[token] = logged.get(token, "")
     verdict.mailed = sum(mails.values())
     verdict.doubts = sum(doubts.values())
     return verdict
+
+
+def _explanations(log: str) -> dict[int, str]:
+    """Return for each token of which the log says that it is perhaps mailed twice a line that says so."""
+    found: dict[int, str] = {}
+    for line in log.splitlines():
+        for many, one in _DOUBT.findall(line):
+            found.update(dict.fromkeys(map(int, (many or one).split(",")), line))
+    return found

@@ -149,7 +149,7 @@ class Storm:
     def settle(self) -> None:
         """Let the weather be fine until nothing waits any more."""
         self.moods.well = True
-        self.database.connection = self.server.connect(self.database.name)
+        self.database.reconnect()
 
         def nothing_waits() -> bool:
             self._keep_running()
@@ -204,4 +204,6 @@ def run_storm(server: Server, endpoint: Endpoint, folder: Path, seed: int, secon
         storm.rage(plan(seed, seconds))
         storm.settle()
     verdict = judge(database, endpoint, clock, writers.stale_since, storm.log)
+    writers.close()
+    database.close()
     return storm, verdict

@@ -33,6 +33,12 @@ class Writers:
             self.counts[event.kind] = self.counts.get(event.kind, 0) + 1
         except psycopg.OperationalError:
             self.failed += 1
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
             self._connection = None
 
     def _next(self, count: int = 1) -> tuple[int, int]:

@@ -110,6 +110,11 @@ class Database:
     def connect(self) -> Connection:
         return self.server.connect(self.name)
 
+    def reconnect(self) -> None:
+        """Connect again, after the server was restarted."""
+        self.connection.close()
+        self.connection = self.connect()
+
     def run(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         cursor = self.connection.execute(query.encode(), parameters or None)
         return cursor.fetchall() if cursor.description else []

@@ -30,13 +30,23 @@ def run(command: str, *, env: Mapping[str, str], stdin: bytes = b"", cwd: Path |
 
 def kill_program(program: str, group: int, number: signal.Signals) -> int | None:
     """Signal one program of a process group, as a machine would; return its process id, None if it does not run."""
+    pid = program_of(program, group)
+    if pid is not None:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return None
+    return pid
+
+
+def program_of(program: str, group: int) -> int | None:
+    """Return the process id of one program of a process group, None if it does not run."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")
             if os.getpgid(int(process.name)) != group:
                 continue
             if any(word.endswith(f"/{program}".encode()) for word in words[:2]):
-                os.kill(int(process.name), number)
                 return int(process.name)
         except OSError:
             continue
