@@ -17,6 +17,7 @@ The files, in the order in which a row meets them:
     ses         the only user of boto3: parameters to an answer
     verdicts    pure: an answer to a verdict for each row, tables as data
     pacing      pure: how many recipients may go when
+    quota       asks SES for its rate, and hands it to the pace
     retries     pure: again when; who waits meanwhile
     setaside    what could not be read or sent, and SES's errors, to files
     report      stdout

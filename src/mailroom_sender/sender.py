@@ -19,6 +19,7 @@ from mailroom_sender.errors import ConnectionLost, MailroomError
 from mailroom_sender.inlet import Inlet, Overlong
 from mailroom_sender.log import log
 from mailroom_sender.pacing import Pace
+from mailroom_sender.quota import Quota
 from mailroom_sender.retries import Gates
 from mailroom_sender.rows import BadRow, Row
 from mailroom_sender.setaside import SetAside
@@ -27,8 +28,6 @@ from mailroom_sender.wire import decode_line
 
 _DISK_RETRY: Final = 1.0  # seconds between tries to write what the disk did not take
 _CONNECT_RETRY: Final = 2.0  # seconds between tries to reach the database at the start
-_RATE_AGAIN: Final = 3600.0  # seconds between questions to SES for its rate, which people may raise
-_RATE_PATIENCE: Final = 5.0  # seconds for which the first calls wait for it
 
 
 class Sender:
@@ -42,7 +41,7 @@ class Sender:
         database: Database | None,
         concurrency: int,
         pace: Pace,
-        ask_rate: Callable[[], float | str] | None = None,
+        ask_rate: Callable[[], float | str] | None,
     ) -> None:
         """`ask_rate` is called, in a worker, for the rate that SES allows; None: `pace` is all there is."""
         self._inlet = inlet
@@ -56,11 +55,7 @@ class Sender:
         self._later_count = 0
         self._gates = Gates()
         self._pace = pace
-        self._ask_rate = ask_rate
-        self._ask_at = time.monotonic() if ask_rate else float("inf")
-        self._asking: Future[float | str] | None = None
-        self._rate_told = ""
-        self._held_until = 0.0
+        self._quota = Quota(ask_rate, pace)
         self._running: dict[Future[Result], list[Row]] = {}
         self._stops = 0
 
@@ -69,7 +64,7 @@ class Sender:
         with Wakeup() as wakeup, ThreadPoolExecutor(self._concurrency, thread_name_prefix="call") as pool:
             self._open_database(wakeup)
             while not self._done:
-                self._learn_rate(pool, wakeup)
+                self._quota.turn(pool, time.monotonic(), wakeup.finished)
                 self._take_results()
                 self._dispatch(pool, wakeup)
                 if not self._done:
@@ -105,29 +100,6 @@ class Sender:
             log(f"acknowledging what is sent; taken over: {taken_over}")
             return
 
-    def _learn_rate(self, pool: ThreadPoolExecutor, wakeup: Wakeup) -> None:
-        now = time.monotonic()
-        if self._ask_rate is not None and now >= self._ask_at:
-            if not self._rate_told:
-                self._held_until = now + _RATE_PATIENCE
-            self._ask_at = now + _RATE_AGAIN
-            self._asking = pool.submit(self._ask_rate)
-            self._asking.add_done_callback(lambda _: wakeup.finished())
-        if self._asking is None or not self._asking.done():
-            return
-        answer, self._asking, self._held_until = self._asking.result(), None, 0.0
-        if isinstance(answer, float):
-            self._pace.most = answer
-            told = f"SES takes {answer:g} recipients a second"
-        else:
-            told = (
-                f"SES does not tell its rate ({answer}), so calls are slowed down only when it throttles;"
-                " allow ses:GetSendQuota, or set MAILROOM_SES_MAX_RATE"
-            )
-        if told != self._rate_told:
-            log(told)
-        self._rate_told = told
-
     # From stdin to a worker
 
     def _read(self) -> None:
@@ -161,7 +133,7 @@ class Sender:
     def _opens_at(self, now: float) -> float:
         """Return when the next call may be made, as far as the pace goes."""
         size = self._waiting.next_size(self._gates.closed(now), self._pace.batch(now))
-        return max(self._held_until, self._pace.opens_at(size, now))
+        return max(self._quota.held_until, self._pace.opens_at(size, now))
 
     # From a worker
 
@@ -205,7 +177,9 @@ class Sender:
     def _patience(self) -> float:
         """Return how long to wait, in ms."""
         now = time.monotonic()
-        times = [self._later[0][0]] if self._later else []
+        times = [self._quota.ask_at]
+        if self._later:
+            times.append(self._later[0][0])
         opens_at = self._gates.opens_at(now)
         if opens_at is not None and self._waiting:
             times.append(opens_at)
@@ -213,9 +187,8 @@ class Sender:
             times.append(self._opens_at(now))
         if self._setaside.owes:
             times.append(now + _DISK_RETRY)
-        if self._ask_rate is not None:
-            times.append(self._ask_at)
-        return max(0.0, (min(times) - now) * 1000) if times else -1.0
+        wait = min(times) - now
+        return max(0.0, wait * 1000) if wait < float("inf") else -1.0
 
     def _signalled(self, stops: int) -> None:
         if not stops:
