@@ -24,6 +24,7 @@ _HELD_ROWS = 4000
 """Most rows held at once: a pipe (64 KiB) and a sender's buffers hold fewer."""
 _BACKOFF_FIRST, _BACKOFF_CAP = 0.1, 30.0  # seconds
 _ROOM_FIRST, _ROOM_CAP = 0.005, 5.0  # seconds between looks whether a sender has begun what fills the pipe
+_ECHO_PATIENCE = 2.0  # seconds for which the loop may stand still for a call: leases must be extended meanwhile
 _READER_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
@@ -140,7 +141,7 @@ class Collector:
         settings = self._settings
         try:
             # Another session: through a pooler, one's own might answer without listening.
-            notify(settings.database_url, settings.channel_name, self._echo.payload, settings.patience)
+            notify(settings.database_url, settings.channel_name, self._echo.payload, _ECHO_PATIENCE)
         except MailroomError as error:
             log(f"whether notifications arrive can't be tested now: {error}")
             self._echo.not_asked(time.monotonic())

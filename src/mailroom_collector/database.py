@@ -12,10 +12,10 @@ from psycopg import adapt, conninfo, errors, pq, sql
 
 from mailroom_collector.errors import ConnectionLost, MailroomError, OperatorNeeded
 
-_DEFAULTS: Final = {
+_CONNECT: Final = 5.0  # seconds to connect, at most
+_DEFAULTS: Final[dict[str, Any]] = {
     "application_name": "mailroom-collect",
     "client_encoding": "utf-8",
-    "connect_timeout": 5,  # seconds
     # A peer that vanished is noticed within half a minute (libpq, 34.1.2).
     "keepalives_idle": 10,  # seconds
     "keepalives_interval": 5,  # seconds
@@ -132,7 +132,8 @@ def connect(url: str, patience: float = float("inf")) -> psycopg.Connection[Any]
     Raises ConnectionLost, or OperatorNeeded with what to do.
     """
     given = conninfo.conninfo_to_dict(url)
-    options: dict[str, Any] = {name: value for name, value in _DEFAULTS.items() if name not in given}
+    defaults = _DEFAULTS | {"connect_timeout": int(min(_CONNECT, max(2.0, patience)))}
+    options: dict[str, Any] = {name: value for name, value in defaults.items() if name not in given}
     try:
         # Without prepared statements, which a pooler in transaction mode would mix up.
         connection = Impatient.connect(url, autocommit=True, prepare_threshold=None, **options)

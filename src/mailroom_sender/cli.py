@@ -219,7 +219,7 @@ def _delivery(
         log("debug: requests are printed, nothing is sent or acknowledged")
         return Preview(envelope, setaside, report), None
     ses = Ses(
-        connections=settings.concurrency,
+        connections=settings.concurrency + 1,  # one for the question after the rate
         # Begin, connect, read and settle must fit into the lease.
         connect_timeout=settings.lease_ms / 6000,
         read_timeout=settings.lease_ms / 2000,

@@ -61,7 +61,8 @@ class Sender:
 
     def run(self) -> None:
         """Send until the input ends or a signal comes. Raises OperatorNeeded or another MailroomError."""
-        with Wakeup() as wakeup, ThreadPoolExecutor(self._concurrency, thread_name_prefix="call") as pool:
+        workers = self._concurrency + 1  # one for the question after the rate, which must not hold up a call
+        with Wakeup() as wakeup, ThreadPoolExecutor(workers, thread_name_prefix="call") as pool:
             self._open_database(wakeup)
             while not self._done:
                 self._quota.turn(pool, time.monotonic(), wakeup.finished)

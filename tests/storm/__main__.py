@@ -1,6 +1,7 @@
 """`python -m tests.storm --seconds 300 --seed 1`: a kill storm, and a table of what it proves."""
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -46,6 +47,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no process is left behind
     folder = Path(tempfile.mkdtemp(prefix="mailroom-storm-"))
     with running_server() as server, running_endpoint() as endpoint:
         starts = time.monotonic()
