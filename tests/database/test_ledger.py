@@ -377,6 +377,23 @@ def test_begin_judges_by_what_is_committed_when_its_wait_is_over(database: Datab
     assert result == [{token: "the account is suspended"}]
 
 
+def test_token_that_expires_while_begin_waits_is_not_sent(database: Database) -> None:
+    """Expiry is judged by the clock at the end of the wait, not by the start of the transaction."""
+    (token,) = database.sign_up("ann")
+    Steps(database.connection, "collector").claim()
+    result: list[dict[int, str | None]] = []
+    with database.connect() as extending, database.connect() as beginning:
+        thread = threading.Thread(target=lambda: result.append(Steps(beginning).begin([token])))
+        with extending.transaction():
+            Steps(extending, "collector").extend([token])
+            database.run("UPDATE tokens SET expires_at = mailroom_epoch() + 2")
+            thread.start()
+            until(waits_for_a_lock(database), "begin waits for the row")
+            until(lambda: database.one("SELECT expires_at <= mailroom_epoch() FROM tokens"), "the token expires")
+        thread.join()
+    assert result == [{token: "the token expired"}]
+
+
 def test_claim_races_with_a_link_that_is_used(database: Database, steps: Steps) -> None:
     """A claim does not wait for a token that is being consumed; begin, later, sees that it was."""
     (token,) = database.sign_up("ann")
