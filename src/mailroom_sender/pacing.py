@@ -17,6 +17,9 @@ _DOUBLES: Final = 10.0
 _LEAST: Final = 1.0
 """Recipients a second below which throttling does not push: the sandbox has as many."""
 
+_UNKNOWN: Final = 50.0
+"""Recipients a second from which to slow down, at least, when nobody knows the rate and little went."""
+
 
 @dataclass(slots=True)
 class Pace:
@@ -59,9 +62,11 @@ class Pace:
         """Halve the rate, but once a second at most: calls that were under way tell no news. Say whether it was."""
         if now < self._slowed_at + 1.0:
             return False
-        went = float(sum(recipients for _, recipients in self._recent))
+        rate = self.rate(now)
+        if rate == float("inf"):
+            rate = max(_UNKNOWN, float(sum(recipients for _, recipients in self._recent)))
         self._refill(now)
-        self._slowed_to = max(_LEAST, min(self.rate(now), max(went, _LEAST)) / 2)
+        self._slowed_to = max(_LEAST, rate / 2)
         self._slowed_at = now
         self._balance = min(self._balance, 0.0)
         return True

@@ -39,10 +39,10 @@ class Gates:
             return frozenset(Action)
         return frozenset(action for action, gate in self._actions.items() if now < gate.until)
 
-    def opens_at(self, now: float) -> float | None:
-        """Return when the next closed gate lets a call through; None when none is closed."""
+    def opens_at(self, now: float) -> float:
+        """Return when the next closed gate lets a call through; never, when none is closed."""
         gates = [gate.until for gate in (self._account, *self._actions.values()) if gate]
-        return min((time for time in (self._slow_until, *gates) if time > now), default=None)
+        return min((time for time in (self._slow_until, *gates) if time > now), default=float("inf"))
 
     @property
     def held(self) -> bool:

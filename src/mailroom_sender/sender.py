@@ -120,20 +120,24 @@ class Sender:
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
             self._waiting.put(heapq.heappop(self._later)[2])
-        while len(self._running) < self._concurrency and not self._stops and self._opens_at(now) <= now:
-            closed = self._gates.closed(now)
-            batch = self._waiting.next_batch(closed, self._pace.batch(now))
-            if not batch:
-                return
+        while self._call_at(now) <= now:
+            batch = self._waiting.next_batch(self._gates.closed(now), self._pace.batch(now))
             self._pace.take(len(batch), now)
             self._gates.probing(batch[0].action, now)
             future = pool.submit(self._delivery.deliver, batch)
             self._running[future] = batch
             future.add_done_callback(lambda _: wakeup.finished())
 
-    def _opens_at(self, now: float) -> float:
-        """Return when the next call may be made, as far as the pace goes."""
+    def _call_at(self, now: float) -> float:
+        """Return when the next call is to be made: in the past means now; never, if that is not up to time alone.
+
+        The one place that says so, for dispatching and for waiting: what opens between the two is then not missed.
+        """
+        if not self._waiting or len(self._running) >= self._concurrency or self._stops:
+            return float("inf")
         size = self._waiting.next_size(self._gates.closed(now), self._pace.batch(now))
+        if size == 0:
+            return self._gates.opens_at(now)
         return max(self._quota.held_until, self._pace.opens_at(size, now))
 
     # From a worker
@@ -178,14 +182,9 @@ class Sender:
     def _patience(self) -> float:
         """Return how long to wait, in ms."""
         now = time.monotonic()
-        times = [self._quota.ask_at]
+        times = [self._quota.ask_at, self._call_at(now)]
         if self._later:
             times.append(self._later[0][0])
-        opens_at = self._gates.opens_at(now)
-        if opens_at is not None and self._waiting:
-            times.append(opens_at)
-        if self._waiting and len(self._running) < self._concurrency and self._opens_at(now) > now:
-            times.append(self._opens_at(now))
         if self._setaside.owes:
             times.append(now + _DISK_RETRY)
         wait = min(times) - now

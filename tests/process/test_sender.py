@@ -291,4 +291,4 @@ def test_throttling_slows_all_calls_down(endpoint: Endpoint, sender_env: Environ
     endpoint.replies.append(refused("Throttling", "Maximum sending rate exceeded."))
     done = send(sender_env(), activation(1))
     assert endpoint.addresses == ["u1@example.com"]
-    assert "SES is to be asked for less: 1.0 recipients a second" in done.err
+    assert "SES is to be asked for less: 25.0 recipients a second" in done.err

@@ -48,7 +48,7 @@ def test_same_hold_is_said_once_and_its_end_too() -> None:
     assert gates.held
     assert gates.learn(A, SENT, 30, 0) == ["calls go on; it was: paused"]
     assert gates.learn(A, SENT, 31, 0) == []
-    assert (gates.held, gates.closed(31), gates.opens_at(31)) == (False, frozenset(), None)
+    assert (gates.held, gates.closed(31), gates.opens_at(31)) == (False, frozenset(), float("inf"))
 
 
 def test_failed_probe_of_another_kind_keeps_the_gate_closed() -> None:
