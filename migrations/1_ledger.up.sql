@@ -75,7 +75,7 @@ CREATE INDEX deliveries_due ON deliveries (queue, due_at, token) WHERE settled_a
 COMMENT ON COLUMN deliveries.attempts IS 'how often a sender has begun it';
 COMMENT ON COLUMN deliveries.doubts IS 'how often SES was asked and its answer never came: each may have been a mail';
 COMMENT ON COLUMN deliveries.due_at IS 'pending: when to claim it; claimed, sending: when the lease ends';
-COMMENT ON COLUMN deliveries.holder IS 'the process that holds it, or that settled it';
+COMMENT ON COLUMN deliveries.holder IS 'the process, and of a sender the batch, that holds it or settled it';
 
 -- Why a token may not be mailed now; null if it may. The one place that says so. "Now" is by
 -- the clock: a statement may have waited for a lock since its transaction began.

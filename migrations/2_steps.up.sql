@@ -207,7 +207,7 @@ BEGIN
         SELECT f.place, d.token, d.state = 'sending' AS again,
             CASE
                 WHEN d.state IN ('sent', 'failed', 'skipped') THEN 'already ' || d.state
-                WHEN d.state = 'sending' AND d.holder IS DISTINCT FROM $2 THEN 'another sender has begun it'
+                WHEN d.state = 'sending' AND d.holder IS DISTINCT FROM $2 THEN 'another call has begun it'
                 WHEN d.state = 'pending' AND d.due_at > now() THEN 'it is to be tried again later'
             END AS refused,
             mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) AS stale

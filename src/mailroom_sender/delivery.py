@@ -49,12 +49,13 @@ class SesDelivery:
     def deliver(self, batch: Sequence[Row]) -> Result:
         """Send a batch; a call that SES refuses for perhaps one row's fault is split until it is alone."""
         result = Result(batch[0].action)
+        holder = self._ledger.new_holder()
         parts = [list(batch)]
         while parts:
             part = parts.pop()
             try:
                 # Again for each part: what is stale by now must not go, and the lease is renewed.
-                verdicts = self._part(part, result)
+                verdicts = self._part(part, holder, result)
             except Stopped:
                 log(f"{len(part)} rows of a call are left to their lease: the database did not answer before the end")
                 break
@@ -63,8 +64,8 @@ class SesDelivery:
                 parts += [part[middle:], part[:middle]]
         return result
 
-    def _part(self, rows: list[Row], result: Result) -> list[Verdict]:
-        begun, unfit = _sort_out(self._ledger.begin(rows))
+    def _part(self, rows: list[Row], holder: str, result: Result) -> list[Verdict]:
+        begun, unfit = _sort_out(self._ledger.begin(rows, holder))
         if not begun:
             result.again += self._ledger.settle(unfit)
             return []
@@ -97,7 +98,8 @@ class SesDelivery:
         if not rows:
             return
         try:
-            self._ledger.settle([Settlement(begun, None) for begun in self._ledger.begin(rows)])
+            begun = self._ledger.begin(rows, self._ledger.new_holder())
+            self._ledger.settle([Settlement(one, None) for one in begun])
         except Stopped:
             log(f"{len(rows)} rows are left to their lease: the database did not answer before the end")
 

@@ -1,5 +1,6 @@
 """begin and settle: in the database (migrations/2_steps.up.sql), or alone, without one."""
 
+import itertools
 import os
 import random
 import secrets
@@ -34,6 +35,7 @@ class Begun:
     row: Row
     token: int
     attempt: int
+    holder: str = ""
     call_by: float = float("inf")
 
 
@@ -56,11 +58,14 @@ class Again:
 class Ledger(Protocol):
     """The fence before a call, and the record after it."""
 
-    def begin(self, rows: Sequence[Row]) -> list[Begun]:
+    def new_holder(self) -> str:
+        """Return a name for one batch: what it holds, no other batch may begin, of this process neither."""
+
+    def begin(self, rows: Sequence[Row], holder: str) -> list[Begun]:
         """Return those that may be sent, in order. Raises Stopped."""
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
-        """Record; return what nobody else will bring again. Raises Stopped."""
+        """Record what became of rows of one holder; return what nobody else will bring again. Raises Stopped."""
 
 
 def delay_after(verdict: Verdict, attempt: int) -> float:
@@ -80,16 +85,25 @@ class DatabaseLedger:
         self._database = database
         self._queue = queue
         self._lease_ms = lease_ms
-        self._holder = f"send:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"
+        self._process = f"send:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"
+        self._batches = itertools.count(1)
         self.misses = 0
 
-    def begin(self, rows: Sequence[Row]) -> list[Begun]:
+    def new_holder(self) -> str:
+        """Return a name that no other batch has or had.
+
+        A row may come in twice, as when a crash of the server undid its claim: two batches of one
+        process must then keep each other out as two processes do.
+        """
+        return f"{self._process}:{next(self._batches)}"
+
+    def begin(self, rows: Sequence[Row], holder: str) -> list[Begun]:
         """Turn claimed rows into sending ones; log what may not be sent, and why."""
         while True:
             asked = time.monotonic()
             answer = self._database.query(
                 "SELECT place, token, attempt, refused FROM mailroom_begin(%s::job_type, %s, %s::integer, %s::bytea[])",
-                (self._queue, self._holder, self._lease_ms, [token_secret(row) for row in rows]),
+                (self._queue, holder, self._lease_ms, [token_secret(row) for row in rows]),
             )
             # An answer that was long under way (a stopped process, a slow network) says little of
             # now: the lease may be over before the call is. To begin again is allowed.
@@ -100,7 +114,7 @@ class DatabaseLedger:
         begun: list[Begun] = []
         for place, token, attempt, refused in answer:
             if refused is None:
-                begun.append(Begun(rows[place - 1], token, attempt, asked + self._lease_ms / 1000 * _FRESH))
+                begun.append(Begun(rows[place - 1], token, attempt, holder, asked + self._lease_ms / 1000 * _FRESH))
             else:
                 log(f"token {token or '?'} is not sent: {refused}")
         if len(answer) < len(rows):
@@ -116,7 +130,7 @@ class DatabaseLedger:
         settled = self._database.query(
             "SELECT mailroom_settle(%s::job_type, %s, %s::bigint[], %s::delivery_outcome[], %s::text[], %s::text[],"
             " %s::integer[])",
-            (self._queue, self._holder, tokens, *(list(column) for column in zip(*told, strict=True))),
+            (self._queue, settlements[0].begun.holder, tokens, *(list(column) for column in zip(*told, strict=True))),
         )
         missed = set(tokens) - {token for (token,) in settled}
         if missed:
@@ -143,7 +157,11 @@ class NoLedger:
         self._setaside = setaside
         self._attempts: Counter[str] = Counter()
 
-    def begin(self, rows: Sequence[Row]) -> list[Begun]:
+    def new_holder(self) -> str:
+        """Nobody to hold anything against."""
+        return ""
+
+    def begin(self, rows: Sequence[Row], holder: str) -> list[Begun]:  # noqa: ARG002
         """Nobody to ask: all of them."""
         self._attempts.update(row.secret for row in rows)
         return [Begun(row, 0, self._attempts[row.secret]) for row in rows]

@@ -146,7 +146,7 @@ def test_begin_is_for_one_sender_only(database: Database, steps: Steps, other: S
     (token,) = database.sign_up("ann")
     steps.claim()
     assert steps.begin([token]) == {token: None}
-    assert other.begin([token]) == {token: "another sender has begun it"}
+    assert other.begin([token]) == {token: "another call has begun it"}
     assert steps.begin([token]) == {token: None}
     assert database.one("SELECT attempts FROM deliveries") == 1
 

@@ -229,6 +229,23 @@ def test_restarted_database_loses_nothing(endpoint: Endpoint, sender_env: Enviro
         assert len(endpoint.addresses) - 3000 <= doubts
 
 
+def test_copy_of_a_row_that_is_under_way_is_not_sent(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """A line that comes in again while its first copy is being sent, in the same sender, is not sent."""
+    (token,) = database.sign_up("ann")
+    endpoint.decide = lambda call: replace(accepted([("Success", "m")] * len(call.destinations)), delay=2.0)
+    feed = "(cat line; until [ -e go ]; do sleep 0.02; done; cat line; until [ -e end ]; do sleep 0.02; done)"
+    with running(f"mailroom-collect | head -1 > line; {feed} | mailroom-send", pipeline_env()) as sender:
+        until(lambda: endpoint.calls, "the first copy is being sent")
+        (sender.folder / "go").touch()
+        sender.says(f"token {token} is not sent: another call has begun it")
+        until(lambda: database.state(token) == "sent", "the first copy is sent")
+        (sender.folder / "end").touch()
+        assert sender.wait() == 0
+    assert endpoint.addresses == ["ann@example.com"]
+
+
 def test_stopped_sender_hands_back_what_it_did_not_begin(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
