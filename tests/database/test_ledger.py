@@ -361,8 +361,8 @@ def waits_for_a_lock(database: Database) -> Callable[[], bool]:
     return lambda: bool(database.one(waits))
 
 
-def test_begin_judges_by_what_is_committed_when_its_wait_is_over(database: Database) -> None:
-    """An account that is suspended while begin waits for its row is not mailed."""
+def begin_while_extending(database: Database, meanwhile: Callable[[], object]) -> dict[int, str | None]:
+    """Begin ann's row while its collector extends it; do something while begin waits; return what begin says."""
     (token,) = database.sign_up("ann")
     Steps(database.connection, "collector").claim()
     result: list[dict[int, str | None]] = []
@@ -372,26 +372,26 @@ def test_begin_judges_by_what_is_committed_when_its_wait_is_over(database: Datab
             Steps(extending, "collector").extend([token])
             thread.start()
             until(waits_for_a_lock(database), "begin waits for the row")
-            database.run("UPDATE accounts SET status = 'suspended'")
+            meanwhile()
         thread.join()
-    assert result == [{token: "the account is suspended"}]
+    return result[0]
+
+
+def test_begin_judges_by_what_is_committed_when_its_wait_is_over(database: Database) -> None:
+    """An account that is suspended while begin waits for its row is not mailed."""
+    answer = begin_while_extending(database, lambda: database.run("UPDATE accounts SET status = 'suspended'"))
+    assert list(answer.values()) == ["the account is suspended"]
 
 
 def test_token_that_expires_while_begin_waits_is_not_sent(database: Database) -> None:
     """Expiry is judged by the clock at the end of the wait, not by the start of the transaction."""
-    (token,) = database.sign_up("ann")
-    Steps(database.connection, "collector").claim()
-    result: list[dict[int, str | None]] = []
-    with database.connect() as extending, database.connect() as beginning:
-        thread = threading.Thread(target=lambda: result.append(Steps(beginning).begin([token])))
-        with extending.transaction():
-            Steps(extending, "collector").extend([token])
-            database.run("UPDATE tokens SET expires_at = mailroom_epoch() + 2")
-            thread.start()
-            until(waits_for_a_lock(database), "begin waits for the row")
-            until(lambda: database.one("SELECT expires_at <= mailroom_epoch() FROM tokens"), "the token expires")
-        thread.join()
-    assert result == [{token: "the token expired"}]
+
+    def expires() -> None:
+        # After the wait began, so that begin's own transaction is older than the end.
+        ends = database.one("UPDATE tokens SET expires_at = mailroom_epoch() + 1 RETURNING expires_at")
+        until(lambda: database.one("SELECT mailroom_epoch() >= %s", ends), "the token expires")
+
+    assert list(begin_while_extending(database, expires).values()) == ["the token expired"]
 
 
 def test_claim_races_with_a_link_that_is_used(database: Database, steps: Steps) -> None:

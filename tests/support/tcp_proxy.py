@@ -33,15 +33,14 @@ class Proxy:
         """Let everything pass, also what was held back."""
         self._open.set()
 
-    def cut(self) -> int:
-        """Reset all connections; return how many that were."""
+    def cut(self) -> None:
+        """Reset all connections."""
         with self._lock:
             cut = list(self._sockets)
         for connection in cut:
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 connection.shutdown(socket.SHUT_RDWR)
-        return len(cut) // 2
 
     def serve(self, listener: socket.socket) -> None:
         """Accept until the listener is shut down."""
