@@ -62,7 +62,7 @@ CREATE FUNCTION mailroom_account_inserted() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO tokens (action, account)
-    SELECT 'activation', id FROM inserted WHERE status = 'provisioned' ORDER BY id;
+    SELECT 'activation', id FROM inserted WHERE status = 'provisioned';
     RETURN NULL;
 END $$;
 CREATE TRIGGER mailroom_account_inserted AFTER INSERT ON accounts

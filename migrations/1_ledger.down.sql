@@ -2,7 +2,9 @@
 -- which of them were handed out.
 
 DROP TRIGGER mailroom_announce ON tokens;
-DROP FUNCTION mailroom_announce, mailroom_stale;
+DROP TRIGGER mailroom_token_deleted ON tokens;
+DROP TRIGGER mailroom_tokens_truncated ON tokens;
+DROP FUNCTION mailroom_announce, mailroom_token_deleted, mailroom_stale;
 DROP TABLE deliveries;
 DROP TYPE delivery_state;
 ALTER TABLE jobs DROP COLUMN acknowledged_at;

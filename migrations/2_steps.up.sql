@@ -1,7 +1,7 @@
 -- The steps of a delivery, the only way in which the two programs touch the ledger:
 --
---   look, claim, extend, release, emitted, set_aside    the collector's
---   acknowledge, begin, settle                          the sender's
+--   look, claim, extend, release, emitted, set_aside, attend, leave    the collector's
+--   acknowledge, begin, settle                                         the sender's
 --
 -- A function here is never changed in place once released: a later migration adds a new one.
 -- All run as their owner with a pinned search_path, and PUBLIC may execute none, so a role
@@ -11,10 +11,11 @@
 -- is handed out again, so those commit without waiting for the disk; the others wait.
 
 -- What waits: how many deliveries are due now (counted up to max_rows), and in how many ms
--- the next one will be (null: nothing else is unsettled).
+-- the next one will be (null: nothing else is unsettled). "attended": another session attends,
+-- so that inserts do not ring (1_ledger, "The bell").
 CREATE FUNCTION mailroom_look(queue job_type, max_rows integer)
-RETURNS TABLE (waiting integer, next_due_ms bigint)
-LANGUAGE plpgsql STABLE AS $$
+RETURNS TABLE (waiting integer, next_due_ms bigint, attended boolean)
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY SELECT
@@ -23,16 +24,21 @@ BEGIN
             WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at <= now() LIMIT $2) due),
         (SELECT ceil(1000 * extract(epoch FROM min(d.due_at) - now()))::bigint
             FROM deliveries d
-            WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at > now());
+            WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at > now()),
+        NOT (pg_try_advisory_lock_shared(1835100524, 2) AND pg_advisory_unlock_shared(1835100524, 2));
 END $$;
 
 -- Takes up to max_rows due deliveries for the holder, oldest first, leased for lease_ms.
 -- A stale one is skipped for good and returned with the reason in "stale". "doubt": its last
 -- sender began it and was never heard of again, so it may arrive twice. "acknowledged":
--- senders of this queue settle what they send.
-CREATE FUNCTION mailroom_claim(queue job_type, holder text, lease_ms integer, max_rows integer)
+-- senders of this queue settle what they send. With after_due and after_token, the due_at and
+-- token of the last row of the claim before, it begins behind that row: what was taken before it
+-- is not walked over again, also when a snapshot elsewhere keeps the dead rows. What becomes due
+-- in front of it is found by a claim without.
+CREATE FUNCTION mailroom_claim(queue job_type, holder text, lease_ms integer, max_rows integer,
+                               after_due timestamptz DEFAULT NULL, after_token bigint DEFAULT NULL)
 RETURNS TABLE (token bigint, action token_action, email text, login text, secret bytea,
-               code text, stale text, doubt boolean, acknowledged boolean)
+               code text, stale text, doubt boolean, acknowledged boolean, due_at timestamptz)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
@@ -43,13 +49,15 @@ BEGIN
         SELECT d.token, d.state, d.due_at
         FROM deliveries d
         WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at <= now()
+          AND (d.due_at, d.token) > (coalesce($5, '-infinity'), coalesce($6, 0))
         ORDER BY d.due_at, d.token
         LIMIT $4 FOR UPDATE SKIP LOCKED
     ), judged AS MATERIALIZED (
         SELECT due.token, due.due_at, due.state = 'sending' AS doubt, t.action, a.email, a.login,
                t.secret, t.code,
-               mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) AS stale
-        FROM due JOIN tokens t ON t.id = due.token JOIN accounts a ON a.id = t.account
+               CASE WHEN t.id IS NULL THEN 'the token is gone'
+                    ELSE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) END AS stale
+        FROM due LEFT JOIN tokens t ON t.id = due.token LEFT JOIN accounts a ON a.id = t.account
     ), taken AS (
         UPDATE deliveries d SET
             state = CASE WHEN j.stale IS NULL THEN 'claimed' ELSE 'skipped' END::delivery_state,
@@ -60,16 +68,16 @@ BEGIN
             settled_at = CASE WHEN j.stale IS NOT NULL THEN now() END
         FROM judged j
         WHERE d.queue = $1 AND d.token = j.token
-        RETURNING d.token
+        RETURNING j.*
     ), handed_out AS (
         UPDATE jobs SET last_seq = newest.token
         FROM (SELECT max(j.token) AS token FROM judged j WHERE j.stale IS NULL) newest
         WHERE job_type = $1 AND coalesce(last_seq, 0) < newest.token
     )
-    SELECT j.token, j.action, j.email::text, j.login::text, j.secret, j.code::text, j.stale, j.doubt,
-           (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = $1)
-    FROM judged j JOIN taken ON taken.token = j.token
-    ORDER BY j.due_at, j.token;
+    SELECT t.token, t.action, t.email::text, t.login::text, t.secret, t.code::text, t.stale, t.doubt,
+           (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = $1), t.due_at
+    FROM taken t
+    ORDER BY t.due_at, t.token;
 END $$;
 
 -- Renews the lease of those tokens that the holder still has claimed, and returns them.
@@ -80,13 +88,8 @@ LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     RETURN QUERY
-    WITH held AS MATERIALIZED (
-        SELECT d.token FROM deliveries d
-        WHERE d.queue = $1 AND d.token = ANY ($4) AND d.state = 'claimed' AND d.holder = $2
-        ORDER BY d.token FOR UPDATE
-    )
     UPDATE deliveries d SET due_at = now() + $3 * interval '1 ms'
-    FROM held WHERE d.queue = $1 AND d.token = held.token
+    WHERE d.queue = $1 AND d.token = ANY ($4) AND d.state = 'claimed' AND d.holder = $2
     RETURNING d.token;
 END $$;
 
@@ -124,18 +127,14 @@ LANGUAGE plpgsql AS $$
 DECLARE
     emitted integer;
 BEGIN
-    -- Waits for a sender that is about to acknowledge, so that its takeover misses none.
-    PERFORM FROM jobs q WHERE q.job_type = $1 AND q.acknowledged_at IS NULL FOR SHARE;
+    -- Waits for a sender that is about to acknowledge, so that its takeover misses none; but not
+    -- for a claim, which moves last_seq.
+    PERFORM FROM jobs q WHERE q.job_type = $1 AND q.acknowledged_at IS NULL FOR KEY SHARE;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    WITH held AS MATERIALIZED (
-        SELECT d.token FROM deliveries d
-        WHERE d.queue = $1 AND d.token = ANY ($3) AND d.state = 'claimed' AND d.holder = $2
-        ORDER BY d.token FOR UPDATE
-    )
     UPDATE deliveries d SET state = 'emitted', settled_at = now()
-    FROM held WHERE d.queue = $1 AND d.token = held.token;
+    WHERE d.queue = $1 AND d.token = ANY ($3) AND d.state = 'claimed' AND d.holder = $2;
     GET DIAGNOSTICS emitted = ROW_COUNT;
     RETURN emitted;
 END $$;
@@ -153,6 +152,31 @@ BEGIN
     WHERE d.queue = $1 AND d.token = r.token AND d.state = 'claimed' AND d.holder = $2;
     GET DIAGNOSTICS aside = ROW_COUNT;
     RETURN aside;
+END $$;
+
+-- Inserts need not ring from now on: the caller looks by itself, every few ms, as long as this
+-- session lasts or until it leaves (1_ledger, "The bell"). False: another session attends.
+-- Rings once for all, as inserts will not: others may help, or stay awake too. Called again with
+-- true by who attends already, it only rings.
+CREATE FUNCTION mailroom_attend(already boolean) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT $1 AND NOT pg_try_advisory_lock(1835100524, 2) THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_notify('token_insert', '');
+    RETURN true;
+END $$;
+
+-- Inserts must ring again. True: those that did not have all ended, so that who looks once more now
+-- may sleep. False: look on, and ask again, with false from then on.
+CREATE FUNCTION mailroom_leave(attending boolean) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF $1 THEN
+        PERFORM pg_advisory_unlock(1835100524, 2);
+    END IF;
+    RETURN pg_try_advisory_lock(1835100524, 1) AND pg_advisory_unlock(1835100524, 1);
 END $$;
 
 -- A sender says that it settles what it sends. The first one to say so takes over what was
@@ -286,17 +310,32 @@ END $$;
 
 DO $$
 DECLARE
-    step regprocedure;
+    step    regprocedure;
+    setting text;
 BEGIN
     FOR step IN
         SELECT oid FROM pg_proc
         WHERE pronamespace = current_schema()::regnamespace
           AND proname IN ('mailroom_look', 'mailroom_claim', 'mailroom_extend', 'mailroom_release',
-                          'mailroom_emitted', 'mailroom_set_aside', 'mailroom_acknowledge',
-                          'mailroom_begin', 'mailroom_settle')
+                          'mailroom_emitted', 'mailroom_set_aside', 'mailroom_attend', 'mailroom_leave',
+                          'mailroom_acknowledge', 'mailroom_begin', 'mailroom_settle')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp',
                        step, current_schema());
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', step);
+    END LOOP;
+    -- These must cost the same whatever the tables hold: row by row, by index, without planning anew.
+    -- A planner that guesses how many of a LIMIT come would read whole tables instead.
+    FOR step IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = current_schema()::regnamespace
+          AND proname IN ('mailroom_look', 'mailroom_claim', 'mailroom_extend', 'mailroom_release',
+                          'mailroom_emitted', 'mailroom_begin', 'mailroom_settle')
+    LOOP
+        FOREACH setting IN ARRAY ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin',
+                                       'enable_mergejoin', 'jit'] LOOP
+            EXECUTE format('ALTER FUNCTION %s SET %I = off', step, setting);
+        END LOOP;
+        EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = force_generic_plan', step);
     END LOOP;
 END $$;

@@ -6,8 +6,11 @@ The files, in the order in which a row meets them:
     collector   the join: one loop around one poll
     wakeup      signals as a readable descriptor
     agenda      pure: what is to be done now, and until when to wait
+    hearing     what is rung: hears it, and looks without it when bells come fast
+    attendance  pure: when inserts need not ring
     echo        pure: do notifications arrive
     database    connect, LISTEN; is a failure "again" or "an operator must act"
+    drain       a chunk at a time, while the one before is signed and printed
     ledger      the collector's steps, one SQL call each
     tokens      what is claimed
     signing     pure: token and key to the secret field, and back

@@ -4,10 +4,13 @@ Times are seconds of one monotonic clock, handed in by the caller.
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from datetime import datetime
+from typing import Final, NamedTuple
 
 _POLL: Final = 1.0
 """Seconds between looks while notifications don't arrive."""
+_FROM_START: Final = 1.0
+"""Seconds after which a drain looks for what became due in front of it."""
 
 
 @dataclass(slots=True)
@@ -16,15 +19,17 @@ class Agenda:
 
     Idle: wait. Something is announced: a batch begins. The batch is full, or its time is up:
     drain, that is claim until nothing is due. A row that falls due by itself (a retry, a lease
-    that ran out) and a health check need no announcement. While announcements don't arrive,
-    health checks are a second apart.
+    that ran out) and a regular look need no announcement. While announcements don't arrive,
+    regular looks are a second apart.
     """
 
     batch_limit: int
     batch_timeout: float
     check_interval: float
+    """Seconds between looks when nothing is announced."""
     draining: bool = False
     _batch_ends: float | None = field(default=None, init=False)
+    _waiting: int = field(default=0, init=False)
     _next_due: float | None = field(default=None, init=False)
     _check_at: float = field(default=0.0, init=False)
     _is_deaf: bool = field(default=False, init=False)
@@ -43,8 +48,9 @@ class Agenda:
     def _interval(self) -> float:
         return min(_POLL, self.check_interval) if self._is_deaf else self.check_interval
 
-    def looked(self, now: float, waiting: int, next_due_ms: int | None) -> None:
-        """The ledger was asked how many rows wait and when the next one falls due."""
+    def looked(self, now: float, waiting: int, next_due_ms: int | None) -> bool:
+        """The ledger was asked how many rows wait and when the next one falls due; say whether it told news."""
+        more, self._waiting = waiting > self._waiting, waiting
         self._check_at = now + self._interval
         self._next_due = None if next_due_ms is None else now + next_due_ms / 1000
         if waiting == 0:
@@ -53,11 +59,13 @@ class Agenda:
             self.draining = True
         elif self._batch_ends is None:
             self._batch_ends = now + self.batch_timeout
+        return more
 
     def drained(self) -> None:
         """Nothing is due any more."""
         self.draining = False
         self._batch_ends = None
+        self._waiting = 0
 
     def disconnected(self) -> None:
         """Without a connection there is nothing to claim or to wait for."""
@@ -76,6 +84,38 @@ class Agenda:
         return min(time for time in times if time is not None)
 
 
+class Place(NamedTuple):
+    """A row's place in the order in which rows are claimed."""
+
+    due_at: datetime
+    token: int
+
+
+@dataclass(slots=True)
+class Scan:
+    """Where the next claim begins: behind the last one, so that what was taken is not walked over again.
+
+    What becomes due in front of that is found from the start: once a second, and before a drain ends.
+    """
+
+    _after: Place | None = field(default=None, init=False)
+    _started_at: float = field(default=0.0, init=False)
+
+    def begin(self, now: float) -> Place | None:
+        """Return the place behind which to claim; None is the start."""
+        if now >= self._started_at + _FROM_START:
+            self._after = None
+        if self._after is None:
+            self._started_at = now
+        return self._after
+
+    def claimed(self, last: Place | None, *, full: bool) -> bool:
+        """A claim took all it had asked for, or not, the last row there; say whether nothing is due any more."""
+        was_from_start = self._after is None
+        self._after = last if full else None
+        return was_from_start and not full
+
+
 @dataclass(slots=True)
 class ChunkSize:
     """How many rows to claim at once: twice as many while the reader keeps up, half as many when not.
@@ -91,6 +131,11 @@ class ChunkSize:
     def rows(self) -> int:
         """Return the rows of the next claim."""
         return self._lines * self.line
+
+    @property
+    def largest(self) -> int:
+        """Return the rows that no claim exceeds."""
+        return self.most // self.line * self.line
 
     def kept_up(self) -> None:
         """The last chunk went out without waiting for the reader."""

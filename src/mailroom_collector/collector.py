@@ -5,26 +5,23 @@ import select
 import signal
 import time
 
-from mailroom_collector.agenda import Agenda, Backoff, ChunkSize
-from mailroom_collector.database import listen, notify
-from mailroom_collector.echo import Echo
-from mailroom_collector.errors import ConnectionLost, MailroomError, ReaderGone, UnfitToken
+from mailroom_collector.agenda import Agenda, Backoff
+from mailroom_collector.database import Link, connect, listen
+from mailroom_collector.drain import Drain
+from mailroom_collector.errors import ConnectionLost, MailroomError, ReaderGone
+from mailroom_collector.hearing import Hearing
 from mailroom_collector.holding import Holding
-from mailroom_collector.ledger import Claim, Ledger
+from mailroom_collector.ledger import Ledger
 from mailroom_collector.log import log
 from mailroom_collector.outlet import Outlet
 from mailroom_collector.settings import Settings, new_holder
-from mailroom_collector.tokens import Token
+from mailroom_collector.signing import Signer
 from mailroom_collector.wakeup import Wakeup
-from mailroom_collector.wire import Row, encode_row, lines
 
-_CHUNK_ROWS = 1000
-"""Most rows of one claim: from a few hundred on, its cost a row no longer falls (benchmarks)."""
-_HELD_ROWS = 4000
-"""Most rows held at once: a pipe (64 KiB) and a sender's buffers hold fewer."""
+_HELD_ROWS = 8000
+"""Most rows held at once: one chunk at the server, one being signed, one printed, one being emitted."""
 _BACKOFF_FIRST, _BACKOFF_CAP = 0.1, 30.0  # seconds
 _ROOM_FIRST, _ROOM_CAP = 0.005, 5.0  # seconds between looks whether a sender has begun what fills the pipe
-_ECHO_PATIENCE = 2.0  # seconds for which the loop may stand still for a call: leases must be extended meanwhile
 _READER_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
@@ -36,19 +33,22 @@ class Collector:
         self._outlet = outlet
         self._holder = new_holder()
         self._ledger: Ledger | None = None
-        self._agenda = Agenda(
-            settings.batch_limit, settings.batch_timeout_ms / 1000, settings.healthcheck_interval_ms / 1000
-        )
-        self._echo = Echo(settings.healthcheck_interval_ms / 1000, self._holder)
-        self._chunk = ChunkSize(settings.batch_limit, max(_CHUNK_ROWS, settings.batch_limit))
+        # Once a lease at least: a collector that died leaves its rows without announcing them.
+        look_interval_ms = min(settings.healthcheck_interval_ms, settings.lease_ms)
+        self._agenda = Agenda(settings.batch_limit, settings.batch_timeout_ms / 1000, look_interval_ms / 1000)
+        self._hearing = Hearing(settings, self._holder)
         self._most_held = max(_HELD_ROWS, 4 * settings.batch_limit)
         self._backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_CAP)
         self._connect_at: float = 0.0
         self._room = Backoff(_ROOM_FIRST, _ROOM_CAP)
         self._room_at = 0.0
         self._holding = Holding(outlet, settings.lease_ms)
+        self._drain = Drain(
+            Signer(settings.secret_key), settings.batch_limit, outlet, self._holding, self._open_emitter
+        )
         self._stopping = False
         self._writable = False
+        self._kept_waiting = False
 
     def run(self) -> None:
         """Collect until SIGTERM or SIGINT. Raises ReaderGone, OperatorNeeded or another MailroomError."""
@@ -61,8 +61,7 @@ class Collector:
                 self._give_up_reader()
                 raise
             finally:
-                if self._ledger:
-                    self._ledger.link.close()
+                self._close()
 
     def _turn(self, wakeup: Wakeup) -> None:
         try:
@@ -75,23 +74,38 @@ class Collector:
         if self._writable and not self._outlet.empty:
             self._write()
             return  # there may be more to claim: look before waiting
-        self._wait(wakeup)
+        if not self._was_rung():
+            self._wait(wakeup)
+
+    def _was_rung(self) -> bool:
+        """Say whether bells rang during this turn's statements, of which the poll would not know."""
+        if self._ledger is None or self._agenda.draining:
+            return False
+        try:
+            return self._ledger.link.was_rung()
+        except ConnectionLost as error:
+            self._lost(str(error))
+            return False
 
     def _work(self, ledger: Ledger) -> None:
         """One look at everything that may be due."""
         now = time.monotonic()
-        was_deaf = self._echo.deaf
-        if self._echo.heard(ledger.link.notifications()) and not self._agenda.draining:
+        was_deaf = self._hearing.deaf
+        if self._hearing.turn(ledger, now, is_busy=self._agenda.draining) and not self._agenda.draining:
             self._announced(ledger)
-        self._listen_for_echo(now, was_deaf)
-        self._holding.glance(ledger, now)
+        if self._hearing.deaf != was_deaf:
+            self._agenda.deaf(now, self._hearing.deaf)
         if self._holding.extend_at is not None and now >= self._holding.extend_at:
             self._extend(ledger)
         if self._stopping:
-            self._holding.withdraw()
+            self._drain.withdraw()
             self._holding.give_back(ledger)
         elif self._agenda.due(now) and self._may_claim(ledger):
             self._claim(ledger)
+        elif not self._agenda.draining or self._kept_waiting or not self._has_room:
+            # Else the next claim sees to both.
+            self._drain.pause(ledger)
+            self._holding.glance(ledger, now)
         self._backoff.succeeded()  # here, as a connection that opens may still be of no use
 
     # The database
@@ -106,47 +120,35 @@ class Collector:
         )
         self._ledger = Ledger(link, settings.queue_name, self._holder, settings.lease_ms)
         self._agenda.connected(time.monotonic())
-        self._echo.connected(time.monotonic())
+        self._hearing.connected(time.monotonic())
         log(f"listening on {settings.channel_name}, queue {settings.queue_name}")
         self._holding.reconnected(self._ledger)
 
     def _lost(self, text: str) -> None:
-        if self._ledger:
-            self._ledger.link.close()
-            self._ledger = None
+        self._close()
         self._agenda.disconnected()
-        self._echo.disconnected()
+        self._hearing.disconnected()
         # Their lease can't be renewed now, so they must not go out; they are given back later.
-        self._holding.withdraw()
+        self._drain.withdraw()
         wait = self._backoff.failed(random.random())
         self._connect_at = time.monotonic() + wait
         log(f"{text}; trying again in {wait:.1f} s")
 
-    def _listen_for_echo(self, now: float, was_deaf: bool) -> None:
-        if self._echo.ask_at is not None and now >= self._echo.ask_at and not self._agenda.draining:
-            self._call()
-        self._echo.listen_in_vain(now)
-        if self._echo.deaf == was_deaf:
-            return
-        self._agenda.deaf(now, self._echo.deaf)
-        if self._echo.deaf:
-            log(
-                "notifications do not arrive, so the ledger is looked at every second; a pooler in transaction mode"
-                " drops LISTEN: name the database itself, or a pool in session mode, in MAILROOM_DATABASE_URL"
-            )
-        else:
-            log("notifications arrive again")
+    def _close(self) -> None:
+        self._drain.rest()
+        if self._ledger:
+            self._ledger.link.close()
+            self._ledger = None
 
-    def _call(self) -> None:
+    def _open_emitter(self) -> Ledger | None:
+        """Connect once more, so that emitting does not hold up claiming; without, it does, and that is all."""
         settings = self._settings
         try:
-            # Another session: through a pooler, one's own might answer without listening.
-            notify(settings.database_url, settings.channel_name, self._echo.payload, _ECHO_PATIENCE)
+            link = Link(connect(settings.database_url, settings.patience))
         except MailroomError as error:
-            log(f"whether notifications arrive can't be tested now: {error}")
-            self._echo.not_asked(time.monotonic())
-        else:
-            self._echo.asked(time.monotonic())
+            log(f"a second connection, which makes a backlog faster, is not to be had: {error}")
+            return None
+        return Ledger(link, settings.queue_name, self._holder, settings.lease_ms)
 
     # From announced to written
 
@@ -157,8 +159,11 @@ class Collector:
             self._look(ledger)
 
     def _look(self, ledger: Ledger) -> None:
-        waiting, next_due_ms = ledger.look(self._settings.batch_limit)
-        self._agenda.looked(time.monotonic(), waiting, next_due_ms)
+        look = ledger.look(self._settings.batch_limit)
+        now = time.monotonic()
+        if self._agenda.looked(now, look.waiting, look.next_due_ms):
+            self._hearing.found(now)
+        self._hearing.looked(now, another_attends=look.another_attends)
 
     def _may_claim(self, ledger: Ledger) -> bool:
         if not self._outlet.empty or not self._writable:
@@ -171,52 +176,29 @@ class Collector:
         return self._has_room
 
     def _claim(self, ledger: Ledger) -> None:
-        asked = self._chunk.rows
-        claim = ledger.claim(asked)
-        now = time.monotonic()
-        self._take(ledger, claim, now)
-        if claim.rows == asked:
-            self._chunk.kept_up()
-            return
-        self._agenda.drained()
-        self._look(ledger)
-
-    def _take(self, ledger: Ledger, claim: Claim, now: float) -> None:
-        for token, reason in claim.stale.items():
-            log(f"token {token} is not mailed: {reason}")
-        for doubtful in claim.doubts:
-            log(f"token {doubtful} is perhaps mailed twice: its last sender was not heard of again")
-        if not claim.tokens:
-            return
-        self._holding.acknowledged = claim.acknowledged
-        self._holding.claimed([token.id for token in claim.tokens], now)
-        rows, unfit = self._encode(claim.tokens)
-        self._outlet.put(lines(rows, self._settings.batch_limit))
-        if unfit:
-            self._holding.set_aside(ledger, unfit)
-
-    def _encode(self, tokens: list[Token]) -> tuple[list[Row], dict[int, str]]:
-        rows: list[Row] = []
-        unfit: dict[int, str] = {}
-        for token in tokens:
-            try:
-                rows.append(encode_row(self._settings.secret_key, token))
-            except UnfitToken as reason:
-                unfit[token.id] = str(reason)
-        return rows, unfit
+        progress = self._drain.claim(ledger)
+        if progress.found:
+            self._hearing.found(time.monotonic())
+        if progress.drained:
+            self._agenda.drained()
+            self._drain.rest()
+            if not self._outlet.empty:
+                self._write()  # a mail does not wait for the look
+            if not self._hearing.attending:
+                self._look(ledger)  # who attends will in a moment
 
     def _write(self) -> None:
         self._outlet.write()
-        self._writable = False
+        self._writable = self._kept_waiting = False
         self._holding.written(time.monotonic())
 
     # What becomes of what was written
 
     def _extend(self, ledger: Ledger) -> None:
-        """Renew the leases; what the reader left unread that long is given back instead."""
-        if self._holding.withdraw():
+        """Renew the leases; what a reader that takes nothing left unread is given back instead."""
+        if not self._outlet.empty and not self._writable and self._drain.withdraw():
             self._holding.give_back(ledger)
-            self._chunk.stalled()
+            self._drain.chunk.stalled()
             self._agenda.draining = True
         self._holding.extend(ledger)
 
@@ -232,6 +214,7 @@ class Collector:
     def _give_up_reader(self) -> None:
         if not self._ledger:
             return
+        self._drain.withdraw()
         try:
             given_back = self._holding.abandon(self._ledger)
         except ConnectionLost as error:
@@ -251,7 +234,8 @@ class Collector:
         ready = dict(poll.poll(0))
         if not ready:
             if not self._outlet.empty:
-                self._chunk.stalled()
+                self._kept_waiting = True
+                self._drain.chunk.stalled()
             ready = dict(poll.poll(self._patience()))
         if wakeup.fileno() in ready:
             self._signalled(wakeup)
@@ -262,7 +246,7 @@ class Collector:
 
     @property
     def _has_room(self) -> bool:
-        return len(self._holding) + self._chunk.rows <= self._most_held
+        return len(self._holding) + self._drain.chunk.rows <= self._most_held
 
     def _patience(self) -> float:
         """Return how long to wait, in ms."""
@@ -270,7 +254,7 @@ class Collector:
         if self._ledger is None:
             times = [] if self._stopping else [self._connect_at]
         elif not self._agenda.draining:
-            times += [self._agenda.deadline(), self._echo.deadline()]
+            times += [self._agenda.deadline(), self._hearing.deadline()]
         elif not self._has_room:
             times.append(max(self._room_at, time.monotonic() + _ROOM_FIRST))
         elif self._writable:

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
@@ -24,6 +24,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
 }
 
 _READY_NONE: Final = 0  # nothing happened on the socket for a while (psycopg.waiting)
+_WAIT_READ: Final = 1  # all is sent, the answer has not come (psycopg.waiting)
 
 _MIGRATE = "run 'mailroom-collect migrate' with a role that owns the database"
 
@@ -45,18 +46,37 @@ class Impatient(psycopg.Connection[Any]):
 
     patience: float = float("inf")
     """Seconds."""
+    _meanwhile: Callable[[], None] | None = None
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         """Wait as psycopg does. Raises psycopg.OperationalError when the patience ends."""
-        return super().wait(_limited(gen, self.patience), *args, **kwargs)
+        return super().wait(_limited(gen, self.patience, self._work), *args, **kwargs)
+
+    def _work(self) -> None:
+        work, self._meanwhile = self._meanwhile, None
+        if work is not None:
+            work()
+
+    @contextmanager
+    def meanwhile(self, work: Callable[[], None]) -> Iterator[None]:
+        """Do the work once, while the server is at the next statement; at the end of the block at the latest.
+
+        It must not use this connection. What it raises leaves the statement without its answer, and the
+        connection of no more use.
+        """
+        self._meanwhile = work
+        yield
+        self._work()
 
 
-def _limited(gen: Generator[Any, Any, Any], patience: float) -> Generator[Any, Any, Any]:
+def _limited(gen: Generator[Any, Any, Any], patience: float, when_sent: Callable[[], None]) -> Generator[Any, Any, Any]:
     """Pass on what the generator wants of its socket, until the patience ends."""
     ends = time.monotonic() + patience
     try:
         wanted = next(gen)
         while True:
+            if wanted == _WAIT_READ:
+                when_sent()
             ready = yield wanted
             if ready == _READY_NONE and time.monotonic() >= ends:
                 raise psycopg.OperationalError(f"the server has not answered for {patience:.0f} s")
@@ -80,17 +100,33 @@ class _AnyBytesBinary(_AnyBytes):
 class Link:
     """A connection that listens on the channel."""
 
-    connection: psycopg.Connection[Any]
+    connection: Impatient
+    _rung: list[str] = field(default_factory=list, init=False)
 
     def fileno(self) -> int:
         """Return the socket to poll."""
         return self.connection.fileno()
 
     def notifications(self) -> list[str]:
-        """Take what notifications there are, and return their payloads. Raises ConnectionLost."""
+        """Take what notifications of other sessions there are, and return their payloads. Raises ConnectionLost."""
+        self._hear()
+        payloads = self._rung.copy()
+        self._rung.clear()
+        return payloads
+
+    def was_rung(self) -> bool:
+        """Say whether there are notifications to take.
+
+        Those that came in during a statement are with psycopg already, and the socket stays quiet
+        about them: to be asked before each poll. Raises ConnectionLost.
+        """
+        self._hear()
+        return bool(self._rung)
+
+    def _hear(self) -> None:
+        own = self.connection.info.backend_pid
         with translated():
-            # Also those that came in during a statement: the socket stays quiet about them.
-            return [notice.payload for notice in self.connection.notifies(timeout=0)]
+            self._rung.extend(notice.payload for notice in self.connection.notifies(timeout=0) if notice.pid != own)
 
     def close(self) -> None:
         """Close it, whatever state it is in."""
@@ -126,7 +162,7 @@ def check_url(url: str) -> None:
         raise ValueError("it is not a libpq URL or key=value string") from None
 
 
-def connect(url: str, patience: float = float("inf")) -> psycopg.Connection[Any]:
+def connect(url: str, patience: float = float("inf")) -> Impatient:
     """Open a connection in autocommit, on which a statement may take `patience` seconds.
 
     Raises ConnectionLost, or OperatorNeeded with what to do.
@@ -179,7 +215,7 @@ def notify(url: str, channel: str, payload: str, patience: float) -> None:
 def _check_schema(connection: psycopg.Connection[Any], queue: str) -> None:
     row = connection.execute(
         "SELECT to_regclass('tokens') IS NOT NULL,"
-        " to_regprocedure('mailroom_claim(job_type,text,integer,integer)') IS NOT NULL"
+        " to_regprocedure('mailroom_claim(job_type,text,integer,integer,timestamptz,bigint)') IS NOT NULL"
     ).fetchone()
     has_tokens, has_steps = row or (False, False)
     if not has_tokens:

@@ -49,13 +49,13 @@ class Echo:
         """It could not be called: nothing is learned, try another time."""
         self.ask_at = now + self.interval
 
-    def heard(self, payloads: Iterable[str]) -> bool:
-        """Take notifications; say whether one of them is more than an echo, ours or another's."""
-        others = False
+    def heard(self, payloads: Iterable[str]) -> int:
+        """Take notifications; return how many of them are more than an echo, ours or another's."""
+        others = 0
         for payload in payloads:
             if payload == self.payload:
                 self.deaf, self._overdue_at = False, None
-            others = others or not payload.startswith(_PREFIX)
+            others += not payload.startswith(_PREFIX)
         return others
 
     def listen_in_vain(self, now: float) -> None:

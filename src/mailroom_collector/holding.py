@@ -57,9 +57,9 @@ class Holding:
         self._astray = [token for token in self._astray if token not in reasons]
         self._drop(reasons)
 
-    def withdraw(self) -> bool:
-        """Take back the lines of which no byte is written; say whether there were any."""
-        unwritten = self._outlet.withdraw()
+    def withdraw(self, unsigned: Iterable[int]) -> bool:
+        """Take back what is not signed yet, and the lines of which no byte is written; say whether there were any."""
+        unwritten = [*self._outlet.withdraw(), *unsigned]
         self._astray.extend(unwritten)
         return bool(unwritten)
 
@@ -79,6 +79,10 @@ class Holding:
             self._glance.succeeded()
             self._emit(ledger, taken)
         self.glance_at = now + self._glance.failed(1.0) if self._outlet.holds_begun else None
+
+    def emit(self, ledger: Ledger) -> None:
+        """Tell the ledger what the reader took."""
+        self._emit(ledger, self._outlet.taken())
 
     def _emit(self, ledger: Ledger, taken: Iterable[int]) -> None:
         """Without a sender that acknowledges, what was taken is done."""

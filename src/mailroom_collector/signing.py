@@ -6,7 +6,7 @@ The signature is HMAC-SHA256 over the action's path, the secret and, for a recov
 import base64
 import hmac
 import re
-from typing import Final, assert_never
+from typing import Final
 
 from mailroom_collector.errors import UnfitToken
 from mailroom_collector.tokens import Action
@@ -16,34 +16,42 @@ KEY_BYTES: Final = 32
 FIELD_CHARACTERS: Final = 86
 """64 bytes in base64url without padding (RFC 4648, 5)."""
 
+_PATHS: Final = {Action.ACTIVATION: b"/activate", Action.PASSWORD_RECOVERY: b"/recover"}
 _CODE = re.compile(r"[0-9]{5}", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z0-9_-]{86}", re.ASCII)
-
-
-def _signed_bytes(action: Action, secret: bytes, code: str | None) -> bytes:
-    match action:
-        case Action.ACTIVATION:
-            return b"/activate" + secret
-        case Action.PASSWORD_RECOVERY:
-            if code is None or not _CODE.fullmatch(code):
-                raise UnfitToken("its code is not five ASCII digits")
-            return b"/recover" + secret + code.encode("ascii")
-        case _:
-            assert_never(action)
 
 
 def _encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-def sign(key: bytes, action: Action, secret: bytes, code: str | None) -> str:
-    """Return the secret field: secret and signature, 86 characters of base64url.
+class Signer:
+    """Signs under one key, which is taken in once: half of the time of an HMAC of so few bytes."""
 
-    Raises UnfitToken when the secret is not 32 bytes, or a recovery's code not five digits.
-    """
-    if len(secret) != SECRET_BYTES:
-        raise UnfitToken(f"its secret is {len(secret)} bytes, not {SECRET_BYTES}")
-    return _encode(secret + hmac.digest(key, _signed_bytes(action, secret, code), "sha256"))
+    def __init__(self, key: bytes) -> None:
+        """Raises ValueError when the key is not 32 bytes."""
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"the key is {len(key)} bytes, not {KEY_BYTES}")
+        self._begun = {action: hmac.new(key, path, "sha256") for action, path in _PATHS.items()}
+
+    def sign(self, action: Action, secret: bytes, code: str | None) -> str:
+        """Return the secret field: secret and signature, 86 characters of base64url.
+
+        Raises UnfitToken when the secret is not 32 bytes, or a recovery's code not five digits.
+        """
+        if len(secret) != SECRET_BYTES:
+            raise UnfitToken(f"its secret is {len(secret)} bytes, not {SECRET_BYTES}")
+        return _encode(secret + self.signature(action, secret, code))
+
+    def signature(self, action: Action, secret: bytes, code: str | None) -> bytes:
+        """Return the 32 bytes of the signature alone. Raises UnfitToken when a recovery's code is not five digits."""
+        signing = self._begun[action].copy()
+        signing.update(secret)
+        if action is Action.PASSWORD_RECOVERY:
+            if code is None or not _CODE.fullmatch(code):
+                raise UnfitToken("its code is not five ASCII digits")
+            signing.update(code.encode("ascii"))
+        return signing.digest()
 
 
 def verify_token(field: str, *, action: Action, key: bytes, code: str | None = None) -> bytes | None:
@@ -55,8 +63,7 @@ def verify_token(field: str, *, action: Action, key: bytes, code: str | None = N
     Says nothing about expiry: look at `expires_at` and `consumed_at` of the row.
     Raises ValueError when the key is not 32 bytes.
     """
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"the key is {len(key)} bytes, not {KEY_BYTES}")
+    signer = Signer(key)
     if not _FIELD.fullmatch(field):
         return None
     data = base64.urlsafe_b64decode(field + "==")
@@ -64,7 +71,7 @@ def verify_token(field: str, *, action: Action, key: bytes, code: str | None = N
         return None
     secret, signature = data[:SECRET_BYTES], data[SECRET_BYTES:]
     try:
-        expected = hmac.digest(key, _signed_bytes(action, secret, code), "sha256")
+        expected = signer.signature(action, secret, code)
     except UnfitToken:
         return None
     return secret if hmac.compare_digest(signature, expected) else None

@@ -7,18 +7,20 @@ joined by commas. A field with a comma or a double quote is quoted (RFC 4180, 2.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mailroom_collector.errors import UnfitToken
-from mailroom_collector.signing import sign
+from mailroom_collector.signing import Signer
 from mailroom_collector.tokens import Action, Token
 
 _ACTION_FIELD = {Action.ACTIVATION: "1", Action.PASSWORD_RECOVERY: "2"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # a byte that is not UTF-8 (database._AnyBytes)
+_NOT_BARE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff,\"]")
+"""What makes a field more than its own bytes: the two above, and what is to be quoted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A token as it will be printed, whole and without the comma or newline behind it."""
 
     token: int
@@ -34,37 +36,34 @@ class Line:
 
 
 def _field(name: str, value: str) -> str:
+    if not _NOT_BARE.search(value):
+        return value
     if _CONTROL.search(value):
         raise UnfitToken(f"its {name} holds a control character")
     if _SURROGATE.search(value):
         raise UnfitToken(f"its {name} is not UTF-8")
-    if "," in value or '"' in value:
-        return '"' + value.replace('"', '""') + '"'
-    return value
+    return '"' + value.replace('"', '""') + '"'
 
 
 def _not_empty(name: str, value: str) -> str:
     """Any reader refuses a row without these, and nobody would settle it."""
     if not value:
         raise UnfitToken(f"its {name} is empty")
-    return value
+    return _field(name, value)
 
 
-def encode_row(key: bytes, token: Token) -> Row:
+def encode_row(signer: Signer, token: Token) -> Row:
     """Sign a token and write its row. Raises UnfitToken with the reason why that can't be done."""
-    fields = (
-        _ACTION_FIELD[token.action],
-        _field("email", _not_empty("email", token.email)),
-        _field("login", _not_empty("login", token.login)),
-        sign(key, token.action, token.secret, token.code),
-        _field("code", token.code or ""),
-    )
-    return Row(token.id, ",".join(fields))
+    number, action, email, login, secret, code = token
+    code = code or ""
+    # Almost every row is bare: one look at all that could be otherwise.
+    if not email or not login or _NOT_BARE.search(email + login + code):
+        email, login, code = _not_empty("email", email), _not_empty("login", login), _field("code", code)
+    return Row(number, f"{_ACTION_FIELD[action]},{email},{login},{signer.sign(action, secret, token.code)},{code}")
 
 
 def lines(rows: Sequence[Row], limit: int) -> Iterator[Line]:
     """Cut rows into lines of at most `limit` rows, in order."""
     for start in range(0, len(rows), limit):
-        batch = rows[start : start + limit]
-        data = ",".join(row.text for row in batch) + "\n"
-        yield Line(data.encode(), tuple(row.token for row in batch))
+        tokens, texts = zip(*rows[start : start + limit], strict=True)
+        yield Line((",".join(texts) + "\n").encode(), tokens)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mailroom_collector import Action, verify_token
 from mailroom_collector.errors import UnfitToken
+from mailroom_collector.signing import Signer
 from mailroom_collector.tokens import Token
 from mailroom_collector.wire import Line, encode_row, lines
 from mailroom_sender import rows as read
@@ -16,6 +17,7 @@ from mailroom_sender.wire import decode_line, token_secret
 from tests.support.processes import KEY
 
 KEY_BYTES = bytes.fromhex(KEY)
+SIGNER = Signer(KEY_BYTES)
 FIELD = "Qg84W2nmW8ClkDGZBdoC7UXM0BakAhmlBmR4emc4JJji0aMHLqfdM07rn1sHN8tvGk9go-hsKJMwvtqdGm5Cjw"
 
 stored = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=254)
@@ -46,7 +48,7 @@ def test_independent_vector_verifies() -> None:
 def test_plain_row_is_bytewise_as_promised() -> None:
     """For plain values the line is exactly action, email, login, field and code, joined by commas."""
     token = Token(1, Action.ACTIVATION, "a@b.c", "ann", b"s" * 32, "01234")
-    row = encode_row(KEY_BYTES, token)
+    row = encode_row(SIGNER, token)
     (line,) = lines([row], 10)
     assert line.data == f"1,a@b.c,ann,{row.text.split(',')[3]},01234\n".encode()
 
@@ -54,7 +56,7 @@ def test_plain_row_is_bytewise_as_promised() -> None:
 @given(st.lists(tokens(printable), min_size=1, max_size=12), st.integers(1, 12))
 def test_what_is_printed_is_read_back(batch: list[Token], limit: int) -> None:
     """Every row comes back with each of its fields, signed, in order, in lines of at most the limit."""
-    printed = list(lines([encode_row(KEY_BYTES, token) for token in batch], limit))
+    printed = list(lines([encode_row(SIGNER, token) for token in batch], limit))
     assert all(len(line.tokens) <= limit for line in printed)
     got = [row for line in printed for row in decode_line(line.data.removesuffix(b"\n"))]
     for token, row in zip(batch, got, strict=True):
@@ -67,7 +69,7 @@ def test_what_is_printed_is_read_back(batch: list[Token], limit: int) -> None:
 @given(st.lists(tokens(printable), min_size=1, max_size=5))
 def test_csv_module_reads_the_same(batch: list[Token]) -> None:
     """Any CSV reader finds five fields a row, with the values that are in the database."""
-    (line,) = lines([encode_row(KEY_BYTES, token) for token in batch], 5)
+    (line,) = lines([encode_row(SIGNER, token) for token in batch], 5)
     (fields,) = csv.reader([line.data.decode()], strict=True)
     expected = [(token.email, token.login, token.code) for token in batch]
     assert [(fields[at + 1], fields[at + 2], fields[at + 4]) for at in range(0, len(fields), 5)] == expected
@@ -79,9 +81,9 @@ def test_row_is_printed_whole_or_refused(token: Token) -> None:
     has_control = any(unicodedata.category(letter) == "Cc" for letter in token.email + token.login)
     if has_control:
         with pytest.raises(UnfitToken, match=r"^its (email|login) holds a control character$"):
-            encode_row(KEY_BYTES, token)
+            encode_row(SIGNER, token)
         return
-    row = encode_row(KEY_BYTES, token)
+    row = encode_row(SIGNER, token)
     (line,) = lines([row], 1)
     assert isinstance(line, Line)
     assert line.data.count(b"\n") == 1

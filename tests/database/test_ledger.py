@@ -11,11 +11,6 @@ from tests.support.waiting import until
 
 
 @pytest.fixture
-def steps(database: Database) -> Steps:
-    return Steps(database.connection)
-
-
-@pytest.fixture
 def other(database: Database) -> Iterator[Steps]:
     """Another process, in a session of its own."""
     with database.connect() as connection:

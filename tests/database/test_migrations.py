@@ -206,8 +206,8 @@ def test_security_definer_functions_are_pinned_and_private(database: Database) -
         "SELECT proname, proconfig, has_function_privilege('public', oid, 'execute')"
         " FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
     )
-    assert len(rows) == 10
-    assert {(tuple(config), public) for _, config, public in rows} == {(("search_path=public, pg_temp",), False)}
+    assert len(rows) == 13
+    assert {(config[0], public) for _, config, public in rows} == {("search_path=public, pg_temp", False)}
 
 
 def test_steps_in_another_schema_stay_there(empty: Database) -> None:

@@ -19,8 +19,19 @@ class Steps:
         return self._connection.execute(query.encode(), parameters).fetchall()
 
     def look(self, most: int = 10) -> tuple[int, int | None]:
-        ((waiting, next_due_ms),) = self._rows("SELECT * FROM mailroom_look('mailroom', %s)", most)
+        query = "SELECT waiting, next_due_ms FROM mailroom_look('mailroom', %s)"
+        ((waiting, next_due_ms),) = self._rows(query, most)
         return waiting, next_due_ms
+
+    def another_attends(self) -> bool:
+        return bool(self._rows("SELECT attended FROM mailroom_look('mailroom', 1)")[0][0])
+
+    def attend(self, *, already: bool = False) -> bool:
+        return bool(self._rows("SELECT mailroom_attend(%s)", already)[0][0])
+
+    def leave(self, *, attending: bool = True) -> bool:
+        """Say whether all inserts that did not ring have ended."""
+        return bool(self._rows("SELECT mailroom_leave(%s)", attending)[0][0])
 
     def claim(self, most: int = 10, lease_ms: int = LEASE_MS) -> list[int]:
         """Return the tokens that were claimed, in order."""

@@ -1,8 +1,10 @@
 """What is to be done now, and until when to wait."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from mailroom_collector.agenda import Agenda, Backoff, ChunkSize
+from mailroom_collector.agenda import Agenda, Backoff, ChunkSize, Place, Scan
 
 
 @pytest.fixture
@@ -89,3 +91,27 @@ def test_backoff_doubles_to_its_cap_and_starts_again() -> None:
     assert backoff.failed(0.0) == 15.0
     backoff.succeeded()
     assert backoff.failed(1.0) == 0.1
+
+
+PLACE = Place(datetime(2026, 1, 31, tzinfo=UTC), 7)
+
+
+def test_scan_goes_on_behind_the_last_row_while_claims_are_full() -> None:
+    """What was taken is not walked over again; a short claim leads back to the start, and a short one there ends it."""
+    scan = Scan()
+    assert scan.begin(10.0) is None
+    assert not scan.claimed(PLACE, full=True)
+    assert scan.begin(10.1) == PLACE
+    assert not scan.claimed(PLACE, full=False)
+    assert scan.begin(10.2) is None
+    assert scan.claimed(None, full=False)
+
+
+def test_scan_starts_again_once_a_second() -> None:
+    """In a backlog without an end, what became due in front of it waits a second at most."""
+    scan = Scan()
+    scan.begin(10.0)
+    scan.claimed(PLACE, full=True)
+    assert scan.begin(10.9) == PLACE
+    scan.claimed(PLACE, full=True)
+    assert scan.begin(11.0) is None

@@ -8,9 +8,10 @@ import pytest
 
 from mailroom_collector import Action, verify_token
 from mailroom_collector.errors import UnfitToken
-from mailroom_collector.signing import sign
+from mailroom_collector.signing import Signer
 
 KEY = bytes(range(32))
+SIGNER = Signer(KEY)
 SECRET = bytes(range(100, 132))
 RECOVERY = Action.PASSWORD_RECOVERY
 
@@ -26,7 +27,7 @@ RECOVERY = Action.PASSWORD_RECOVERY
 def test_field_is_secret_and_hmac(action: Action, code: str | None, signed: bytes) -> None:
     """The field is the secret and HMAC-SHA256 over path, secret and, for a recovery, code."""
     expected = SECRET + hmac.new(KEY, signed, hashlib.sha256).digest()
-    field = sign(KEY, action, SECRET, code)
+    field = SIGNER.sign(action, SECRET, code)
     assert (len(field), base64.urlsafe_b64decode(field + "==")) == (86, expected)
     assert verify_token(field, action=action, key=KEY, code=code) == SECRET
 
@@ -35,19 +36,19 @@ def test_field_is_secret_and_hmac(action: Action, code: str | None, signed: byte
 def test_recovery_without_five_digits_is_refused(code: str | None) -> None:
     """A recovery whose code is not five ASCII digits is never signed half."""
     with pytest.raises(UnfitToken, match="its code is not five ASCII digits"):
-        sign(KEY, RECOVERY, SECRET, code)
+        SIGNER.sign(RECOVERY, SECRET, code)
 
 
 @pytest.mark.parametrize("length", [0, 31, 33])
 def test_secret_of_another_length_is_refused(length: int) -> None:
     """A secret that is not 32 bytes can't be signed."""
     with pytest.raises(UnfitToken, match=f"its secret is {length} bytes, not 32"):
-        sign(KEY, Action.ACTIVATION, b"s" * length, None)
+        SIGNER.sign(Action.ACTIVATION, b"s" * length, None)
 
 
 def test_every_changed_character_is_noticed() -> None:
     """No character of the field can be another."""
-    field = sign(KEY, Action.ACTIVATION, SECRET, None)
+    field = SIGNER.sign(Action.ACTIVATION, SECRET, None)
     for place in range(len(field)):
         for other in "AB_":
             changed = field[:place] + other + field[place + 1 :]
@@ -58,13 +59,13 @@ def test_every_changed_character_is_noticed() -> None:
 @pytest.mark.parametrize("spoil", ["{}=", "{}==", " {}", "{}\n", "{}A", "", "é" * 86])
 def test_field_of_another_form_is_refused(spoil: str) -> None:
     """Padding, blanks and other lengths are no field."""
-    field = spoil.format(sign(KEY, Action.ACTIVATION, SECRET, None))
+    field = spoil.format(SIGNER.sign(Action.ACTIVATION, SECRET, None))
     assert verify_token(field, action=Action.ACTIVATION, key=KEY) is None
 
 
 def test_spare_bits_must_be_zero() -> None:
     """86 characters hold four bits more than 64 bytes: each token has one spelling only."""
-    field = sign(KEY, Action.ACTIVATION, SECRET, None)
+    field = SIGNER.sign(Action.ACTIVATION, SECRET, None)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     last = alphabet.index(field[-1])
     spelt = [field[:-1] + alphabet[last | bits] for bits in range(16)]
@@ -84,7 +85,7 @@ def test_spare_bits_must_be_zero() -> None:
 )
 def test_other_action_code_or_key_is_refused(action: Action, code: str | None, key: bytes) -> None:
     """A signature is good for one action, one code and one key."""
-    field = sign(KEY, RECOVERY, SECRET, "01234")
+    field = SIGNER.sign(RECOVERY, SECRET, "01234")
     assert verify_token(field, action=action, key=key, code=code) is None
 
 

@@ -60,7 +60,8 @@ def _install() -> None:
 
     halt = _Halt()
     psycopg.Connection.execute = halt.around(psycopg.Connection.execute, _statement)  # type: ignore[method-assign]
-    psycopg.Connection.connect = halt.around(psycopg.Connection.connect, lambda *_: "connect")  # type: ignore[method-assign]
+    connect = psycopg.Connection.connect.__func__  # type: ignore[attr-defined]
+    psycopg.Connection.connect = classmethod(halt.around(connect, lambda *_: "connect"))  # type: ignore[method-assign,assignment]
     URLLib3Session.send = halt.around(URLLib3Session.send, lambda *_: "call")  # type: ignore[method-assign]
     os.read = halt.around(os.read, lambda fd, *_: "read" if fd == 0 else "")
     os.write = halt.around(os.write, lambda fd, *_: "" if fd == 2 else "write")

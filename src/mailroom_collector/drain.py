@@ -1,0 +1,129 @@
+"""From what is due to lines: claims chunk by chunk, and keeps the server busy meanwhile.
+
+In a backlog three chunks are under way at once: while the server claims one, the one before is signed,
+and what the reader took of the one before that is emitted, by a second connection.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mailroom_collector.agenda import ChunkSize, Scan
+from mailroom_collector.errors import MailroomError, UnfitToken
+from mailroom_collector.holding import Holding
+from mailroom_collector.ledger import Claim, Ledger
+from mailroom_collector.log import log
+from mailroom_collector.outlet import Outlet
+from mailroom_collector.signing import Signer
+from mailroom_collector.tokens import Token
+from mailroom_collector.wire import Row, encode_row, lines
+
+_CHUNK_ROWS = 2000
+"""Most rows of one claim: from there on its cost a row hardly falls (docs/performance.md)."""
+
+
+class Progress(NamedTuple):
+    """What a claim came to."""
+
+    found: bool  # there were rows
+    drained: bool  # nothing is due any more
+
+
+class Drain:
+    """Claims, signs and puts into the outlet."""
+
+    def __init__(
+        self,
+        signer: Signer,
+        batch_limit: int,
+        outlet: Outlet,
+        holding: Holding,
+        open_emitter: Callable[[], Ledger | None],
+    ) -> None:
+        """`open_emitter` connects once more; None says that it could not."""
+        self._signer = signer
+        self._batch_limit = batch_limit
+        self._outlet = outlet
+        self._holding = holding
+        self._open_emitter = open_emitter
+        self._emitter: Ledger | None = None
+        self._scan = Scan()
+        self._unsigned: Claim | None = None
+        self._unfit: dict[int, str] = {}
+        self.chunk = ChunkSize(batch_limit, max(_CHUNK_ROWS, batch_limit))
+
+    def claim(self, ledger: Ledger) -> Progress:
+        """Claim a chunk, and finish the one before while the server is at it. Raises like the ledger."""
+        asked = self.chunk.rows
+        if self._emitter is None and asked == self.chunk.largest and not self._holding.acknowledged:
+            self._emitter = self._open_emitter()
+        claim = ledger.claim(asked, self._scan.begin(time.monotonic()), meanwhile=self._finish_last)
+        self._unsigned = claim
+        if claim.rows:
+            self._holding.acknowledged = claim.acknowledged
+        full = claim.rows == asked
+        if full:
+            self.chunk.kept_up()
+        else:
+            self._sign()  # no claim follows for which it could wait
+        self._set_aside(ledger)
+        return Progress(claim.rows > 0, self._scan.claimed(claim.last, full=full))
+
+    def _finish_last(self) -> None:
+        """Sign the chunk before, then tell what the reader took of the one before that: each at a core of its own."""
+        self._sign()
+        if self._emitter is None:
+            return
+        try:
+            self._holding.emit(self._emitter)
+        except MailroomError as error:
+            # Not raised, as the claim would go unread: what was taken is told later, by the first connection.
+            log(f"the second connection failed: {error}")
+            self.rest()
+
+    def _read(self) -> list[Token]:
+        """Take note of what the last claim took."""
+        claim, self._unsigned = self._unsigned, None
+        if claim is None:
+            return []
+        taken = claim.read()
+        for token, reason in taken.stale.items():
+            log(f"token {token} is not mailed: {reason}")
+        for doubtful in taken.doubts:
+            log(f"token {doubtful} is perhaps mailed twice: its last sender was not heard of again")
+        if taken.tokens:
+            self._holding.claimed([token.id for token in taken.tokens], time.monotonic())
+        return taken.tokens
+
+    def _sign(self) -> None:
+        """Make lines of what is claimed, without the ledger, which may be at something else."""
+        rows: list[Row] = []
+        for token in self._read():
+            try:
+                rows.append(encode_row(self._signer, token))
+            except UnfitToken as reason:
+                self._unfit[token.id] = str(reason)
+        self._outlet.put(lines(rows, self._batch_limit))
+
+    def _set_aside(self, ledger: Ledger) -> None:
+        unfit, self._unfit = self._unfit, {}
+        if unfit:
+            self._holding.set_aside(ledger, unfit)
+
+    def pause(self, ledger: Ledger) -> None:
+        """No claim can be made now: print what has waited for one."""
+        if self._unsigned is not None and self._outlet.empty:
+            self._sign()
+            self._set_aside(ledger)
+
+    def withdraw(self) -> bool:
+        """Take back what is not on its way out; say whether there was anything."""
+        unwritten = [*(token.id for token in self._read()), *self._unfit]
+        self._unfit = {}
+        return self._holding.withdraw(unwritten)
+
+    def rest(self) -> None:
+        """Nothing is due, or there is no database: the second connection is not needed."""
+        if self._emitter:
+            self._emitter.link.close()
+            self._emitter = None

@@ -1,0 +1,108 @@
+"""What is rung: hears it, attends when bells come fast, and tests whether they arrive at all."""
+
+import random
+import time
+from typing import assert_never
+
+from mailroom_collector.attendance import Attendance, Do
+from mailroom_collector.database import notify
+from mailroom_collector.echo import Echo
+from mailroom_collector.errors import MailroomError
+from mailroom_collector.ledger import Ledger
+from mailroom_collector.log import log
+from mailroom_collector.settings import Settings
+
+_ECHO_PATIENCE = 2.0  # seconds for which the loop may stand still for a call: leases must be extended meanwhile
+
+
+class Hearing:
+    """The bells of one connection after the other. Times are monotonic seconds."""
+
+    def __init__(self, settings: Settings, holder: str) -> None:
+        self._settings = settings
+        self._echo = Echo(settings.healthcheck_interval_ms / 1000, holder)
+        self._attendance = Attendance()
+
+    @property
+    def deaf(self) -> bool:
+        """Say whether notifications don't arrive."""
+        return self._echo.deaf
+
+    @property
+    def attending(self) -> bool:
+        """Say whether this collector looks every few ms anyway."""
+        return self._attendance.attending
+
+    def connected(self, now: float) -> None:
+        """A new connection listens."""
+        self._echo.connected(now)
+        self._attendance.connected(now)
+
+    def disconnected(self) -> None:
+        """Nothing listens."""
+        self._echo.disconnected()
+        self._attendance.disconnected()
+
+    def turn(self, ledger: Ledger, now: float, *, is_busy: bool) -> bool:
+        """Do what is due; say whether there is a reason to look into the ledger. Raises like the ledger."""
+        was_deaf = self._echo.deaf
+        bells = self._echo.heard(ledger.link.notifications())
+        if was_deaf and not self._echo.deaf:
+            log("notifications arrive again")
+        self._attendance.heard(now, bells)
+        has_reason = self._attend(ledger, now)
+        self._listen_for_echo(now, is_busy=is_busy)
+        return has_reason or bells > 0
+
+    def found(self, now: float) -> None:
+        """There were new rows."""
+        self._attendance.found(now)
+
+    def looked(self, now: float, *, another_attends: bool) -> None:
+        """The ledger said whether another collector attends."""
+        self._attendance.looked(now, another_attends=another_attends)
+
+    def deadline(self) -> float:
+        """Return when there is next something to do for who is not busy."""
+        return min(self._attendance.deadline(), self._echo.deadline())
+
+    def _attend(self, ledger: Ledger, now: float) -> bool:
+        """Attend or leave, as far as it is time to; say whether it is time to look."""
+        look = False
+        while (do := self._attendance.do(now)) is not Do.NOTHING:
+            match do:
+                case Do.LOOK:
+                    look = True
+                case Do.ATTEND:
+                    self._attendance.attended(now, ledger.attend(already=False))
+                case Do.RING:
+                    ledger.attend(already=True)
+                    self._attendance.rang()
+                case Do.LEAVE:
+                    all_ended = ledger.leave(attending=self._attendance.attending)
+                    self._attendance.left(now, all_ended, random.random())
+                case _:
+                    assert_never(do)
+        return look
+
+    def _listen_for_echo(self, now: float, *, is_busy: bool) -> None:
+        was_deaf = self._echo.deaf
+        if self._echo.ask_at is not None and now >= self._echo.ask_at and not is_busy:
+            self._call()
+        self._echo.listen_in_vain(now)
+        if self._echo.deaf and not was_deaf:
+            log(
+                "notifications do not arrive, so the ledger is looked at every second; a pooler in transaction mode"
+                " drops LISTEN: name the database itself, or a pool in session mode, in MAILROOM_DATABASE_URL"
+            )
+
+    def _call(self) -> None:
+        settings = self._settings
+        try:
+            # Another session: through a pooler, one's own might answer without listening.
+            notify(settings.database_url, settings.channel_name, self._echo.payload, _ECHO_PATIENCE)
+        except MailroomError as error:
+            log(f"whether notifications arrive can't be tested now: {error}")
+            self._echo.not_asked(time.monotonic())
+        else:
+            self._echo.asked(time.monotonic())

@@ -1,0 +1,115 @@
+"""When a collector looks by itself, and when it stops."""
+
+from collections.abc import Iterator
+
+from mailroom_collector.attendance import Attendance, Do
+
+
+def everything(attendance: Attendance, now: float, *, all_ended: bool = True, allowed: bool = True) -> Iterator[Do]:
+    """Do all that is due, as the collector does."""
+    while (do := attendance.do(now)) is not Do.NOTHING:
+        yield do
+        if do is Do.ATTEND:
+            attendance.attended(now, allowed)
+        elif do is Do.RING:
+            attendance.rang()
+        elif do is Do.LEAVE:
+            attendance.left(now, all_ended, 1.0)
+
+
+def attending() -> Attendance:
+    attendance = Attendance()
+    attendance.heard(10.0, 100)
+    assert list(everything(attendance, 10.0)) == [Do.ATTEND]
+    return attendance
+
+
+def test_bells_that_come_fast_make_it_attend() -> None:
+    """25 within a quarter of a second do, a bell every 20 ms does not."""
+    attendance = Attendance()
+    for number in range(100):
+        attendance.heard(10.0 + number / 50, 1)
+        assert list(everything(attendance, 10.0 + number / 50)) == []
+    attendance.heard(12.0, 20)
+    assert list(everything(attendance, 12.0)) == [Do.ATTEND]
+    assert attendance.attending
+
+
+def test_looks_every_few_ms_while_it_attends() -> None:
+    """Nothing rings meanwhile, so it looks by itself, and says when."""
+    attendance = attending()
+    assert list(everything(attendance, 10.01)) == []
+    assert attendance.deadline() == 10.02
+    assert list(everything(attendance, 10.02)) == [Do.LOOK]
+    assert attendance.deadline() == 10.04
+
+
+def test_rings_for_others_after_what_it_found() -> None:
+    """Who else listens is rung ten times a second while there is something, and not when there is nothing."""
+    attendance = attending()
+    attendance.found(10.05)
+    assert Do.RING in list(everything(attendance, 10.15))
+    assert Do.RING not in list(everything(attendance, 10.24))
+
+
+def test_leaves_when_nothing_comes_and_looks_once_more() -> None:
+    """Once all silent inserts have ended, one look sees what they wrote; then it sleeps."""
+    attendance = attending()
+    attendance.found(10.1)
+    assert Do.LEAVE not in list(everything(attendance, 10.3))
+    assert list(everything(attendance, 10.36)) == [Do.LEAVE, Do.LOOK]
+    assert attendance.deadline() == float("inf")
+
+
+def test_asks_again_while_a_silent_insert_is_under_way() -> None:
+    """It does not sleep before the last of them has ended, however long that takes."""
+    attendance = attending()
+    assert list(everything(attendance, 10.5, all_ended=False)) == [Do.LEAVE]
+    waits = []
+    now = 10.5
+    for _ in range(20):
+        waits.append(attendance.deadline() - now)
+        now = attendance.deadline()
+        assert list(everything(attendance, now, all_ended=False)) == [Do.LEAVE]
+    assert waits[0] < 0.02
+    assert max(waits) <= 1.001
+    assert list(everything(attendance, attendance.deadline())) == [Do.LEAVE, Do.LOOK]
+
+
+def test_a_new_session_asks_after_silent_inserts_first() -> None:
+    """A collector that died attending may have left some under way."""
+    attendance = Attendance()
+    attendance.connected(10.0)
+    assert list(everything(attendance, 10.0, all_ended=False)) == [Do.LEAVE]
+    assert list(everything(attendance, attendance.deadline())) == [Do.LEAVE, Do.LOOK]
+
+
+def test_looks_every_second_while_another_attends() -> None:
+    """The other one may have been stopped; when it is gone, what it left under way is asked after."""
+    attendance = Attendance()
+    attendance.looked(10.0, another_attends=True)
+    assert attendance.deadline() == 11.0
+    assert list(everything(attendance, 11.0)) == [Do.LOOK]
+    attendance.looked(11.0, another_attends=True)
+    assert list(everything(attendance, 12.0)) == [Do.LOOK]
+    attendance.looked(12.0, another_attends=False)
+    assert list(everything(attendance, 12.0)) == [Do.LEAVE, Do.LOOK]
+    assert attendance.deadline() == float("inf")
+
+
+def test_only_one_attends() -> None:
+    """Who is not allowed to goes on listening, and may ask again when as many bells came."""
+    attendance = Attendance()
+    attendance.heard(10.0, 25)
+    assert list(everything(attendance, 10.0, allowed=False)) == [Do.ATTEND]
+    assert not attendance.attending
+    assert attendance.deadline() == float("inf")
+
+
+def test_disconnected_it_wants_nothing() -> None:
+    """What a session held is gone with it."""
+    attendance = attending()
+    attendance.disconnected()
+    assert not attendance.attending
+    assert attendance.deadline() == float("inf")
+    assert list(everything(attendance, 99.0)) == []
