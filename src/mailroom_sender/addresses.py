@@ -5,6 +5,7 @@ The standard library's `idna` codec is of 2003 and maps some letters to others, 
 to straße.example would reach strasse.example, which may be somebody else's: it is not used.
 """
 
+import functools
 import re
 import unicodedata
 from typing import Final
@@ -30,11 +31,15 @@ def for_ses(email: str) -> str:
         raise UnfitAddress("its email has no @")
     if not _LOCAL.fullmatch(local):
         raise UnfitAddress("its email's part before the @ is not plain ASCII, which SES needs")
-    labels = [_label(label) for label in domain.split(".")]
-    ascii_domain = ".".join(labels)
+    return f"{local}@{_domain(domain)}"
+
+
+@functools.lru_cache(1024)  # most people have their mail at few places
+def _domain(domain: str) -> str:
+    ascii_domain = ".".join(_label(label) for label in domain.split("."))
     if len(ascii_domain) > _LONGEST_DOMAIN:
         raise UnfitAddress(f"its email's domain is longer than {_LONGEST_DOMAIN} characters")
-    return f"{local}@{ascii_domain}"
+    return ascii_domain
 
 
 def _label(label: str) -> str:

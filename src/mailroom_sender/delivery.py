@@ -1,9 +1,10 @@
 """One batch: begin, call, verdicts, settle, report. Runs in a worker's thread."""
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mailroom_sender.addresses import UnfitAddress, for_ses
 from mailroom_sender.errors import Stopped
@@ -12,9 +13,14 @@ from mailroom_sender.log import log
 from mailroom_sender.report import Report
 from mailroom_sender.request import TEMPLATES, Envelope, build
 from mailroom_sender.rows import Action, Row
-from mailroom_sender.ses import Ses
+from mailroom_sender.ses import RawResponse, Sent, Ses
 from mailroom_sender.setaside import SetAside
-from mailroom_sender.verdicts import Accepted, Answer, Outcome, Refused, Verdict, judge
+from mailroom_sender.verdicts import SUCCESS, Accepted, Answer, NotAsked, Outcome, Refused, Verdict, judge
+
+_NOT_SENT: Final = (NotAsked("the call was not made"), None)
+_SIGNATURE_FRESH: Final = 30.0
+"""Seconds that a signed request may wait for the ledger: SES refuses it after five minutes (Signature Version 4)."""
+_MESSAGE_ID = re.compile(r"[0-9A-Za-z-]{6,85}", re.ASCII)  # too short for a secret field
 
 
 @dataclass(slots=True)
@@ -65,11 +71,15 @@ class SesDelivery:
         return result
 
     def _part(self, rows: list[Row], holder: str, result: Result) -> list[Verdict]:
-        begun, unfit = _sort_out(self._ledger.begin(rows, holder))
+        answered = self._ledger.begin_soon(rows, holder)
+        sent = self._send_early(rows, answered)
+        begun, unfit = _sort_out(answered())
         if not begun:
             result.again += self._ledger.settle(unfit)
             return []
-        answer, verdicts = self._call(begun)
+        if sent is None:
+            sent = self._ses.send(build([b.row for b in begun], self._envelope), lambda: _call_by(begun)) or _NOT_SENT
+        answer, verdicts = self._judge(begun, *sent)
         settlements = unfit
         if verdicts[0].outcome is not Outcome.SPLIT:
             settlements = unfit + [Settlement(b, v) for b, v in zip(begun, verdicts, strict=True)]
@@ -79,9 +89,24 @@ class SesDelivery:
         self._report.line(_told(answer, [b.row for b in begun], verdicts))
         return verdicts
 
-    def _call(self, begun: list[Begun]) -> tuple[Answer, list[Verdict]]:
+    def _send_early(self, rows: list[Row], answered: Callable[[], list[Begun]]) -> Sent | None:
+        """Build and sign a call for all rows while the ledger is at them; its answer is all that is waited for then.
+
+        None: not all of them may be sent, or not with that signature, and nothing went out.
+        """
+        if not all(_is_fit(row) for row in rows):
+            return None
+        signed = time.monotonic()
+
+        def call_by() -> float | None:
+            begun = answered()
+            is_fresh = time.monotonic() < signed + _SIGNATURE_FRESH
+            return _call_by(begun) if is_fresh and len(begun) == len(rows) else None
+
+        return self._ses.send(build(rows, self._envelope), call_by)
+
+    def _judge(self, begun: list[Begun], answer: Answer, raw: RawResponse | None) -> tuple[Answer, list[Verdict]]:
         rows = [b.row for b in begun]
-        answer, raw = self._ses.send(build(rows, self._envelope), min(b.call_by for b in begun))
         if raw is not None:
             self._setaside.response(rows[0].action, _masked(raw.to_bytes(), rows))
         answer = _without_secrets(answer, rows)
@@ -125,6 +150,18 @@ class Preview:
         """Nothing was to be sent."""
 
 
+def _call_by(begun: Sequence[Begun]) -> float:
+    return min(b.call_by for b in begun)
+
+
+def _is_fit(row: Row) -> bool:
+    try:
+        for_ses(row.email)
+    except UnfitAddress:
+        return False
+    return True
+
+
 def _sort_out(begun: Sequence[Begun]) -> tuple[list[Begun], list[Settlement]]:
     """Part rows that SES can take from those whose address it never will."""
     fit: list[Begun] = []
@@ -151,17 +188,24 @@ def _masked(response: bytes, rows: Sequence[Row]) -> bytes:
 def _without_secrets(answer: Answer, rows: Sequence[Row]) -> Answer:
     """SES's words may repeat what it was sent; neither log nor ledger may."""
 
-    def clean(text: str) -> str:
+    def clean(name: str, text: str) -> str:
+        if _is_ses_own(name, text):
+            return text
         for row in rows:
             for secret in filter(None, (row.secret, row.code)):
                 text = text.replace(secret, "...")
         return text
 
     if isinstance(answer, Refused):
-        return replace(answer, message=clean(answer.message))
+        return replace(answer, message=clean("Message", answer.message))
     if isinstance(answer, Accepted) and answer.statuses is not None:
-        return Accepted([{name: clean(str(value)) for name, value in status.items()} for status in answer.statuses])
+        return Accepted([{name: clean(name, str(value)) for name, value in one.items()} for one in answer.statuses])
     return answer
+
+
+def _is_ses_own(name: str, value: str) -> bool:
+    """Say whether a value is none of ours: five digits in a message id are no code, and must stay what they are."""
+    return (name == "Status" and value == SUCCESS) or (name == "MessageId" and bool(_MESSAGE_ID.fullmatch(value)))
 
 
 def _told(answer: Answer, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import secrets
 import socket
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -64,6 +65,9 @@ class Ledger(Protocol):
     def begin(self, rows: Sequence[Row], holder: str) -> list[Begun]:
         """Return those that may be sent, in order. Raises Stopped."""
 
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], list[Begun]]:
+        """Start to begin; return what waits for the answer and does what begin() does, as often as it is called."""
+
     def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
         """Record what became of rows of one holder; return what nobody else will bring again. Raises Stopped."""
 
@@ -87,6 +91,7 @@ class DatabaseLedger:
         self._lease_ms = lease_ms
         self._process = f"send:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"
         self._batches = itertools.count(1)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="begin")
         self.misses = 0
 
     def new_holder(self) -> str:
@@ -96,6 +101,10 @@ class DatabaseLedger:
         process must then keep each other out as two processes do.
         """
         return f"{self._process}:{next(self._batches)}"
+
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], list[Begun]]:
+        """Begin in a thread of its own."""
+        return self._thread.submit(self.begin, rows, holder).result
 
     def begin(self, rows: Sequence[Row], holder: str) -> list[Begun]:
         """Turn claimed rows into sending ones; log what may not be sent, and why."""
@@ -160,6 +169,11 @@ class NoLedger:
     def new_holder(self) -> str:
         """Nobody to hold anything against."""
         return ""
+
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], list[Begun]]:
+        """Nobody to wait for."""
+        begun = self.begin(rows, holder)
+        return lambda: begun
 
     def begin(self, rows: Sequence[Row], holder: str) -> list[Begun]:  # noqa: ARG002
         """Nobody to ask: all of them."""

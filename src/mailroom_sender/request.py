@@ -10,6 +10,7 @@ from mailroom_sender.rows import Action, Row
 
 TEMPLATES: Final = {Action.ACTIVATION: "activationv1", Action.PASSWORD_RECOVERY: "passwordrecoveryv1"}
 
+_json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps() would make an encoder for each row
 _MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -26,10 +27,6 @@ def _data(row: Row, escape_html: bool) -> dict[str, str]:
     login = row.login.translate(_MARKUP) if escape_html else row.login
     data = {"login": login, "secret": row.secret}
     return data | {"code": row.code} if row.action is Action.PASSWORD_RECOVERY else data
-
-
-def _json(data: dict[str, str]) -> str:
-    return json.dumps(data, separators=(",", ":"))
 
 
 def build(batch: Sequence[Row], envelope: Envelope) -> dict[str, Any]:

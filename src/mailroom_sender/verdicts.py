@@ -127,7 +127,7 @@ _CALL: Final = {
     "UnrecognizedClientException": _HOLD,
 }
 _DAILY_QUOTA: Final = "daily message quota"
-_SUCCESS: Final = "Success"
+SUCCESS: Final = "Success"
 _REASON: Final = 300
 """Characters of SES's words that are kept."""
 
@@ -150,7 +150,7 @@ def judge(answer: Answer, count: int) -> list[Verdict]:
 
 def _destination(status: dict[str, Any]) -> Verdict:
     name = str(status.get("Status", "no status"))
-    if name == _SUCCESS:
+    if name == SUCCESS:
         return Verdict(Outcome.SENT, message_id=status.get("MessageId"))
     outcome, scope, slower = _DESTINATION.get(name, _LATER)
     return Verdict(outcome, _words(name, str(status.get("Error", ""))), scope=scope, slower=slower)

@@ -15,13 +15,14 @@ _FIELDS: Final = 5
 # A quoted field, with its quotes doubled inside; or a bare one, without any quote.
 _FIELD = re.compile(rb'"((?:[^"]|"")*)"(?=,|$)|([^",]*)(?=,|$)', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SECRET = re.compile(r"[A-Za-z0-9_-]{86}", re.ASCII)
+# 64 bytes in unpadded base64url: the last character holds two bits, the others of it are 0 (RFC 4648, 3.5).
+_SECRET = re.compile(r"[A-Za-z0-9_-]{85}[AQgw]", re.ASCII)
 _CODE = re.compile(r"[0-9]{5}", re.ASCII)
 
 
 def decode_line(line: bytes) -> Iterator[Row | BadRow]:
     """Yield the rows of one line, given without its newline."""
-    fields = _split(line)
+    fields = _split(line) if b'"' in line else _split_bare(line)
     if fields is None:
         yield BadRow(line, "the line is not CSV: a quote is out of place")
     elif len(fields) % _FIELDS:
@@ -47,12 +48,22 @@ def _split(line: bytes) -> list[tuple[bytes, int, int]] | None:
     return None
 
 
+def _split_bare(line: bytes) -> list[tuple[bytes, int, int]]:
+    """The same for a line without a quote, as almost all are."""
+    fields: list[tuple[bytes, int, int]] = []
+    place = 0
+    for value in line.split(b","):
+        fields.append((value, place, place := place + len(value)))
+        place += 1
+    return fields
+
+
 def _row(values: list[bytes], raw: bytes) -> Row | BadRow:
     try:
-        action, email, login, secret, code = (value.decode() for value in values)
+        action, email, login, secret, code = [value.decode() for value in values]
     except UnicodeDecodeError:
         return BadRow(raw, "the row is not UTF-8")
-    if any(_CONTROL.search(value) for value in (action, email, login, secret, code)):
+    if _CONTROL.search(email + login + action + secret + code):
         return BadRow(raw, "the row holds a control character")
     if action not in ("1", "2"):
         return BadRow(raw, "its action is neither 1 nor 2")
@@ -60,7 +71,7 @@ def _row(values: list[bytes], raw: bytes) -> Row | BadRow:
         return BadRow(raw, "its email is empty")
     if not login:
         return BadRow(raw, "its username is empty")
-    if not _is_secret(secret):
+    if not _SECRET.fullmatch(secret):
         return BadRow(raw, "its secret is not 64 bytes in 86 characters of base64url")
     kind = Action(action)
     if kind is Action.PASSWORD_RECOVERY and not _CODE.fullmatch(code):
@@ -68,16 +79,6 @@ def _row(values: list[bytes], raw: bytes) -> Row | BadRow:
     return Row(kind, email, login, secret, code, raw)
 
 
-def _is_secret(text: str) -> bool:
-    if not _SECRET.fullmatch(text):
-        return False
-    return base64.urlsafe_b64encode(_bytes(text)).rstrip(b"=") == text.encode()
-
-
-def _bytes(secret: str) -> bytes:
-    return base64.urlsafe_b64decode(secret + "==")
-
-
 def token_secret(row: Row) -> bytes:
     """Return the token's own 32 bytes, the key under which the ledger knows the row."""
-    return _bytes(row.secret)[:32]
+    return base64.urlsafe_b64decode(row.secret + "==")[:32]
