@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test storm soak lint check format clean
+.PHONY: help run test storm soak bench lint check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -25,6 +25,10 @@ storm: $(VENV)/.dev ## Kill, cut and lie for SECONDS=60, by SEED=1, and see that
 TOKENS ?= 1000000
 soak: $(VENV)/.dev ## Send TOKENS=1000000 mails, and see memory, files and tables stay flat
 	@$(BIN)/python -m tests.soak --tokens $(TOKENS)
+
+RUNS ?= 5
+bench: $(VENV)/.bench ## Measure speed, RUNS=5 times each, beside other queues (half an hour); into docs
+	@$(BIN)/python -m benchmarks --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
 
 lint: $(VENV)/.dev ## Run the linters
 	$(BIN)/ruff check .
@@ -54,4 +58,8 @@ $(VENV)/.demo: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.demo
 	@$(PIP_INSTALL) --group dev
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.demo
+	@$(PIP_INSTALL) --group bench
 	@touch $@

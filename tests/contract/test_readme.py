@@ -37,6 +37,10 @@ SHOWN_BY = {
     "PostgreSQL goes away": "pipeline/test_pipeline.py::test_restarted_database_loses_nothing",
     "wrong password": "process/test_collector.py::test_wrong_password_needs_an_operator",
     "a transaction commits late": "process/test_collector.py::test_overlapping_transactions_are_both_printed",
+    "sign-ups come fast":
+        "process/test_collector.py::test_fast_sign_ups_stop_ringing_and_are_printed_all_the_same",
+    "a collector that attends is killed":
+        "process/test_collector.py::test_silent_sign_ups_of_a_collector_that_dies_are_printed_by_another",
     "a token can't be signed or printed": "process/test_collector.py::test_odd_logins_are_quoted_or_set_aside",
     "notifications don't arrive": "pipeline/test_network.py::test_pgbouncer_in_transaction_mode",
     "a network swallows packets": "pipeline/test_network.py::test_silent_network_is_noticed_by_both",

@@ -1,0 +1,14 @@
+"""How fast mailroom is, beside what a user could pick instead. `make bench` prints the table.
+
+Everything is a ratio of two things measured in turn within one run: machines differ and are noisy.
+
+    figures     pure: what was measured, in how many runs, and whether its target holds
+    table       pure: figures to text
+    plot        figures to pictures
+    record      figures to JSON and back, with the machine that they are from
+    server      a PostgreSQL that keeps its promises (fsync on), databases to measure in
+    endpoint    a local SES that costs little, in a process of its own
+    programs    the two programs, as users start them
+    drain, latency, signup, pipeline, sender, growth, cost, idle    the suites, one subject each
+    rivals      what is measured beside: workers of other queues, bare loops
+"""

@@ -1,0 +1,289 @@
+"""A local SES that costs little, in a process of its own.
+
+Every mail is taken. Per call it notes when the whole request had come and how many mails that
+was, and if asked to record, the raw body: it is taken apart only when somebody wants to see it.
+The control side speaks HTTP as well:
+
+    GET /mails                          how many mails so far
+    GET /wait?mails=N&seconds=S         the same, as soon as there are N, or S seconds have passed
+    GET /arrivals                       for each call: monotonic seconds, mails, addresses
+    GET /forget                         begin anew
+"""
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import parse_qs, unquote_plus, urlsplit
+
+import uvloop
+
+_NAMESPACE: Final = b"http://ses.amazonaws.com/doc/2010-12-01/"
+_DESTINATION: Final = b".Destination.ToAddresses.member.1="  # once for each of a bulk call
+_ADDRESS: Final = re.compile(rb"Destination\.ToAddresses\.member\.1=([^&]*)")
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+_ACTION: Final = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
+_MAX_SEND_RATE: Final = b"1000000.0"
+_PATIENCE: Final = 10.0
+"""Seconds in which the process has to start, and to answer what it can answer at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One call that reached the endpoint; its addresses only if they were recorded."""
+
+    at: float
+    """Monotonic seconds: CLOCK_MONOTONIC is the same in all processes of a machine."""
+    mails: int
+    addresses: tuple[str, ...]
+
+
+def rate(arrivals: list[Arrival]) -> float:
+    """Return the mails a second from the first call to the last: those after the first, over the time since."""
+    return sum(arrival.mails for arrival in arrivals[1:]) / (arrivals[-1].at - arrivals[0].at)
+
+
+# In the process of its own
+
+
+class _Record:
+    """What came, and who waits for more."""
+
+    def __init__(self, record: bool) -> None:
+        self._record = record
+        self._calls: list[tuple[float, int, bytes]] = []
+        self._waiting: list[tuple[int, asyncio.Event]] = []
+        self.mails = 0
+
+    def note(self, mails: int, body: bytes) -> None:
+        """Note a call, now."""
+        self._calls.append((time.monotonic(), mails, body if self._record else b""))
+        self.mails += mails
+        for wanted, event in self._waiting:
+            if self.mails >= wanted:
+                event.set()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._calls.clear()
+        self.mails = 0
+
+    async def wait(self, mails: int, seconds: float) -> int:
+        """Return how many mails there are, once there are so many or the time is over."""
+        waiter = (mails, asyncio.Event())
+        if self.mails < mails:
+            self._waiting.append(waiter)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(waiter[1].wait(), seconds)
+            self._waiting.remove(waiter)
+        return self.mails
+
+    def arrivals(self) -> list[tuple[float, int, list[str]]]:
+        """Return all calls, their addresses decoded."""
+        return [
+            (at, mails, [unquote_plus(address.decode()) for address in _ADDRESS.findall(body)])
+            for at, mails, body in self._calls
+        ]
+
+
+def _response(body: bytes, kind: bytes = b"text/xml") -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (kind, len(body), body)
+
+
+def _result(action: bytes, inner: bytes) -> bytes:
+    return _response(
+        b'<%bResponse xmlns="%b"><%bResult>%b</%bResult><ResponseMetadata><RequestId>r-1</RequestId>'
+        b"</ResponseMetadata></%bResponse>" % (action, _NAMESPACE, action, inner, action, action)
+    )
+
+
+class _Answers:
+    """The three actions that are known. A message id is as long as one of SES."""
+
+    def __init__(self, record: _Record) -> None:
+        self._record = record
+        self._messages = itertools.count(1)
+
+    def answer(self, body: bytes) -> bytes:
+        """Note a call and return its response."""
+        match = _ACTION.search(body)
+        action = match[1] if match else b""
+        if action == b"SendBulkTemplatedEmail":
+            return self._bulk(action, body)
+        if action in (b"SendTemplatedEmail", b"SendEmail"):
+            self._record.note(1, body)
+            return _result(action, b"<MessageId>%b</MessageId>" % self._message_id())
+        if action == b"GetSendQuota":
+            return _result(action, b"<MaxSendRate>%b</MaxSendRate>" % _MAX_SEND_RATE)
+        raise ValueError(f"not an action that is known: {action!r}")
+
+    def _bulk(self, action: bytes, body: bytes) -> bytes:
+        mails = body.count(_DESTINATION)
+        self._record.note(mails, body)
+        member = b"<member><Status>Success</Status><MessageId>%b</MessageId></member>"
+        members = b"".join([member % self._message_id() for _ in range(mails)])
+        return _result(action, b"<Status>%b</Status>" % members)
+
+    def _message_id(self) -> bytes:
+        return b"010201%054x" % next(self._messages)
+
+
+class _Connection(asyncio.Protocol):
+    """One kept-alive connection; requests are not pipelined, as boto3 does not either."""
+
+    def __init__(self, answers: _Answers, record: _Record, delay: float) -> None:
+        self._answers = answers
+        self._record = record
+        self._delay = delay
+        self._held = b""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        self._transport = cast(asyncio.Transport, transport)  # which uvloop's does not inherit from
+        self._loop = asyncio.get_running_loop()
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; answer if a request is complete."""
+        held = self._held + data if self._held else data
+        end = held.find(b"\r\n\r\n") + 4
+        if end < 4:
+            self._held = held
+            return
+        match = _LENGTH.search(held, 0, end)
+        if len(held) < end + (int(match[1]) if match else 0):
+            self._held = held
+            return
+        self._held = b""
+        self._take(held, end)
+
+    def _take(self, request: bytes, end: int) -> None:
+        if request.startswith(b"GET "):
+            task = self._loop.create_task(self._control(request.split(b" ", 2)[1].decode()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        response = self._answers.answer(request[end:])
+        if self._delay:
+            self._loop.call_later(self._delay, self._write, response)
+        else:
+            self._write(response)
+
+    def _write(self, response: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(response)
+
+    async def _control(self, target: str) -> None:
+        url = urlsplit(target)
+        words = {name: values[0] for name, values in parse_qs(url.query).items()}
+        told: Any = self._record.mails
+        if url.path == "/wait":
+            told = await self._record.wait(int(words["mails"]), float(words["seconds"]))
+        elif url.path == "/arrivals":
+            told = self._record.arrivals()
+        elif url.path == "/forget":
+            self._record.forget()
+        self._write(_response(json.dumps(told).encode(), b"application/json"))
+
+
+async def _serve(delay: float, record: bool, port: int) -> None:
+    """Serve until SIGTERM or SIGINT; print the port."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    calls = _Record(record)
+    answers = _Answers(calls)
+    server = await loop.create_server(lambda: _Connection(answers, calls, delay), "127.0.0.1", port, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await ended.wait()
+
+
+# In the process that measures
+
+
+class Endpoint:
+    """The endpoint as seen by who started it."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._connection = HTTPConnection("127.0.0.1", port)
+
+    def _ask(self, target: str, seconds: float = 0.0) -> Any:
+        self._connection.timeout = seconds + _PATIENCE
+        if self._connection.sock:
+            self._connection.sock.settimeout(seconds + _PATIENCE)
+        self._connection.request("GET", target)
+        return json.loads(self._connection.getresponse().read())
+
+    def mails(self) -> int:
+        """Return how many mails have come."""
+        return int(self._ask("/mails"))
+
+    def has(self, mails: int, seconds: float) -> bool:
+        """Wait until so many mails have come; say whether they did in time."""
+        return int(self._ask(f"/wait?mails={mails}&seconds={seconds}", seconds)) >= mails
+
+    def wait(self, mails: int, seconds: float, check: Callable[[], None] = lambda: None) -> None:
+        """Wait until so many mails have come. Raises TimeoutError, or what `check` raises, asked every second."""
+        deadline = time.monotonic() + seconds
+        while not self.has(mails, 1.0):
+            check()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.mails()} of {mails} mails came within {seconds} s")
+
+    def arrivals(self) -> list[Arrival]:
+        """Return all calls, in order."""
+        return [Arrival(at, mails, tuple(addresses)) for at, mails, addresses in self._ask("/arrivals", 60.0)]
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._ask("/forget")
+
+    def close(self) -> None:
+        """Close the connection over which it is asked."""
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def running_endpoint(delay: float, *, record: bool = False) -> Iterator[Endpoint]:
+    """Run an endpoint that answers after `delay` seconds while the block lasts."""
+    command = [sys.executable, "-m", "benchmarks.endpoint", "--delay-ms", str(delay * 1000)]
+    command += ["--record"] if record else []
+    root = Path(__file__).parents[1]
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        endpoint = Endpoint(int(process.stdout.readline()))
+        with contextlib.closing(endpoint):
+            yield endpoint
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def main() -> None:
+    """Run an endpoint by hand."""
+    parser = argparse.ArgumentParser(description="A local SES that takes every mail.")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="before each answer")
+    parser.add_argument("--record", action="store_true", help="keep the addresses")
+    parser.add_argument("--port", type=int, default=0, help="to listen on; without it a free one, which is printed")
+    arguments = parser.parse_args()
+    uvloop.run(_serve(arguments.delay_ms / 1000, arguments.record, arguments.port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Pure: what was measured, in how many runs, and whether its target holds."""
+
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+Measure = Callable[[], float]
+"""Measures once, from scratch, and returns the value in its suite's unit."""
+
+
+class Samples:
+    """Measurements that give several values each. Each value is read once; who finds none left has more taken."""
+
+    def __init__(self, take: Callable[[], Iterable[Mapping[str, float]]]) -> None:
+        self._take = take
+        self._taken: list[Mapping[str, float]] = []
+        self._read: Counter[str] = Counter()
+
+    def measures(self, *names: str) -> dict[str, Measure]:
+        """Return a measure for each of these values."""
+        return {name: partial(self._next, name) for name in names}
+
+    def _next(self, name: str) -> float:
+        if self._read[name] == len(self._taken):
+            self._taken.extend(self._take())
+        self._read[name] += 1
+        return self._taken[self._read[name] - 1][name]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What `of` is to reach: a part or a multiple of `against`, or without it a plain value."""
+
+    of: str
+    against: str | None
+    bound: float
+    at_least: bool = True
+
+    def holds(self, value: float) -> bool:
+        """Say whether the value reaches it."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Things that are measured in turn, so that what disturbs the machine disturbs all of them."""
+
+    title: str
+    unit: str
+    measures: Mapping[str, Measure]
+    targets: Sequence[Target] = ()
+    runs: int | None = None
+    """How often, if not as often as all the others: for what takes minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A median and its extremes."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Return the spread of at least one value."""
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A suite that was run: for each of its measures a value for each run."""
+
+    suite: Suite
+    values: Mapping[str, Sequence[float]]
+
+    def spread(self, name: str) -> Spread:
+        """Return the spread of one measure."""
+        return Spread.of(self.values[name])
+
+    def reached(self, target: Target) -> Spread:
+        """Return what a target is held to: the ratio within each run, or the plain value."""
+        values = self.values[target.of]
+        if target.against is None:
+            return Spread.of(values)
+        return Spread.of([own / other for own, other in zip(values, self.values[target.against], strict=True)])
+
+
+def run(suite: Suite, runs: int) -> Result:
+    """Measure everything in turn, as often as the suite says; every second time in the other order."""
+    values: dict[str, list[float]] = {name: [] for name in suite.measures}
+    for number in range(suite.runs or runs):
+        order = list(suite.measures.items())
+        for name, measure in order if number % 2 == 0 else reversed(order):
+            values[name].append(measure())
+    return Result(suite, values)

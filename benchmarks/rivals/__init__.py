@@ -1,0 +1,75 @@
+"""What mailroom is measured beside: workers of two queues that also need PostgreSQL only, and bare loops.
+
+    procrastinate_worker, pgqueuer_worker    one job is one mail, in the way that their docs advise, tuned
+    bare_boto3                               no queue at all: the calls that mailroom-send makes, made by threads
+    bare_psycopg                             no mail at all: a line for each notification
+
+All that mail use boto3 with mailroom-send's one try a call and a connection for each call at once, else as it comes.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from types_boto3_ses import SESClient
+
+SOURCE = "noreply@localhost"
+CONFIG_SET = "default"
+TEMPLATE = "activationv1"
+SECRET = "s" * 86
+"""As long as the secret of a mail of ours; nobody looks at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A queue, as the suites see it."""
+
+    name: str
+    module: str
+    concurrency: int
+    """Jobs at once that made it fastest with SES at 50 ms a call."""
+    install: Callable[[str], None]
+    """Makes its schema in the database of this URL."""
+    enqueue_many: Callable[[str, int], None]
+    """Puts so many jobs into the database of this URL, as fast as it can."""
+    enqueue_one: Callable[[psycopg.Connection[Any], str], None]
+    """Puts a job for this address into the transaction that is open on the connection."""
+
+    def command(self, database: str, endpoint: str, concurrency: int | None = None) -> str:
+        """Return the shell command that runs its worker."""
+        words = [sys.executable, "-m", self.module, f"'{database}'", endpoint]
+        return f"exec {' '.join(words)} --concurrency {concurrency or self.concurrency}"
+
+
+def ses_client(endpoint: str, connections: int) -> "SESClient":
+    """Return a client with as many tries and connections as mailroom-send's has."""
+    import boto3
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 1},
+        max_pool_connections=connections,
+        tcp_keepalive=True,
+    )
+    return boto3.client("ses", endpoint_url=endpoint, config=config)
+
+
+def mail(client: "SESClient", email: str, login: str, secret: str) -> None:
+    """Send one mail, as a job of a queue does."""
+    client.send_templated_email(
+        Source=SOURCE,
+        ConfigurationSetName=CONFIG_SET,
+        Destination={"ToAddresses": [email]},
+        Template=TEMPLATE,
+        TemplateData=json.dumps({"login": login, "secret": secret}, separators=(",", ":")),
+    )
+
+
+def address(number: int) -> str:
+    """Return the address of a numbered account."""
+    return f"user{number}@example.com"
