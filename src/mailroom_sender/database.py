@@ -4,7 +4,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ _DEFAULTS: Final = {
     "tcp_user_timeout": 15_000,  # ms
 }
 _READY_NONE: Final = 0  # nothing happened on the socket for a while (psycopg.waiting)
+_WAIT_READ: Final = 1  # all is sent, the answer has not come (psycopg.waiting)
 _BACKOFF_FIRST, _BACKOFF_CAP = 0.1, 30.0  # seconds
 _GRACE: Final = 5.0
 """Seconds for which a sender that is to stop still tries to tell what it owes."""
@@ -80,18 +81,27 @@ class Impatient(psycopg.Connection[Any]):
 
     patience: float = float("inf")
     """Seconds."""
+    when_sent: Callable[[], object] | None = None
+    """Called once, when the next statement is sent."""
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         """Wait as psycopg does. Raises psycopg.OperationalError when the patience ends."""
-        return super().wait(_limited(gen, self.patience), *args, **kwargs)
+        return super().wait(_limited(gen, self.patience, self._sent), *args, **kwargs)
+
+    def _sent(self) -> None:
+        told, self.when_sent = self.when_sent, None
+        if told is not None:
+            told()
 
 
-def _limited(gen: Generator[Any, Any, Any], patience: float) -> Generator[Any, Any, Any]:
+def _limited(gen: Generator[Any, Any, Any], patience: float, when_sent: Callable[[], None]) -> Generator[Any, Any, Any]:
     """Pass on what the generator wants of its socket, until the patience ends."""
     ends = time.monotonic() + patience
     try:
         wanted = next(gen)
         while True:
+            if wanted == _WAIT_READ:
+                when_sent()
             ready = yield wanted
             if ready == _READY_NONE and time.monotonic() >= ends:
                 raise psycopg.OperationalError(f"the server has not answered for {patience:.0f} s")
@@ -108,7 +118,7 @@ class Database:
         self._url = url
         self._patience = patience
         self._greeting = (greeting, parameters)
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: Impatient | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._give_up_at = float("inf")
@@ -134,8 +144,13 @@ class Database:
         self._give_up_at = time.monotonic() + _GRACE
         self._stopped.set()
 
-    def query(self, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """Run a step that may be run again. Raises Stopped when it could not be before the end."""
+    def query(
+        self, text: str, parameters: tuple[Any, ...], when_sent: Callable[[], object] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Run a step that may be run again. Raises Stopped when it could not be before the end.
+
+        `when_sent` is called when the statement is on its way; perhaps more than once, perhaps never.
+        """
         failures = 0
         with self._lock:
             while True:
@@ -143,15 +158,18 @@ class Database:
                     if self._connection is None:
                         self.open()
                         log("connected to the database again")
-                    return self._execute(text, parameters)
+                    return self._execute(text, parameters, when_sent)
                 except MailroomError as error:
                     self._drop()
                     failures += 1
                     self._pause(error, failures)
 
-    def _execute(self, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def _execute(
+        self, text: str, parameters: tuple[Any, ...], when_sent: Callable[[], object] | None
+    ) -> list[tuple[Any, ...]]:
         if self._connection is None:
             raise ConnectionLost("not connected")
+        self._connection.when_sent = when_sent
         with _translated():
             return self._connection.execute(text.encode(), parameters, binary=True).fetchall()
 

@@ -5,6 +5,7 @@ import os
 import random
 import secrets
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -103,16 +104,24 @@ class DatabaseLedger:
         return f"{self._process}:{next(self._batches)}"
 
     def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], list[Begun]]:
-        """Begin in a thread of its own."""
-        return self._thread.submit(self.begin, rows, holder).result
+        """Begin in a thread of its own; return once the statement is on its way.
 
-    def begin(self, rows: Sequence[Row], holder: str) -> list[Begun]:
+        Who went on before would keep the interpreter, and the statement from being sent, for a few ms.
+        """
+        sent = threading.Event()
+        beginning = self._thread.submit(self.begin, rows, holder, sent.set)
+        beginning.add_done_callback(lambda _: sent.set())
+        sent.wait()
+        return beginning.result
+
+    def begin(self, rows: Sequence[Row], holder: str, when_sent: Callable[[], object] | None = None) -> list[Begun]:
         """Turn claimed rows into sending ones; log what may not be sent, and why."""
         while True:
             asked = time.monotonic()
             answer = self._database.query(
                 "SELECT place, token, attempt, refused FROM mailroom_begin(%s::job_type, %s, %s::integer, %s::bytea[])",
                 (self._queue, holder, self._lease_ms, [token_secret(row) for row in rows]),
+                when_sent,
             )
             # An answer that was long under way (a stopped process, a slow network) says little of
             # now: the lease may be over before the call is. To begin again is allowed.
