@@ -29,7 +29,7 @@ class Machine:
         return cls(
             cpu=_cpu(),
             cores=os.cpu_count() or 1,
-            kernel=platform.release(),
+            kernel=platform.release().partition("-")[0],
             python=platform.python_version(),
             postgresql=postgresql,
             date=datetime.now(UTC).date().isoformat(),
