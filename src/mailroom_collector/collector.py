@@ -22,6 +22,7 @@ _HELD_ROWS = 8000
 """Most rows held at once: one chunk at the server, one being signed, one printed, one being emitted."""
 _BACKOFF_FIRST, _BACKOFF_CAP = 0.1, 30.0  # seconds
 _ROOM_FIRST, _ROOM_CAP = 0.005, 5.0  # seconds between looks whether a sender has begun what fills the pipe
+_MAIL_FIRST = 0.005  # seconds from a mail that is printed to the look that follows: the cores are the sender's
 _READER_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
@@ -42,6 +43,7 @@ class Collector:
         self._connect_at: float = 0.0
         self._room = Backoff(_ROOM_FIRST, _ROOM_CAP)
         self._room_at = 0.0
+        self._look_at = float("inf")
         self._holding = Holding(outlet, settings.lease_ms)
         self._drain = Drain(
             Signer(settings.secret_key), settings.batch_limit, outlet, self._holding, self._open_emitter
@@ -93,6 +95,8 @@ class Collector:
         was_deaf = self._hearing.deaf
         if self._hearing.turn(ledger, now, is_busy=self._agenda.draining) and not self._agenda.draining:
             self._announced(ledger)
+        if now >= self._look_at and not self._agenda.draining:
+            self._look(ledger)
         if self._hearing.deaf != was_deaf:
             self._agenda.deaf(now, self._hearing.deaf)
         if self._holding.extend_at is not None and now >= self._holding.extend_at:
@@ -160,7 +164,7 @@ class Collector:
 
     def _look(self, ledger: Ledger) -> None:
         look = ledger.look(self._settings.batch_limit)
-        now = time.monotonic()
+        now, self._look_at = time.monotonic(), float("inf")
         if self._agenda.looked(now, look.waiting, look.next_due_ms):
             self._hearing.found(now)
         self._hearing.looked(now, another_attends=look.another_attends)
@@ -184,8 +188,8 @@ class Collector:
             self._drain.rest()
             if not self._outlet.empty:
                 self._write()  # a mail does not wait for the look
-            if not self._hearing.attending:
-                self._look(ledger)  # who attends will in a moment
+            if not self._hearing.attending:  # who attends will in a moment
+                self._look_at = time.monotonic() + _MAIL_FIRST
 
     def _write(self) -> None:
         self._outlet.write()
@@ -254,7 +258,7 @@ class Collector:
         if self._ledger is None:
             times = [] if self._stopping else [self._connect_at]
         elif not self._agenda.draining:
-            times += [self._agenda.deadline(), self._hearing.deadline()]
+            times += [self._agenda.deadline(), self._hearing.deadline(), self._look_at]
         elif not self._has_room:
             times.append(max(self._room_at, time.monotonic() + _ROOM_FIRST))
         elif self._writable:

@@ -29,6 +29,8 @@ _BACKOFF_FIRST, _BACKOFF_CAP = 0.1, 30.0  # seconds
 _GRACE: Final = 5.0
 """Seconds for which a sender that is to stop still tries to tell what it owes."""
 
+Rows = list[tuple[Any, ...]]
+
 _MIGRATE = "run 'mailroom-collect migrate' with a role that owns the database"
 # libpq hands over no SQLSTATE for a connection that failed, only the server's words.
 _OPERATOR = re.compile(
@@ -81,31 +83,51 @@ class Impatient(psycopg.Connection[Any]):
 
     patience: float = float("inf")
     """Seconds."""
-    when_sent: Callable[[], object] | None = None
-    """Called once, when the next statement is sent."""
+    sends_only: bool = False
+    """Whether statements are only sent, and finish() is to be called for their answer."""
+    _under_way: Generator[Any, Any, Any] | None = None
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         """Wait as psycopg does. Raises psycopg.OperationalError when the patience ends."""
-        return super().wait(_limited(gen, self.patience, self._sent), *args, **kwargs)
+        if self.sends_only:
+            self._under_way = gen
+            return super().wait(_limited(_until_sent(gen), self.patience), *args, **kwargs)
+        return super().wait(_limited(gen, self.patience), *args, **kwargs)
 
-    def _sent(self) -> None:
-        told, self.when_sent = self.when_sent, None
-        if told is not None:
-            told()
+    def finish(self) -> None:
+        """Wait for the answer to the statement that is sent; its cursor has the rows then. Raises like wait()."""
+        gen, self._under_way = self._under_way, None
+        if gen is not None:
+            super().wait(_limited(_from_sent(gen), self.patience))
 
 
-def _limited(gen: Generator[Any, Any, Any], patience: float, when_sent: Callable[[], None]) -> Generator[Any, Any, Any]:
+def _limited(gen: Generator[Any, Any, Any], patience: float) -> Generator[Any, Any, Any]:
     """Pass on what the generator wants of its socket, until the patience ends."""
     ends = time.monotonic() + patience
     try:
         wanted = next(gen)
         while True:
-            if wanted == _WAIT_READ:
-                when_sent()
             ready = yield wanted
             if ready == _READY_NONE and time.monotonic() >= ends:
                 raise psycopg.OperationalError(f"the server has not answered for {patience:.0f} s")
             wanted = gen.send(ready)
+    except StopIteration as done:
+        return done.value
+
+
+def _until_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, None]:
+    """Pass on what the generator wants, until that is an answer."""
+    wanted = next(gen)
+    while wanted != _WAIT_READ:
+        wanted = gen.send((yield wanted))
+
+
+def _from_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Pass on what it wants from there on."""
+    wanted = _WAIT_READ
+    try:
+        while True:
+            wanted = gen.send((yield wanted))
     except StopIteration as done:
         return done.value
 
@@ -144,13 +166,8 @@ class Database:
         self._give_up_at = time.monotonic() + _GRACE
         self._stopped.set()
 
-    def query(
-        self, text: str, parameters: tuple[Any, ...], when_sent: Callable[[], object] | None = None
-    ) -> list[tuple[Any, ...]]:
-        """Run a step that may be run again. Raises Stopped when it could not be before the end.
-
-        `when_sent` is called when the statement is on its way; perhaps more than once, perhaps never.
-        """
+    def query(self, text: str, parameters: tuple[Any, ...]) -> Rows:
+        """Run a step that may be run again. Raises Stopped when it could not be before the end."""
         failures = 0
         with self._lock:
             while True:
@@ -158,20 +175,62 @@ class Database:
                     if self._connection is None:
                         self.open()
                         log("connected to the database again")
-                    return self._execute(text, parameters, when_sent)
+                    with _translated():
+                        return self._connected.execute(text.encode(), parameters, binary=True).fetchall()
                 except MailroomError as error:
                     self._drop()
                     failures += 1
                     self._pause(error, failures)
 
-    def _execute(
-        self, text: str, parameters: tuple[Any, ...], when_sent: Callable[[], object] | None
-    ) -> list[tuple[Any, ...]]:
+    def ask(self, text: str, parameters: tuple[Any, ...]) -> Callable[[], Rows]:
+        """Send a step that may be run again; what is returned waits for its answer, and must be called, once.
+
+        Until then the connection is this step's. Is it at something else now, then the step is run when called for.
+        """
+        cursor: psycopg.Cursor[Any] | None = None
+        if self._lock.acquire(blocking=False):
+            cursor = self._send(text, parameters)
+            if cursor is None:
+                self._lock.release()
+
+        def answer() -> Rows:
+            rows: Rows | None = None
+            if cursor is not None:
+                try:
+                    rows = self._receive(cursor)
+                finally:
+                    self._lock.release()
+            return self.query(text, parameters) if rows is None else rows
+
+        return answer
+
+    def _send(self, text: str, parameters: tuple[Any, ...]) -> psycopg.Cursor[Any] | None:
+        """Send a statement; None: it failed, and query() will tell why."""
+        if self._connection is None:
+            return None
+        try:
+            self._connection.sends_only = True
+            cursor = self._connection.execute(text.encode(), parameters, binary=True)
+            self._connection.sends_only = False
+        except psycopg.Error:
+            self._drop()
+            return None
+        return cursor
+
+    def _receive(self, cursor: psycopg.Cursor[Any]) -> Rows | None:
+        """Wait for the answer; None: as of _send()."""
+        try:
+            self._connected.finish()
+            return cursor.fetchall()
+        except psycopg.Error:
+            self._drop()
+            return None
+
+    @property
+    def _connected(self) -> Impatient:
         if self._connection is None:
             raise ConnectionLost("not connected")
-        self._connection.when_sent = when_sent
-        with _translated():
-            return self._connection.execute(text.encode(), parameters, binary=True).fetchall()
+        return self._connection
 
     def _pause(self, error: MailroomError, failures: int) -> None:
         if time.monotonic() >= self._give_up_at:

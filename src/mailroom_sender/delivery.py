@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from mailroom_sender.addresses import UnfitAddress, for_ses
@@ -35,8 +36,8 @@ class Result:
 class Deliver(Protocol):
     """What a worker does with a batch of one action."""
 
-    def deliver(self, batch: Sequence[Row]) -> Result:
-        """Deal with every row of it. Raises nothing."""
+    def start(self, batch: Sequence[Row]) -> Callable[[], Result]:
+        """Set out, without waiting; return what deals with every row of the batch, in a worker. Neither raises."""
 
     def give_back(self, rows: Sequence[Row]) -> None:
         """Hand back rows that will not be tried now."""
@@ -52,28 +53,35 @@ class SesDelivery:
         self._setaside = setaside
         self._report = report
 
-    def deliver(self, batch: Sequence[Row]) -> Result:
+    def start(self, batch: Sequence[Row]) -> Callable[[], Result]:
+        """Begin a batch, so that the ledger is at it while a worker wakes and builds the call."""
+        rows, holder = list(batch), self._ledger.new_holder()
+        return partial(self._deliver, rows, holder, self._ledger.begin_soon(rows, holder))
+
+    def _deliver(self, batch: list[Row], holder: str, answered: Callable[[], list[Begun]]) -> Result:
         """Send a batch; a call that SES refuses for perhaps one row's fault is split until it is alone."""
         result = Result(batch[0].action)
-        holder = self._ledger.new_holder()
-        parts = [list(batch)]
+        parts = [batch]
         while parts:
             part = parts.pop()
             try:
-                # Again for each part: what is stale by now must not go, and the lease is renewed.
-                verdicts = self._part(part, holder, result)
+                verdicts = self._part(part, answered, result)
             except Stopped:
                 log(f"{len(part)} rows of a call are left to their lease: the database did not answer before the end")
                 break
             if verdicts and verdicts[0].outcome is Outcome.SPLIT:
                 middle = (len(part) + 1) // 2
                 parts += [part[middle:], part[:middle]]
+            if parts:
+                # Again for each part: what is stale by now must not go, and the lease is renewed.
+                answered = self._ledger.begin_soon(parts[-1], holder)
         return result
 
-    def _part(self, rows: list[Row], holder: str, result: Result) -> list[Verdict]:
-        answered = self._ledger.begin_soon(rows, holder)
-        sent = self._send_early(rows, answered)
-        begun, unfit = _sort_out(answered())
+    def _part(self, rows: list[Row], answered: Callable[[], list[Begun]], result: Result) -> list[Verdict]:
+        try:
+            sent = self._send_early(rows, answered)
+        finally:
+            begun, unfit = _sort_out(answered())
         if not begun:
             result.again += self._ledger.settle(unfit)
             return []
@@ -137,8 +145,11 @@ class Preview:
         self._setaside = setaside
         self._report = report
 
-    def deliver(self, batch: Sequence[Row]) -> Result:
-        """Print the batch's request."""
+    def start(self, batch: Sequence[Row]) -> Callable[[], Result]:
+        """Print the batch's request, in a worker."""
+        return partial(self._print, batch)
+
+    def _print(self, batch: Sequence[Row]) -> Result:
         begun, unfit = _sort_out([Begun(row, 0, 1) for row in batch])
         for settlement in unfit:
             self._setaside.reject(settlement.begun.row.raw, settlement.verdict.reason if settlement.verdict else "")

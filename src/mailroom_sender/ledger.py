@@ -5,15 +5,14 @@ import os
 import random
 import secrets
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mailroom_sender.database import Database
+from mailroom_sender.database import Rows as DatabaseRows
 from mailroom_sender.log import escape, log
 from mailroom_sender.retries import MOST_ATTEMPTS, backoff
 from mailroom_sender.rows import Row
@@ -25,6 +24,7 @@ _FRESH: Final = 0.25
 """Part of the lease that may pass until the call is made, which then takes two thirds of it at most."""
 
 ACKNOWLEDGE = "SELECT mailroom_acknowledge(%s::job_type)"
+_BEGIN = "SELECT place, token, attempt, refused FROM mailroom_begin(%s::job_type, %s, %s::integer, %s::bytea[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Ledger(Protocol):
         """Return those that may be sent, in order. Raises Stopped."""
 
     def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], list[Begun]]:
-        """Start to begin; return what waits for the answer and does what begin() does, as often as it is called."""
+        """Begin without waiting; what is returned is to be called, and does what begin() does, as often as it is."""
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
         """Record what became of rows of one holder; return what nobody else will bring again. Raises Stopped."""
@@ -92,7 +92,6 @@ class DatabaseLedger:
         self._lease_ms = lease_ms
         self._process = f"send:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"
         self._batches = itertools.count(1)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="begin")
         self.misses = 0
 
     def new_holder(self) -> str:
@@ -103,41 +102,34 @@ class DatabaseLedger:
         """
         return f"{self._process}:{next(self._batches)}"
 
-    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], list[Begun]]:
-        """Begin in a thread of its own; return once the statement is on its way.
-
-        Who went on before would keep the interpreter, and the statement from being sent, for a few ms.
-        """
-        sent = threading.Event()
-        beginning = self._thread.submit(self.begin, rows, holder, sent.set)
-        beginning.add_done_callback(lambda _: sent.set())
-        sent.wait()
-        return beginning.result
-
-    def begin(self, rows: Sequence[Row], holder: str, when_sent: Callable[[], object] | None = None) -> list[Begun]:
+    def begin(self, rows: Sequence[Row], holder: str) -> list[Begun]:
         """Turn claimed rows into sending ones; log what may not be sent, and why."""
-        while True:
-            asked = time.monotonic()
-            answer = self._database.query(
-                "SELECT place, token, attempt, refused FROM mailroom_begin(%s::job_type, %s, %s::integer, %s::bytea[])",
-                (self._queue, holder, self._lease_ms, [token_secret(row) for row in rows]),
-                when_sent,
-            )
-            # An answer that was long under way (a stopped process, a slow network) says little of
-            # now: the lease may be over before the call is. To begin again is allowed.
-            took = time.monotonic() - asked
-            if took < self._lease_ms / 1000 * _FRESH:
-                break
-            log(f"begin took {took:.1f} s of a lease of {self._lease_ms} ms; asking again before anything is sent")
-        begun: list[Begun] = []
-        for place, token, attempt, refused in answer:
-            if refused is None:
-                begun.append(Begun(rows[place - 1], token, attempt, holder, asked + self._lease_ms / 1000 * _FRESH))
-            else:
-                log(f"token {token or '?'} is not sent: {refused}")
-        if len(answer) < len(rows):
-            log(f"{len(rows) - len(answer)} rows are not sent: each is a copy of another in the same call")
-        return begun
+        return self.begin_soon(rows, holder)()
+
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], list[Begun]]:
+        """Begin without waiting, as far as the connection is free."""
+        fresh = self._lease_ms / 1000 * _FRESH
+        parameters = (self._queue, holder, self._lease_ms, [token_secret(row) for row in rows])
+        asked = time.monotonic()
+        ask = self._database.ask(_BEGIN, parameters)
+        begun: list[Begun] | None = None
+
+        def answered() -> list[Begun]:
+            nonlocal ask, asked, begun
+            while begun is None:
+                answer_of, ask = ask, lambda: self._database.query(_BEGIN, parameters)
+                answer = answer_of()
+                # An answer that was long under way (a stopped process, a slow network) says little of
+                # now: the lease may be over before the call is. To begin again is allowed.
+                took = time.monotonic() - asked
+                if took < fresh:
+                    begun = _begun(rows, holder, answer, asked + fresh)
+                else:
+                    log(f"begin took {took:.1f} s of a lease of {self._lease_ms} ms, and is asked again")
+                    asked = time.monotonic()
+            return begun
+
+        return answered
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
         """Record what became of rows; the collector brings those again that are to be tried again."""
@@ -166,6 +158,19 @@ class DatabaseLedger:
             return "failed", None, escape(verdict.reason), 0
         outcome = "unknown" if verdict.outcome is Outcome.UNKNOWN else "later"
         return outcome, None, escape(verdict.reason), int(1000 * delay_after(verdict, attempt))
+
+
+def _begun(rows: Sequence[Row], holder: str, answer: DatabaseRows, call_by: float) -> list[Begun]:
+    """Return what may be sent; log what may not, and why."""
+    begun: list[Begun] = []
+    for place, token, attempt, refused in answer:
+        if refused is None:
+            begun.append(Begun(rows[place - 1], token, attempt, holder, call_by))
+        else:
+            log(f"token {token or '?'} is not sent: {refused}")
+    if len(answer) < len(rows):
+        log(f"{len(rows) - len(answer)} rows are not sent: each is a copy of another in the same call")
+    return begun
 
 
 class NoLedger:

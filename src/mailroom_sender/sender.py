@@ -124,7 +124,7 @@ class Sender:
             batch = self._waiting.next_batch(self._gates.closed(now), self._pace.batch(now))
             self._pace.take(len(batch), now)
             self._gates.probing(batch[0].action, now)
-            future = pool.submit(self._delivery.deliver, batch)
+            future = pool.submit(self._delivery.start(batch))
             self._running[future] = batch
             future.add_done_callback(lambda _: wakeup.finished())
 

@@ -38,6 +38,21 @@ def test_token_without_account_is_refused_at_commit(database: Database) -> None:
         database.run("INSERT INTO tokens (action, account) VALUES ('password_recovery', 77)")
 
 
+def test_sign_up_uses_the_real_tables_whatever_the_application_has_of_their_names(database: Database) -> None:
+    """What runs as its owner can't be led astray by a search_path, temporary tables or functions of the caller."""
+    database.run("CREATE SCHEMA evil")
+    for name in ("inserted", "tokens", "deliveries", "jobs"):
+        database.run(f"CREATE TABLE evil.{name} (LIKE public.accounts)")
+        database.run(f"CREATE TEMPORARY TABLE {name} (LIKE public.accounts)")
+    for name in ("pg_advisory_xact_lock_shared", "pg_try_advisory_lock_shared", "pg_advisory_unlock_shared"):
+        database.run(
+            f"CREATE FUNCTION evil.{name}(integer, integer) RETURNS boolean LANGUAGE sql AS 'SELECT 1 / 0 = 1'"
+        )
+    database.run("SET search_path = pg_temp, evil, pg_catalog, public")
+    database.run("INSERT INTO public.accounts (email, login) VALUES ('a@b.c', 'ann')")
+    assert database.one("SELECT count(*) FROM public.deliveries d JOIN public.tokens t ON t.id = d.token") == 1
+
+
 STATUS = "SELECT status::text, status_changed_at IS NOT NULL, activated_at IS NOT NULL, suspended_at IS NOT NULL,"
 STATUS += " unsuspended_at IS NOT NULL FROM accounts"
 
