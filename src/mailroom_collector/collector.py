@@ -18,8 +18,8 @@ from mailroom_collector.settings import Settings, new_holder
 from mailroom_collector.signing import Signer
 from mailroom_collector.wakeup import Wakeup
 
-_HELD_ROWS = 8000
-"""Most rows held at once: one chunk at the server, one being signed, one printed, one being emitted."""
+_HELD_ROWS = 4500
+"""Most rows held at once: one chunk claimed or being signed, one printed, one being emitted."""
 _BACKOFF_FIRST, _BACKOFF_CAP = 0.1, 30.0  # seconds
 _ROOM_FIRST, _ROOM_CAP = 0.005, 5.0  # seconds between looks whether a sender has begun what fills the pipe
 _MAIL_FIRST = 0.005  # seconds from a mail that is printed to the look that follows: the cores are the sender's
@@ -38,7 +38,7 @@ class Collector:
         look_interval_ms = min(settings.healthcheck_interval_ms, settings.lease_ms)
         self._agenda = Agenda(settings.batch_limit, settings.batch_timeout_ms / 1000, look_interval_ms / 1000)
         self._hearing = Hearing(settings, self._holder)
-        self._most_held = max(_HELD_ROWS, 4 * settings.batch_limit)
+        self._most_held = max(_HELD_ROWS, 3 * settings.batch_limit)
         self._backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_CAP)
         self._connect_at: float = 0.0
         self._room = Backoff(_ROOM_FIRST, _ROOM_CAP)

@@ -18,7 +18,7 @@ from mailroom_collector.signing import Signer
 from mailroom_collector.tokens import Token
 from mailroom_collector.wire import Row, encode_row, lines
 
-_CHUNK_ROWS = 2000
+_CHUNK_ROWS = 1500
 """Most rows of one claim: from there on its cost a row hardly falls (docs/performance.md)."""
 
 
