@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mailroom_sender.errors import MailroomError, SettingError
+from mailroom_sender.golive.commands import check, templates
+from mailroom_sender.links import checked_base_url
 from mailroom_sender.log import log
 from mailroom_sender.settings import Settings, optional_secret
 
@@ -75,6 +77,19 @@ class Text(click.types.StringParamType):
         return value
 
 
+class BaseUrl(click.types.StringParamType):
+    """What the mails' links begin with."""
+
+    name = "URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the URL without a slash at its end. Raises click.BadParameter that says what is allowed."""
+        try:
+            return checked_base_url(value)
+        except ValueError as error:
+            self.fail(f"'{value}' is not allowed; give {error}", param, ctx)
+
+
 # SES API reference, SendBulkTemplatedEmail: [A-Za-z0-9_-]; a set's name has at most 64.
 _CONFIG_SET = Text("name", "[A-Za-z0-9_-]{1,64}", "1 to 64 of the characters A-Z a-z 0-9 _ -")
 _ADDRESS = "[!-;=?A-~]{1,64}@[!-;=?A-~]{1,253}"  # printable ASCII but for space, <, > and @
@@ -116,7 +131,8 @@ def _claim_descriptors(needed: int, name: str) -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
 
 
-@click.command(
+@click.group(
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="With MAILROOM_DATABASE_URL (a secret, never an option) the sender tells the ledger what it sends, and "
     "sends nothing twice; without it, it says so. Credentials, region and endpoint are the AWS SDK's own.",
@@ -139,6 +155,10 @@ def _claim_descriptors(needed: int, name: str) -> None:
     "Escape & < > in logins; false for templates without an HTML part.",
 )  # fmt: skip
 @_option(
+    "--link-base-url", "MAILROOM_LINK_BASE_URL", BaseUrl(), None, "URL",
+    "What links begin with: base_url in the templates; https, without a query. Unset, it is not sent.",
+)  # fmt: skip
+@_option(
     "--ses-concurrency", "MAILROOM_SES_CONCURRENCY", Whole(1, 64), 4, "CALLS", "Most calls to SES at once. In calls."
 )
 @_option(
@@ -149,7 +169,9 @@ def _claim_descriptors(needed: int, name: str) -> None:
     "--lease", "MAILROOM_LEASE", Whole(1000, _DAY_MS), 30_000, "MS",
     "How long a begun row is this sender's; a call is given up after half of it. In ms.",
 )  # fmt: skip
-def cli(
+@click.pass_context
+def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each option
+    ctx: click.Context,
     database_url_file: str | None,
     queue_name: str,
     debug: bool,
@@ -157,6 +179,7 @@ def cli(
     ses_source: str,
     ses_output_path: Path,
     ses_escape_html: bool,
+    link_base_url: str | None,
     ses_concurrency: int,
     ses_max_rate: int | None,
     lease: int,
@@ -164,20 +187,26 @@ def cli(
     """Read lines of mailroom-collect from standard input and send them through AWS SES.
 
     Runs until its input ends, or until SIGTERM or SIGINT (exit status 0); 1 says that what was
-    read could not be kept, 2 that a setting, the database or AWS needs a person.
+    read could not be kept, 2 that a setting, the database or AWS needs a person. With a command, does
+    that instead.
     """
+    is_sender = ctx.invoked_subcommand is None
     settings = Settings(
-        database_url=_database_url(database_url_file),
+        database_url=_database_url(database_url_file) if is_sender else None,
         queue_name=queue_name,
         debug=debug,
         config_set=ses_config_set,
         source=ses_source,
         output_path=ses_output_path,
         escape_html=ses_escape_html,
+        link_base_url=link_base_url,
         concurrency=ses_concurrency,
         max_rate=ses_max_rate,
         lease_ms=lease,
     )
+    if not is_sender:
+        ctx.obj = settings, database_url_file
+        return
     _claim_descriptors(0, "stdin")
     from mailroom_sender.inlet import Inlet
     from mailroom_sender.pacing import Pace
@@ -191,6 +220,10 @@ def cli(
     concurrency = 1 if settings.debug else settings.concurrency
     pace = Pace() if settings.max_rate is None else Pace(settings.max_rate)
     Sender(Inlet(0), delivery, setaside, database, concurrency, pace, ask_rate).run()
+
+
+cli.add_command(check)
+cli.add_command(templates)
 
 
 def _database(settings: Settings) -> "Database | None":
@@ -213,7 +246,7 @@ def _delivery(
     from mailroom_sender.request import Envelope
     from mailroom_sender.ses import Ses
 
-    envelope = Envelope(settings.source, settings.config_set, settings.escape_html)
+    envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
     report = Report(1)
     if settings.debug:
         log("debug: requests are printed, nothing is sent or acknowledged")

@@ -21,12 +21,19 @@ class Envelope:
     source: str
     config_set: str
     escape_html: bool
+    base_url: str | None = None  # what the links begin with; None: the templates know it
 
 
-def _data(row: Row, escape_html: bool) -> dict[str, str]:
-    login = row.login.translate(_MARKUP) if escape_html else row.login
+def _data(row: Row, envelope: Envelope) -> dict[str, str]:
+    login = row.login.translate(_MARKUP) if envelope.escape_html else row.login
     data = {"login": login, "secret": row.secret}
-    return data | {"code": row.code} if row.action is Action.PASSWORD_RECOVERY else data
+    if row.action is Action.PASSWORD_RECOVERY:
+        data["code"] = row.code
+    if envelope.base_url is not None:
+        # Here and not in the default: SES was seen to merge both key by key, but AWS only promises the
+        # default for a destination without data of its own, and a missing value loses the mail silently.
+        data["base_url"] = envelope.base_url
+    return data
 
 
 def build(batch: Sequence[Row], envelope: Envelope) -> dict[str, Any]:
@@ -41,7 +48,7 @@ def build(batch: Sequence[Row], envelope: Envelope) -> dict[str, Any]:
         "Destinations": [
             {
                 "Destination": {"ToAddresses": [for_ses(row.email)]},
-                "ReplacementTemplateData": _json(_data(row, envelope.escape_html)),
+                "ReplacementTemplateData": _json(_data(row, envelope)),
             }
             for row in batch
         ],

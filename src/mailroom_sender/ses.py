@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSRequest
     from types_boto3_ses import SESClient
 
-_FALLBACK_REGION: Final = "us-east-1"
+FALLBACK_REGION: Final = "us-east-1"
 _CREATED: Final = "request-created.ses.SendBulkTemplatedEmail"
 _SENDING: Final = "before-send.ses.SendBulkTemplatedEmail"
 _ANSWERED: Final = "before-parse.ses.SendBulkTemplatedEmail"
@@ -50,6 +50,11 @@ _OPERATOR = (
 
 # At DEBUG botocore logs whole requests; should whoever imports us turn that on, not these.
 logging.getLogger("botocore").setLevel(logging.INFO)
+
+
+def region_of(session: boto3.Session) -> str:
+    """Return the region that calls go to: AWS_REGION, which boto3 itself does not read, then the SDK's own."""
+    return os.environ.get("AWS_REGION") or session.region_name or FALLBACK_REGION
 
 
 class _TooLate(Exception):
@@ -93,7 +98,7 @@ class Ses:
                 )
             self._client: SESClient = session.client(
                 "ses",
-                region_name=os.environ.get("AWS_REGION") or session.region_name or _FALLBACK_REGION,
+                region_name=region_of(session),
                 config=Config(
                     # The SDK's own retries post a call again whose answer was lost, unseen by us.
                     retries={"mode": "standard", "total_max_attempts": 1},

@@ -21,6 +21,7 @@ class Settings:
     source: str
     output_path: Path
     escape_html: bool
+    link_base_url: str | None
     concurrency: int
     max_rate: int | None
     lease_ms: int

@@ -1,4 +1,4 @@
-"""A local SES that keeps a record of its own and can misbehave. It knows the two calls that mailroom makes."""
+"""A local SES that keeps a record of its own and can misbehave. It knows the calls that mailroom makes."""
 
 import contextlib
 import socket
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
+
+from tests.support.ses_account import Account, Refused
 
 _NAMESPACE = "http://ses.amazonaws.com/doc/2010-12-01/"
 
@@ -79,6 +81,7 @@ class Endpoint:
     replies: deque[Reply] = field(default_factory=deque)  # for the next calls, in order; then all is well
     decide: Callable[[Call], Reply | None] = lambda _: None
     max_send_rate: str | None = None  # None: GetSendQuota is not permitted
+    account: Account = field(default_factory=Account)
     mailed_at: list[float] = field(default_factory=list)  # monotonic seconds of each entry of mailed
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _messages: int = 0
@@ -116,16 +119,28 @@ class Endpoint:
         return not statuses or b"<Status>Success</Status>" in statuses[place]
 
 
-def _quota(rate: str | None) -> Reply:
+def _quota(rate: str | None, account: Account) -> Reply:
     if rate is None:
         return refused("AccessDenied", "not authorized to perform: ses:GetSendQuota", 403)
+    a_day, used = account.quota
     return Reply(
         body=(
-            f'<GetSendQuotaResponse xmlns="{_NAMESPACE}"><GetSendQuotaResult><SentLast24Hours>0.0</SentLast24Hours>'
-            f"<Max24HourSend>-1.0</Max24HourSend><MaxSendRate>{rate}</MaxSendRate></GetSendQuotaResult>"
+            f'<GetSendQuotaResponse xmlns="{_NAMESPACE}"><GetSendQuotaResult><SentLast24Hours>{used}</SentLast24Hours>'
+            f"<Max24HourSend>{a_day}</Max24HourSend><MaxSendRate>{rate}</MaxSendRate></GetSendQuotaResult>"
             "<ResponseMetadata><RequestId>r-3</RequestId></ResponseMetadata></GetSendQuotaResponse>"
         ).encode()
     )
+
+
+def _reply(endpoint: Endpoint, form: dict[str, str]) -> Reply:
+    if form["Action"] == "GetSendQuota":
+        return _quota(endpoint.max_send_rate, endpoint.account)
+    if not endpoint.account.knows(form["Action"]):
+        return endpoint.answer(_call(form))
+    try:
+        return Reply(body=endpoint.account.answer(form))
+    except Refused as error:
+        return refused(error.code, error.message, error.status)
 
 
 def _call(form: dict[str, str]) -> Call:
@@ -155,8 +170,7 @@ def running_endpoint(given: Endpoint | None = None) -> Iterator[Endpoint]:
                 self.close_connection = True
                 return
             form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
-            asks_quota = form["Action"] == "GetSendQuota"
-            reply = _quota(endpoint.max_send_rate) if asks_quota else endpoint.answer(_call(form))
+            reply = _reply(endpoint, form)
             if reply.delay:
                 time.sleep(reply.delay)
             if reply.status is None:

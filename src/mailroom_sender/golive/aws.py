@@ -1,0 +1,116 @@
+"""The client that asks AWS: paced, with patience; an answer or why there is none.
+
+SES takes each of these calls once a second (API reference of each action). The permission that a
+call needs has its name, but for GetCallerIdentity, which needs none.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import boto3
+from botocore import exceptions, xform_name
+from botocore.config import Config
+
+from mailroom_sender.errors import OperatorNeeded
+from mailroom_sender.golive.refusals import NoAnswer, Why
+from mailroom_sender.ses import region_of
+
+_INTERVAL: Final = 1.05  # seconds from one call to the next of the same name
+_MOST_TRIES: Final = 5
+_CONNECT_TIMEOUT, _READ_TIMEOUT = 5, 10  # seconds
+_THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
+_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"})
+_BAD_CREDENTIALS: Final = frozenset({
+    "ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidClientTokenId", "InvalidAccessKeyId",
+    "MissingAuthenticationToken", "OptInRequired", "RequestExpired", "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+})  # fmt: skip
+_NO_CREDENTIALS = (
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.CredentialRetrievalError,
+    exceptions.TokenRetrievalError,
+    exceptions.UnauthorizedSSOTokenError,
+    exceptions.SSOTokenLoadError,
+)
+
+
+class Aws:
+    """SES and STS in the region that the sender would use."""
+
+    def __init__(self, interval: float = _INTERVAL, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Raises OperatorNeeded when the SDK can't be set up, or finds no credentials."""
+        self._interval = interval
+        self._sleep = sleep
+        self._free_at: dict[str, float] = {}
+        try:
+            session = boto3.Session()
+            self.region = region_of(session)
+            self.region_is_chosen = bool(os.environ.get("AWS_REGION") or session.region_name)
+            credentials = session.get_credentials()
+            if credentials is None:
+                raise OperatorNeeded(
+                    "no AWS credentials are found",
+                    "give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
+                )
+            self.credentials_from = str(credentials.method or "")
+            config = Config(
+                retries={"mode": "standard", "total_max_attempts": 1},
+                connect_timeout=_CONNECT_TIMEOUT,
+                read_timeout=_READ_TIMEOUT,
+            )
+            self._clients: dict[str, Any] = {
+                service: session.client(service, region_name=self.region, config=config) for service in ("ses", "sts")
+            }
+        except (exceptions.BotoCoreError, ValueError) as error:
+            raise OperatorNeeded(f"the AWS SDK can't be set up: {error}", "correct the AWS settings it names") from None
+
+    @property
+    def endpoint(self) -> str:
+        """Return the URL at which SES is asked."""
+        return str(self._clients["ses"].meta.endpoint_url)
+
+    def ask(self, action: str, **parameters: Any) -> dict[str, Any] | NoAnswer:
+        """Call an action by its API name; again when AWS throttles. Raises nothing that AWS or the network caused."""
+        service = "sts" if action == "GetCallerIdentity" else "ses"
+        call = getattr(self._clients[service], xform_name(action))
+        answer: dict[str, Any] | NoAnswer = NoAnswer(Why.THROTTLED, "Throttling")
+        for attempt in range(_MOST_TRIES):
+            self._sleep(max(0.0, self._free_at.get(action, 0.0) - time.monotonic()))
+            answer = _answer(call, parameters)
+            if not isinstance(answer, NoAnswer) or answer.why is not Why.THROTTLED:
+                self._free_at[action] = time.monotonic() + self._interval
+                return answer
+            self._free_at[action] = time.monotonic() + self._interval * 2**attempt
+        return answer
+
+
+def _answer(call: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any] | NoAnswer:
+    try:
+        return call(**parameters)
+    except exceptions.ClientError as error:
+        return _refused(error)
+    except _NO_CREDENTIALS as error:
+        return NoAnswer(Why.CREDENTIALS, type(error).__name__)
+    except exceptions.ParamValidationError as error:  # its words may hold the parameters
+        return NoAnswer(Why.REFUSED, type(error).__name__)
+    except exceptions.HTTPClientError as error:
+        return NoAnswer(Why.UNREACHABLE, type(error).__name__)
+    except Exception as error:  # such as ResponseParserError, which is no BotoCoreError
+        return NoAnswer(Why.REFUSED, type(error).__name__, "its answer can't be read")
+
+
+def _refused(error: exceptions.ClientError) -> NoAnswer:
+    said: dict[str, Any] = dict(error.response.get("Error", {}))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = str(said.get("Code") or f"HTTP {status}")
+    why = Why.REFUSED
+    if code in _THROTTLED:
+        why = Why.THROTTLED
+    elif code in _DENIED:
+        why = Why.DENIED
+    elif code in _BAD_CREDENTIALS:
+        why = Why.CREDENTIALS
+    return NoAnswer(why, code, str(said.get("Message") or ""))

@@ -1,0 +1,79 @@
+"""The join of the check: asks AWS, the database and the disk, and hands the answers to judging."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from mailroom_sender.errors import MailroomError
+from mailroom_sender.golive import judging
+from mailroom_sender.golive.aws import Aws
+from mailroom_sender.golive.findings import Finding, Status
+from mailroom_sender.golive.folder import output_folder
+from mailroom_sender.golive.refusals import NoAnswer, Why
+from mailroom_sender.golive.role import database
+from mailroom_sender.golive.sample import samples
+from mailroom_sender.request import Envelope
+from mailroom_sender.settings import Settings
+
+_FOR_GOOD = (Why.CREDENTIALS, Why.UNREACHABLE)
+_ALREADY_TOLD = NoAnswer(Why.ALREADY_TOLD, "")
+
+
+class _Ses:
+    """Asks SES until it turns out that this is in vain: nobody is to wait for ten timeouts."""
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+        self._is_in_vain = False
+
+    def ask(self, action: str, **parameters: Any) -> judging.Answer:
+        if self._is_in_vain:
+            return _ALREADY_TOLD
+        answer = self._aws.ask(action, **parameters)
+        self._is_in_vain = isinstance(answer, NoAnswer) and answer.why in _FOR_GOOD
+        return answer
+
+
+def run(settings: Settings, database_url: str | None, mail_to: str | None) -> Iterator[Finding]:
+    """Yield findings as they are found. With `mail_to`, sends each sample mail there."""
+    try:
+        aws = Aws()
+    except MailroomError as error:
+        yield Finding("credentials", Status.TODO, str(error), "nothing of AWS was checked")
+    else:
+        yield from _aws(aws, settings, mail_to)
+    yield from judging.base_url(settings.link_base_url)
+    yield output_folder(settings.output_path)
+    yield from database(database_url, settings.queue_name)
+
+
+def _aws(aws: Aws, settings: Settings, mail_to: str | None) -> Iterator[Finding]:
+    yield judging.credentials(aws.ask("GetCallerIdentity"), aws.credentials_from)
+    yield judging.region(aws.region, aws.region_is_chosen)
+    ses = _Ses(aws)
+    yield judging.sending(ses.ask("GetAccountSendingEnabled"))
+    yield judging.quota(ses.ask("GetSendQuota"), settings.max_rate)
+    identities = judging.identities_of(settings.source)
+    verified, name = judging.identity(
+        settings.source, ses.ask("GetIdentityVerificationAttributes", Identities=identities)
+    )
+    yield verified
+    if name is not None:
+        yield judging.dkim(name, ses.ask("GetIdentityDkimAttributes", Identities=[name]))
+    yield from judging.config_set(
+        settings.config_set,
+        ses.ask(
+            "DescribeConfigurationSet",
+            ConfigurationSetName=settings.config_set,
+            ConfigurationSetAttributeNames=["eventDestinations", "reputationOptions"],
+        ),
+    )
+    envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
+    for sample in samples(envelope):
+        got = ses.ask("GetTemplate", TemplateName=sample.template)
+        data = json.dumps(sample.data)
+        rendered = ses.ask("TestRenderTemplate", TemplateName=sample.template, TemplateData=data)
+        yield from judging.template(judging.Asked(sample, got, rendered), settings.escape_html)
+    if mail_to is not None:
+        for sample in samples(envelope, mail_to):
+            yield judging.mailed(sample, ses.ask("SendBulkTemplatedEmail", **sample.request))

@@ -1,0 +1,70 @@
+"""Pure: what a check found, and how it is told to people and programs."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+
+class Status(Enum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    WARNING = "warning"
+    TODO = "to do"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of a check: what was looked at, what was found, what to do, and the permission that it took."""
+
+    check: str
+    status: Status
+    found: str
+    todo: str = ""
+    permission: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a program reads it."""
+        return {
+            "check": self.check,
+            "status": self.status.value,
+            "found": self.found,
+            "to_do": self.todo or None,
+            "permission": self.permission or None,
+        }
+
+
+_CHECK_WIDTH: Final = 20
+_INDENT: Final = len("warning  ") + _CHECK_WIDTH + 1
+
+
+def lines(finding: Finding, width: int | None) -> list[str]:
+    """Return a finding as lines of at most `width` characters; None: one line, however long."""
+    head = f"{finding.status.value:<8} {finding.check:<{_CHECK_WIDTH}} "
+    permission = f" [{finding.permission}]" if finding.permission else ""
+    text = f"{finding.found}{permission}"
+    if width is None:
+        return [f"{head}{text}{f'; {finding.todo}' if finding.todo else ''}"]
+    room = max(20, width - _INDENT)
+    told = textwrap.wrap(text, room, break_on_hyphens=False)
+    told += textwrap.wrap(finding.todo, room, initial_indent="-> ", subsequent_indent="   ", break_on_hyphens=False)
+    return [head + told[0], *(" " * _INDENT + line for line in told[1:])]
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """Return the last line."""
+    count = {status: sum(f.status is status for f in findings) for status in Status}
+    if count[Status.TODO]:
+        return f"{_number(count[Status.TODO], 'thing')} to do, {_number(count[Status.WARNING], 'warning')}"
+    return "ready" if not count[Status.WARNING] else f"ready, with {_number(count[Status.WARNING], 'warning')}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def exit_status(findings: Sequence[Finding]) -> int:
+    """Return 1 if something must be done, else 0."""
+    return int(any(f.status is Status.TODO for f in findings))

@@ -1,0 +1,27 @@
+"""Is the output folder writable, or can it be made. Leaves nothing behind."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from mailroom_sender.golive.findings import Finding, Status
+
+
+def output_folder(folder: Path) -> Finding:
+    """Return what was found by writing a file there that is gone at once."""
+    check = "output folder"
+    if folder.is_dir():
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b"x")
+                file.flush()
+        except OSError as error:
+            return Finding(check, Status.TODO, f"{folder} can't be written: {error.strerror}", _TODO)
+        return Finding(check, Status.OK, f"{folder} is writable")
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if folder.exists() or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        return Finding(check, Status.TODO, f"{folder} is no folder, and can't be made", _TODO)
+    return Finding(check, Status.OK, f"{folder} does not exist; the sender will make it")
+
+
+_TODO = "let the sender's user write there, or set MAILROOM_SES_OUTPUT_PATH"

@@ -1,0 +1,64 @@
+"""Pure: the part of SES's template language that is certain.
+
+SES renders Handlebars, of which it documents a part, and does not escape what it puts in (SES Developer
+Guide, "Advanced email personalization"). Here {{name}} and {{{name}}} are known, which for SES are the
+same; of everything else is said that it is not known, instead of guessing.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+_TAG = re.compile(r"\\?(?:\{\{\{(?P<three>.*?)\}\}\}|\{\{(?P<two>.*?)\}\})|\{\{", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_WORDS: Final = frozenset({"else", "this", "true", "false", "null", "undefined"})  # of the language itself
+_SHOWN: Final = 60  # characters of a tag in a message
+
+
+class Unrenderable(Exception):
+    """A tag whose meaning is not certain, or whose value is missing; the text says which, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One tag; `name` is None if it is more than the name of a value. Places and lines count from 0 and 1."""
+
+    text: str
+    name: str | None
+    start: int
+    end: int
+    line: int
+
+
+def tags(template: str) -> list[Tag]:
+    """Return all tags, in order."""
+    return [_tag(template, match) for match in _TAG.finditer(template)]
+
+
+def _tag(template: str, match: re.Match[str]) -> Tag:
+    inner = match["three"] if match["three"] is not None else match["two"]
+    name = inner.strip() if inner is not None and match[0].startswith("{") else None
+    is_name = name is not None and _NAME.fullmatch(name) and name not in _WORDS
+    line = template.count("\n", 0, match.start()) + 1
+    return Tag(match[0], name if is_name else None, match.start(), match.end(), line)
+
+
+def names(template: str) -> set[str]:
+    """Return the names of the values that a template surely needs."""
+    return {tag.name for tag in tags(template) if tag.name is not None}
+
+
+def render(template: str, data: Mapping[str, str]) -> str:
+    """Return the text that SES would make of it. Raises Unrenderable."""
+    out, at = [], 0
+    for tag in tags(template):
+        if tag.name is None:
+            raise Unrenderable(
+                f"line {tag.line}: {tag.text[:_SHOWN]} is not known here; SES can tell what it makes of it"
+            )
+        if tag.name not in data:
+            raise Unrenderable(f"line {tag.line}: the sender sends no {tag.name}")
+        out += [template[at : tag.start], data[tag.name]]
+        at = tag.end
+    return "".join([*out, template[at:]])

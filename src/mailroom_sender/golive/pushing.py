@@ -1,0 +1,84 @@
+"""Brings templates to SES: looks first at all of them, then creates and updates."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from mailroom_sender.errors import OperatorNeeded, SettingError
+from mailroom_sender.golive.aws import Aws
+from mailroom_sender.golive.comparing import complaint, different_parts, unknown_names
+from mailroom_sender.golive.library import Template, from_ses
+from mailroom_sender.golive.refusals import NoAnswer, Why
+from mailroom_sender.golive.sample import Sample, data_for
+
+
+def in_ses(aws: Aws, name: str) -> Template | None:
+    """Return a template as SES has it; None if it has none. Raises OperatorNeeded."""
+    answer = aws.ask("GetTemplate", TemplateName=name)
+    if not isinstance(answer, NoAnswer):
+        return from_ses(answer)
+    if answer.code == "TemplateDoesNotExist":
+        return None
+    raise needs_person("GetTemplate", answer)
+
+
+def needs_person(action: str, answer: NoAnswer) -> OperatorNeeded:
+    """Return the error for a call that came to nothing."""
+    if answer.why is Why.DENIED:
+        return OperatorNeeded(f"{action} is not permitted", f"allow ses:{action}")
+    hints = {
+        Why.CREDENTIALS: "correct the AWS credentials",
+        Why.UNREACHABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
+        Why.THROTTLED: "try again in a while",
+    }
+    return OperatorNeeded(f"{action}: {answer.why.value} ({answer.words})", hints.get(answer.why, ""))
+
+
+def refuse_unknown(templates: Iterable[Template], known: list[Sample]) -> None:
+    """Raise SettingError if a template needs what is not sent: SES takes such a mail, and drops it in silence."""
+    for template in templates:
+        data = data_for(template.name, known)
+        for name, parts in unknown_names(template, data).items():
+            found, hint = complaint(name, parts, data)
+            raise SettingError(f"template {template.name}: {found}, so SES would drop every such mail", hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done with one template."""
+
+    template: Template
+    action: str | None  # CreateTemplate, UpdateTemplate or, if nothing is to be done, None
+    different: Sequence[str] = ()
+
+    @property
+    def told(self) -> str:
+        """Return it in words."""
+        if self.action is None:
+            return f"{self.template.name}: the same in SES"
+        if self.action == "CreateTemplate":
+            return f"{self.template.name}: create"
+        return f"{self.template.name}: update {', '.join(self.different)}"
+
+
+def plan(aws: Aws, templates: Sequence[Template]) -> list[Step]:
+    """Return what would bring these templates to SES. Raises OperatorNeeded."""
+    return [_step(template, in_ses(aws, template.name)) for template in templates]
+
+
+def _step(template: Template, theirs: Template | None) -> Step:
+    if theirs is None:
+        return Step(template, "CreateTemplate")
+    different = different_parts(template, theirs)
+    return Step(template, "UpdateTemplate", different) if different else Step(template, None)
+
+
+def push(aws: Aws, steps: Sequence[Step], tell: Callable[[str], None]) -> None:
+    """Do what was planned. Raises OperatorNeeded at the first that SES refuses; what was done stays."""
+    for step in steps:
+        if step.action is None:
+            tell(step.told)
+            continue
+        answer = aws.ask(step.action, Template=step.template.to_ses())
+        if isinstance(answer, NoAnswer):
+            raise needs_person(step.action, answer)
+        tell(f"{step.template.name}: {'created' if step.action == 'CreateTemplate' else 'updated'}")

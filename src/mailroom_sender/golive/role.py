@@ -1,0 +1,84 @@
+"""Asks the database what the sender's role may do; changes nothing there."""
+
+from typing import Any, Final
+
+from mailroom_sender.database import Database, check_url
+from mailroom_sender.errors import MailroomError
+from mailroom_sender.golive.findings import Finding, Status
+
+_CHECK: Final = "database"
+_STEPS: Final = ("mailroom_acknowledge", "mailroom_begin", "mailroom_settle")
+_PATIENCE: Final = 10.0  # seconds
+
+# By name, as a function of a type that is not there can't be asked for.
+_PROBE: Final = """
+SELECT json_build_object(
+    'role', current_user,
+    'superuser', (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user),
+    'steps', (SELECT coalesce(json_object_agg(p.proname, p.may), '{}') FROM (
+        SELECT proname, bool_or(has_function_privilege(oid, 'EXECUTE')) AS may FROM pg_proc
+        WHERE proname = ANY (%s) AND pg_function_is_visible(oid) GROUP BY proname) p),
+    'queue', EXISTS (SELECT FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid
+        WHERE t.typname = 'job_type' AND pg_type_is_visible(t.oid) AND e.enumlabel = %s),
+    'reads', (SELECT coalesce(json_agg(c.relname ORDER BY c.relname), '[]') FROM pg_class c
+        WHERE c.relname IN ('accounts', 'deliveries', 'jobs', 'tokens') AND pg_table_is_visible(c.oid)
+          AND has_any_column_privilege(c.oid, 'SELECT')))
+"""
+_ROW: Final = "SELECT EXISTS (SELECT FROM jobs WHERE job_type::text = %s)"
+
+
+def database(url: str | None, queue: str) -> list[Finding]:
+    """Return what was found: schema, queue, and a role that suffices and no more."""
+    if url is None:
+        return [
+            Finding(
+                _CHECK, Status.WARNING, "none: nothing is acknowledged, so a crash may lose mails or repeat them",
+                "set MAILROOM_DATABASE_URL, with a role for the sender (README, 'Database roles')",
+            )
+        ]  # fmt: skip
+    try:
+        check_url(url)
+        found: dict[str, Any] = Database(url, _PROBE, (list(_STEPS), queue), _PATIENCE).open()
+        findings = judged(found, queue)
+        is_fit = all(finding.status is not Status.TODO for finding in findings)
+        if is_fit and "jobs" in found["reads"] and not Database(url, _ROW, (queue,), _PATIENCE).open():
+            findings = [_todo(f"queue {queue} has no row in jobs", "insert that row in jobs")]
+    except ValueError as error:
+        return [_todo(f"MAILROOM_DATABASE_URL is wrong: {error}", "correct it")]
+    except MailroomError as error:
+        return [_todo(str(error), "let this machine reach it, with a role that may log in")]
+    return findings or [Finding(_CHECK, Status.OK, f"role {found['role']} may do the sender's steps in queue {queue}")]
+
+
+def judged(found: dict[str, Any], queue: str) -> list[Finding]:
+    """Return what is wrong with what the probe found; nothing, if nothing is."""
+    steps: dict[str, bool] = found["steps"]
+    role = found["role"]
+    missing = [name for name in _STEPS if name not in steps]
+    if missing:
+        return [
+            _todo(
+                f"the schema is missing or outdated: there is no {missing[0]}",
+                "run 'mailroom-collect migrate' with a role that owns the database",
+            )
+        ]
+    forbidden = [name for name in _STEPS if not steps[name]]
+    if forbidden:
+        grant = f"GRANT EXECUTE ON FUNCTION {', '.join(forbidden)} TO {role}"
+        return [_todo(f"role {role} may not execute {', '.join(forbidden)}", grant)]
+    if not found["queue"]:
+        return [_todo(f"there is no queue {queue}", "set MAILROOM_QUEUE_NAME to a row of jobs")]
+    surplus = "is a superuser" if found["superuser"] else "may read tokens" if "tokens" in found["reads"] else ""
+    if surplus:
+        return [
+            Finding(
+                _CHECK, Status.WARNING,
+                f"role {role} {surplus}: more than the sender needs",
+                "give the sender a role of its own (README, 'Database roles')",
+            )
+        ]  # fmt: skip
+    return []
+
+
+def _todo(found: str, todo: str) -> Finding:
+    return Finding(_CHECK, Status.TODO, found, todo)

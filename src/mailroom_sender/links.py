@@ -1,0 +1,35 @@
+"""Pure: the address that the mails' links begin with, strictly checked.
+
+It goes into HTML attributes and text as it is, so only what is harmless in both is taken.
+"""
+
+import re
+from typing import Final
+
+_LABEL: Final = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1035, 2.3.1 and RFC 1123, 2.1
+_URL = re.compile(
+    rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[::1\])(?::(?P<port>[0-9]{{1,5}}))?"
+    r"(?P<path>(?:/(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+)*)/*",
+    re.ASCII,
+)
+_HERE: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_LONGEST: Final = 500  # characters: the link, in a line of its own, must stay below RFC 5322's 998
+_LAST_PORT: Final = 65_535
+
+WANTED: Final = "an https:// URL of host and path, without ?, # and user (http:// for localhost only)"
+
+
+def checked_base_url(text: str) -> str:
+    """Return the URL without slashes at its end. Raises ValueError, whose text says what is allowed."""
+    match = _URL.fullmatch(text)
+    if match is None or len(text) > _LONGEST or int(match["port"] or 1) not in range(1, _LAST_PORT + 1):
+        raise ValueError(WANTED)
+    if match["scheme"] == "http" and not is_local(text):
+        raise ValueError(WANTED)
+    return text.rstrip("/")
+
+
+def is_local(url: str) -> bool:
+    """Say whether a checked URL leads to the reader's own machine."""
+    match = _URL.fullmatch(url)
+    return match is not None and match["host"].lower() in _HERE
