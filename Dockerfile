@@ -13,9 +13,10 @@ WORKDIR /build
 COPY .ci/constraints.txt .ci/
 RUN python -m venv tools \
     && tools/bin/pip install --no-cache-dir --constraint .ci/constraints.txt hatchling
-# src links to migrations, so the wheel needs both.
+# src links to migrations and templates, so the wheel needs all three.
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
+COPY templates templates
 COPY src src
 # A venv without pip, and the versions that the tests last passed with.
 RUN tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels . \

@@ -22,5 +22,5 @@ The files, in the order in which a row meets them:
     setaside    what could not be read or sent, and SES's errors, to files
     report      stdout
 
-Beside them: settings, links, errors, log; and golive, what a person does before it all goes live.
+Beside them: settings, links, errors, log. In golive: what a person does before it all goes live.
 """

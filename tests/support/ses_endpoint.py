@@ -162,6 +162,7 @@ def running_endpoint(given: Endpoint | None = None) -> Iterator[Endpoint]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or the body waits 40 ms for the head's acknowledgement
 
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])

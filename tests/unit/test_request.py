@@ -1,6 +1,7 @@
 """A batch to the exact API parameters."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,17 @@ def test_request_has_exactly_the_promised_parameters() -> None:
             }
         ],
     }
+
+
+def test_base_url_is_in_the_data_of_each_destination() -> None:
+    """Where the link begins goes with the row, whatever SES makes of defaults; unset, not a byte is added."""
+    plain = build([row(1), row(2)], ENVELOPE)
+    request = build([row(1), row(2)], replace(ENVELOPE, base_url="https://app.example.com"))
+    for destination, without in zip(request["Destinations"], plain["Destinations"], strict=True):
+        data = json.loads(destination["ReplacementTemplateData"])
+        assert data.pop("base_url") == "https://app.example.com"
+        assert data == json.loads(without["ReplacementTemplateData"])
+    assert request | {"Destinations": plain["Destinations"]} == plain
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ The files:
     checking    the join of the check: asks, and hands the answers to judging
     role        asks the database what the sender's role may do
     folder      is the output folder writable
+    template    pure: one template, as it is compared and as SES takes it
     library     templates as files
     handlebars  pure: the part of SES's template language that is certain
     mime        pure: a mail's three parts to a MIME message, and back

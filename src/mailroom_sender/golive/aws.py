@@ -67,10 +67,10 @@ class Aws:
         except (exceptions.BotoCoreError, ValueError) as error:
             raise OperatorNeeded(f"the AWS SDK can't be set up: {error}", "correct the AWS settings it names") from None
 
-    @property
-    def endpoint(self) -> str:
-        """Return the URL at which SES is asked."""
-        return str(self._clients["ses"].meta.endpoint_url)
+    def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients.values():
+            client.close()
 
     def ask(self, action: str, **parameters: Any) -> dict[str, Any] | NoAnswer:
         """Call an action by its API name; again when AWS throttles. Raises nothing that AWS or the network caused."""
@@ -96,7 +96,7 @@ def _answer(call: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> 
         return NoAnswer(Why.CREDENTIALS, type(error).__name__)
     except exceptions.ParamValidationError as error:  # its words may hold the parameters
         return NoAnswer(Why.REFUSED, type(error).__name__)
-    except exceptions.HTTPClientError as error:
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         return NoAnswer(Why.UNREACHABLE, type(error).__name__)
     except Exception as error:  # such as ResponseParserError, which is no BotoCoreError
         return NoAnswer(Why.REFUSED, type(error).__name__, "its answer can't be read")

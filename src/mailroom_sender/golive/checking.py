@@ -1,7 +1,7 @@
 """The join of the check: asks AWS, the database and the disk, and hands the answers to judging."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mailroom_sender.errors import MailroomError
@@ -34,10 +34,12 @@ class _Ses:
         return answer
 
 
-def run(settings: Settings, database_url: str | None, mail_to: str | None) -> Iterator[Finding]:
+def run(
+    settings: Settings, database_url: str | None, mail_to: str | None, connect: Callable[[], Aws] = Aws
+) -> Iterator[Finding]:
     """Yield findings as they are found. With `mail_to`, sends each sample mail there."""
     try:
-        aws = Aws()
+        aws = connect()
     except MailroomError as error:
         yield Finding("credentials", Status.TODO, str(error), "nothing of AWS was checked")
     else:

@@ -14,8 +14,8 @@ from mailroom_sender.settings import Settings, optional_secret
 
 if TYPE_CHECKING:
     from mailroom_sender.golive.findings import Finding
-    from mailroom_sender.golive.library import Template
     from mailroom_sender.golive.sample import Sample
+    from mailroom_sender.golive.template import Template
 
 Given = tuple[Settings, str | None]
 """The settings, and the file that the database URL is in."""

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Collection
 
 from mailroom_sender.golive.handlebars import names
-from mailroom_sender.golive.library import ENDINGS, Template
+from mailroom_sender.golive.template import ENDINGS, Template
 
 
 def different_parts(ours: Template, theirs: Template) -> list[str]:

@@ -54,9 +54,8 @@ def render(template: str, data: Mapping[str, str]) -> str:
     out, at = [], 0
     for tag in tags(template):
         if tag.name is None:
-            raise Unrenderable(
-                f"line {tag.line}: {tag.text[:_SHOWN]} is not known here; SES can tell what it makes of it"
-            )
+            shown = " ".join(tag.text.split())[:_SHOWN]
+            raise Unrenderable(f"line {tag.line}: {shown} is not known here; SES can tell what it makes of it")
         if tag.name not in data:
             raise Unrenderable(f"line {tag.line}: the sender sends no {tag.name}")
         out += [template[at : tag.start], data[tag.name]]

@@ -7,10 +7,10 @@ from typing import Any, Final
 from mailroom_sender.golive.comparing import complaint, unknown_names
 from mailroom_sender.golive.findings import Finding, Status
 from mailroom_sender.golive.handlebars import names
-from mailroom_sender.golive.library import from_ses
 from mailroom_sender.golive.mime import parse
 from mailroom_sender.golive.refusals import NoAnswer, Why
 from mailroom_sender.golive.sample import Sample
+from mailroom_sender.golive.template import from_ses
 from mailroom_sender.links import is_local
 
 Answer = dict[str, Any] | NoAnswer

@@ -2,42 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mailroom_sender.errors import SettingError
+from mailroom_sender.golive.template import ENDINGS, Template
 
 SHIPPED: Final = Path(__file__).parents[1] / "templates"
-ENDINGS: Final = {"subject": ".subject", "text": ".txt", "html": ".html"}
-_SES_NAMES: Final = {"subject": "SubjectPart", "text": "TextPart", "html": "HtmlPart"}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _LARGEST: Final = 500 * 1024  # bytes of a template (SES Developer Guide, quotas)
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """One template; "" for a part that it does not have."""
-
-    name: str
-    subject: str
-    text: str
-    html: str
-
-    def part(self, part: str) -> str:
-        """Return one of the three, by its name in ENDINGS."""
-        return str(getattr(self, part))
-
-    def to_ses(self) -> dict[str, str]:
-        """Return it as CreateTemplate and UpdateTemplate take it."""
-        parts = {_SES_NAMES[part]: self.part(part) for part in ENDINGS if self.part(part)}
-        return {"TemplateName": self.name, **parts}
-
-
-def from_ses(answer: dict[str, Any]) -> Template:
-    """Return the template of an answer to GetTemplate."""
-    found = answer.get("Template", {})
-    return Template(str(found.get("TemplateName", "")), *(str(found.get(name) or "") for name in _SES_NAMES.values()))
 
 
 def read(folder: Path, only: Sequence[str] = ()) -> list[Template]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from mailroom_sender.errors import SettingError
 from mailroom_sender.golive.aws import Aws
 from mailroom_sender.golive.handlebars import Unrenderable, render
-from mailroom_sender.golive.library import ENDINGS, Template
 from mailroom_sender.golive.mime import Mail, compose, parse
 from mailroom_sender.golive.pushing import needs_person
 from mailroom_sender.golive.refusals import NoAnswer
 from mailroom_sender.golive.sample import EMAIL
+from mailroom_sender.golive.template import ENDINGS, Template
 
 
 def rendered_here(template: Template, data: Mapping[str, str]) -> Mail:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from mailroom_sender.errors import OperatorNeeded, SettingError
 from mailroom_sender.golive.aws import Aws
 from mailroom_sender.golive.comparing import complaint, different_parts, unknown_names
-from mailroom_sender.golive.library import Template, from_ses
 from mailroom_sender.golive.refusals import NoAnswer, Why
 from mailroom_sender.golive.sample import Sample, data_for
+from mailroom_sender.golive.template import Template, from_ses
 
 
 def in_ses(aws: Aws, name: str) -> Template | None:

@@ -1,0 +1,297 @@
+"""What mailroom-send check finds of an account: each thing that can be wrong, and how it is told."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailroom_sender.golive import checking
+from mailroom_sender.golive.aws import Aws
+from mailroom_sender.golive.findings import Finding, Status, exit_status, lines, summary
+from mailroom_sender.golive.library import SHIPPED, read
+from mailroom_sender.settings import Settings
+from tests.support.ses_account import Account, Refused
+from tests.support.ses_endpoint import Endpoint, accepted, running_endpoint
+
+NAMES = ["activationv1", "passwordrecoveryv1"]
+Change = Callable[[Account], object]
+BROKEN_TEMPLATE = {"SubjectPart": "s", "TextPart": "{{base_url}} {{secret}}", "HtmlPart": "{{secret}} {{name}}"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=None, queue_name="mailroom", debug=False, config_set="tracking",
+        source="Mailroom <noreply@mail.example.com>", output_path=tmp_path, escape_html=True,
+        link_base_url="https://app.example.com", concurrency=4, max_rate=None, lease_ms=30_000,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Endpoint, pytest.MonkeyPatch]]:
+    """One endpoint for all, as its client takes a while to make."""
+    with running_endpoint() as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            patch.delenv(name, raising=False)
+        patch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "example-key-that-nobody-may-see")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_REGION", "eu-west-1")
+        patch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
+        patch.setenv("AWS_ENDPOINT_URL_STS", endpoint.url)
+        yield endpoint, patch
+
+
+@pytest.fixture(scope="module")
+def aws(served: tuple[Endpoint, pytest.MonkeyPatch]) -> Iterator[Aws]:
+    """A client that does not pause."""
+    assert served
+    aws = Aws(interval=0, sleep=lambda _: None)
+    yield aws
+    aws.close()
+
+
+@pytest.fixture
+def endpoint(served: tuple[Endpoint, pytest.MonkeyPatch]) -> Endpoint:
+    """Everything is ready."""
+    endpoint, _ = served
+    endpoint.account = Account()
+    endpoint.calls.clear()
+    endpoint.decide = lambda _: None
+    endpoint.max_send_rate = "14.0"
+    for template in read(SHIPPED):
+        parts = {name: value for name, value in template.to_ses().items() if name != "TemplateName"}
+        endpoint.account.templates[template.name] = parts
+    return endpoint
+
+
+@pytest.fixture
+def account(endpoint: Endpoint) -> Account:
+    return endpoint.account
+
+
+@pytest.fixture
+def found(endpoint: Endpoint, settings: Settings, aws: Aws) -> Callable[..., list[Finding]]:
+    """Check all but the database."""
+    assert endpoint.account
+
+    def check(mail_to: str | None = None, connect: Callable[[], Aws] = lambda: aws, **changes: Any) -> list[Finding]:
+        findings = list(checking.run(replace(settings, **changes), None, mail_to, connect))
+        assert not any("nobody-may-see" in finding.found + finding.todo for finding in findings)
+        assert findings[-1].check == "database"
+        return findings[:-1]
+
+    return check
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Callable[[], Aws]]]:
+    """Make clients for which a service can't be reached."""
+    made: list[Aws] = []
+
+    def without(service: str) -> Callable[[], Aws]:
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", "http://127.0.0.1:9")
+        made.append(Aws(interval=0))
+        return lambda: made[-1]
+
+    yield without
+    for aws in made:
+        aws.close()
+
+
+def of(findings: list[Finding], check: str) -> list[Finding]:
+    return [finding for finding in findings if finding.check == check]
+
+
+def test_account_that_is_ready_is_said_to_be(found: Callable[..., list[Finding]]) -> None:
+    """Every line is ok, and each question to SES names its permission."""
+    findings = found()
+    assert {finding.status for finding in findings} == {Status.OK}, findings
+    assert [finding.check for finding in findings] == [
+        "credentials", "region", "sending", "quota", "identity", "DKIM", "configuration set", "rendering failures",
+        *(name for name in NAMES for _ in range(2)), "base URL", "output folder",
+    ]  # fmt: skip
+    assert [finding.check for finding in findings if not finding.permission] == [
+        "credentials", "region", "base URL", "output folder",
+    ]  # fmt: skip
+    assert (exit_status(findings), summary(findings)) == (0, "ready")
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "status", "says"),
+    [
+        (lambda a: a.identities.clear(), "identity", Status.TODO, "neither noreply@mail.example.com nor its domain"),
+        (lambda a: a.identities.update({"example.com": "Pending"}), "identity", Status.TODO, "example.com is Pending"),
+        (lambda a: a.identities.update({"mail.example.com": "Pending"}), "identity", Status.OK, "example.com is"),
+        (lambda a: a.dkim.clear(), "DKIM", Status.WARNING, "are not signed"),
+        (lambda a: a.config_sets.clear(), "configuration set", Status.TODO, "there is no tracking"),
+        (lambda a: setattr(a, "set_may_send", False), "configuration set", Status.TODO, "paused for tracking"),
+        (lambda a: a.config_sets["tracking"].pop(), "rendering failures", Status.TODO, "tells nobody"),
+        (lambda a: setattr(a, "destinations_enabled", False), "rendering failures", Status.TODO, "tells nobody"),
+        (lambda a: a.config_sets["tracking"].append("click"), "click tracking", Status.WARNING, "ses:no-track"),
+        (lambda a: setattr(a, "is_enabled", False), "sending", Status.TODO, "paused for this account"),
+        (lambda a: setattr(a, "quota", (200.0, 3.0)), "quota", Status.OK, "3 of 200 used"),
+        (lambda a: setattr(a, "quota", (50_000.0, 41_000.0)), "quota", Status.WARNING, "nearly used up"),
+        (lambda a: setattr(a, "quota", (50_000.0, 50_000.0)), "quota", Status.TODO, "50,000 of 50,000"),
+        (lambda a: setattr(a, "quota", (-1.0, 9.0)), "quota", Status.OK, "any number"),
+        (lambda a: a.templates.pop(NAMES[0]), NAMES[0], Status.TODO, "templates push activationv1"),
+        (lambda a: a.templates.update({NAMES[0]: BROKEN_TEMPLATE}), NAMES[0], Status.TODO, "html uses {{name}}, which"),
+        (lambda a: a.templates[NAMES[0]].update(TextPart="hello"), NAMES[0], Status.TODO, "secret is not in its text"),
+        (lambda a: a.templates[NAMES[1]].update(HtmlPart="{{secret}}"), NAMES[1], Status.TODO, "code is not in its"),
+        (lambda a: a.templates[NAMES[1]].pop("TextPart"), NAMES[1], Status.WARNING, "has no text part"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_what_to_do(
+    account: Account, found: Callable[..., list[Finding]], change: Change, check: str, status: Status, says: str
+) -> None:
+    """Each fault gives its line its status; all other checks stay as they were."""
+    change(account)
+    findings = found()
+    worst = [finding for finding in of(findings, check) if finding.status is status]
+    assert any(says in f"{finding.found} {finding.todo}" for finding in worst), findings
+    assert all(finding.todo for finding in findings if finding.status is not Status.OK)
+    assert {f.check for f in findings if f.status is not Status.OK} <= {check}
+
+
+def test_sandbox_is_recognized(endpoint: Endpoint, account: Account, found: Callable[..., list[Finding]]) -> None:
+    """200 mails a day, one a second: nobody but verified addresses would get mail."""
+    endpoint.max_send_rate, account.quota = "1.0", (200.0, 3.0)
+    (quota,) = of(found(), "quota")
+    assert (quota.status, "sandbox" in quota.todo) == (Status.WARNING, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "status", "says"),
+    [
+        ({"link_base_url": None}, NAMES[0], Status.TODO, "set MAILROOM_LINK_BASE_URL"),
+        ({"link_base_url": "http://localhost:3000"}, "base URL", Status.WARNING, "own machine"),
+        ({"escape_html": False}, NAMES[1], Status.WARNING, "not escaped"),
+        ({"max_rate": 100}, "quota", Status.WARNING, "MAILROOM_SES_MAX_RATE is 100"),
+        ({"config_set": "other"}, "configuration set", Status.TODO, "there is no other"),
+        ({"output_path": Path("/dev/null")}, "output folder", Status.TODO, "is no folder"),
+        ({"output_path": Path("/proc/1/x")}, "output folder", Status.TODO, ""),
+    ],
+)
+def test_settings_that_do_not_fit_are_said(
+    found: Callable[..., list[Finding]], changes: dict[str, object], check: str, status: Status, says: str
+) -> None:
+    """What AWS and the sender's settings make together."""
+    findings = [finding for finding in of(found(**changes), check) if finding.status is not Status.OK]
+    if not findings and changes.get("output_path") == Path("/proc/1/x"):
+        pytest.skip("os.access() says that root may make it")
+    assert {finding.status for finding in findings} == {status}
+    assert any(says in f"{finding.found} {finding.todo}" for finding in findings)
+
+
+def test_missing_permissions_are_warnings_that_name_them(account: Account, found: Callable[..., list[Finding]]) -> None:
+    """Whoever may do nothing but send hears what is not checked, and is not kept from sending."""
+    ses = {"GetAccountSendingEnabled", "GetIdentityVerificationAttributes", "DescribeConfigurationSet", "GetTemplate",
+           "TestRenderTemplate"}  # fmt: skip
+    account.denied.update(ses)
+    findings = found()
+    told = {f.permission: f for f in findings if f.status is Status.WARNING}
+    assert set(told) == {f"ses:{action}" for action in ses}
+    assert all(f.todo == f"allow {permission}" for permission, f in told.items())
+    assert exit_status(findings) == 0
+
+
+def test_base_url_is_missed_without_seeing_the_template(account: Account, found: Callable[..., list[Finding]]) -> None:
+    """TestRenderTemplate alone tells it, too."""
+    account.denied.add("GetTemplate")
+    findings = [f for f in of(found(link_base_url=None), NAMES[0]) if f.status is Status.TODO]
+    assert "set MAILROOM_LINK_BASE_URL" in findings[0].todo
+
+
+def test_throttled_call_is_made_again_later(account: Account, found: Callable[..., list[Finding]]) -> None:
+    """SES takes these calls once a second, whoever makes them."""
+    account.errors["GetTemplate"] = deque([Refused("Throttling", "Rate exceeded")] * 3)
+    assert {finding.status for finding in found()} == {Status.OK}
+    account.errors["GetTemplate"] = deque([Refused("Throttling", "Rate exceeded")] * 5)
+    findings = found()
+    assert [f.found for f in findings if f.status is not Status.OK] == ["not checked: AWS throttles"]
+
+
+def test_calls_of_one_name_are_a_second_apart(account: Account) -> None:
+    """The pause is kept between calls of one name only."""
+    slept: list[float] = []
+    aws = Aws(sleep=slept.append)
+    for action in ("GetTemplate", "GetTemplate", "TestRenderTemplate"):
+        aws.ask(action, TemplateName=NAMES[0], **({"TemplateData": "{}"} if action == "TestRenderTemplate" else {}))
+    aws.close()
+    assert [pause > 1 for pause in slept] == [False, True, False]
+    assert account.asked["GetTemplate"] == 2
+
+
+@pytest.mark.parametrize("code", ["InvalidClientTokenId", "ExpiredToken", "SignatureDoesNotMatch"])
+def test_refused_credentials_are_said_once(account: Account, found: Callable[..., list[Finding]], code: str) -> None:
+    """After that nobody is asked in vain."""
+    account.errors["GetCallerIdentity"] = deque([Refused(code, "no", 403)])
+    account.errors["GetAccountSendingEnabled"] = deque([Refused(code, "no", 403)])
+    findings = found()
+    assert [f.check for f in findings if f.status is Status.TODO] == ["credentials", "sending"]
+    assert sum(account.asked.values()) == 2
+
+
+def test_sts_that_is_out_of_reach_is_no_obstacle(
+    found: Callable[..., list[Finding]], unreachable: Callable[[str], Callable[[], Aws]]
+) -> None:
+    """A network may let SES through and nothing else."""
+    findings = found(connect=unreachable("STS"))
+    assert [(f.check, f.status) for f in findings if f.status is not Status.OK] == [("credentials", Status.WARNING)]
+
+
+def test_ses_that_is_out_of_reach_is_asked_once(
+    found: Callable[..., list[Finding]], unreachable: Callable[[str], Callable[[], Aws]]
+) -> None:
+    """One timeout, not ten."""
+    findings = found(connect=unreachable("SES"))
+    (told,) = [f for f in findings if f.status is Status.TODO]
+    assert "can't be reached" in told.found
+    assert {f.found for f in findings if f.status is Status.WARNING} == {"not checked, for the reason above"}
+
+
+def test_no_credentials_are_said(
+    account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The rest is checked all the same."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    findings = list(checking.run(settings, None, None))
+    assert "no AWS credentials are found" in findings[0].found
+    assert [f.check for f in findings] == ["credentials", "base URL", "output folder", "database"]
+    assert not account.asked
+
+
+def test_sample_mails_are_sent_when_asked_for(endpoint: Endpoint, found: Callable[..., list[Finding]]) -> None:
+    """The very calls that the sender would make; a refusal is something to do."""
+    endpoint.decide = lambda call: (
+        accepted([("MessageRejected", "Email address is not verified")]) if call.template == NAMES[1] else None
+    )
+    findings = of(found("success@simulator.amazonses.com"), "sample mail")
+    assert [f.status for f in findings] == [Status.OK, Status.TODO]
+    assert "not verified" in findings[1].found
+    assert [call.addresses for call in endpoint.calls] == [["success@simulator.amazonses.com"]] * 2
+    assert '"base_url":"https://app.example.com"' in endpoint.calls[0].destinations[0][1]
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_lines_fit_the_terminal(width: int) -> None:
+    """Nothing is cut off, and nothing is wider than it may be."""
+    finding = Finding("rendering failures", Status.TODO, "word " * 40, "do this " * 20, "ses:Something")
+    told = lines(finding, width)
+    assert max(map(len, told)) <= max(width, 50)
+    assert " ".join(" ".join(told).split()).count("do this") == 20
+    assert told[0].startswith("to do    rendering failures   word")
+    assert len(lines(finding, None)) == 1
+
+
+def test_counts_are_summed_up() -> None:
+    """The last line says whether it may go live."""
+    todo, warning = (Finding("x", status, "") for status in (Status.TODO, Status.WARNING))
+    assert summary([todo, warning, warning]) == "1 thing to do, 2 warnings"
+    assert summary([warning]) == "ready, with 1 warning"

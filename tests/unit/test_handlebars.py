@@ -1,0 +1,56 @@
+"""The part of SES's template language that is rendered here."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroom_sender.golive.handlebars import Unrenderable, names, render
+
+DATA = {"login": "ann", "secret": "s3", "_x1": "y"}
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{login}}", "ann"),
+        ("a {{ login }}b{{secret}}", "a annbs3"),
+        ("{{{login}}}", "ann"),
+        ("{{login}}}", "ann}"),
+        ("{ {login} } }} {", "{ {login} } }} {"),
+        ("@media(x){.a{color:red}}", "@media(x){.a{color:red}}"),
+        ("{{_x1}}\n", "y\n"),
+    ],
+)
+def test_names_are_replaced_and_nothing_else(template: str, expected: str) -> None:
+    """{{name}} and {{{name}}} give the value as it is; other braces are text."""
+    assert render(template, DATA) == expected
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["{{#if login}}", "{{/if}}", "{{else}}", "{{> part}}", "{{! note }}", "{{a.b}}", "{{this}}", "{{&login}}",
+     "{{login upper}}", "{{}}", r"\{{login}}", "{{login", "{{~login}}", "{{login\n.x}}", "{{{{raw}}}}"],
+)  # fmt: skip
+def test_what_is_not_certain_is_named_with_its_line(tag: str) -> None:
+    """Whatever else Handlebars knows is not guessed at."""
+    with pytest.raises(Unrenderable, match=r"^line 2: .* is not known here") as error:
+        render(f"one\n{tag} three", DATA)
+    assert tag[:2] in str(error.value)
+
+
+def test_missing_value_is_named() -> None:
+    """SES would drop the mail; here it is an error."""
+    with pytest.raises(Unrenderable, match=r"^line 1: the sender sends no code$"):
+        render("{{code}}", DATA)
+    assert names("{{code}} {{#if x}}{{ login }}{{/if}}") == {"code", "login"}
+
+
+@given(st.lists(st.sampled_from(["{", "}", "{{login}}", "<b>", "é", "\n", " "])).map("".join))
+def test_values_are_put_in_as_they_are(template: str) -> None:
+    """A value that looks like a tag is no tag: what is put in is not read again."""
+    try:
+        done = render(template, {"login": "{{login}}"})
+    except Unrenderable:
+        return
+    assert done.replace("{{login}}", "").count("\n") == template.count("\n")
+    assert done.count("<b>") == template.count("<b>")

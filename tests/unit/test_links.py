@@ -1,0 +1,64 @@
+"""The address that links begin with."""
+
+import pytest
+
+from mailroom_sender.links import checked_base_url, is_local
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("https://app.example.com", "https://app.example.com"),
+        ("https://app.example.com/", "https://app.example.com"),
+        ("https://app.example.com:8443/a/b-c_d~e/%C3%A9/", "https://app.example.com:8443/a/b-c_d~e/%C3%A9"),
+        ("https://xn--strae-oqa.example", "https://xn--strae-oqa.example"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://127.0.0.1/x", "http://127.0.0.1/x"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_good_base_url_is_taken_without_slashes_at_its_end(given: str, taken: str) -> None:
+    """Host, port and path of an https URL; http for this machine only."""
+    assert checked_base_url(given) == taken
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "app.example.com",
+        "//app.example.com",
+        "http://app.example.com",
+        "http://localhost.example.com",
+        "http://localhost@example.com",
+        "ftp://app.example.com",
+        "https://",
+        "https://user:pw@app.example.com",
+        "https://app.example.com?x=1",
+        "https://app.example.com/#x",
+        "https://app.example.com/a b",
+        "https://app.example.com/a\n",
+        'https://app.example.com/"><b>',
+        "https://app.example.com/&amp",
+        "https://app.example.com/{{secret}}",
+        "https://app.example.com//a",
+        "https://app.example.com/%zz",
+        "https://app.example.com:0",
+        "https://app.example.com:65536",
+        "https://-a.example.com",
+        "https://straße.example",
+        "https://app.example.com/" + "a" * 500,
+        "javascript:alert(1)",
+    ],
+)
+def test_bad_base_url_is_refused(given: str) -> None:
+    """Nothing that could leave its HTML attribute, or lead somebody astray."""
+    with pytest.raises(ValueError, match="an https:// URL of host and path"):
+        checked_base_url(given)
+
+
+def test_own_machine_is_known() -> None:
+    """A link there is of no use to the reader of a mail."""
+    assert is_local("http://localhost:3000")
+    assert is_local("https://LOCALHOST")
+    assert not is_local("https://app.example.com")

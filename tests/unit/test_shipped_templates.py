@@ -1,0 +1,131 @@
+"""The two mails in templates/."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from mailroom_sender.golive.handlebars import names, render
+from mailroom_sender.golive.library import SHIPPED, read
+from mailroom_sender.golive.mime import Mail, compose, parse
+from mailroom_sender.golive.sample import Sample, samples
+from mailroom_sender.golive.template import Template
+from mailroom_sender.request import Envelope
+
+BASE = "https://app.example.com"
+KNOWN = samples(Envelope("Mailroom <noreply@example.com>", "tracking", escape_html=True, base_url=BASE))
+SHIPPED_TEMPLATES = {template.name: template for template in read(SHIPPED)}
+each_mail = pytest.mark.parametrize("sample", KNOWN, ids=lambda sample: sample.template)
+PATHS = {"activationv1": "activate", "passwordrecoveryv1": "recover"}
+_VOID = {"meta", "br", "img", "hr", "link", "input"}
+
+
+def of(sample: Sample) -> Template:
+    return SHIPPED_TEMPLATES[sample.template]
+
+
+class Page(HTMLParser):
+    """The tags of a page, and whether each is closed in its turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_each_mail_has_its_template() -> None:
+    """What the sender names is what is shipped, and nothing else is."""
+    assert sorted(SHIPPED_TEMPLATES) == sorted(sample.template for sample in KNOWN)
+
+
+@each_mail
+def test_both_parts_say_what_the_mail_is_for(sample: Sample) -> None:
+    """Link, code and how long they are good stand in the text and in the HTML; nothing else is needed than is sent."""
+    link = f"{BASE}/{PATHS[sample.template]}/{sample.data['secret']}"
+    for part in (of(sample).text, of(sample).html):
+        done = render(part, sample.data)
+        assert link in done
+        assert sample.data.get("code", "") in done
+        assert "15 minutes" in done
+    assert f">{link}</a>" in render(of(sample).html, sample.data)
+    assert f"\n{link}\n" in render(of(sample).text, sample.data)
+    assert names(of(sample).subject) == set()  # neither a code on a locked screen, nor a stranger's words
+
+
+@each_mail
+def test_html_needs_nothing_from_elsewhere(sample: Sample) -> None:
+    """No image, style sheet or script is fetched; all addresses are the link, and none of them is tracked."""
+    html = of(sample).html
+    page = Page(html)
+    assert page.open == []
+    assert not {"img", "script", "link", "iframe", "form"} & {tag for tag, _ in page.tags}
+    assert not re.search(r"url\(|@import|\ssrc=|background=", html)
+    anchors = [attributes for tag, attributes in page.tags if tag == "a"]
+    assert {a["href"] for a in anchors} == {f"{{{{base_url}}}}/{PATHS[sample.template]}/{{{{secret}}}}"}
+    assert all("ses:no-track" in a for a in anchors)
+
+
+@each_mail
+def test_html_is_fit_for_screen_readers(sample: Sample) -> None:
+    """It names its language; its tables are only layout; it has a title and one heading."""
+    tags = Page(of(sample).html).tags
+    assert ("html", "en") in [(tag, attributes.get("lang")) for tag, attributes in tags]
+    assert all(attributes.get("role") == "presentation" for tag, attributes in tags if tag == "table")
+    assert [tag for tag, _ in tags].count("h1") == 1
+    assert of(sample).subject in of(sample).html
+
+
+@each_mail
+def test_login_stands_in_no_attribute(sample: Sample) -> None:
+    """The sender escapes & < > in it and no quotes."""
+    assert not any("{{login}}" in (value or "") for _, attributes in Page(of(sample).html).tags
+                   for value in attributes.values())  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED_TEMPLATES))
+def test_colours_are_told_apart(name: str) -> None:
+    """Each text has a contrast of 4.5 to its ground (WCAG 2.2, 1.4.3), light and dark."""
+    html = SHIPPED_TEMPLATES[name].html
+    style = html.partition("prefers-color-scheme: dark")[2].partition("</style>")[0]
+    dark = {
+        c: dict(re.findall(r"(background-color|color): (#\w{6})", rule))
+        for c, rule in re.findall(r"\.(\w+) \{(.*?)\}", style)
+    }
+    light = {c: dict(re.findall(r"(?<![-\w])(background-color|color): (#\w{6})", rule))
+             for c, rule in re.findall(r'class="(\w+)"[^>]*?style="([^"]*)"', html)}  # fmt: skip
+    for scheme in (light, dark):
+        card = str(scheme["card"]["background-color"])
+        for kind in ("strong", "plain", "quiet", "link", "code"):
+            if kind in scheme:
+                ground = scheme[kind].get("background-color", card)
+                assert contrast(str(scheme[kind]["color"]), str(ground)) >= 4.5, kind
+    assert contrast("#ffffff", "#1a56c4") >= 4.5  # the button
+
+
+def contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@each_mail
+def test_message_is_read_back_as_it_was(sample: Sample) -> None:
+    """The .eml holds both parts, in lines that mail takes."""
+    mail = Mail("Grüße", of(sample).text, of(sample).html)
+    message = compose(mail, "Mailroom <noreply@example.com>", "ann@example.com")
+    assert max(map(len, message.splitlines())) <= 998  # RFC 5322, 2.1.1
+    assert parse(message.decode("ascii").replace("\r\n", "\n")) == mail
