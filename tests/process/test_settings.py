@@ -53,6 +53,7 @@ def test_collector_names_a_bad_setting(variable: str, value: str, message: str) 
         ("MAILROOM_SES_SOURCE", "nobody", "'nobody' is not allowed; give name@domain"),
         ("MAILROOM_SES_SOURCE", "a@b.c\r\nBcc: x@y.z", "is not allowed; give name@domain"),
         ("MAILROOM_SES_SOURCE", "jörg@b.c", "is not allowed; give name@domain"),
+        ("MAILROOM_LINK_BASE_URL", "http://app.example.com", "is not allowed; give an https:// URL of host and path"),
         ("MAILROOM_SES_CONCURRENCY", "65", "'65' is not allowed; give a whole number from 1 to 64"),
         (
             "MAILROOM_SES_OUTPUT_PATH",

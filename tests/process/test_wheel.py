@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) -> None:
-    """The wheel brings both commands and the migrations; nothing of the checkout is needed."""
+    """The wheel brings both commands, the migrations and the templates; nothing of the checkout is needed."""
     build: list[str | Path] = [
         sys.executable,
         "-m",
@@ -46,5 +46,7 @@ def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) ->
     assert migrated.out.splitlines()[-1] == "ran 2_steps.up", migrated.err
     sent = run("mailroom-send --version", env=env, cwd=tmp_path)
     assert sent.status == 0, sent.err
+    preview = run("mailroom-send templates preview", env=env, cwd=tmp_path)
+    assert "preview/activationv1.html" in preview.out, preview.err
     where = run("python -c 'import mailroom_collector as m; print(m.__file__)'", env=env, cwd=tmp_path)
     assert where.out.startswith(str(site))

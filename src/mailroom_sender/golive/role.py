@@ -38,16 +38,24 @@ def database(url: str | None, queue: str) -> list[Finding]:
         ]  # fmt: skip
     try:
         check_url(url)
-        found: dict[str, Any] = Database(url, _PROBE, (list(_STEPS), queue), _PATIENCE).open()
+        found: dict[str, Any] = _ask(url, _PROBE, list(_STEPS), queue)
         findings = judged(found, queue)
         is_fit = all(finding.status is not Status.TODO for finding in findings)
-        if is_fit and "jobs" in found["reads"] and not Database(url, _ROW, (queue,), _PATIENCE).open():
+        if is_fit and "jobs" in found["reads"] and not _ask(url, _ROW, queue):
             findings = [_todo(f"queue {queue} has no row in jobs", "insert that row in jobs")]
     except ValueError as error:
         return [_todo(f"MAILROOM_DATABASE_URL is wrong: {error}", "correct it")]
     except MailroomError as error:
         return [_todo(str(error), "let this machine reach it, with a role that may log in")]
     return findings or [Finding(_CHECK, Status.OK, f"role {found['role']} may do the sender's steps in queue {queue}")]
+
+
+def _ask(url: str, question: str, *parameters: Any) -> Any:
+    connection = Database(url, question, parameters, _PATIENCE)
+    try:
+        return connection.open()
+    finally:
+        connection.close()
 
 
 def judged(found: dict[str, Any], queue: str) -> list[Finding]:

@@ -1,0 +1,95 @@
+"""What mailroom-send check finds of the database: schema, queue, and a role that suffices and no more."""
+
+from collections.abc import Iterator
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from mailroom_sender.golive.findings import Finding, Status
+from mailroom_sender.golive.role import database as look
+from tests.support.postgres import Database, Server
+
+ROLE = "check_sender"
+STEPS = "mailroom_acknowledge, mailroom_begin, mailroom_settle"
+
+
+@pytest.fixture
+def role(database: Database) -> Iterator[str]:
+    """A role of its own that may do the sender's steps, as the README's recipe makes it; its URL."""
+    database.run(f"CREATE ROLE {ROLE} LOGIN PASSWORD 'hunter2'")
+    database.run(f"GRANT EXECUTE ON FUNCTION {STEPS} TO {ROLE}")
+    yield make_conninfo(database.url, user=ROLE, password="hunter2")
+    database.run(f"DROP OWNED BY {ROLE}")
+    database.run(f"DROP ROLE {ROLE}")
+
+
+def one(findings: list[Finding]) -> tuple[Status, str]:
+    (finding,) = findings
+    text = f"{finding.found}; {finding.todo}"
+    assert "hunter2" not in text
+    return finding.status, text
+
+
+def test_role_of_the_recipe_suffices(database: Database, role: str) -> None:
+    """It is said to be fit, and nothing was changed by asking."""
+    database.sign_up("ann")
+    assert one(look(role, "mailroom")) == (Status.OK, f"role {ROLE} may do the sender's steps in queue mailroom; ")
+    assert database.one("SELECT acknowledged_at FROM jobs") is None
+    assert database.states() == {"pending": 1}
+
+
+def test_missing_grant_is_named_with_the_statement(database: Database, role: str) -> None:
+    """What is missing can be pasted into psql."""
+    database.run(f"REVOKE EXECUTE ON FUNCTION mailroom_settle FROM {ROLE}")
+    status, text = one(look(role, "mailroom"))
+    assert (status, text.partition("; ")[2]) == (
+        Status.TODO,
+        f"GRANT EXECUTE ON FUNCTION mailroom_settle TO {ROLE}",
+    )
+
+
+def test_role_that_may_read_tokens_is_a_warning(database: Database, role: str) -> None:
+    """A sender needs no table; a column is enough to be told of."""
+    database.run(f"GRANT SELECT (secret) ON tokens TO {ROLE}")
+    status, text = one(look(role, "mailroom"))
+    assert (status, f"role {ROLE} may read tokens" in text) == (Status.WARNING, True)
+
+
+def test_superuser_is_a_warning(database: Database) -> None:
+    """As whom the tests connect."""
+    status, text = one(look(database.url, "mailroom"))
+    assert (status, "is a superuser" in text) == (Status.WARNING, True)
+
+
+def test_queue_is_looked_for(database: Database, role: str) -> None:
+    """A queue that is no job_type, and, for a role that may see it, one without its row."""
+    assert "there is no queue post" in one(look(role, "post"))[1]
+    database.run("ALTER TYPE job_type ADD VALUE 'post'")
+    status, text = one(look(database.url, "post"))
+    assert (status, text) == (Status.TODO, "queue post has no row in jobs; insert that row in jobs")
+
+
+def test_missing_schema_is_named(server: Server) -> None:
+    """An empty database is to be migrated."""
+    name = server.new_database(template="template1")
+    try:
+        status, text = one(look(server.url(name), "mailroom"))
+    finally:
+        server.drop_database(name)
+    assert status is Status.TODO
+    assert "there is no mailroom_acknowledge; run 'mailroom-collect migrate'" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "says"),
+    [
+        (None, Status.WARNING, "nothing is acknowledged"),
+        ("pw: hunter2", Status.TODO, "is not a libpq URL"),
+        ("host=127.0.0.1 port=9 user=x password=hunter2", Status.TODO, "let this machine reach it"),
+        ("host=256.256.256.256 user=x password=hunter2", Status.TODO, "let this machine reach it"),
+    ],
+)
+def test_database_that_can_not_be_asked_is_said(url: str | None, status: Status, says: str) -> None:
+    """None, one that no program could read, and one that is not there; never with its password."""
+    found, text = one(look(url, "mailroom"))
+    assert (found, says in text) == (status, True), text
