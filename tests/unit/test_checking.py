@@ -211,7 +211,16 @@ def test_throttled_call_is_made_again_later(account: Account, found: Callable[..
     assert {finding.status for finding in found()} == {Status.OK}
     account.errors["GetTemplate"] = deque([Refused("Throttling", "Rate exceeded")] * 5)
     findings = found()
-    assert [f.found for f in findings if f.status is not Status.OK] == ["not checked: AWS throttles"]
+    (told,) = [f for f in findings if f.status is not Status.OK]
+    assert (told.status, told.found.partition(" (")[0]) == (Status.WARNING, "not checked: AWS throttles")
+
+
+def test_broken_answer_is_no_reason_to_wait(account: Account, found: Callable[..., list[Finding]]) -> None:
+    """A 500 is AWS's fault, and says nothing of the account."""
+    account.errors["GetAccountSendingEnabled"] = deque([Refused("InternalFailure", "oops", 500)])
+    (told,) = [f for f in found() if f.status is not Status.OK]
+    assert (told.check, told.status) == ("sending", Status.WARNING)
+    assert told.found == "not checked: AWS does not answer as it should (InternalFailure: oops)"
 
 
 def test_calls_of_one_name_are_a_second_apart(account: Account) -> None:

@@ -1,5 +1,7 @@
 """The two mails in templates/."""
 
+import base64
+import quopri
 import re
 from html.parser import HTMLParser
 
@@ -120,6 +122,16 @@ def contrast(one: str, other: str) -> float:
 
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("encoding", ["8bit", "quoted-printable", "base64"])
+def test_message_of_ses_is_read_however_it_is_encoded(encoding: str) -> None:
+    """SES does not say how it encodes what it renders."""
+    encode = {"8bit": str.encode, "quoted-printable": lambda s: quopri.encodestring(s.encode()),
+              "base64": lambda s: base64.encodebytes(s.encode())}[encoding]  # fmt: skip
+    head = f"Content-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: {encoding}\n\n"
+    message = f"Subject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\nMIME-Version: 1.0\n{head}" + encode("für 🙂 日本\n").decode()
+    assert parse(message) == Mail("Grüße", "für 🙂 日本\n", None)
 
 
 @each_mail

@@ -19,6 +19,7 @@ from mailroom_sender.ses import region_of
 
 _INTERVAL: Final = 1.05  # seconds from one call to the next of the same name
 _MOST_TRIES: Final = 5
+_SERVER_ERROR: Final = 500  # HTTP
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5, 10  # seconds
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"})
@@ -99,7 +100,7 @@ def _answer(call: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> 
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         return NoAnswer(Why.UNREACHABLE, type(error).__name__)
     except Exception as error:  # such as ResponseParserError, which is no BotoCoreError
-        return NoAnswer(Why.REFUSED, type(error).__name__, "its answer can't be read")
+        return NoAnswer(Why.BROKEN, type(error).__name__)
 
 
 def _refused(error: exceptions.ClientError) -> NoAnswer:
@@ -113,4 +114,6 @@ def _refused(error: exceptions.ClientError) -> NoAnswer:
         why = Why.DENIED
     elif code in _BAD_CREDENTIALS:
         why = Why.CREDENTIALS
+    elif status >= _SERVER_ERROR:
+        why = Why.BROKEN
     return NoAnswer(why, code, str(said.get("Message") or ""))

@@ -28,8 +28,9 @@ def unanswered(check: str, permission: str, answer: NoAnswer) -> Finding:
         return Finding(
             check, Status.WARNING, "not checked: the permission is missing", f"allow {permission}", permission
         )
-    if answer.why is Why.THROTTLED:
-        return Finding(check, Status.WARNING, "not checked: AWS throttles", "try again in a while", permission)
+    if answer.why in (Why.THROTTLED, Why.BROKEN):
+        found = f"not checked: {answer.why.value} ({answer.words})"
+        return Finding(check, Status.WARNING, found, "try again in a while", permission)
     if answer.why is Why.ALREADY_TOLD:
         return Finding(check, Status.WARNING, _ASKED_ALREADY, "", permission)
     return Finding(check, Status.TODO, f"{answer.why.value} ({answer.words})", _HINTS[answer.why], permission)

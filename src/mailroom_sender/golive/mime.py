@@ -1,7 +1,7 @@
 """Pure: a mail's three parts to a MIME message, and back."""
 
 from dataclasses import dataclass
-from email import message_from_string, policy
+from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 
@@ -16,7 +16,7 @@ class Mail:
 
 def parse(message: str) -> Mail:
     """Return the parts of a MIME message, as TestRenderTemplate returns one."""
-    parsed = message_from_string(message, policy=policy.default)
+    parsed = message_from_bytes(message.encode(), policy=policy.default)
     return Mail(str(parsed["Subject"] or ""), _part(parsed, "plain"), _part(parsed, "html"))
 
 

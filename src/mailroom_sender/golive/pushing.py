@@ -29,6 +29,7 @@ def needs_person(action: str, answer: NoAnswer) -> OperatorNeeded:
         Why.CREDENTIALS: "correct the AWS credentials",
         Why.UNREACHABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
         Why.THROTTLED: "try again in a while",
+        Why.BROKEN: "try again in a while",
     }
     return OperatorNeeded(f"{action}: {answer.why.value} ({answer.words})", hints.get(answer.why, ""))
 

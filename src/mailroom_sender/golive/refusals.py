@@ -11,6 +11,7 @@ class Why(Enum):
     CREDENTIALS = "AWS does not take the credentials"
     UNREACHABLE = "AWS can't be reached"
     THROTTLED = "AWS throttles"
+    BROKEN = "AWS does not answer as it should"
     REFUSED = "AWS refuses"
     ALREADY_TOLD = "not asked: an earlier call failed for good"
 
