@@ -90,13 +90,14 @@ def test_from_nothing_to_ready(endpoint: Endpoint, env: Environment, tmp_path: P
     assert not endpoint.calls
 
 
-def test_json_is_for_programs(env: Environment) -> None:
+def test_json_is_for_programs(endpoint: Endpoint, env: Environment) -> None:
     """One object, with the same findings; the exit status stays."""
     result = run("mailroom-send check --json", env=env())
     told = json.loads(result.out)
     assert (result.status, told["ready"]) == (1, False)
     (region,) = [one for one in told["checks"] if one["check"] == "region"]
-    assert region == {"check": "region", "status": "ok", "found": "eu-west-1", "to_do": None, "permission": None}
+    found = f"eu-west-1, asked at {endpoint.url}"
+    assert region == {"check": "region", "status": "ok", "found": found, "to_do": None, "permission": None}
     permissions = [one["permission"] for one in told["checks"] if one["permission"]]
     assert "ses:GetTemplate" in permissions
     assert all(permission.startswith("ses:") for permission in permissions)

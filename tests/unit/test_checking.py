@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mailroom_sender.golive import checking
+from mailroom_sender.golive import checking, judging
 from mailroom_sender.golive.aws import Aws
 from mailroom_sender.golive.findings import Finding, Status, exit_status, lines, summary
 from mailroom_sender.golive.library import SHIPPED, read
@@ -260,6 +260,18 @@ def test_ses_that_is_out_of_reach_is_asked_once(
     (told,) = [f for f in findings if f.status is Status.TODO]
     assert "can't be reached" in told.found
     assert {f.found for f in findings if f.status is Status.WARNING} == {"not checked, for the reason above"}
+
+
+def test_region_that_nobody_chose_is_a_warning(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> None:
+    """us-east-1 is only a guess; an endpoint of one's own is told of, in case it was left over."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_SES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    aws = Aws()
+    aws.close()
+    told = judging.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
+    assert (told.status, told.found, told.todo) == (Status.WARNING, "us-east-1, as none is set", "set AWS_REGION")
+    assert judging.region("eu-west-1", True, endpoint.url).found == f"eu-west-1, asked at {endpoint.url}"
 
 
 def test_no_credentials_are_said(

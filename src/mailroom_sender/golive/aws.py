@@ -5,6 +5,7 @@ call needs has its name, but for GetCallerIdentity, which needs none.
 """
 
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -21,6 +22,7 @@ _INTERVAL: Final = 1.05  # seconds from one call to the next of the same name
 _MOST_TRIES: Final = 5
 _SERVER_ERROR: Final = 500  # HTTP
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5, 10  # seconds
+_AWS_HOST = re.compile(r"\.(?:amazonaws\.com(?:\.cn)?|api\.aws|aws)$")
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"})
 _BAD_CREDENTIALS: Final = frozenset({
@@ -67,6 +69,12 @@ class Aws:
             }
         except (exceptions.BotoCoreError, ValueError) as error:
             raise OperatorNeeded(f"the AWS SDK can't be set up: {error}", "correct the AWS settings it names") from None
+
+    @property
+    def own_endpoint(self) -> str | None:
+        """Return where SES is asked, if that is not AWS's own place."""
+        url = str(self._clients["ses"].meta.endpoint_url)
+        return None if _AWS_HOST.search(url) else url
 
     def close(self) -> None:
         """Close the connections."""

@@ -51,7 +51,7 @@ def run(
 
 def _aws(aws: Aws, settings: Settings, mail_to: str | None) -> Iterator[Finding]:
     yield judging.credentials(aws.ask("GetCallerIdentity"), aws.credentials_from)
-    yield judging.region(aws.region, aws.region_is_chosen)
+    yield judging.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
     ses = _Ses(aws)
     yield judging.sending(ses.ask("GetAccountSendingEnabled"))
     yield judging.quota(ses.ask("GetSendQuota"), settings.max_rate)

@@ -54,8 +54,10 @@ def credentials(answer: Answer, source: str) -> Finding:
     return Finding(check, Status.WARNING, f"found (from {source}), but whose is not known: STS says {answer.words}")
 
 
-def region(name: str, is_chosen: bool) -> Finding:
+def region(name: str, is_chosen: bool, own_endpoint: str | None) -> Finding:
     """Return where mails are sent from: identities, templates and quotas are those of one region."""
+    if own_endpoint is not None:
+        return Finding("region", Status.OK, f"{name}, asked at {own_endpoint}")
     if is_chosen:
         return Finding("region", Status.OK, name)
     return Finding("region", Status.WARNING, f"{name}, as none is set", "set AWS_REGION")
