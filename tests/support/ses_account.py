@@ -42,6 +42,7 @@ class Account:
     quota: tuple[float, float] = (50_000.0, 120.0)  # a day, and used; the rate is the endpoint's max_send_rate
     is_enabled: bool = True
     denied: set[str] = field(default_factory=set)  # actions that are not permitted
+    garbage: set[str] = field(default_factory=set)  # actions whose answer is not SES's
     errors: dict[str, deque[Refused]] = field(default_factory=dict)  # for the next calls of an action, in order
     asked: Counter[str] = field(default_factory=Counter)
 
@@ -56,6 +57,8 @@ class Account:
             raise Refused("AccessDenied", f"User: {self.arn} is not authorized to perform: ses:{action}", 403)
         if self.errors.get(action):
             raise self.errors[action].popleft()
+        if action in self.garbage:
+            return b"<html><p>Sign in to this network"
         body = _ANSWERS[action](self, form)
         namespace = _STS if action == "GetCallerIdentity" else _SES
         return (

@@ -244,6 +244,15 @@ def test_refused_credentials_are_said_once(account: Account, found: Callable[...
     assert sum(account.asked.values()) == 2
 
 
+def test_what_is_not_ses_is_told_once(endpoint: Endpoint, found: Callable[..., list[Finding]]) -> None:
+    """A proxy's page, where SES should be, is something to do."""
+    endpoint.account.garbage.add("GetAccountSendingEnabled")
+    findings = found()
+    (told,) = [f for f in findings if f.status is Status.TODO]
+    assert told.found == "what answers is not AWS (ResponseParserError)"
+    assert {f.found for f in findings if f.status is Status.WARNING} == {"not checked, for the reason above"}
+
+
 def test_sts_that_is_out_of_reach_is_no_obstacle(
     found: Callable[..., list[Finding]], unreachable: Callable[[str], Callable[[], Aws]]
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import boto3
 from botocore import exceptions, xform_name
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from mailroom_sender.errors import OperatorNeeded
 from mailroom_sender.golive.refusals import NoAnswer, Why
@@ -107,7 +108,9 @@ def _answer(call: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> 
         return NoAnswer(Why.REFUSED, type(error).__name__)
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         return NoAnswer(Why.UNREACHABLE, type(error).__name__)
-    except Exception as error:  # such as ResponseParserError, which is no BotoCoreError
+    except ResponseParserError as error:  # perhaps no AWS at all, but a proxy
+        return NoAnswer(Why.UNREADABLE, type(error).__name__)
+    except Exception as error:
         return NoAnswer(Why.BROKEN, type(error).__name__)
 
 

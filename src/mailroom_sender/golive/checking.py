@@ -15,7 +15,7 @@ from mailroom_sender.golive.sample import samples
 from mailroom_sender.request import Envelope
 from mailroom_sender.settings import Settings
 
-_FOR_GOOD = (Why.CREDENTIALS, Why.UNREACHABLE)
+_FOR_GOOD = (Why.CREDENTIALS, Why.UNREACHABLE, Why.UNREADABLE)
 _ALREADY_TOLD = NoAnswer(Why.ALREADY_TOLD, "")
 
 

@@ -39,6 +39,7 @@ def unanswered(check: str, permission: str, answer: NoAnswer) -> Finding:
 _HINTS: Final = {
     Why.CREDENTIALS: "correct the AWS credentials, and the clock of this machine",
     Why.UNREACHABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
+    Why.UNREADABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
     Why.REFUSED: "see what AWS says",
 }
 

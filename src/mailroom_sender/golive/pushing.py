@@ -28,6 +28,7 @@ def needs_person(action: str, answer: NoAnswer) -> OperatorNeeded:
     hints = {
         Why.CREDENTIALS: "correct the AWS credentials",
         Why.UNREACHABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
+        Why.UNREADABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
         Why.THROTTLED: "try again in a while",
         Why.BROKEN: "try again in a while",
     }

@@ -12,6 +12,7 @@ class Why(Enum):
     UNREACHABLE = "AWS can't be reached"
     THROTTLED = "AWS throttles"
     BROKEN = "AWS does not answer as it should"
+    UNREADABLE = "what answers is not AWS"
     REFUSED = "AWS refuses"
     ALREADY_TOLD = "not asked: an earlier call failed for good"
 
