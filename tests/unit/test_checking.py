@@ -1,5 +1,7 @@
 """What mailroom-send check finds of an account: each thing that can be wrong, and how it is told."""
 
+import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -154,6 +156,25 @@ def test_what_is_wrong_is_said_with_what_to_do(
     assert any(says in f"{finding.found} {finding.todo}" for finding in worst), findings
     assert all(finding.todo for finding in findings if finding.status is not Status.OK)
     assert {f.check for f in findings if f.status is not Status.OK} <= {check}
+
+
+def test_documented_policies_are_what_is_asked(found: Callable[..., list[Finding]]) -> None:
+    """The policies in docs allow what the check names, what the commands for templates call, and nothing else."""
+    sender, check = policies("going-live.md")
+    assert check == {finding.permission for finding in found() if finding.permission}
+    assert sender == {"ses:SendBulkTemplatedEmail", "ses:GetSendQuota"}
+    calls = {"GetTemplate", "CreateTemplate", "UpdateTemplate", "TestRenderTemplate"}
+    assert policies("templates.md") == [{f"ses:{call}" for call in calls}]
+
+
+def policies(page: str) -> list[set[str]]:
+    """Return the actions of each policy in a page."""
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    read = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+    listed = [[statement["Action"] for statement in policy["Statement"]] for policy in read]
+    return [
+        {one for action in actions for one in ([action] if isinstance(action, str) else action)} for actions in listed
+    ]
 
 
 def test_sandbox_is_recognized(endpoint: Endpoint, account: Account, found: Callable[..., list[Finding]]) -> None:
