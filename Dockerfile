@@ -13,10 +13,12 @@ WORKDIR /build
 COPY .ci/constraints.txt .ci/
 RUN python -m venv tools \
     && tools/bin/pip install --no-cache-dir --constraint .ci/constraints.txt hatchling
-# src links to migrations and templates, so the wheel needs all three.
+# src links to migrations and templates, and the wheel brings manual pages and shell completion.
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY templates templates
+COPY docs/man docs/man
+COPY docs/completion docs/completion
 COPY src src
 # A venv without pip, and the versions that the tests last passed with.
 RUN tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels . \

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test storm soak bench lint check format clean
+.PHONY: help run test storm soak bench docs lint check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -29,6 +29,9 @@ soak: $(VENV)/.dev ## Send TOKENS=1000000 mails, and see memory, files and table
 RUNS ?= 5
 bench: $(VENV)/.bench ## Measure speed, RUNS=5 times each, beside other queues (half an hour); into docs
 	@$(BIN)/python -m benchmarks --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
+
+docs: $(VENV)/.demo ## Make the reference, manual pages and shell completion from the commands
+	@$(BIN)/python docs/generate
 
 lint: $(VENV)/.dev ## Run the linters
 	$(BIN)/ruff check .

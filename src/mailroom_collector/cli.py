@@ -53,7 +53,11 @@ def _ms(option: str, variable: str, default: int, low: int, what: str) -> _Decor
 
 
 def _file(option: str, variable: str, what: str) -> _Decorator:
-    return click.option(option, envvar=variable, show_envvar=True, metavar="FILE", help=f"A file that holds {what}.")
+    # A path, so that a shell completes it; that it can be read is checked when it is read.
+    kind = click.Path(readable=False)
+    return click.option(
+        option, type=kind, envvar=variable, show_envvar=True, metavar="FILE", help=f"A file that holds {what}."
+    )
 
 
 _database_url_file = _file("--database-url-file", "MAILROOM_DATABASE_URL_FILE", "the database URL")
@@ -114,7 +118,7 @@ def _claim_descriptors(needed: int, name: str) -> None:
 @click.option(
     "--batch-limit", type=Whole(1, 10_000), default=10, envvar="MAILROOM_BATCH_LIMIT", show_envvar=True,
     show_default=True, metavar="ROWS",
-    help="Most rows in one line, and the number of waiting rows that ends the wait early..",
+    help="Most rows in one line, and the number of waiting rows that ends the wait early.",
 )  # fmt: skip
 @_ms("--lease", "MAILROOM_LEASE", 30_000, 1000, "How long a claimed row waits for a sign of life of its holder.")
 @click.pass_context

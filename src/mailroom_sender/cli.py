@@ -16,6 +16,8 @@ from mailroom_sender.log import log
 from mailroom_sender.settings import Settings, optional_secret
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from mailroom_sender.database import Database
     from mailroom_sender.delivery import Deliver
     from mailroom_sender.setaside import SetAside
@@ -60,6 +62,17 @@ class Flag(click.types.BoolParamType):
         if value.lower() not in known:
             self.fail(f"'{value}' is not allowed; give true or false", param, ctx)
         return known[value.lower()]
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> "list[CompletionItem]":
+        """Offer true and false."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(word) for word in ("true", "false") if word.startswith(incomplete)]
 
 
 class Text(click.types.StringParamType):
@@ -139,7 +152,8 @@ def _claim_descriptors(needed: int, name: str) -> None:
 )
 @click.version_option(package_name="mailroom", prog_name="mailroom-send")
 @click.option(
-    "--database-url-file", envvar="MAILROOM_DATABASE_URL_FILE", show_envvar=True, metavar="FILE",
+    "--database-url-file", type=click.Path(readable=False), envvar="MAILROOM_DATABASE_URL_FILE", show_envvar=True,
+    metavar="FILE",
     help="A file that holds the database URL.",
 )  # fmt: skip
 @_option("--queue-name", "MAILROOM_QUEUE_NAME", _QUEUE, "mailroom", "NAME", "Which row of jobs. 1 to 63 characters.")

@@ -1,5 +1,6 @@
 """What is installed from the built wheel works outside the checkout."""
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -12,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) -> None:
-    """The wheel brings both commands, the migrations and the templates; nothing of the checkout is needed."""
+    """The wheel brings both commands, migrations, templates, manual pages and completion, and needs no checkout."""
     build: list[str | Path] = [
         sys.executable,
         "-m",
@@ -50,3 +51,13 @@ def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) ->
     assert "preview/activationv1.html" in preview.out, preview.err
     where = run("python -c 'import mailroom_collector as m; print(m.__file__)'", env=env, cwd=tmp_path)
     assert where.out.startswith(str(site))
+    for program in ("mailroom-collect", "mailroom-send"):
+        for brought in (
+            f"man/man1/{program}.1",
+            f"bash-completion/completions/{program}",
+            f"zsh/site-functions/_{program}",
+            f"fish/vendor_completions.d/{program}.fish",
+        ):
+            assert (home / "share" / brought).is_file(), brought
+    if shutil.which("man"):  # which looks beside the folders of PATH
+        assert run("man -w mailroom-send", env=env, cwd=tmp_path).out.strip() == f"{home}/share/man/man1/mailroom-send.1"

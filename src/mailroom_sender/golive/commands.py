@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mailroom_sender.errors import SettingError
+from mailroom_sender.errors import MailroomError, SettingError
 from mailroom_sender.settings import Settings, optional_secret
 
 if TYPE_CHECKING:
@@ -93,7 +93,21 @@ _folder = click.option(
     "--folder", type=click.Path(path_type=Path), metavar="FOLDER",
     help="Your own templates: NAME.subject, NAME.txt and NAME.html. Unset, those that come with mailroom.",
 )  # fmt: skip
-_names = click.argument("names", nargs=-1, metavar="[NAME]...")
+
+
+def _complete_name(
+    ctx: click.Context,
+    param: click.Parameter,  # noqa: ARG001 - click's signature
+    incomplete: str,
+) -> list[str]:
+    """Return the names of the templates in the folder that begin so; none if it can't be read."""
+    try:
+        return [template.name for template in _read(ctx.params.get("folder")) if template.name.startswith(incomplete)]
+    except MailroomError:
+        return []
+
+
+_names = click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_complete_name)
 
 
 def _read(folder: Path | None, names: tuple[str, ...] = ()) -> "list[Template]":

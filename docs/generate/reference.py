@@ -1,0 +1,82 @@
+"""The commands as one Markdown page."""
+
+from collections.abc import Iterator
+
+from commands import Command, Option
+from settings import others, secret_of, statuses
+
+_HEAD = """\
+# Reference
+
+Made from the programs themselves by `make docs`; a test fails when it says anything else than they do.
+
+Where an option has a variable, the option wins, and an empty variable counts as unset. The options of a program stand
+before its command: `mailroom-send --ses-source ann@example.com check`.
+"""
+
+
+def reference(programs: list[Command]) -> str:
+    """Return the page."""
+    return "\n".join([_HEAD, *(line for program in programs for line in _program(program)), *_variables(programs)])
+
+
+def _program(program: Command) -> Iterator[str]:
+    for command in program.all():
+        yield from _command(command, "##" if command is program else "###")
+    yield f"### Exit statuses of {program.path}\n"
+    yield "A command may have others of its own; its text says so.\n"
+    yield from _table(("status", "says"), statuses(program))
+
+
+def _command(command: Command, heading: str) -> Iterator[str]:
+    yield f"{heading} {command.path}\n"
+    yield f"    {command.usage}\n"
+    for paragraph in (*command.paragraphs, command.epilog):
+        if paragraph:
+            yield f"{_escaped(paragraph)}\n"
+    if command.commands:
+        links = (f"[{below.path}](#{below.path.replace(' ', '-')})" for below in command.commands)
+        yield f"Commands: {', '.join(links)}.\n"
+    yield from _table(("option", "variable", "default", "allowed", "meaning"), map(_row, command.options))
+
+
+def _row(option: Option) -> tuple[str, ...]:
+    names = ", ".join(f"`{name}`" for name in option.names)
+    metavar = f" {_escaped(option.metavar)}" if option.metavar else ""
+    default = "required" if option.required else _code(option.default)
+    return names + metavar, _code(option.variable), default, _escaped(option.allowed), _escaped(option.text)
+
+
+def _variables(programs: list[Command]) -> Iterator[str]:
+    rows: dict[str, tuple[list[str], str]] = {}
+    for program in programs:
+        for name, text in _variables_of(program):
+            rows.setdefault(name, ([], text))[0].append(program.path.removeprefix("mailroom-"))
+    yield "## Environment\n"
+    yield from _table(
+        ("variable", "program", "is"),
+        ((_code(name), ", ".join(users), text) for name, (users, text) in sorted(rows.items())),
+    )
+
+
+def _variables_of(program: Command) -> Iterator[tuple[str, str]]:
+    for option in (option for command in program.all() for option in command.options if option.variable):
+        if secret := secret_of(option):
+            yield secret, f"a secret, never an option; or in the file that `{option.variable}` names"
+        yield option.variable, f"`{option.names[-1]}`"
+    for name, text in others(program).items():
+        yield name, _escaped(text)
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    yield "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)) + "\n"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _escaped(text: str) -> str:
+    for character in "\\|<>*[]":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("&", "&amp;")

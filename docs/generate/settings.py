@@ -1,0 +1,51 @@
+"""What both the reference and the manual pages tell: variables and exit statuses."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from commands import Command, Option
+
+_ROOT = Path(__file__).parents[2]
+_PACKAGES = {"mailroom-collect": "mailroom_collector", "mailroom-send": "mailroom_sender"}
+_STATUSES = re.compile(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+"""The table of exit statuses in the README."""
+
+OTHERS = {
+    "AWS_REGION": "the region of SES; else AWS_DEFAULT_REGION or the profile's, else us-east-1",
+    "AWS_ENDPOINT_URL_SES": "another place to ask than AWS's own, such as a local SES",
+    "AWS_PROFILE": "which profile of the SDK's files; all other settings of the AWS SDK work too",
+    "COLUMNS": "the width that a table on a terminal may take",
+    "JOURNAL_STREAM": "set by systemd: where a log line goes",
+    "NO_COLOR": "when set, no colours on a terminal",
+    "NOTIFY_SOCKET": "set by systemd: where readiness and signs of life are told",
+    "WATCHDOG_PID": "set by systemd: whose signs of life are awaited",
+    "WATCHDOG_USEC": "set by systemd: within what time a sign of life is awaited",
+}
+"""Variables of others. Those that the source does not mention are not told, but for the AWS SDK's own."""
+
+
+def secret_of(option: Option) -> str:
+    """Return the secret variable for which an option names a file, if it does."""
+    return option.variable.removesuffix("_FILE") if option.variable.endswith("_FILE") else ""
+
+
+def others(program: Command) -> dict[str, str]:
+    """Return the variables of others that a program heeds."""
+    folder = _ROOT / "src" / _PACKAGES[program.path]
+    source = "".join(file.read_text() for file in folder.rglob("*.py"))
+    is_sender = "boto3" in source
+    return {
+        name: text
+        for name, text in OTHERS.items()
+        if re.search(rf'"{name}"', source) or (is_sender and name.startswith("AWS_"))
+    }
+
+
+def statuses(program: Command) -> Iterator[tuple[str, str]]:
+    """Yield each exit status and when a program ends with it, as the README's table says."""
+    place = 1 + list(_PACKAGES).index(program.path)
+    for row in _STATUSES.finditer((_ROOT / "README.md").read_text()):
+        text = row[1 + place]
+        yield row[1], f"{text[0].upper()}{text[1:]}."
+    yield "130", "Ctrl-C at a question, or while a command is at work."

@@ -1,0 +1,118 @@
+"""What `make docs` makes: the reference, the manual pages and shell completion, as committed and as used."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import environment, run
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = ["mailroom-collect.1", "mailroom-send.1"]
+
+
+def make_docs(into: Path) -> None:
+    subprocess.run([sys.executable, DOCS / "generate", into], check=True, capture_output=True, timeout=60)
+
+
+def without_date(text: str) -> str:
+    return re.sub(r"\A\.Dd .*\n", "", text)
+
+
+def test_committed_files_are_what_the_commands_give(tmp_path: Path) -> None:
+    """`make docs` changes nothing, but perhaps a manual page's date; nothing old lies beside."""
+    make_docs(tmp_path)
+    made = {str(file.relative_to(tmp_path)): file.read_text() for file in tmp_path.rglob("*") if file.is_file()}
+    for name, content in made.items():
+        assert without_date((DOCS / name).read_text()) == without_date(content), f"{name}: run 'make docs'"
+    beside = {
+        str(file.relative_to(DOCS)) for folder in ("man", "completion") for file in (DOCS / folder).rglob("*")
+        if file.is_file()
+    }  # fmt: skip
+    assert beside | {"reference.md"} == set(made)
+
+
+def test_reference_tells_every_variable_of_the_code() -> None:
+    """What the source reads from the environment stands in the table, and no more of mailroom's than it reads."""
+    reference = (DOCS / "reference.md").read_text()
+    told = set(re.findall(r"^\| `([A-Z_]+)` \|", reference, re.MULTILINE))
+    source = "".join(file.read_text() for file in (ROOT / "src").rglob("*.py"))
+    read = set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', source)) | set(
+        re.findall(r'"(MAILROOM_[A-Z_]+)"', source)
+    )
+    assert "NO_COLOR" in read
+    assert read - told == set()
+    assert {name for name in told if name.startswith("MAILROOM_")} <= read
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_manual_page_is_correct_mdoc(page: str) -> None:
+    """mandoc, and groff, have nothing to say of it, where they are installed."""
+    checks: list[list[str | Path]] = [
+        [program, *arguments, DOCS / "man" / page]
+        for program, *arguments in (
+            ["mandoc", "-T", "lint", "-W", "warning"],
+            ["groff", "-mandoc", "-ww", "-Tutf8", "-z"],
+        )
+        if shutil.which(program)
+    ]
+    if not checks:
+        pytest.skip("neither mandoc nor groff is installed")
+    for check in checks:
+        done = subprocess.run(check, capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+BASH = """
+source {root}/docs/completion/bash/{program}
+compopt() {{ echo "with $2"; }}
+COMP_WORDS=({words}) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+_{function}_completion {program}
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+CASES = [
+    ("mailroom-collect mi", ["migrate"]),
+    ("mailroom-collect --batch-l", ["--batch-limit"]),
+    ("mailroom-collect verify --action re", ["recovery"]),
+    ("mailroom-collect migrate --dr", ["--dry-run"]),
+    ("mailroom-send templates pu", ["push"]),
+    ("mailroom-send templates push ac", ["activationv1"]),
+    ("mailroom-send --ses-escape-html f", ["false"]),
+    ("mailroom-send --queue-name other ch", ["check"]),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), [*CASES, ("mailroom-collect --secret-key-file ke", ["with default"])])
+def test_bash_completes(tmp_path: Path, words: str, expected: list[str]) -> None:
+    """Commands, options, choices, templates and files; without a setting, a secret or a database."""
+    program = words.split(maxsplit=1)[0]
+    script = BASH.format(root=ROOT, program=program, words=words, function=program.replace("-", "_"))
+    done = run(script, env={"PATH": environment()["PATH"]}, cwd=tmp_path)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.split("\n")[: len(expected)] == expected
+    assert [line for line in done.out.splitlines() if line] == expected
+
+
+@pytest.mark.parametrize(("words", "expected"), CASES)
+def test_fish_completes(tmp_path: Path, words: str, expected: list[str]) -> None:
+    """The same in fish, where it is installed."""
+    if not shutil.which("fish"):
+        pytest.skip("fish is not installed")
+    program = words.split(maxsplit=1)[0]
+    script = f"fish --no-config -c 'source {ROOT}/docs/completion/fish/{program}.fish; complete -C \"{words}\"'"
+    done = run(script, env={"PATH": environment()["PATH"], "HOME": str(tmp_path)}, cwd=tmp_path)
+    assert [line.partition("\t")[0] for line in done.out.splitlines()] == expected, done.err
+
+
+def test_broken_environment_hinders_no_completion(tmp_path: Path) -> None:
+    """Whatever the settings are: completing looks at none of them."""
+    script = BASH.format(
+        root=ROOT, program="mailroom-collect", words="mailroom-collect mi", function="mailroom_collect"
+    )
+    broken = environment(MAILROOM_BATCH_LIMIT="many", MAILROOM_SECRET_KEY="x", MAILROOM_DATABASE_URL="no:/url")
+    done = run(script, env=broken, cwd=tmp_path)
+    assert (done.out, done.err) == ("migrate\n", "")
