@@ -1,0 +1,44 @@
+"""Pages of the documentation: their code blocks, headings and links, as GitHub reads them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_BLOCK = re.compile(
+    r"(?:^<!-- (?P<mark>[^\n]*) -->\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block, and the comment right before it."""
+
+    language: str
+    text: str
+    mark: str
+
+
+def blocks(page: Path, language: str) -> list[Block]:
+    """Return a page's blocks of a language."""
+    found = [Block(m["language"], m["text"], m["mark"] or "") for m in _BLOCK.finditer(page.read_text())]
+    return [block for block in found if block.language == language]
+
+
+def pages() -> list[Path]:
+    """Return the README and all pages in docs."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def links(page: Path) -> list[str]:
+    """Return what a page links to or shows, but for other hosts."""
+    prose = _BLOCK.sub("", page.read_text())
+    found = re.findall(r"\]\(([^()\s]+)\)", prose)
+    return [link for link in found if not re.match(r"[a-z]+:", link)]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names by which a page's headings are linked to."""
+    prose = _BLOCK.sub("", page.read_text())
+    headings = re.findall(r"^#+ +(.*?) *$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
