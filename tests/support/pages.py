@@ -1,12 +1,18 @@
 """Pages of the documentation: their code blocks, headings and links, as GitHub reads them."""
 
 import re
+import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+AWS = f"""#!/bin/sh
+exec {sys.executable} {ROOT}/tests/support/aws_cli.py "$@"
+"""
+"""The script that stands in for `aws` in a page's commands."""
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<mark>[^\n]*) -->\n\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?:^<!-- (?P<mark>[^\n]*) -->\n\n)?^ *```(?P<language>\w+)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL
 )
 
 
@@ -21,7 +27,9 @@ class Block:
 
 def blocks(page: Path, language: str) -> list[Block]:
     """Return a page's blocks of a language."""
-    found = [Block(m["language"], m["text"], m["mark"] or "") for m in _BLOCK.finditer(page.read_text())]
+    found = [
+        Block(m["language"], textwrap.dedent(m["text"]), m["mark"] or "") for m in _BLOCK.finditer(page.read_text())
+    ]
     return [block for block in found if block.language == language]
 
 

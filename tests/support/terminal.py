@@ -1,5 +1,6 @@
 """A terminal in which a page's blocks are typed, one after the other, in one bash."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -54,15 +55,13 @@ class Terminal:
         assert done.exists(), f"block {self._typed} failed:\n{self.out}\n{self.err}"
 
     def interrupt(self) -> None:
-        """Press Ctrl-C: what runs in the foreground gets it, and bash, in which a trap stands for the interactive one."""
+        """Press Ctrl-C: all that runs in the foreground gets it; bash goes on, as the programs end in their own way."""
         os.killpg(self._bash.pid, signal.SIGINT)
 
     def close(self) -> None:
         """End it, whatever runs."""
         if self._bash.stdin is not None:
             self._bash.stdin.close()
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._bash.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._bash.wait()

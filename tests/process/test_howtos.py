@@ -1,0 +1,225 @@
+"""The how-tos: their SQL, Python and shell do what the pages say."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from mailroom_collector import Action
+from mailroom_collector.signing import Signer
+from tests.conftest import Environment
+from tests.support.ledger import Steps
+from tests.support.lines import field_of, secret_of
+from tests.support.pages import AWS, ROOT, blocks
+from tests.support.postgres import Database, Server
+from tests.support.processes import KEY, environment, run, running
+from tests.support.ses_endpoint import Endpoint
+from tests.support.waiting import until
+
+OTHER_KEY = "5eaf00d5" * 8
+ROLES = ("mailroom_collector", "mailroom_sender", "mailroom_collector_b")
+
+
+def code(page: str, language: str, about: str = "") -> str:
+    """Return the one block of a page that holds the text."""
+    (found,) = [block.text for block in blocks(ROOT / "docs" / page, language) if about in block.text]
+    return found
+
+
+def python(page: str, about: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(code(page, "python", about), names)
+    return names
+
+
+@pytest.fixture
+def roles(server: Server) -> Iterator[None]:
+    """Remove the roles of the pages afterwards, from whatever database they have rights in."""
+    yield
+    with server.connect("postgres") as admin:
+        for (name,) in admin.execute("SELECT datname FROM pg_database WHERE datallowconn").fetchall():
+            with server.connect(name) as connection:
+                for (role,) in connection.execute(
+                    "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (list(ROLES),)
+                ):
+                    connection.execute(f"DROP OWNED BY {role}".encode())
+        for role in ROLES:
+            admin.execute(f"DROP ROLE IF EXISTS {role}".encode())
+
+
+def test_missing_mail_is_found_in_the_ledger(database: Database) -> None:
+    """The first question of the page tells of each token of an address, with its state and reason."""
+    (token,) = database.sign_up("ann")
+    question = code("no-mail.md", "sql")
+    assert database.run(question)[0][0] == token
+    database.run("UPDATE deliveries SET state = 'failed', settled_at = now(), error = 'why'")
+    row = database.connection.execute(question.encode()).fetchone()
+    assert row is not None
+    assert (row[1], row[5], row[6], row[11]) == ("activation", "provisioned", "failed", None)
+    assert "why" in row
+
+
+def test_lines_of_the_log_that_matter_are_the_programs_own() -> None:
+    """Each line that the page quotes is one that the source can write."""
+    page = (
+        (ROOT / "docs" / "no-mail.md").read_text().partition("The lines that matter")[2].partition("An exit status")[0]
+    )
+    quoted = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    source = "".join(file.read_text() for file in (ROOT / "src").rglob("*.py"))
+    assert len(quoted) == 7
+    for line in quoted:
+        known = line.replace("token_insert, queue mailroom", "{").replace(
+            "takes 1 recipients", "takes {rate:g} recipients"
+        )
+        parts = [part for part in re.split(r"\{[^}]*\}?", known) if part]
+        assert all(part in source for part in parts), line
+
+
+def test_both_keys_are_good_while_the_key_is_rotated(
+    database: Database, collector_env: Environment, tmp_path: Path
+) -> None:
+    """Links signed before and after the collector's restart pass the page's check; others do not."""
+    check = python("rotating-secrets.md", "keys: list")["token_secret"]
+    keys = [bytes.fromhex(OTHER_KEY), bytes.fromhex(KEY)]
+    for login, key in (("ann", KEY), ("bob", OTHER_KEY)):
+        folder = tmp_path / login
+        folder.mkdir()
+        with running("mailroom-collect", collector_env(MAILROOM_SECRET_KEY=key), folder) as collector:
+            database.sign_up(login)
+            collector.prints("\n")
+            assert collector.stop() == 0
+            field = collector.out.split(",")[3]
+        secret = database.one("SELECT secret FROM tokens JOIN accounts a ON a.id = account WHERE login = %s", login)
+        assert check(field, Action.ACTIVATION, None, keys) == secret
+    assert check(field, Action.ACTIVATION, None, keys[1:]) is None
+    needed = database.one(code("rotating-secrets.md", "sql", "old_key_is_needed_until"))
+    assert needed is not None
+    database.run(code("rotating-secrets.md", "sql", "SET expires_at"))
+    assert database.one("SELECT count(*) FROM tokens WHERE expires_at > extract(epoch FROM now())") == 0
+
+
+@pytest.mark.usefixtures("roles")
+def test_second_role_inherits_the_steps(database: Database) -> None:
+    """The new role of a rotation may do what the old one may, and the old one may then log in no more."""
+    database.run(blocks(ROOT / "README.md", "sql")[0].text)
+    database.run(code("rotating-secrets.md", "sql", "IN ROLE"))
+    database.run(code("rotating-secrets.md", "sql", "NOLOGIN"))
+    tokens = database.sign_up("ann")
+    with database.connect() as connection:
+        connection.execute("SET ROLE mailroom_collector_b")
+        assert Steps(connection, "c").claim() == tokens
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT FROM tokens")
+    assert database.run(
+        "SELECT rolcanlogin FROM pg_roles WHERE rolname LIKE 'mailroom_collector%' ORDER BY rolname"
+    ) == [
+        (False,),
+        (True,),
+    ]
+
+
+def test_commands_for_aws_are_what_aws_knows(tmp_path: Path) -> None:
+    """Each aws command of the page has the words and parameters of AWS's own model."""
+    (tmp_path / "aws").write_text(AWS)
+    (tmp_path / "aws").chmod(0o755)
+    env = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "AWS_CALLS": str(tmp_path / "calls"),
+        "OLD_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+    }
+    for block in blocks(ROOT / "docs" / "rotating-secrets.md", "sh"):
+        assert run(f"set -e; {block.text}", env=env).status == 0
+    (suppressed,) = re.findall(r"`(aws sesv2 [^`]+)`", (ROOT / "docs" / "no-mail.md").read_text())
+    assert run(suppressed, env=env).status == 0
+    called = [json.loads(line)[0] for line in (tmp_path / "calls").read_text().splitlines()]
+    assert called == [
+        "CreateAccessKey", "ListAccessKeys", "GetAccessKeyLastUsed", "UpdateAccessKey", "DeleteAccessKey",
+        "GetSuppressedDestination",
+    ]  # fmt: skip
+
+
+def test_second_queue_gets_each_token_too(database: Database, collector_env: Environment) -> None:
+    """A trial reads what the real queue reads, and leaves nothing behind."""
+    database.run(code("queues-and-regions.md", "sql", "ADD VALUE"))
+    database.run(code("queues-and-regions.md", "sql", "INSERT INTO jobs"))
+    database.sign_up("ann")
+    with running(code("queues-and-regions.md", "sh", "QUEUE_NAME=trial").strip(), collector_env()) as trial:
+        trial.prints("ann@example.com")
+        trial.stop()
+    assert sorted(database.run("SELECT queue::text, state::text FROM deliveries")) == [
+        ("mailroom", "pending"),
+        ("trial", "emitted"),
+    ]
+    for statement in code("queues-and-regions.md", "sql", "DELETE").strip().split("\n"):
+        database.run(statement)
+    assert database.run("SELECT queue::text FROM deliveries") == [("mailroom",)]
+
+
+@pytest.mark.usefixtures("roles")
+def test_users_of_ones_own_move_in(server: Server, pipeline_env: Environment, endpoint: Endpoint) -> None:
+    """mailroom in a schema of its own, fed by a trigger: a new user is mailed, a confirmed one is confirmed in both."""
+    database = Database(server, server.new_database(template="template1"))
+    try:
+        database.run("CREATE TABLE users (email text UNIQUE, name text, confirmed boolean NOT NULL DEFAULT false)")
+        database.run("INSERT INTO users VALUES ('old@example.com', 'old', true)")
+        schema, rights, bring, *triggers = [block.text for block in blocks(ROOT / "docs" / "moving.md", "sql")]
+        database.run(schema)
+        migrate = code("moving.md", "sh", "search_path")
+        owner = f"host={server.folder} dbname={database.name} user=postgres"
+        migrated = run(migrate, env=environment(OWNER_URL=owner))
+        assert migrated.status == 0, migrated.err
+        database.run("SET search_path = mailroom")
+        database.run(blocks(ROOT / "README.md", "sql")[0].text)
+        database.run("RESET search_path")
+        for text in (rights, bring, *triggers):
+            database.run(text)
+        collector, sender = (f"host={server.folder} dbname={database.name} user={role}" for role in ROLES[:2])
+        command = 'MAILROOM_DATABASE_URL="$COLLECTOR" mailroom-collect | MAILROOM_DATABASE_URL="$SENDER" mailroom-send'
+        with running(command, pipeline_env(COLLECTOR=collector, SENDER=sender)) as pipeline:
+            pipeline.says("acknowledging")
+            database.run("INSERT INTO users VALUES ('ann@example.com', 'ann')")
+            until(lambda: endpoint.mailed, f"the mail; {pipeline.err}")
+        assert endpoint.addresses == ["ann@example.com"]
+        assert database.one("SELECT confirmed FROM users WHERE name = 'ann'") is False
+        database.run("UPDATE mailroom.tokens SET consumed_at = 1")
+        assert database.one("SELECT confirmed FROM users WHERE name = 'ann'") is True
+    finally:
+        database.close()
+
+
+def test_own_reader_reads_every_line(database: Database, collector_env: Environment, tmp_path: Path) -> None:
+    """The page's reader understands quoted fields and several rows in a line."""
+    (tmp_path / "reader.py").write_text(code("own-programs.md", "python", "csv.reader"))
+    database.sign_up("ann", "bob")
+    database.run("INSERT INTO accounts (email, login) VALUES ('c@example.com', 'c \"d\", e')")
+    command = code("own-programs.md", "sh", "reader.py").strip().replace("python3", sys.executable)
+    with running(command, collector_env(), tmp_path) as pipeline:
+        pipeline.prints('activation for c "d", e, to c@example.com')
+        assert pipeline.out.count("activation for ") == 3
+        until(lambda: database.states() == {"emitted": 3}, "all are done")
+
+
+def test_own_writer_is_mailed(endpoint: Endpoint, sender_env: Environment) -> None:
+    """The page's line is sent, and its field is what the collector would have signed."""
+    field = python("own-programs.md", "secret_field")["secret_field"]
+    key, secret = bytes.fromhex(KEY), secret_of(1)
+    assert field(secret, key) == field_of(1)
+    assert field(secret, key, "01234") == Signer(key).sign(Action.PASSWORD_RECOVERY, secret, "01234")
+    settings = sender_env(EMAIL="ann@example.com", LOGIN="ann", FIELD=field(secret, key))
+    assert run(code("own-programs.md", "sh", "printf"), env=settings).status == 0
+    assert endpoint.addresses == ["ann@example.com"]
+
+
+@pytest.mark.parametrize("program", ["mailroom-collect", "mailroom-send"])
+def test_line_for_bash_completes(program: str) -> None:
+    """The line for ~/.bashrc tells bash how to complete both programs."""
+    page = (ROOT / "docs" / "shell-completion.md").read_text()
+    (line,) = re.findall(r"^\| bash \| .* \| `(.*)` \|$", page, re.MULTILINE)
+    function = f"_{program.replace('-', '_')}_completion"
+    done = run(f"{line}\ncomplete -p {program}", env={"PATH": environment()["PATH"]})
+    assert done.out.strip() == f"complete -o nosort -F {function} {program}"
