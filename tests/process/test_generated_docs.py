@@ -116,3 +116,22 @@ def test_broken_environment_hinders_no_completion(tmp_path: Path) -> None:
     broken = environment(MAILROOM_BATCH_LIMIT="many", MAILROOM_SECRET_KEY="x", MAILROOM_DATABASE_URL="no:/url")
     done = run(script, env=broken, cwd=tmp_path)
     assert (done.out, done.err) == ("migrate\n", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "heavy"),
+    [
+        ("mailroom-collect --help", "boto3|botocore|psycopg|click.shell_completion"),
+        ("mailroom-send --help", "boto3|botocore|psycopg|click.shell_completion"),
+        ("COMP_WORDS='mailroom-send templates push ' COMP_CWORD=3 mailroom-send", "boto3|botocore|psycopg"),
+    ],
+)
+def test_help_and_completion_import_nothing_slow(command: str, heavy: str) -> None:
+    """Neither waits for the AWS SDK or the database driver; and help does not pay for completion."""
+    env = environment(
+        PYTHONPROFILEIMPORTTIME="1", _MAILROOM_SEND_COMPLETE="bash_complete" if "COMP_" in command else ""
+    )
+    done = run(command, env=env)
+    assert (done.status, "activationv1" in done.out) == (0, "COMP_" in command)
+    assert re.search(r"\| +click$", done.err, re.MULTILINE)
+    assert re.findall(rf"\| +({heavy})$", done.err, re.MULTILINE) == []
