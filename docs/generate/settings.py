@@ -15,10 +15,9 @@ OTHERS = {
     "AWS_REGION": "the region of SES; else AWS_DEFAULT_REGION or the profile's, else us-east-1",
     "AWS_ENDPOINT_URL_SES": "another place to ask than AWS's own, such as a local SES",
     "AWS_PROFILE": "which profile of the SDK's files; all other settings of the AWS SDK work too",
-    "COLUMNS": "the width that a table on a terminal may take",
-    "JOURNAL_STREAM": "set by systemd: where a log line goes",
     "NO_COLOR": "when set, no colours on a terminal",
     "NOTIFY_SOCKET": "set by systemd: where readiness and signs of life are told",
+    "TERM": "unset or dumb, nothing is drawn on a terminal",
     "WATCHDOG_PID": "set by systemd: whose signs of life are awaited",
     "WATCHDOG_USEC": "set by systemd: within what time a sign of life is awaited",
 }
