@@ -18,7 +18,7 @@ The files, in the order in which a row meets them:
     holding     what this process holds, until it is begun, emitted or given back
     outlet      stdout: whole lines; which the reader took; is it gone
 
-Beside them: settings, errors, log, migrating (brings the schema up to date).
+Beside them: settings, errors, log, migrating (brings the schema up to date), operations (what an operator does).
 """
 
 from mailroom_collector.signing import verify_token

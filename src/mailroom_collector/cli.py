@@ -10,13 +10,13 @@ import click
 
 from mailroom_collector.errors import MailroomError, SettingError
 from mailroom_collector.log import log
-from mailroom_collector.settings import Settings, parse_key, secret_setting
+from mailroom_collector.operations.commands import COMMANDS
+from mailroom_collector.settings import Settings, database_url, parse_key, secret_setting
 from mailroom_collector.tokens import Action
 
 _DAY_MS = 86_400_000
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
-_URL_WANTED = "a libpq URL or key=value string"
 _KEY_WANTED = "64 hexadecimal digits"
 
 
@@ -58,17 +58,6 @@ def _file(option: str, variable: str, what: str) -> _Decorator:
 
 _database_url_file = _file("--database-url-file", "MAILROOM_DATABASE_URL_FILE", "the database URL")
 _secret_key_file = _file("--secret-key-file", "MAILROOM_SECRET_KEY_FILE", "the secret key")
-
-
-def _database_url(file: str | None) -> str:
-    from mailroom_collector.database import check_url  # here, as psycopg is slow to import
-
-    url = secret_setting("MAILROOM_DATABASE_URL", file, os.environ, _URL_WANTED)
-    try:
-        check_url(url)
-    except ValueError as error:
-        raise SettingError(f"MAILROOM_DATABASE_URL is wrong: {error}") from None
-    return url
 
 
 def _secret_key(file: str | None) -> bytes:
@@ -138,7 +127,7 @@ def cli(
         ctx.obj = database_url_file, secret_key_file
         return
     settings = Settings(
-        database_url=_database_url(database_url_file),
+        database_url=database_url(database_url_file),
         secret_key=_secret_key(secret_key_file),
         channel_name=channel_name,
         queue_name=queue_name,
@@ -169,7 +158,7 @@ def migrate(files: tuple[str | None, str | None], target: int | None, dry_run: b
 
     Needs MAILROOM_DATABASE_URL, with a role that may create tables.
     """
-    url = _database_url(files[0])
+    url = database_url(files[0])
     from mailroom_collector.database import connect, translated
     from mailroom_collector.migrating import Migrator
 
@@ -199,11 +188,15 @@ def verify(files: tuple[str | None, str | None], action: str, code: str | None) 
     click.echo(secret.hex())
 
 
+for command in COMMANDS:
+    cli.add_command(command)
+
+
 def _explain(error: click.UsageError) -> str:
     """Return one line that names the variable and the option that are wrong."""
     if isinstance(error, click.BadParameter) and error.param is not None:
         names = [error.param.envvar] if isinstance(error.param.envvar, str) else []
-        return f"{' / '.join([*names, *error.param.opts[:1]])}: {error.message}"
+        return f"{' / '.join([*names, *error.param.opts[:1]])}: {error.message or 'it is missing'}"
     return f"{error.format_message()} See 'mailroom-collect --help'."
 
 
