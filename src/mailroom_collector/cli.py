@@ -15,6 +15,8 @@ from mailroom_collector.settings import Settings, database_url, parse_key, secre
 from mailroom_collector.tokens import Action
 
 _DAY_MS = 86_400_000
+_HANG = 4
+"""Times the patience with the database that the main loop may stand still: it waits for no more answers than three."""
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _KEY_WANTED = "64 hexadecimal digits"
@@ -54,6 +56,17 @@ def _ms(option: str, variable: str, default: int, low: int, what: str) -> _Decor
 
 def _file(option: str, variable: str, what: str) -> _Decorator:
     return click.option(option, envvar=variable, show_envvar=True, metavar="FILE", help=f"A file that holds {what}.")
+
+
+def _choose_format(_: click.Context, __: click.Parameter, value: str) -> None:
+    log.as_json = value == "json"
+
+
+_log_format = click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", envvar="MAILROOM_LOG_FORMAT",
+    show_envvar=True, show_default=True, metavar="text|json", help="One line an event, or one JSON object.",
+    is_eager=True, expose_value=False, callback=_choose_format,  # before the others, whose errors are logged
+)  # fmt: skip
 
 
 _database_url_file = _file("--database-url-file", "MAILROOM_DATABASE_URL_FILE", "the database URL")
@@ -106,6 +119,7 @@ def _claim_descriptors(needed: int, name: str) -> None:
     help="Most rows in one line, and the number of waiting rows that ends the wait early..",
 )  # fmt: skip
 @_ms("--lease", "MAILROOM_LEASE", 30_000, 1000, "How long a claimed row waits for a sign of life of its holder.")
+@_log_format
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -138,9 +152,13 @@ def cli(
     )
     _claim_descriptors(1, "stdout")
     from mailroom_collector.collector import Collector
+    from mailroom_collector.notify import Notifier
     from mailroom_collector.outlet import Outlet
+    from mailroom_collector.watchdog import Watchdog
 
-    Collector(settings, Outlet(1)).run()
+    notifier = Notifier(os.environ)
+    watchdog = Watchdog(_HANG * settings.patience, notifier)
+    Collector(settings, Outlet(1), notifier, watchdog).run()
 
 
 @cli.command()
@@ -205,10 +223,10 @@ def main() -> NoReturn:
     try:
         status = cli.main(prog_name="mailroom-collect", standalone_mode=False) or 0
     except click.UsageError as error:
-        log(_explain(error))
+        log(_explain(error), "error")
         status = 2
     except MailroomError as error:
-        log(str(error))
+        log(str(error), "error")
         status = error.status
     except (click.Abort, KeyboardInterrupt):
         status = 130

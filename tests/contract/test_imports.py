@@ -10,7 +10,9 @@ PURE = {
     "mailroom_collector": [
         "agenda",
         "echo",
+        "progress",
         "signing",
+        "summary",
         "tokens",
         "wire",
         *(f"operations/{name}" for name in ("durations", "figures", "listing", "report", "sparkline", "tables")),
@@ -23,6 +25,7 @@ PURE = {
         "request",
         "retries",
         "rows",
+        "summary",
         "verdicts",
         "wire",
         *(
