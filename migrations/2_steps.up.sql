@@ -108,9 +108,10 @@ BEGIN
         ORDER BY d.token FOR UPDATE
     )
     -- As old as its token again, so that it does not queue behind younger ones.
-    UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = least(now(), to_timestamp(t.created_at))
-    FROM held JOIN tokens t ON t.id = held.token
-    WHERE d.queue = $1 AND d.token = held.token;
+    UPDATE deliveries d SET state = 'pending', holder = NULL,
+        due_at = least(now(), to_timestamp((SELECT t.created_at FROM tokens t WHERE t.id = d.token)))
+    FROM held
+    WHERE d.queue = $1 AND d.token = held.token AND d.token = ANY ($3);
     GET DIAGNOSTICS given_back = ROW_COUNT;
     IF given_back > 0 THEN
         PERFORM pg_notify('token_insert', '');
@@ -149,7 +150,7 @@ DECLARE
 BEGIN
     UPDATE deliveries d SET state = 'failed', error = r.reason, settled_at = now()
     FROM unnest($3, $4) AS r (token, reason)
-    WHERE d.queue = $1 AND d.token = r.token AND d.state = 'claimed' AND d.holder = $2;
+    WHERE d.queue = $1 AND d.token = r.token AND d.token = ANY ($3) AND d.state = 'claimed' AND d.holder = $2;
     GET DIAGNOSTICS aside = ROW_COUNT;
     RETURN aside;
 END $$;
@@ -215,18 +216,23 @@ CREATE FUNCTION mailroom_begin(queue job_type, holder text, lease_ms integer, se
 RETURNS TABLE (place bigint, token bigint, attempt integer, refused text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    ids bigint[];
 BEGIN
     -- First wait for whoever has the rows, then judge: by what is committed when they are ours,
     -- not by what was when the wait began (each statement here sees a snapshot of its own).
-    PERFORM FROM deliveries d JOIN tokens t ON t.id = d.token
-    WHERE d.queue = $1 AND t.secret = ANY ($4)
-    ORDER BY d.token FOR UPDATE OF d;
+    ids := ARRAY (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = $1 AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY ($4)))
+        ORDER BY d.token FOR UPDATE);
     RETURN QUERY
     WITH asked AS MATERIALIZED (
         SELECT s.secret, min(s.place) AS place
         FROM unnest($4) WITH ORDINALITY AS s (secret, place) GROUP BY s.secret
     ), found AS MATERIALIZED (
-        SELECT asked.place, t.id AS token FROM asked JOIN tokens t ON t.secret = asked.secret
+        SELECT array_position($4, t.secret) AS place, t.id AS token, t.action, t.expires_at, t.consumed_at,
+               (SELECT a.status FROM accounts a WHERE a.id = t.account) AS status
+        FROM tokens t WHERE t.id = ANY (ids)
     ), judged AS MATERIALIZED (
         SELECT f.place, d.token, d.state = 'sending' AS again,
             CASE
@@ -234,9 +240,9 @@ BEGIN
                 WHEN d.state = 'sending' AND d.holder IS DISTINCT FROM $2 THEN 'another call has begun it'
                 WHEN d.state = 'pending' AND d.due_at > now() THEN 'it is to be tried again later'
             END AS refused,
-            mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) AS stale
+            mailroom_stale(f.action, f.expires_at, f.consumed_at, f.status) AS stale
         FROM found f JOIN deliveries d ON d.queue = $1 AND d.token = f.token
-            JOIN tokens t ON t.id = d.token JOIN accounts a ON a.id = t.account
+        WHERE d.token = ANY (ids)
     ), begun AS (
         UPDATE deliveries d SET
             state = CASE WHEN j.stale IS NULL THEN 'sending' ELSE 'skipped' END::delivery_state,
@@ -246,7 +252,7 @@ BEGIN
             error = coalesce(j.stale || coalesce('; last try: ' || d.error, ''), d.error),
             settled_at = CASE WHEN j.stale IS NOT NULL THEN now() END
         FROM judged j
-        WHERE d.queue = $1 AND d.token = j.token AND j.refused IS NULL
+        WHERE d.queue = $1 AND d.token = j.token AND d.token = ANY (ids) AND j.refused IS NULL
         RETURNING d.token, d.attempts
     )
     SELECT asked.place, j.token, begun.attempts,
@@ -272,15 +278,15 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    again boolean := $4 && '{later,unknown,release}';
+    done bigint[];
 BEGIN
-    RETURN QUERY
     WITH told AS MATERIALIZED (
         SELECT * FROM unnest($3, $4, $5, $6, $7) AS o (token, outcome, message_id, error, delay_ms)
     ), held AS MATERIALIZED (
-        SELECT d.token FROM deliveries d JOIN told o ON o.token = d.token
-        WHERE d.queue = $1 AND (d.state = 'sending' AND d.holder = $2
-                                OR d.state NOT IN ('sending', 'sent', 'failed') AND o.outcome = 'sent')
+        SELECT o.* FROM deliveries d JOIN told o ON o.token = d.token
+        WHERE d.queue = $1 AND d.token = ANY ($3)
+          AND (d.state = 'sending' AND d.holder = $2
+               OR d.state NOT IN ('sending', 'sent', 'failed') AND o.outcome = 'sent')
         ORDER BY d.token FOR UPDATE OF d
     ), settled AS (
         UPDATE deliveries d SET
@@ -290,22 +296,27 @@ BEGIN
             holder = $2,
             due_at = CASE WHEN o.outcome IN ('sent', 'failed') THEN d.due_at
                           ELSE now() + least(coalesce(o.delay_ms, 0) * interval '1 ms', greatest(interval '1 s',
-                               (to_timestamp(t.expires_at) - now()) / 2)) END,
+                               (SELECT (to_timestamp(t.expires_at) - now()) / 2 FROM tokens t WHERE t.id = d.token)))
+                          END,
             message_id = o.message_id,
             error = o.error,
             settled_at = CASE WHEN o.outcome IN ('sent', 'failed') THEN now() END
-        FROM told o JOIN held ON held.token = o.token JOIN tokens t ON t.id = o.token
-        WHERE d.queue = $1 AND d.token = o.token
+        FROM held o
+        WHERE d.queue = $1 AND d.token = o.token AND d.token = ANY ($3)
         RETURNING d.token
     )
-    SELECT settled.token FROM settled
-    UNION ALL
-    SELECT d.token FROM deliveries d JOIN told o ON o.token = d.token
-    WHERE d.queue = $1 AND d.holder = $2 AND d.token NOT IN (SELECT held.token FROM held)
-      AND d.state = CASE WHEN o.outcome IN ('sent', 'failed') THEN o.outcome::text ELSE 'pending' END::delivery_state;
-    IF again THEN
+    SELECT coalesce(array_agg(settled.token), '{}') INTO done FROM settled;
+    IF cardinality(done) < cardinality($3) THEN
+        done := done || ARRAY (  -- what was told before
+            SELECT d.token FROM deliveries d JOIN unnest($3, $4) AS o (token, outcome) ON o.token = d.token
+            WHERE d.queue = $1 AND d.token = ANY ($3) AND d.token <> ALL (done) AND d.holder = $2
+              AND d.state = CASE WHEN o.outcome IN ('sent', 'failed') THEN o.outcome::text ELSE 'pending'
+                            END::delivery_state);
+    END IF;
+    IF $4 && '{later,unknown,release}' THEN
         PERFORM pg_notify('token_insert', '');
     END IF;
+    RETURN QUERY SELECT unnest(done);
 END $$;
 
 DO $$
@@ -325,7 +336,8 @@ BEGIN
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', step);
     END LOOP;
     -- These must cost the same whatever the tables hold: row by row, by index, without planning anew.
-    -- A planner that guesses how many of a LIMIT come would read whole tables instead.
+    -- A planner that guesses how many of a LIMIT come would read whole tables instead; and one that plans while a
+    -- table is empty would later read its whole index, but for "= ANY" beside a join, or a subquery for each row.
     FOR step IN
         SELECT oid FROM pg_proc
         WHERE pronamespace = current_schema()::regnamespace

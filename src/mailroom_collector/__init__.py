@@ -18,7 +18,15 @@ The files, in the order in which a row meets them:
     holding     what this process holds, until it is begun, emitted or given back
     outlet      stdout: whole lines; which the reader took; is it gone
 
-Beside them: settings, errors, log, migrating (brings the schema up to date).
+Beside the way:
+
+    watchdog    ends the process when its loop hangs
+    notify      tells a service manager how it goes (sd_notify)
+    summary     pure: what was done, a line every few minutes
+    progress    pure: the bar of a backlog
+    terminal    stderr, where the bar is drawn
+
+And settings, errors, log, migrating (brings the schema up to date), operations (what an operator does).
 """
 
 from mailroom_collector.signing import verify_token

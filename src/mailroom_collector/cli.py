@@ -10,13 +10,15 @@ import click
 
 from mailroom_collector.errors import MailroomError, SettingError
 from mailroom_collector.log import log
-from mailroom_collector.settings import Settings, parse_key, secret_setting
+from mailroom_collector.operations.commands import COMMANDS
+from mailroom_collector.settings import Settings, database_url, parse_key, secret_setting
 from mailroom_collector.tokens import Action
 
 _DAY_MS = 86_400_000
+_HANG = 4
+"""Times the patience with the database that the main loop may stand still: it waits for no more answers than three."""
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
-_URL_WANTED = "a libpq URL or key=value string"
 _KEY_WANTED = "64 hexadecimal digits"
 
 
@@ -60,19 +62,19 @@ def _file(option: str, variable: str, what: str) -> _Decorator:
     )
 
 
+def _choose_format(_: click.Context, __: click.Parameter, value: str) -> None:
+    log.as_json = value == "json"
+
+
+_log_format = click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", envvar="MAILROOM_LOG_FORMAT",
+    show_envvar=True, show_default=True, metavar="text|json", help="One line an event, or one JSON object.",
+    is_eager=True, expose_value=False, callback=_choose_format,  # before the others, whose errors are logged
+)  # fmt: skip
+
+
 _database_url_file = _file("--database-url-file", "MAILROOM_DATABASE_URL_FILE", "the database URL")
 _secret_key_file = _file("--secret-key-file", "MAILROOM_SECRET_KEY_FILE", "the secret key")
-
-
-def _database_url(file: str | None) -> str:
-    from mailroom_collector.database import check_url  # here, as psycopg is slow to import
-
-    url = secret_setting("MAILROOM_DATABASE_URL", file, os.environ, _URL_WANTED)
-    try:
-        check_url(url)
-    except ValueError as error:
-        raise SettingError(f"MAILROOM_DATABASE_URL is wrong: {error}") from None
-    return url
 
 
 def _secret_key(file: str | None) -> bytes:
@@ -121,6 +123,7 @@ def _claim_descriptors(needed: int, name: str) -> None:
     help="Most rows in one line, and the number of waiting rows that ends the wait early.",
 )  # fmt: skip
 @_ms("--lease", "MAILROOM_LEASE", 30_000, 1000, "How long a claimed row waits for a sign of life of its holder.")
+@_log_format
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -142,7 +145,7 @@ def cli(
         ctx.obj = database_url_file, secret_key_file
         return
     settings = Settings(
-        database_url=_database_url(database_url_file),
+        database_url=database_url(database_url_file),
         secret_key=_secret_key(secret_key_file),
         channel_name=channel_name,
         queue_name=queue_name,
@@ -153,9 +156,13 @@ def cli(
     )
     _claim_descriptors(1, "stdout")
     from mailroom_collector.collector import Collector
+    from mailroom_collector.notify import Notifier
     from mailroom_collector.outlet import Outlet
+    from mailroom_collector.watchdog import Watchdog
 
-    Collector(settings, Outlet(1)).run()
+    notifier = Notifier(os.environ)
+    watchdog = Watchdog(_HANG * settings.patience, notifier)
+    Collector(settings, Outlet(1), notifier, watchdog).run()
 
 
 @cli.command()
@@ -173,7 +180,7 @@ def migrate(files: tuple[str | None, str | None], target: int | None, dry_run: b
 
     Needs MAILROOM_DATABASE_URL, with a role that may create tables.
     """
-    url = _database_url(files[0])
+    url = database_url(files[0])
     from mailroom_collector.database import connect, translated
     from mailroom_collector.migrating import Migrator
 
@@ -203,11 +210,15 @@ def verify(files: tuple[str | None, str | None], action: str, code: str | None) 
     click.echo(secret.hex())
 
 
+for command in COMMANDS:
+    cli.add_command(command)
+
+
 def _explain(error: click.UsageError) -> str:
     """Return one line that names the variable and the option that are wrong."""
     if isinstance(error, click.BadParameter) and error.param is not None:
         names = [error.param.envvar] if isinstance(error.param.envvar, str) else []
-        return f"{' / '.join([*names, *error.param.opts[:1]])}: {error.message}"
+        return f"{' / '.join([*names, *error.param.opts[:1]])}: {error.message or 'it is missing'}"
     return f"{error.format_message()} See 'mailroom-collect --help'."
 
 
@@ -216,10 +227,10 @@ def main() -> NoReturn:
     try:
         status = cli.main(prog_name="mailroom-collect", standalone_mode=False) or 0
     except click.UsageError as error:
-        log(_explain(error))
+        log(_explain(error), "error")
         status = 2
     except MailroomError as error:
-        log(str(error))
+        log(str(error), "error")
         status = error.status
     except (click.Abort, KeyboardInterrupt):
         status = 130

@@ -1,5 +1,6 @@
 """The join: one loop around one poll, from a notification to a line that was taken."""
 
+import os
 import random
 import select
 import signal
@@ -13,23 +14,30 @@ from mailroom_collector.hearing import Hearing
 from mailroom_collector.holding import Holding
 from mailroom_collector.ledger import Ledger
 from mailroom_collector.log import log
+from mailroom_collector.notify import Notifier
 from mailroom_collector.outlet import Outlet
+from mailroom_collector.progress import Progress
 from mailroom_collector.settings import Settings, new_holder
 from mailroom_collector.signing import Signer
+from mailroom_collector.summary import Summary, Totals
+from mailroom_collector.terminal import Terminal
 from mailroom_collector.wakeup import Wakeup
+from mailroom_collector.watchdog import Watchdog
 
 _HELD_ROWS = 4500
 """Most rows held at once: one chunk claimed or being signed, one printed, one being emitted."""
 _BACKOFF_FIRST, _BACKOFF_CAP = 0.1, 30.0  # seconds
 _ROOM_FIRST, _ROOM_CAP = 0.005, 5.0  # seconds between looks whether a sender has begun what fills the pipe
 _MAIL_FIRST = 0.005  # seconds from a mail that is printed to the look that follows: the cores are the sender's
+_STATUS_EVERY = 5.0  # seconds between what a service manager is told, at least
+_ALL = 2**31 - 1  # rows to count
 _READER_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
 class Collector:
     """Runs until a signal, a reader that goes away, or an error that needs an operator."""
 
-    def __init__(self, settings: Settings, outlet: Outlet) -> None:
+    def __init__(self, settings: Settings, outlet: Outlet, notifier: Notifier, watchdog: Watchdog) -> None:
         self._settings = settings
         self._outlet = outlet
         self._holder = new_holder()
@@ -48,13 +56,21 @@ class Collector:
         self._drain = Drain(
             Signer(settings.secret_key), settings.batch_limit, outlet, self._holding, self._open_emitter
         )
+        self._notifier = notifier
+        self._watchdog = watchdog
+        self._status_at = 0.0
+        self._summary = Summary(time.monotonic())
+        self._terminal = Terminal(2, os.environ)
+        self._progress = Progress()
         self._stopping = False
         self._writable = False
         self._kept_waiting = False
 
     def run(self) -> None:
         """Collect until SIGTERM or SIGINT. Raises ReaderGone, OperatorNeeded or another MailroomError."""
-        with Wakeup() as wakeup:
+        if self._terminal.can_draw:
+            log.before = self._terminal.erase
+        with Wakeup() as wakeup, self._watchdog:
             try:
                 while not (self._stopping and self._outlet.empty):
                     self._turn(wakeup)
@@ -63,9 +79,12 @@ class Collector:
                 self._give_up_reader()
                 raise
             finally:
+                self._notifier.stopping()
                 self._close()
+                self._tell_summary(0)
 
     def _turn(self, wakeup: Wakeup) -> None:
+        self._watchdog.turn()
         try:
             if self._ledger is None:
                 self._connect()
@@ -73,6 +92,7 @@ class Collector:
                 self._work(self._ledger)
         except ConnectionLost as error:
             self._lost(str(error))
+        self._report()
         if self._writable and not self._outlet.empty:
             self._write()
             return  # there may be more to claim: look before waiting
@@ -97,10 +117,12 @@ class Collector:
             self._announced(ledger)
         if now >= self._look_at and not self._agenda.draining:
             self._look(ledger)
+        self._watchdog.turn()  # after each statement that may take as long as the patience
         if self._hearing.deaf != was_deaf:
             self._agenda.deaf(now, self._hearing.deaf)
         if self._holding.extend_at is not None and now >= self._holding.extend_at:
             self._extend(ledger)
+            self._watchdog.turn()
         if self._stopping:
             self._drain.withdraw()
             self._holding.give_back(ledger)
@@ -127,6 +149,8 @@ class Collector:
         self._hearing.connected(time.monotonic())
         log(f"listening on {settings.channel_name}, queue {settings.queue_name}")
         self._holding.reconnected(self._ledger)
+        self._notifier.ready()
+        self._status_at = 0.0
 
     def _lost(self, text: str) -> None:
         self._close()
@@ -136,9 +160,11 @@ class Collector:
         self._drain.withdraw()
         wait = self._backoff.failed(random.random())
         self._connect_at = time.monotonic() + wait
-        log(f"{text}; trying again in {wait:.1f} s")
+        log(f"{text}; trying again in {wait:.1f} s", "warning")
+        self._notifier.status(f"waiting for the database: {text}")
 
     def _close(self) -> None:
+        self._terminal.erase()
         self._drain.rest()
         if self._ledger:
             self._ledger.link.close()
@@ -150,7 +176,7 @@ class Collector:
         try:
             link = Link(connect(settings.database_url, settings.patience))
         except MailroomError as error:
-            log(f"a second connection, which makes a backlog faster, is not to be had: {error}")
+            log(f"a second connection, which makes a backlog faster, is not to be had: {error}", "warning")
             return None
         return Ledger(link, settings.queue_name, self._holder, settings.lease_ms)
 
@@ -183,18 +209,58 @@ class Collector:
         progress = self._drain.claim(ledger)
         if progress.found:
             self._hearing.found(time.monotonic())
+            self._summary.happened(time.monotonic())
         if progress.drained:
             self._agenda.drained()
             self._drain.rest()
             if not self._outlet.empty:
                 self._write()  # a mail does not wait for the look
-            if not self._hearing.attending:  # who attends will in a moment
+            if self._hearing.attending:
+                return  # who attends will look in a moment
+            if progress.found:
                 self._look_at = time.monotonic() + _MAIL_FIRST
+            else:
+                self._look(ledger)  # at once: until then the agenda holds that it is time to claim
 
     def _write(self) -> None:
         self._outlet.write()
         self._writable = self._kept_waiting = False
         self._holding.written(time.monotonic())
+
+    # Telling how it goes
+
+    def _report(self) -> None:
+        """Tell the service manager, the log and the terminal, as far as there is something to tell."""
+        now = time.monotonic()
+        if now >= self._summary.due_at:
+            self._tell_summary(len(self._holding))
+        if self._ledger is not None and now >= self._status_at:
+            self._status_at = now + _STATUS_EVERY
+            self._notifier.status(f"{self._outlet.rows:,} rows printed since the start")
+        if self._terminal.can_draw:
+            self._draw(now)
+
+    def _tell_summary(self, in_hand: int) -> None:
+        totals = Totals(
+            self._outlet.rows, self._outlet.lines, self._drain.stale, self._holding.aside, self._drain.doubts
+        )
+        if told := self._summary.tell(time.monotonic(), totals, in_hand):
+            log(told)
+
+    def _draw(self, now: float) -> None:
+        ledger, printed = self._ledger, self._outlet.rows
+        if ledger is None or self._stopping or not (self._agenda.draining or self._drain.unsigned):
+            self._progress.ended()
+            self._terminal.erase()
+            return
+        if self._progress.goes_on(now, printed):
+            try:
+                waiting = ledger.look(_ALL).waiting + self._drain.unsigned + self._outlet.rows_waiting
+            except ConnectionLost:
+                return  # found out and told of at the next turn
+            self._progress.counted(time.monotonic(), printed, waiting)
+        if now >= self._progress.draw_at:
+            self._terminal.draw(self._progress.line(now, printed, self._terminal.columns))
 
     # What becomes of what was written
 
@@ -213,7 +279,7 @@ class Collector:
             try:
                 self._holding.finish(self._ledger)
             except ConnectionLost as error:
-                log(f"{error}; what was just printed may be printed again")
+                log(f"{error}; what was just printed may be printed again", "warning")
 
     def _give_up_reader(self) -> None:
         if not self._ledger:
@@ -222,7 +288,7 @@ class Collector:
         try:
             given_back = self._holding.abandon(self._ledger)
         except ConnectionLost as error:
-            log(f"{error}; what was claimed comes back when its lease ends")
+            log(f"{error}; what was claimed comes back when its lease ends", "warning")
         else:
             log(f"{given_back} claimed rows are given back")
 
@@ -255,6 +321,7 @@ class Collector:
     def _patience(self) -> float:
         """Return how long to wait, in ms."""
         times = [time for time in (self._holding.extend_at, self._holding.glance_at) if time is not None]
+        times += [time for time in (self._summary.due_at, self._progress.draw_at) if time < float("inf")]
         if self._ledger is None:
             times = [] if self._stopping else [self._connect_at]
         elif not self._agenda.draining:
@@ -272,4 +339,5 @@ class Collector:
             if self._stopping:
                 raise ReaderGone(f"{number.name} again; the line being written is cut short")
             self._stopping = True
+            self._notifier.stopping()
             log(f"{number.name}: finishing the line")

@@ -26,6 +26,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
 _READY_NONE: Final = 0  # nothing happened on the socket for a while (psycopg.waiting)
 _WAIT_READ: Final = 1  # all is sent, the answer has not come (psycopg.waiting)
 
+_CLAIM = "mailroom_claim(job_type,text,integer,integer,timestamptz,bigint)"
 _MIGRATE = "run 'mailroom-collect migrate' with a role that owns the database"
 
 _CONNECT_FAILURES: Final = (
@@ -205,7 +206,7 @@ def listen(url: str, channel: str, queue: str, patience: float, *, on_notice: Ca
     try:
         connection.add_notice_handler(lambda notice: on_notice(notice.message_primary or ""))
         with translated():
-            _check_schema(connection, queue)
+            check_schema(connection, queue, _CLAIM)
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
     except MailroomError:
         connection.close()
@@ -219,10 +220,13 @@ def notify(url: str, channel: str, payload: str, patience: float) -> None:
         connection.execute("SELECT pg_notify(%s, %s)", (channel, payload))
 
 
-def _check_schema(connection: psycopg.Connection[Any], queue: str) -> None:
+def check_schema(connection: psycopg.Connection[Any], queue: str, step: str) -> None:
+    """See that schema, step (a function with the types of its arguments) and queue are there.
+
+    Raises OperatorNeeded, and psycopg's own errors.
+    """
     row = connection.execute(
-        "SELECT to_regclass('tokens') IS NOT NULL,"
-        " to_regprocedure('mailroom_claim(job_type,text,integer,integer,timestamptz,bigint)') IS NOT NULL"
+        "SELECT to_regclass('tokens') IS NOT NULL, to_regprocedure(%s) IS NOT NULL", (step,)
     ).fetchone()
     has_tokens, has_steps = row or (False, False)
     if not has_tokens:

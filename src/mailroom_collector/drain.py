@@ -50,7 +50,14 @@ class Drain:
         self._scan = Scan()
         self._unsigned: Claim | None = None
         self._unfit: dict[int, str] = {}
+        self.stale = 0
+        self.doubts = 0
         self.chunk = ChunkSize(batch_limit, max(_CHUNK_ROWS, batch_limit))
+
+    @property
+    def unsigned(self) -> int:
+        """Return the rows that are claimed and no line yet."""
+        return self._unsigned.rows if self._unsigned is not None else 0
 
     def claim(self, ledger: Ledger) -> Progress:
         """Claim a chunk, and finish the one before while the server is at it. Raises like the ledger."""
@@ -78,7 +85,7 @@ class Drain:
             self._holding.emit(self._emitter)
         except MailroomError as error:
             # Not raised, as the claim would go unread: what was taken is told later, by the first connection.
-            log(f"the second connection failed: {error}")
+            log(f"the second connection failed: {error}", "warning")
             self.rest()
 
     def _read(self) -> list[Token]:
@@ -90,7 +97,9 @@ class Drain:
         for token, reason in taken.stale.items():
             log(f"token {token} is not mailed: {reason}")
         for doubtful in taken.doubts:
-            log(f"token {doubtful} is perhaps mailed twice: its last sender was not heard of again")
+            log(f"token {doubtful} is perhaps mailed twice: its last sender was not heard of again", "warning")
+        self.stale += len(taken.stale)
+        self.doubts += len(taken.doubts)
         if taken.tokens:
             self._holding.claimed([token.id for token in taken.tokens], time.monotonic())
         return taken.tokens

@@ -93,7 +93,8 @@ class Hearing:
         if self._echo.deaf and not was_deaf:
             log(
                 "notifications do not arrive, so the ledger is looked at every second; a pooler in transaction mode"
-                " drops LISTEN: name the database itself, or a pool in session mode, in MAILROOM_DATABASE_URL"
+                " drops LISTEN: name the database itself, or a pool in session mode, in MAILROOM_DATABASE_URL",
+                "warning",
             )
 
     def _call(self) -> None:
@@ -102,7 +103,7 @@ class Hearing:
             # Another session: through a pooler, one's own might answer without listening.
             notify(settings.database_url, settings.channel_name, self._echo.payload, _ECHO_PATIENCE)
         except MailroomError as error:
-            log(f"whether notifications arrive can't be tested now: {error}")
+            log(f"whether notifications arrive can't be tested now: {error}", "warning")
             self._echo.not_asked(time.monotonic())
         else:
             self._echo.asked(time.monotonic())

@@ -30,6 +30,7 @@ class Holding:
         self._glance = Backoff(_GLANCE_FIRST, _GLANCE_CAP)
         self._warned = False
         self.acknowledged = False
+        self.aside = 0
         self.extend_at: float | None = None
         self.glance_at: float | None = None
 
@@ -52,8 +53,9 @@ class Holding:
         """Fail tokens that can't go out; if the ledger can't be told, they are given back later."""
         self._astray.extend(reasons)
         for token, reason in reasons.items():
-            log(f"token {token} is set aside: {reason}")
+            log(f"token {token} is set aside: {reason}", "warning")
         ledger.set_aside(reasons)
+        self.aside += len(reasons)
         self._astray = [token for token in self._astray if token not in reasons]
         self._drop(reasons)
 
@@ -107,7 +109,8 @@ class Holding:
         if idle and not self._warned:
             log(
                 f"{len(self)} rows were read and are not begun: SES is slow or held, or the reader is no mailroom-send"
-                " with MAILROOM_DATABASE_URL, though jobs.acknowledged_at says so"
+                " with MAILROOM_DATABASE_URL, though jobs.acknowledged_at says so",
+                "warning",
             )
         self._warned = idle
 

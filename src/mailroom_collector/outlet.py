@@ -31,11 +31,19 @@ class Outlet:
         self._begun: deque[tuple[int, Line]] = deque()  # with the place in the stream where it ends
         self._buffer = memoryview(b"")
         self._written = 0
+        self.lines = 0
+        self.rows = 0
+        """Lines and rows on their way out since the start: a byte of them was written, or is about to be."""
 
     @property
     def empty(self) -> bool:
         """Say whether all that was put is written."""
         return not self._waiting and not self._buffer
+
+    @property
+    def rows_waiting(self) -> int:
+        """Return the rows that were put and of which nothing is written."""
+        return sum(len(line.tokens) for line in self._waiting)
 
     @property
     def holds_begun(self) -> bool:
@@ -71,6 +79,8 @@ class Outlet:
             end += len(line.data)
             parts.append(line.data)
             self._begun.append((end, line))
+            self.lines += 1
+            self.rows += len(line.tokens)
         self._buffer = memoryview(b"".join(parts))
 
     def taken(self) -> list[int]:

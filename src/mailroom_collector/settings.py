@@ -63,6 +63,18 @@ def secret_setting(name: str, file: str | None, environ: Mapping[str, str], what
     return value
 
 
+def database_url(file: str | None) -> str:
+    """Return the database URL, from the environment or a file. Raises SettingError."""
+    from mailroom_collector.database import check_url  # here, as psycopg is slow to import
+
+    url = secret_setting("MAILROOM_DATABASE_URL", file, os.environ, "a libpq URL or key=value string")
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise SettingError(f"MAILROOM_DATABASE_URL is wrong: {error}") from None
+    return url
+
+
 def parse_key(text: str) -> bytes:
     """Return the 32 bytes that 64 hexadecimal digits stand for. Raises SettingError, without the digits."""
     if not _KEY.fullmatch(text):

@@ -7,19 +7,20 @@ from typing import Self
 
 
 class Wakeup:
-    """Turns SIGTERM and SIGINT into bytes on a socket while it is entered.
+    """Turns SIGTERM and SIGINT, and others if named, into bytes on a socket while it is entered.
 
     A signal that arrives at any moment, also just before the poll, is then seen by the poll.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *others: signal.Signals) -> None:
+        self._numbers = (signal.SIGTERM, signal.SIGINT, *others)
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
 
     def __enter__(self) -> Self:
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in self._numbers:
             signal.signal(number, lambda *_: None)
         return self
 

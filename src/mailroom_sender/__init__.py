@@ -22,5 +22,11 @@ The files, in the order in which a row meets them:
     setaside    what could not be read or sent, and SES's errors, to files
     report      stdout
 
-Beside them: settings, links, errors, log. In golive: what a person does before it all goes live.
+Beside the way:
+
+    watchdog    ends the process when its loop hangs
+    notify      tells a service manager how it goes (sd_notify)
+    summary     pure: what was sent, a line every few minutes
+
+And settings, links, errors, log. In golive: what a person does before it all goes live.
 """

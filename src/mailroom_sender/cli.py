@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _DAY_MS = 86_400_000
+_HANG = 4
+"""Times the patience with the database that the main loop may stand still: it waits for no more answers than three."""
 
 
 class Whole(click.IntRange):
@@ -119,6 +121,17 @@ def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, w
     )  # fmt: skip
 
 
+def _choose_format(_: click.Context, __: click.Parameter, value: str) -> None:
+    log.as_json = value == "json"
+
+
+_log_format = click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", envvar="MAILROOM_LOG_FORMAT",
+    show_envvar=True, show_default=True, metavar="text|json", help="One line an event, or one JSON object.",
+    is_eager=True, expose_value=False, callback=_choose_format,  # before the others, whose errors are logged
+)  # fmt: skip
+
+
 def _database_url(file: str | None) -> str | None:
     url = optional_secret("MAILROOM_DATABASE_URL", file, os.environ)
     if url is not None:
@@ -183,6 +196,7 @@ def _claim_descriptors(needed: int, name: str) -> None:
     "--lease", "MAILROOM_LEASE", Whole(1000, _DAY_MS), 30_000, "MS",
     "How long a begun row is this sender's; a call is given up after half of it. In ms.",
 )  # fmt: skip
+@_log_format
 @click.pass_context
 def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each option
     ctx: click.Context,
@@ -223,9 +237,11 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
         return
     _claim_descriptors(0, "stdin")
     from mailroom_sender.inlet import Inlet
+    from mailroom_sender.notify import Notifier
     from mailroom_sender.pacing import Pace
     from mailroom_sender.sender import Sender
     from mailroom_sender.setaside import SetAside
+    from mailroom_sender.watchdog import Watchdog
 
     setaside = SetAside(settings.output_path)
     database = None if settings.debug else _database(settings)
@@ -233,7 +249,9 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     # A preview keeps the order of its input.
     concurrency = 1 if settings.debug else settings.concurrency
     pace = Pace() if settings.max_rate is None else Pace(settings.max_rate)
-    Sender(Inlet(0), delivery, setaside, database, concurrency, pace, ask_rate).run()
+    notifier = Notifier(os.environ)
+    watchdog = Watchdog(_HANG * settings.patience, notifier)
+    Sender(Inlet(0), delivery, setaside, database, concurrency, pace, ask_rate, notifier, watchdog).run()
 
 
 cli.add_command(check)
@@ -242,7 +260,7 @@ cli.add_command(templates)
 
 def _database(settings: Settings) -> "Database | None":
     if settings.database_url is None:
-        log("no MAILROOM_DATABASE_URL: nothing is acknowledged; what can't be sent goes to replay files")
+        log("no MAILROOM_DATABASE_URL: nothing is acknowledged; what can't be sent goes to replay files", "warning")
         return None
     from mailroom_sender.database import Database
     from mailroom_sender.ledger import ACKNOWLEDGE
@@ -291,10 +309,10 @@ def main() -> NoReturn:
     try:
         status = cli.main(prog_name="mailroom-send", standalone_mode=False) or 0
     except click.UsageError as error:
-        log(_explain(error))
+        log(_explain(error), "error")
         status = 2
     except MailroomError as error:
-        log(str(error))
+        log(str(error), "error")
         status = error.status
     except (click.Abort, KeyboardInterrupt):
         status = 130

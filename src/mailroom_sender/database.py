@@ -236,7 +236,7 @@ class Database:
         if time.monotonic() >= self._give_up_at:
             raise Stopped from None
         wait = min(_BACKOFF_CAP, _BACKOFF_FIRST * 2 ** min(failures - 1, 16)) * (0.5 + random.random() / 2)
-        log(f"the database does not answer, no calls are made: {error}; trying again in {wait:.1f} s")
+        log(f"the database does not answer, no calls are made: {error}; trying again in {wait:.1f} s", "warning")
         if self._stopped.is_set():
             time.sleep(min(wait, 0.5))
         else:

@@ -31,6 +31,8 @@ class Result:
     action: Action
     verdicts: list[Verdict] = field(default_factory=list)
     again: list[Again] = field(default_factory=list)
+    unfit: int = 0  # rows whose address SES can never take
+    took: list[float] = field(default_factory=list)  # seconds from each call to its answer
 
 
 class Deliver(Protocol):
@@ -67,7 +69,10 @@ class SesDelivery:
             try:
                 verdicts = self._part(part, answered, result)
             except Stopped:
-                log(f"{len(part)} rows of a call are left to their lease: the database did not answer before the end")
+                log(
+                    f"{len(part)} rows of a call are left to their lease: the database did not answer before the end",
+                    "warning",
+                )
                 break
             if verdicts and verdicts[0].outcome is Outcome.SPLIT:
                 middle = (len(part) + 1) // 2
@@ -79,14 +84,15 @@ class SesDelivery:
 
     def _part(self, rows: list[Row], answered: Callable[[], list[Begun]], result: Result) -> list[Verdict]:
         try:
-            sent = self._send_early(rows, answered)
+            sent = self._send_early(rows, answered, result)
         finally:
             begun, unfit = _sort_out(answered())
+        result.unfit += len(unfit)
         if not begun:
             result.again += self._ledger.settle(unfit)
             return []
         if sent is None:
-            sent = self._ses.send(build([b.row for b in begun], self._envelope), lambda: _call_by(begun)) or _NOT_SENT
+            sent = self._send([b.row for b in begun], lambda: _call_by(begun), result) or _NOT_SENT
         answer, verdicts = self._judge(begun, *sent)
         settlements = unfit
         if verdicts[0].outcome is not Outcome.SPLIT:
@@ -97,7 +103,21 @@ class SesDelivery:
         self._report.line(_told(answer, [b.row for b in begun], verdicts))
         return verdicts
 
-    def _send_early(self, rows: list[Row], answered: Callable[[], list[Begun]]) -> Sent | None:
+    def _send(self, rows: list[Row], call_by: Callable[[], float | None], result: Result) -> Sent | None:
+        """Make a call, and note how long SES took to answer it."""
+        asked: list[float] = []
+
+        def timed() -> float | None:
+            until = call_by()
+            asked.append(time.monotonic())
+            return until
+
+        sent = self._ses.send(build(rows, self._envelope), timed)
+        if sent is not None and isinstance(sent[0], (Accepted, Refused)):
+            result.took += [time.monotonic() - asked[-1]]
+        return sent
+
+    def _send_early(self, rows: list[Row], answered: Callable[[], list[Begun]], result: Result) -> Sent | None:
         """Build and sign a call for all rows while the ledger is at them; its answer is all that is waited for then.
 
         None: not all of them may be sent, or not with that signature, and nothing went out.
@@ -111,7 +131,7 @@ class SesDelivery:
             is_fresh = time.monotonic() < signed + _SIGNATURE_FRESH
             return _call_by(begun) if is_fresh and len(begun) == len(rows) else None
 
-        return self._ses.send(build(rows, self._envelope), call_by)
+        return self._send(rows, call_by, result)
 
     def _judge(self, begun: list[Begun], answer: Answer, raw: RawResponse | None) -> tuple[Answer, list[Verdict]]:
         rows = [b.row for b in begun]
@@ -121,9 +141,9 @@ class SesDelivery:
         verdicts = judge(answer, len(rows))
         doubtful = [b.token for b, v in zip(begun, verdicts, strict=True) if v.outcome is Outcome.UNKNOWN]
         if doubtful:
-            log(f"{len(doubtful)} rows are perhaps mailed twice: {verdicts[0].reason}; tokens {doubtful}")
+            log(f"{len(doubtful)} rows are perhaps mailed twice: {verdicts[0].reason}; tokens {doubtful}", "warning")
         elif verdicts[0].outcome is not Outcome.SENT:
-            log(f"a call for {len(rows)} rows of action {rows[0].action.value}: {verdicts[0].reason}")
+            log(f"a call for {len(rows)} rows of action {rows[0].action.value}: {verdicts[0].reason}", "warning")
         return answer, verdicts
 
     def give_back(self, rows: Sequence[Row]) -> None:
@@ -134,7 +154,7 @@ class SesDelivery:
             begun = self._ledger.begin(rows, self._ledger.new_holder())
             self._ledger.settle([Settlement(one, None) for one in begun])
         except Stopped:
-            log(f"{len(rows)} rows are left to their lease: the database did not answer before the end")
+            log(f"{len(rows)} rows are left to their lease: the database did not answer before the end", "warning")
 
 
 class Preview:
@@ -181,7 +201,7 @@ def _sort_out(begun: Sequence[Begun]) -> tuple[list[Begun], list[Settlement]]:
         try:
             for_ses(one.row.email)
         except UnfitAddress as reason:
-            log(f"token {one.token} is not sent: {reason}")
+            log(f"token {one.token} is not sent: {reason}", "warning")
             unfit.append(Settlement(one, Verdict(Outcome.NEVER, str(reason))))
         else:
             fit.append(one)

@@ -125,7 +125,7 @@ class DatabaseLedger:
                 if took < fresh:
                     begun = _begun(rows, holder, answer, asked + fresh)
                 else:
-                    log(f"begin took {took:.1f} s of a lease of {self._lease_ms} ms, and is asked again")
+                    log(f"begin took {took:.1f} s of a lease of {self._lease_ms} ms, and is asked again", "warning")
                     asked = time.monotonic()
             return begun
 
@@ -145,7 +145,10 @@ class DatabaseLedger:
         missed = set(tokens) - {token for (token,) in settled}
         if missed:
             self.misses += len(missed)
-            log(f"tokens {sorted(missed)} were no longer held when their outcome was known; {self.misses} such so far")
+            log(
+                f"tokens {sorted(missed)} were no longer held when their outcome was known; {self.misses} such so far",
+                "warning",
+            )
         return []
 
     def _told(self, settlement: Settlement) -> tuple[str, str | None, str | None, int]:

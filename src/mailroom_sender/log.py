@@ -1,11 +1,18 @@
-"""stderr: one line an event. Callers never hand over a secret, a code, a key or a password."""
+"""stderr: one line an event, as text or as JSON. Callers never hand over a secret, a code, a key or a password."""
 
 import contextlib
+import json
 import os
 import time
+from collections.abc import Callable
+from typing import Final, Literal
 
-_STDERR = 2
-_LONGEST = 2000
+Level = Literal["info", "warning", "error"]
+"""error: mails stand still, or the program ends, until a person acts; warning: what went wrong is dealt with."""
+
+_STDERR: Final = 2
+_PROGRAM: Final = "mailroom-send"
+_LONGEST: Final = 2000
 """Characters of one event; what is longer is cut, so that nobody can flood the log."""
 
 
@@ -16,8 +23,32 @@ def escape(text: str) -> str:
     )
 
 
-def log(text: str) -> None:
-    """Write one event, stamped in UTC. A stderr that can't be written to is no reason to stop."""
-    stamp = time.strftime("%Y/%m/%d %H:%M:%S", time.gmtime())
-    with contextlib.suppress(OSError):
-        os.write(_STDERR, f"{stamp} [SES] {escape(text)}\n".encode())
+class Log:
+    """Writes events; callable from any thread."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.before: Callable[[], None] | None = None
+        """Called before each line, to clear what else stands on its terminal."""
+
+    def __call__(self, text: str, level: Level = "info") -> None:
+        """Write one event, stamped in UTC. A stderr that can't be written to is no reason to stop."""
+        line = self._json(text, level) if self.as_json else self._text(text)
+        if self.before is not None:
+            self.before()
+        with contextlib.suppress(OSError):
+            os.write(_STDERR, line.encode() + b"\n")
+
+    @staticmethod
+    def _text(text: str) -> str:
+        return f"{time.strftime('%Y/%m/%d %H:%M:%S', time.gmtime())} [SES] {escape(text)}"
+
+    @staticmethod
+    def _json(text: str, level: Level) -> str:
+        now = time.time_ns()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now // 10**6 % 1000:03d}Z"
+        # Escaped all the same: who prints the message on a terminal must not be harmed by it.
+        return json.dumps({"time": stamp, "level": level, "program": _PROGRAM, "message": escape(text)})
+
+
+log = Log(as_json=os.environ.get("MAILROOM_LOG_FORMAT") == "json")  # already so for what is wrong with the settings

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Final
 
-from mailroom_sender.log import log
+from mailroom_sender.log import Level, log
 from mailroom_sender.pacing import Pace
 
 _AGAIN: Final = 3600.0  # seconds between questions: people may raise the quota
@@ -37,14 +37,16 @@ class Quota:
             self._asked, self.held_until = None, 0.0
 
     def _learn(self, answer: float | str) -> None:
+        level: Level = "info"
         if isinstance(answer, float):
             self._pace.most = answer
             told = f"SES takes {answer:g} recipients a second"
         else:
+            level = "warning"
             told = (
                 f"SES does not tell its rate ({answer}), so calls are slowed down only when it throttles;"
                 " allow ses:GetSendQuota, or set MAILROOM_SES_MAX_RATE"
             )
         if told != self._told:
-            log(told)
+            log(told, level)
         self._told = told

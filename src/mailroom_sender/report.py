@@ -25,4 +25,4 @@ class Report:
                     left = left[os.write(self._fd, left) :]
             except OSError as error:
                 self._closed = True
-                log(f"stdout can't be written: {error.strerror}; answers are no longer printed")
+                log(f"stdout can't be written: {error.strerror}; answers are no longer printed", "warning")

@@ -45,6 +45,12 @@ class Gates:
         return min((time for time in (self._slow_until, *gates) if time > now), default=float("inf"))
 
     @property
+    def reason(self) -> str:
+        """Return why calls are held; empty when none is."""
+        gates = [self._account, *self._actions.values()]
+        return next((gate.reason for gate in gates if gate), "")
+
+    @property
     def held(self) -> bool:
         """Say whether some calls wait until an operator or the quota lets them go on."""
         return self._account is not None or bool(self._actions)

@@ -18,16 +18,21 @@ from mailroom_sender.delivery import Deliver, Result
 from mailroom_sender.errors import ConnectionLost, MailroomError
 from mailroom_sender.inlet import Inlet, Overlong
 from mailroom_sender.log import log
+from mailroom_sender.notify import Notifier
 from mailroom_sender.pacing import Pace
 from mailroom_sender.quota import Quota
 from mailroom_sender.retries import Gates
 from mailroom_sender.rows import BadRow, Row
 from mailroom_sender.setaside import SetAside
+from mailroom_sender.summary import Summary
+from mailroom_sender.verdicts import Outcome
 from mailroom_sender.wakeup import Wakeup
+from mailroom_sender.watchdog import Watchdog
 from mailroom_sender.wire import decode_line
 
 _DISK_RETRY: Final = 1.0  # seconds between tries to write what the disk did not take
 _CONNECT_RETRY: Final = 2.0  # seconds between tries to reach the database at the start
+_STATUS_EVERY: Final = 5.0  # seconds between what a service manager is told, at least
 
 
 class Sender:
@@ -42,6 +47,8 @@ class Sender:
         concurrency: int,
         pace: Pace,
         ask_rate: Callable[[], float | str] | None,
+        notifier: Notifier,
+        watchdog: Watchdog,
     ) -> None:
         """`ask_rate` is called, in a worker, for the rate that SES allows; None: `pace` is all there is."""
         self._inlet = inlet
@@ -57,20 +64,30 @@ class Sender:
         self._pace = pace
         self._quota = Quota(ask_rate, pace)
         self._running: dict[Future[Result], list[Row]] = {}
+        self._summary = Summary()
+        self._notifier = notifier
+        self._status_at = 0.0
+        self._watchdog = watchdog
         self._stops = 0
 
     def run(self) -> None:
         """Send until the input ends or a signal comes. Raises OperatorNeeded or another MailroomError."""
         workers = self._concurrency + 1  # one for the question after the rate, which must not hold up a call
-        with Wakeup() as wakeup, ThreadPoolExecutor(workers, thread_name_prefix="call") as pool:
+        with (
+            Wakeup() as wakeup,
+            self._watchdog,
+            ThreadPoolExecutor(workers, thread_name_prefix="call") as pool,
+        ):
             self._open_database(wakeup)
             while not self._done:
+                self._report()
                 self._quota.turn(pool, time.monotonic(), wakeup.finished)
                 self._take_results()
                 self._dispatch(pool, wakeup)
                 if not self._done:
                     self._wait(wakeup)
             self._finish()
+            self._tell_summary()
         if self._setaside.owes:
             raise MailroomError(f"{self._setaside.owes} entries could not be written to the output folder and are lost")
 
@@ -91,15 +108,35 @@ class Sender:
         if self._database is None:
             return
         while not self._stops:
+            self._watchdog.turn()
             try:
                 taken_over = self._database.open()
             except ConnectionLost as error:
-                log(f"{error}; trying again in {_CONNECT_RETRY:.0f} s")
+                log(f"{error}; trying again in {_CONNECT_RETRY:.0f} s", "warning")
+                self._notifier.status(f"waiting for the database: {error}")
                 select.select([wakeup], [], [], _CONNECT_RETRY)
                 self._stops += wakeup.stops()
                 continue
             log(f"acknowledging what is sent; taken over: {taken_over}")
             return
+
+    # Telling how it goes
+
+    def _report(self) -> None:
+        """Tell the watchdog, the service manager and the log, as far as there is something to tell."""
+        self._watchdog.turn()
+        if not self._stops:
+            self._notifier.ready()
+        if time.monotonic() >= self._summary.due_at:
+            self._tell_summary()
+        if time.monotonic() >= self._status_at:
+            self._status_at = time.monotonic() + _STATUS_EVERY
+            held = self._gates.reason
+            self._notifier.status(f"{self._summary.sent:,} mails since the start{held and f'; calls wait: {held}'}")
+
+    def _tell_summary(self) -> None:
+        if told := self._summary.tell(time.monotonic()):
+            log(told)
 
     # From stdin to a worker
 
@@ -148,17 +185,21 @@ class Sender:
             error = future.exception()
             if error is not None:
                 # Not its text, which may hold what must not be logged.
-                log(f"a batch of {len(batch)} rows failed within mailroom: {type(error).__name__}; please report it")
+                kind = type(error).__name__
+                log(f"a batch of {len(batch)} rows failed within mailroom: {kind}; please report it", "error")
                 self._setaside.replay(batch, "it is not known what became of them")
                 continue
             self._learn(future.result())
 
     def _learn(self, result: Result) -> None:
         now = time.monotonic()
+        self._summary.add(now, result.verdicts, result.unfit, result.took)
+        is_held = any(verdict.outcome is Outcome.HOLD for verdict in result.verdicts)
         for said in self._gates.learn(result.action, result.verdicts, now, random.random()):
-            log(said)
+            log(said, "error" if is_held else "info")
         if any(verdict.slower for verdict in result.verdicts) and self._pace.throttled(now):
-            log(f"SES is to be asked for less: {self._pace.rate(now):.1f} recipients a second, then more again")
+            rate = self._pace.rate(now)
+            log(f"SES is to be asked for less: {rate:.1f} recipients a second, then more again", "warning")
         for again in result.again:
             self._later_count += 1
             heapq.heappush(self._later, (now + again.delay, self._later_count, again.row))
@@ -182,7 +223,7 @@ class Sender:
     def _patience(self) -> float:
         """Return how long to wait, in ms."""
         now = time.monotonic()
-        times = [self._quota.ask_at, self._call_at(now)]
+        times = [self._quota.ask_at, self._call_at(now), self._summary.due_at]
         if self._later:
             times.append(self._later[0][0])
         if self._setaside.owes:
@@ -195,16 +236,19 @@ class Sender:
             return
         if not self._stops:
             log("stopping: finishing the calls that are begun, handing back the rest")
+            self._notifier.stopping()
             if self._database:
                 self._database.stop()
         self._stops += stops
 
     def _finish(self) -> None:
         """Hand back what was read and not tried."""
+        self._notifier.stopping()
         rest: Sequence[Row] = [*self._waiting.take_all(), *(row for _, _, row in self._later)]
         if rest:
             log(f"{len(rest)} rows are handed back")
         for start in range(0, len(rest), MOST_DESTINATIONS):
+            self._watchdog.turn()
             self._delivery.give_back(rest[start : start + MOST_DESTINATIONS])
         self._setaside.flush()
         if self._database:

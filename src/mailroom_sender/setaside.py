@@ -97,7 +97,7 @@ class SetAside:
 
     def reject(self, raw: bytes, reason: str) -> None:
         """Keep bytes that are no row, or a row that is never to be sent."""
-        log(f"rejected: {reason}")
+        log(f"rejected: {reason}", "warning")
         entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "reason": reason}
         try:
             entry["row"] = raw.decode()
@@ -107,7 +107,7 @@ class SetAside:
 
     def replay(self, rows: Sequence[Row], reason: str) -> None:
         """Keep rows that were not sent, one to a line."""
-        log(f"{len(rows)} rows go to a replay file: {reason}")
+        log(f"{len(rows)} rows go to a replay file: {reason}", "warning")
         self._put(self._replay, b"".join(row.raw + b"\n" for row in rows))
 
     def _put(self, book: _Book, data: bytes) -> None:
@@ -126,7 +126,7 @@ class SetAside:
             except OSError as error:
                 complaint = f"{self._folder} can't be written: {error.strerror}"
                 if complaint != self._complaint:
-                    log(f"{complaint}; nothing more is read until it can")
+                    log(f"{complaint}; nothing more is read until it can", "error")
                 self._complaint = complaint
             else:
                 if self._complaint:
@@ -142,4 +142,4 @@ class SetAside:
             finally:
                 os.close(fd)
         except OSError as error:
-            log(f"SES's response can't be kept in {self._folder}: {error.strerror}")
+            log(f"SES's response can't be kept in {self._folder}: {error.strerror}", "warning")

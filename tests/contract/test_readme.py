@@ -57,6 +57,8 @@ SHOWN_BY = {
     "the sender has no database": "process/test_sender.py::test_what_an_operator_must_mend_goes_to_a_replay_file",
     "the output folder can't be written":
         "process/test_sender_hardships.py::test_full_disk_stops_the_reading_and_loses_nothing",
+    "the main loop of either program stands still":
+        "process/test_watchdog.py::test_loop_that_hangs_ends_the_process_and_says_where",
     "SES answers with an error": "process/test_sender.py::test_error_response_is_kept_raw",
 }  # fmt: skip
 """The lines of the table "What happens when", by how they begin, and a test that shows each."""

@@ -47,6 +47,25 @@ def test_no_step_reads_a_whole_table(grown: Database, steps: Steps) -> None:
     assert scanned(grown)[0] == before
 
 
+def test_steps_planned_while_there_was_hardly_a_row_read_no_more_than_theirs(database: Database, steps: Steps) -> None:
+    """The plans of a session that began with an empty ledger, before anything is known of how the tables grow."""
+    for table in ("accounts", "tokens", "deliveries"):
+        database.run(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    database.sign_up("first")
+    steps.begin(steps.claim())
+    steps.settle(1, "sent")
+    database.sign_up_many(OLD)
+    _, before = scanned(database)
+    tokens = steps.claim(500)
+    assert len(tokens) == 500
+    steps.begin(tokens[:50])
+    for token in tokens[:50]:
+        steps.settle(token, "sent")
+    steps.extend(tokens[50:])
+    steps.emitted(tokens[50:])
+    assert scanned(database)[1] - before < 10 * 500
+
+
 def test_drain_does_not_walk_over_what_it_took_while_a_snapshot_is_held(grown: Database) -> None:
     """Each claim begins behind the last one, so that dead rows that can't be vacuumed cost nothing."""
     with grown.connect() as elsewhere:

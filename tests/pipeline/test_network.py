@@ -1,5 +1,6 @@
 """What is between the programs and the database: networks that go silent, poolers that drop LISTEN."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from tests.conftest import Environment
 from tests.pipeline.test_pipeline import PIPELINE
 from tests.support.postgres import Database
-from tests.support.processes import running
+from tests.support.processes import run, running
 from tests.support.ses_endpoint import Endpoint
 from tests.support.tcp_proxy import Proxy, postgres_target, running_proxy
 from tests.support.waiting import until
@@ -131,3 +132,13 @@ def test_pgbouncer_in_transaction_mode(
         until(lambda: database.states() == {"sent": 1000}, "all are sent", 60)
         assert pipeline.stop() == 0
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 1001))
+
+
+def test_status_through_pgbouncer_says_that_notifications_do_not_arrive(
+    database: Database, collector_env: Environment, pgbouncer: int
+) -> None:
+    """All else is told as ever: each statement may go by another connection."""
+    database.sign_up("ann")
+    env = collector_env(MAILROOM_DATABASE_URL=through(pgbouncer, database))
+    told = json.loads(run("mailroom-collect status --json", env=env).out)
+    assert (told["waiting"]["due"], told["notifications"]) == (1, {"arrive": False, "ms": None, "problem": None})

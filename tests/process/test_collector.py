@@ -3,6 +3,8 @@
 import itertools
 import re
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from mailroom_collector.migrating import Migrator
 from tests.conftest import Environment
 from tests.support.ledger import Steps
 from tests.support.postgres import Database, Server
-from tests.support.processes import KEY, run, running
+from tests.support.processes import KEY, program_of, run, running
 from tests.support.waiting import until
 
 COLLECT = "exec mailroom-collect"
@@ -347,3 +349,22 @@ def test_bell_that_rings_during_a_statement_is_heard(database: Database, collect
         until(lambda: database.one(emitting) == 1, "the collector emits")
         database.sign_up("ben")
         collector.prints("ben@example.com")
+
+
+def test_regular_look_is_one_look(database: Database, collector_env: Environment) -> None:
+    """When a look is due and nothing waits, a statement or two are made, and not claims without end."""
+    database.sign_up("ann")
+    with running("mailroom-collect | cat", collector_env(MAILROOM_HEALTHCHECK_INTERVAL="300")) as collector:
+        collector.prints("ann@example.com")
+        until(lambda: database.states() == {"emitted": 1}, "it is emitted")
+        pid = program_of("mailroom-collect", collector.process.pid)
+        assert pid is not None
+        before, ends = switches(pid), time.monotonic() + 2.0
+        until(lambda: time.monotonic() > ends, "some looks are over")
+        assert 5 <= switches(pid) - before < 200
+
+
+def switches(pid: int) -> int:
+    """Return how often a process has waited so far."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.MULTILINE)[0])

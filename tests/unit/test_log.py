@@ -1,5 +1,6 @@
 """Log lines of both programs."""
 
+import json
 import re
 from collections.abc import Callable
 
@@ -8,12 +9,35 @@ import pytest
 from mailroom_collector import log as collector
 from mailroom_sender import log as sender
 
+LOGS = [(collector.Log, "PG", "mailroom-collect"), (sender.Log, "SES", "mailroom-send")]
+ODD = "café \n[PG] forged \x1b[31m \u202e \u2028 \x85 \x00" + "x" * 5000
 
-@pytest.mark.parametrize(("log", "tag"), [(collector.log, "PG"), (sender.log, "SES")])
-def test_event_is_one_stamped_line(log: Callable[[str], None], tag: str, capfd: pytest.CaptureFixture[str]) -> None:
+
+@pytest.mark.parametrize(("make", "tag", "program"), LOGS)
+def test_event_is_one_stamped_line(
+    make: Callable[..., collector.Log], tag: str, program: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Whatever an event quotes, it is one line, without anything that a terminal would obey."""
-    log("café \n[PG] forged \x1b[31m \u202e \u2028 \x85 \x00" + "x" * 5000)
+    make(as_json=False)(ODD, "error")
     (line,) = capfd.readouterr().err.splitlines()
     assert re.match(rf"\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d \[{tag}\] café \\n\[PG\] forged ", line)
     assert r"\x1b[31m \u202e \u2028 \x85 \x00xxx" in line
     assert len(line) < 2100
+    assert program not in line
+
+
+@pytest.mark.parametrize(("make", "tag", "program"), LOGS)
+def test_event_as_json_is_one_object(
+    make: Callable[..., collector.Log], tag: str, program: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The same as data: when, how bad, who, what; the text as harmless as in the other form."""
+    make(as_json=True)(ODD, "warning")
+    (line,) = capfd.readouterr().err.splitlines()
+    event = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event.pop("time"))
+    message = event.pop("message")
+    assert message.startswith(r"café \n[PG] forged \x1b[31m")
+    assert message.isprintable()
+    assert event == {"level": "warning", "program": program}
+    assert line.isascii()
+    assert tag not in line.partition("message")[0]

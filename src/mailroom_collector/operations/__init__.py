@@ -1,0 +1,22 @@
+"""What an operator does: sees how the queue is and who was not mailed, sends again, clears away.
+
+The files, from the command to the ledger and back to what is shown:
+
+    commands    the commands and their options
+    session     a connection that asks, and answers of one snapshot
+    overview    reads how the queue is
+    echoing     do notifications arrive through this URL
+    failures    reads what was not mailed, and puts it back
+    pruning     removes what is old, batch by batch
+    progress    a progress bar for that
+    counting    counts each settlement once
+    exporter    serves the metrics
+    figures     pure: what the ledger told, and what it comes to
+    report      pure: how the queue is, as text and as JSON
+    listing     pure: what was not mailed, as text and as JSON
+    durations   pure: times as people write and read them
+    tables      pure: text in columns that fit
+    sparkline   pure: numbers as a line of bars
+    screen      what stdout can show
+    watching    the live screen
+"""

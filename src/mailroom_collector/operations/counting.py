@@ -1,0 +1,85 @@
+"""Counts each settlement once, from the first look on: what a counter of Prometheus needs.
+
+The ledger itself can't be read as a counter: it shrinks when it is pruned, and grows by millions. So each
+look asks for what was settled after the snapshot of the look before (mailroom_settlements).
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+
+BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
+"""Upper bounds of the histogram's buckets, in seconds; 900 is the life of a token by default."""
+_LATE: Final = timedelta(minutes=1)
+"""A settlement is dated by the begin of its transaction: so long may one take to be committed, and still be seen."""
+_REASONS: Final = 50
+"""Different reasons that are counted apart, so that no flood of them fills the monitor; the others are one."""
+OTHER: Final = "other"
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was settled since the first look."""
+
+    settled: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By state and reason; the reason is empty for what was sent or emitted."""
+    doubts: int = 0
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    seconds: float = 0.0
+    last_sent_at: datetime | None = None
+    _snapshot: str | None = field(default=None, init=False)
+    _at: datetime | None = field(default=None, init=False)
+
+    def look(self, connection: psycopg.Connection[Any], queue: str, at: datetime) -> None:
+        """Add what was settled since the last look; to be called within one_snapshot(), at its time.
+
+        Raises psycopg's errors; then nothing was added.
+        """
+        row = connection.execute("SELECT pg_current_snapshot()::text").fetchone()
+        snapshot = str(row[0]) if row else ""
+        if self._snapshot is None or self._at is None or _next(snapshot) < _next(self._snapshot):
+            # The first look; or another server took over that had not got everything.
+            self._begin(connection, queue)
+        else:
+            self._add(connection, queue, self._at, snapshot)
+        self._snapshot, self._at = snapshot, at
+
+    def _begin(self, connection: psycopg.Connection[Any], queue: str) -> None:
+        """Count from 0, also what a day's reasons tell to expect: a series that begins at 1 shows no increase."""
+        rows = connection.execute(
+            "SELECT state, reason, newest FROM mailroom_recent(%s::job_type)", (queue,)
+        ).fetchall()
+        for state in ("sent", "emitted"):
+            self.settled.setdefault((state, ""), 0)
+        for state, reason, newest in rows:
+            self._count(state, reason, 0)
+            if state == "sent":
+                self.last_sent_at = newest
+
+    def _add(self, connection: psycopg.Connection[Any], queue: str, since: datetime, snapshot: str) -> None:
+        rows = connection.execute(
+            "SELECT state, reason, bucket, deliveries, doubts, seconds, newest FROM mailroom_settlements("
+            "%s::job_type, %s::timestamptz, %s::pg_snapshot, %s::pg_snapshot, %s::float8[])",
+            (queue, since - _LATE, self._snapshot, snapshot, list(BOUNDS)),
+        ).fetchall()
+        for state, reason, bucket, deliveries, doubts, seconds, newest in rows:
+            self._count(state, reason, deliveries)
+            self.doubts += doubts
+            if bucket is not None:
+                self.buckets[bucket - 1] += deliveries
+                self.seconds += seconds
+            if state == "sent":
+                self.last_sent_at = max(newest, self.last_sent_at or newest)
+
+    def _count(self, state: str, reason: str | None, deliveries: int) -> None:
+        key = (state, reason or "")
+        if key not in self.settled and len(self.settled) >= _REASONS:
+            key = (state, OTHER)
+        self.settled[key] = self.settled.get(key, 0) + deliveries
+
+
+def _next(snapshot: str) -> int:
+    """Return the first transaction that a snapshot knows nothing of ('xmin:xmax:xip,...')."""
+    return int(snapshot.split(":")[1])

@@ -1,0 +1,156 @@
+"""Pure: what the ledger told, and what it comes to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """What became of one call."""
+
+    arrives: bool | None
+    """None: it could not be tested."""
+    ms: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """Deliveries that are not settled, of one state and holder."""
+
+    state: str
+    holder: str | None
+    due: bool  # of what is held: its lease ran out
+    deliveries: int
+    first_due: datetime
+    last_due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Oldest:
+    """The first token that may still be mailed and is not."""
+
+    token: int
+    queued_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Deliveries that were settled lately, of one state and reason."""
+
+    state: str
+    reason: str | None
+    last_minute: int
+    last_hour: int
+    last_day: int
+    doubts: int  # of the last day's
+    newest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is not settled: all that a check or a scrape asks for."""
+
+    at: datetime
+    acknowledged_at: datetime | None
+    attended: bool
+    unsettled: Sequence[Unsettled]
+    oldest: Oldest | None
+
+    def count(self, state: str, *, due: bool) -> int:
+        """Return how many are in a state, and due or not."""
+        return sum(one.deliveries for one in self.unsettled if one.state == state and one.due is due)
+
+    @property
+    def lapsed(self) -> int:
+        """Return how many are held under a lease that ran out."""
+        return self.count("claimed", due=True) + self.count("sending", due=True)
+
+    @property
+    def leases(self) -> list[Unsettled]:
+        """Return who holds something, the largest first."""
+        held = [one for one in self.unsettled if one.holder is not None]
+        return sorted(held, key=lambda one: (-one.deliveries, one.holder))
+
+    @property
+    def age(self) -> float:
+        """Return for how many seconds the oldest mailable token waits; 0 without any."""
+        return max(0.0, (self.at - self.oldest.queued_at).total_seconds()) if self.oldest else 0.0
+
+    @property
+    def overdue(self) -> float:
+        """Return for how many seconds something is due that nobody took up; 0 without any."""
+        due = [one.first_due for one in self.unsettled if one.due]
+        return max(0.0, (self.at - min(due)).total_seconds()) if due else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was settled lately, and how fast."""
+
+    settled: Sequence[Settled]
+    p50_ms: float | None
+    p95_ms: float | None
+
+    def of(self, state: str) -> list[Settled]:
+        """Return what came to this state, by reason, the most frequent first."""
+        return sorted(
+            (one for one in self.settled if one.state == state), key=lambda one: (-one.last_day, one.reason or "")
+        )
+
+    @property
+    def last_sent_at(self) -> datetime | None:
+        """Return when something was sent last, within a day."""
+        return max((one.newest for one in self.of("sent")), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How the queue is."""
+
+    queue: str
+    progress: Progress
+    history: History
+    echo: Echo
+    pulse: Sequence[int] = field(default=())
+    """Mails sent in each of the last seconds, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which of what was not mailed; None does not narrow it."""
+
+    tokens: Sequence[int] | None = None
+    account: str | None = None  # id, login or address
+    reason: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One delivery that was failed or skipped. A deleted token has no account any more."""
+
+    token: int
+    action: str | None
+    account: int | None
+    login: str | None
+    email: str | None
+    state: str
+    reason: str | None
+    attempts: int
+    doubts: int
+    queued_at: datetime | None
+    settled_at: datetime
+    stale: str | None
+    """Why it would be pointless to try again now; None if it would not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a token that was to be put back."""
+
+    token: int
+    refused: str | None

@@ -1,0 +1,45 @@
+"""Reads how the queue is (migrations/3_operations.up.sql)."""
+
+from typing import Any
+
+import psycopg
+
+from mailroom_collector.errors import OperatorNeeded
+from mailroom_collector.operations.figures import History, Oldest, Progress, Settled, Unsettled
+
+
+def read_progress(connection: psycopg.Connection[Any], queue: str) -> Progress:
+    """Ask what is not settled. Raises OperatorNeeded, and psycopg's errors."""
+    row = connection.execute(
+        "SELECT at, acknowledged_at, attended FROM mailroom_queue(%s::job_type)", (queue,)
+    ).fetchone()
+    if row is None:
+        raise OperatorNeeded(f'the queue "{queue}" has no row in jobs', "insert one, with this name as its job_type")
+    unsettled = connection.execute(
+        "SELECT state, holder, due, deliveries, first_due, last_due FROM mailroom_unsettled(%s::job_type)", (queue,)
+    ).fetchall()
+    oldest = connection.execute(
+        "SELECT token, queued_at, expires_at FROM mailroom_oldest(%s::job_type)", (queue,)
+    ).fetchone()
+    at, acknowledged_at, attended = row
+    return Progress(
+        at, acknowledged_at, attended, [Unsettled(*one) for one in unsettled], Oldest(*oldest) if oldest else None
+    )
+
+
+def read_history(connection: psycopg.Connection[Any], queue: str) -> History:
+    """Ask what was settled within a day, and how fast within an hour. Raises psycopg's errors."""
+    settled = connection.execute(
+        "SELECT state, reason, last_minute, last_hour, last_day, doubts, newest FROM mailroom_recent(%s::job_type)",
+        (queue,),
+    ).fetchall()
+    row = connection.execute(
+        "SELECT l[1], l[2] FROM mailroom_latency(%s::job_type, '{0.5,0.95}') AS l", (queue,)
+    ).fetchone()
+    return History([Settled(*one) for one in settled], *(row or (None, None)))
+
+
+def read_pulse(connection: psycopg.Connection[Any], queue: str, seconds: int) -> list[int]:
+    """Ask how many were sent in each of the last seconds. Raises psycopg's errors."""
+    rows = connection.execute("SELECT mailroom_pulse(%s::job_type, %s::integer)", (queue, seconds)).fetchall()
+    return [mails for (mails,) in rows]

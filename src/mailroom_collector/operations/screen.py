@@ -1,0 +1,39 @@
+"""What stdout can show: how wide, with or without colours, which characters."""
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+import click
+
+from mailroom_collector.operations.report import Kind, Line
+
+_PIPED_COLUMNS: Final = 200
+"""Columns where nothing is known of who reads: enough for all but the oddest line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paint:
+    """How to show a line."""
+
+    columns: int
+    colours: bool
+    unicode: bool
+
+    def line(self, line: Line) -> str:
+        """Return the line with its colours, if there are any."""
+        if not self.colours or line.kind is Kind.PLAIN:
+            return line.text
+        return click.style(line.text, bold=True, fg="red" if line.kind is Kind.BAD else None)
+
+
+def paint() -> Paint:
+    """Look at stdout and the environment (NO_COLOR: no-color.org)."""
+    is_terminal = sys.stdout.isatty()
+    return Paint(
+        columns=shutil.get_terminal_size().columns if is_terminal else _PIPED_COLUMNS,
+        colours=is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        unicode=(sys.stdout.encoding or "").lower().replace("-", "") == "utf8",
+    )

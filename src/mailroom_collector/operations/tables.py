@@ -1,0 +1,47 @@
+"""Pure: text in columns that fit."""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+GAP: Final = "  "
+
+
+def shown(text: str) -> str:
+    """Return text of others with what could steer a terminal made visible."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def width(text: str) -> int:
+    """Return how many columns a terminal takes for it."""
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in ("W", "F")) for c in text
+    )  # fmt: skip
+
+
+def cut(text: str, columns: int) -> str:
+    """Return text that takes at most so many columns; an ellipsis says that there was more."""
+    if width(text) <= columns:
+        return text
+    taken, left = [], columns - 1
+    for c in text:
+        left -= width(c)
+        if left < 0:
+            break
+        taken.append(c)
+    return "".join(taken) + "…" if columns > 0 else ""
+
+
+def pad(text: str, columns: int, align: str = "<") -> str:
+    """Return text that takes at least so many columns, aligned left ('<') or right ('>')."""
+    space = " " * max(0, columns - width(text))
+    return space + text if align == ">" else text + space
+
+
+def table(rows: Sequence[Sequence[str]], align: str, most: int | None = None) -> list[str]:
+    """Return a line for each row. `align` has '<' or '>' for each column; a line takes at most `most` columns."""
+    widths = [max(width(row[place]) for row in rows) for place in range(len(align))] if rows else []
+    lines = [
+        GAP.join(pad(cell, widths[place], align[place]) for place, cell in enumerate(row)).rstrip() for row in rows
+    ]
+    return lines if most is None else [cut(line, most) for line in lines]

@@ -1,0 +1,150 @@
+"""The live screen: asks again and again, and leaves the terminal as it found it."""
+
+import json
+import select
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from mailroom_collector.database import Impatient
+from mailroom_collector.errors import ConnectionLost
+from mailroom_collector.operations.echoing import EchoTest
+from mailroom_collector.operations.figures import Echo, History, Overview
+from mailroom_collector.operations.overview import read_history, read_progress, read_pulse
+from mailroom_collector.operations.report import Kind, Line, as_json, text
+from mailroom_collector.operations.screen import Paint
+from mailroom_collector.operations.session import one_snapshot, open_session
+from mailroom_collector.operations.tables import cut
+from mailroom_collector.wakeup import Wakeup
+
+_INTERVAL: Final = 1.0  # seconds from one question to the next, at least
+_PIPED_INTERVAL: Final = 2.0
+_SHARE: Final = 10
+"""An answer that took long is asked for again after so many times that time: to be watched keeps no server busy."""
+_HISTORY_SHARE: Final = 50
+"""The same for what was settled within a day, of which there may be millions."""
+_ECHO: Final = 15.0
+_PULSE_SECONDS: Final = 200
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # xterm's other screen; the cursor
+_HOME, _END_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
+
+
+class Watcher:
+    """Asks one queue, over one connection after another."""
+
+    def __init__(self, url: str, queue: str) -> None:
+        self._url = url
+        self._queue = queue
+        self._connection: Impatient | None = None
+        self._echo_test: EchoTest | None = None
+        self._echo = Echo(None, problem="not yet")
+        self._history: History | None = None
+        self._history_at = self._echo_at = 0.0
+
+    def look(self) -> Overview:
+        """Return how the queue is. Raises ConnectionLost, and MailroomError for what won't mend itself."""
+        try:
+            return self._look()
+        except ConnectionLost:
+            self.close()
+            raise
+
+    def _look(self) -> Overview:
+        if self._connection is None:
+            self._connection = open_session(self._url, self._queue)
+            self._echo_test = EchoTest(self._connection, self._url)
+            self._echo_at = 0.0
+        connection = self._connection
+        with one_snapshot(connection):
+            progress = read_progress(connection, self._queue)
+            pulse = read_pulse(connection, self._queue, _PULSE_SECONDS)
+            if self._history is None or time.monotonic() >= self._history_at:
+                began = time.monotonic()
+                self._history = read_history(connection, self._queue)
+                ended = time.monotonic()
+                self._history_at = ended + _HISTORY_SHARE * (ended - began)
+        if self._echo_test is not None and time.monotonic() >= self._echo_at:
+            self._echo = self._echo_test.call()
+            self._echo_at = time.monotonic() + _ECHO
+        return Overview(self._queue, progress, self._history, self._echo, pulse)
+
+    def close(self) -> None:
+        """End the session."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _Screen:
+    """A terminal that shows one page."""
+
+    def __init__(self, paint: Paint) -> None:
+        self._paint = paint
+
+    def __enter__(self) -> "_Screen":
+        sys.stdout.write(_ENTER)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdout.write(_LEAVE)
+        sys.stdout.flush()
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Replace the page; what is too long for the screen is not shown."""
+        rows = shutil.get_terminal_size().lines
+        page = [self._paint.line(line) + _END_OF_LINE for line in lines[: rows - 1]]
+        sys.stdout.write(_HOME + "\n".join(page) + "\n" + _REST)
+        sys.stdout.flush()
+
+
+def watch(watcher: Watcher, paint: Paint) -> None:
+    """Show it on this terminal until SIGINT or SIGTERM."""
+    with Wakeup(signal.SIGWINCH) as wakeup, _Screen(paint) as screen:
+        overview: Overview | None = None
+        problem, ends = "", False
+        while not ends:
+            began = time.monotonic()
+            try:
+                overview, problem = watcher.look(), ""
+            except ConnectionLost as error:
+                problem = str(error)
+            next_at = time.monotonic() + max(_INTERVAL, _SHARE * (time.monotonic() - began))
+            while True:
+                screen.show(_page(overview, problem, paint))
+                ends, resized = _wait(wakeup, next_at)
+                if ends or not resized:
+                    break
+
+
+def _page(overview: Overview | None, problem: str, paint: Paint) -> list[Line]:
+    columns = shutil.get_terminal_size().columns
+    lines = [] if overview is None else text(overview, columns, unicode=paint.unicode)
+    if problem:
+        lines = [Line(cut(f"trying again: {problem}", columns), Kind.BAD), Line(""), *lines]
+    return [*lines, Line(""), Line(cut("Ctrl-C ends it", columns))]
+
+
+def _wait(wakeup: Wakeup, until: float) -> tuple[bool, bool]:
+    """Return whether to end, and whether the terminal got another size before the time was up."""
+    ready, _, _ = select.select([wakeup], [], [], max(0.0, until - time.monotonic()))
+    signals = wakeup.signals() if ready else []
+    return bool({signal.SIGINT, signal.SIGTERM} & set(signals)), signal.SIGWINCH in signals
+
+
+def follow(watcher: Watcher, paint: Paint, *, is_json: bool) -> None:
+    """Print it again and again, as blocks or as JSON lines, until SIGINT or SIGTERM. Raises like the watcher."""
+    with Wakeup() as wakeup:
+        while True:
+            began = time.monotonic()
+            overview = watcher.look()
+            if is_json:
+                print(json.dumps(as_json(overview)), flush=True)  # noqa: T201 - stdout is where it goes
+            else:
+                lines = text(overview, paint.columns, unicode=paint.unicode)
+                print("\n".join([*(line.text for line in lines), ""]), flush=True)  # noqa: T201 - as above
+            next_at = time.monotonic() + max(_PIPED_INTERVAL, _SHARE * (time.monotonic() - began))
+            if _wait(wakeup, next_at)[0]:
+                return

@@ -1,0 +1,88 @@
+"""Pure: the progress bar of a backlog: whether there is one to show, and what it says.
+
+Times are seconds of one monotonic clock, handed in by the caller. The line is shorter than nearly every line
+that a program logs or answers, and the cursor stands at its beginning: what the sender writes to the same
+terminal covers it whole, and scrolls it away.
+"""
+
+import math
+from collections import deque
+from typing import Final
+
+_PATIENCE: Final = 0.5  # seconds for which a backlog is not yet worth a count
+_WORTH: Final = 1.0  # seconds that are to be left for a bar to appear
+_RECOUNT: Final = 10.0  # seconds between counts: others may work at the same backlog, or add to it
+_REDRAW: Final = 0.2  # seconds
+_MEMORY: Final = 10.0  # seconds over which the rate is taken
+_SLOWEST: Final = 0.01  # rows a second that are still worth an estimate
+_WIDEST: Final = 56  # columns
+_NARROWEST: Final = 5  # columns of the bar itself; with fewer there is none
+
+
+class Progress:
+    """One backlog after the other. `printed` are the rows printed since the start, of all backlogs."""
+
+    def __init__(self) -> None:
+        self._begun: tuple[float, int] | None = None
+        self._ends = 0  # rows printed when the backlog is worked off
+        self._seen: deque[tuple[float, int]] = deque()
+        self._count_at = 0.0
+        self.draw_at = float("inf")
+        """When the bar is to be drawn next; never, when none is shown."""
+
+    def goes_on(self, now: float, printed: int) -> bool:
+        """Rows are being worked off; say whether to count what waits now."""
+        if self._begun is None:
+            self._begun = (now, printed)
+            self._count_at = now + _PATIENCE
+        return now >= self._count_at
+
+    def counted(self, now: float, printed: int, waiting: int) -> None:
+        """So many rows wait, those claimed and not printed included."""
+        self._count_at = now + _RECOUNT
+        self._ends = printed + waiting
+        began, before = self._begun or (now, printed)
+        if self.draw_at == float("inf") and waiting * (now - began) > _WORTH * (printed - before):
+            self._seen.append((began, before))
+            self.draw_at = now
+
+    def ended(self) -> None:
+        """Nothing is left."""
+        self._begun = None
+        self._seen.clear()
+        self.draw_at = float("inf")
+
+    def line(self, now: float, printed: int, columns: int) -> str:
+        """Return the bar, for a terminal of so many columns."""
+        self.draw_at = now + _REDRAW
+        self._seen.append((now, printed))
+        while self._seen[0][0] < now - _MEMORY:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        rate = (printed - before) / (now - then) if now > then else 0.0
+        start = self._begun[1] if self._begun else printed
+        done, total = printed - start, max(self._ends, printed) - start
+        return bar(done, total, rate, columns)
+
+
+def bar(done: int, total: int, rate: float, columns: int) -> str:
+    """Return one line that fits; `rate` in rows a second."""
+    part = done / total if total else 1.0
+    left = "-:--" if rate < _SLOWEST else _clock((total - done) / rate)
+    columns = min(_WIDEST, columns - 1)
+    words = f"{int(part * 100)} %"
+    for more in (f"{done:,}/{total:,}", left, f"{rate:,.0f}/s"):
+        if len(words) + 2 + len(more) <= columns:
+            words += f"  {more}"
+    room = columns - len(words) - len("[]  ")
+    if room < _NARROWEST:
+        return words[: max(0, columns)]
+    full = int(part * room)
+    return f"[{'#' * full}{'-' * (room - full)}]  {words}"
+
+
+def _clock(seconds: float) -> str:
+    """Return 1:05, or 2:01:05, rounded up."""
+    minutes, second = divmod(math.ceil(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

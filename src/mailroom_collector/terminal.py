@@ -1,0 +1,50 @@
+"""stderr as a terminal: a line that stands until it is drawn anew or erased, and that other lines may cover."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from typing import Final
+
+_ERASE: Final = "\r\x1b[K"  # EL, Erase in Line (ECMA-48): to the end
+_USUAL: Final = 80  # columns
+
+
+class Terminal:
+    """Draws on a descriptor, or does nothing when it is none that can be drawn on."""
+
+    def __init__(self, fd: int, environ: Mapping[str, str]) -> None:
+        self._fd = fd
+        self.can_draw = os.isatty(fd) and environ.get("TERM", "dumb") not in ("", "dumb")
+        self._drawn = False
+
+    @property
+    def columns(self) -> int:
+        """Return its width now."""
+        try:
+            return os.get_terminal_size(self._fd).columns or _USUAL
+        except OSError:
+            return _USUAL
+
+    def draw(self, line: str) -> None:
+        """Let the line stand there; the cursor is at its beginning."""
+        if self._is_ours:
+            self._drawn = True
+            self._write(f"{_ERASE}{line}\r")
+
+    def erase(self) -> None:
+        """Take the line away, if one stands there."""
+        if self._drawn:
+            self._drawn = False
+            self._write(_ERASE)
+
+    @property
+    def _is_ours(self) -> bool:
+        """Say whether we are no job in the background, which would draw over the shell's prompt."""
+        try:
+            return os.tcgetpgrp(self._fd) == os.getpgrp()
+        except OSError:  # not the terminal of this session, which then has no jobs on it
+            return True
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._fd, text.encode())

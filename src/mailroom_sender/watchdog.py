@@ -1,0 +1,76 @@
+"""Sees that the main loop turns: ends the process when it hangs, and tells a service manager when it does not.
+
+A timer ticks, and each turn of the loop forgets the ticks before it; too many ticks without a turn
+are a hang. Ticks are counted, not time: a process that was stopped, or whose machine slept, gets one when it
+goes on, however long that was. The signal that is a tick also ends the poll (signal.set_wakeup_fd), so
+that a loop with nothing to do turns too.
+"""
+
+import math
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Final, Self
+
+from mailroom_sender.log import log
+from mailroom_sender.notify import Notifier
+
+_TICK: Final = 10.0  # seconds, at most
+_LAST_WORDS: Final = 1.0  # seconds for the log, which may be what hangs
+
+
+class Watchdog:
+    """Watches the main thread while it is entered."""
+
+    def __init__(self, limit: float, notifier: Notifier, tick: float = _TICK) -> None:
+        """`limit`: seconds without a turn that are a hang; what a turn waits for must be given up before."""
+        self._notifier = notifier
+        # Half of what the manager allows, as sd_watchdog_enabled(3) advises.
+        self._tick = min(tick, notifier.patience / 2) if notifier.patience else tick
+        self._most = math.ceil(limit / self._tick)
+        self._missed = 0
+        self._ping_at = 0.0
+        # Who looks at a terminal may have stopped its output (Ctrl-S), and with it the loop.
+        self._lethal = not os.isatty(2)
+
+    def __enter__(self) -> Self:
+        signal.signal(signal.SIGALRM, self._ticked)
+        signal.setitimer(signal.ITIMER_REAL, self._tick, self._tick)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    def turn(self) -> None:
+        """The main loop has come round."""
+        self._missed = 0
+        if self._notifier.patience is not None and time.monotonic() >= self._ping_at:
+            self._ping_at = time.monotonic() + self._tick / 2
+            self._notifier.alive()
+
+    def _ticked(self, _: int, frame: FrameType | None) -> None:
+        self._missed += 1
+        if self._missed <= self._most or not self._lethal:
+            return
+        # From here on the kernel ends this process, whatever becomes of the rest.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, _LAST_WORDS)
+        seconds = self._missed * self._tick
+        log(
+            f"the main loop has not turned for {seconds:.0f} s, so this process ends; it hangs in {_where(frame)}",
+            "error",
+        )
+        os.kill(os.getpid(), signal.SIGALRM)
+
+
+def _where(frame: FrameType | None) -> str:
+    """Return the innermost lines that are at work, the innermost first."""
+    places: list[str] = []
+    while frame is not None and len(places) < 8:  # noqa: PLR2004 - as many as a line of the log bears
+        places.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
+        frame = frame.f_back
+    return " < ".join(places)

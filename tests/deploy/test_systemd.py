@@ -1,0 +1,99 @@
+"""The systemd units, as systemd's own checker sees them."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Environment
+from tests.support.manager import managing
+from tests.support.postgres import Database
+from tests.support.processes import running
+from tests.support.ses_endpoint import Endpoint
+from tests.support.waiting import until
+
+UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
+SERVICES = sorted(UNITS.glob("*.service"), key=str)
+MOST_EXPOSED = 1.5
+"""Of 10. What is left is that it talks to the network and keeps no list of its peers."""
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+
+
+def verify(folder: Path, edit: tuple[str, str] = ("", "")) -> subprocess.CompletedProcess[str]:
+    """Check copies of the units, whose programs are the tests' own."""
+    for unit in UNITS.iterdir():
+        text = unit.read_text().replace("/opt/mailroom/bin", str(Path(sys.executable).parent)).replace(*edit)
+        (folder / unit.name).write_text(text)
+    units = sorted(str(folder / unit.name) for unit in UNITS.iterdir())
+    command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@needs_systemd
+def test_units_are_as_systemd_wants_them(tmp_path: Path) -> None:
+    """Not an unknown word, nor a program that is not there."""
+    done = verify(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@needs_systemd
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ("PrivateTmp=yes", "PrivateTnp=yes"),
+        ("mailroom-collect prune", "no-such-program prune"),
+        ("03:30:00", "33:30:00"),
+    ],
+    ids=["word", "program", "time"],
+)
+def test_bad_unit_would_be_noticed(tmp_path: Path, edit: tuple[str, str]) -> None:
+    """The check above can fail."""
+    assert verify(tmp_path, edit).stderr != ""
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.stem)
+def test_services_are_hardened(unit: Path) -> None:
+    """systemd's own measure of what a service might do if it were taken over."""
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    (exposure,) = re.findall(r"exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert float(exposure) <= MOST_EXPOSED, done.stdout
+
+
+def command() -> str:
+    """Return what the service's shell is told to do."""
+    (found,) = re.findall(r"^ExecStart=/bin/bash -c '([^']*)'$", (UNITS / "mailroom.service").read_text(), re.MULTILINE)
+    return str(found)
+
+
+def test_service_is_ready_when_the_sender_is_and_ends_with_0(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment, tmp_path: Path
+) -> None:
+    """One program speaks for the service; SIGTERM to all of it ends it well, with what it has begun."""
+    with managing(tmp_path / "notify") as manager:
+        env = pipeline_env(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="400000")
+        with running(f"export WATCHDOG_PID=$$; {command()}", env) as service:
+            until(lambda: manager.heard("READY=1"), "it is ready")
+            service.says("acknowledging")
+            database.sign_up("ann")
+            until(lambda: manager.heard("STATUS=1 mails since the start"), "it tells of the mail")
+            until(lambda: manager.heard("WATCHDOG=1") >= 2, "it is alive")
+            assert service.stop() == 0
+        assert not manager.heard("STATUS=0 rows")
+        assert manager.heard("READY=1") == 1
+    assert endpoint.addresses == ["ann@example.com"]
+
+
+@pytest.mark.parametrize("program", ["mailroom-collect", "mailroom-send"])
+def test_service_tells_that_a_person_is_needed(pipeline_env: Environment, tmp_path: Path, program: str) -> None:
+    """Exit status 2 of either program is the service's, which was never ready."""
+    bad = {"MAILROOM_SECRET_KEY": "short"} if program == "mailroom-collect" else {"MAILROOM_SES_SOURCE": "nobody"}
+    with managing(tmp_path / "notify") as manager:
+        with running(command(), pipeline_env(NOTIFY_SOCKET=manager.path, **bad)) as service:
+            assert service.wait() == 2
+        assert program == "mailroom-collect" or not manager.heard("READY")

@@ -1,0 +1,565 @@
+"""status, failed, retry, prune and metrics as processes: what a person, a monitor and a script get to see."""
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailroom_collector.operations.counting import BOUNDS
+from tests.conftest import Environment
+from tests.support.ledger import Steps
+from tests.support.postgres import Database, Server, running_server
+from tests.support.processes import Running, environment, run, running
+from tests.support.ses_endpoint import Endpoint, accepted
+from tests.support.waiting import until
+
+PIPELINE = "trap : TERM INT; set -o pipefail; mailroom-collect | mailroom-send"
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture
+def env(database: Database) -> dict[str, str]:
+    """What an operator has: the URL, and no key."""
+    env = environment(MAILROOM_DATABASE_URL=database.url)
+    del env["MAILROOM_SECRET_KEY"]
+    return env
+
+
+def failures(database: Database, *logins: str) -> list[int]:
+    """Let deliveries fail; return their tokens."""
+    tokens = database.sign_up(*logins)
+    steps = Steps(database.connection)
+    steps.claim(len(tokens))
+    steps.begin(tokens)
+    for token in tokens:
+        steps.settle(token, "failed")
+    return tokens
+
+
+def documented(page: str, heading: str) -> set[str]:
+    """Return the names in the first column of the table below a heading."""
+    section = (DOCS / page).read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return {
+        name for row in re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)
+    }
+
+
+# status
+
+
+def test_status_follows_a_mail(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment, env: dict[str, str]
+) -> None:
+    """Waiting; then sent, and how fast; failed with its reason; a sender that acknowledges; no key undocumented."""
+    (ann,) = database.sign_up("ann")
+    before = json.loads(run("mailroom-collect status --json", env=env).out)
+    assert (before["waiting"]["due"], before["oldest"]["token"], before["acknowledged_at"]) == (1, ann, None)
+    endpoint.replies.append(accepted([("Success", "m")]))
+    endpoint.replies.append(accepted([("MessageRejected", "no: ben@example.com")]))
+    with running(PIPELINE, pipeline_env()) as pipeline:
+        until(lambda: database.state(ann) == "sent", "ann is sent")
+        (ben,) = database.sign_up("ben")
+        until(lambda: database.state(ben) == "failed", "ben is failed")
+        after = json.loads(run("mailroom-collect status --json", env=env).out)
+        assert pipeline.stop() == 0
+    assert (after["waiting"]["due"], after["oldest"], after["sent"]["minute"]) == (0, None, 1)
+    assert after["reasons"] == [{"state": "failed", "reason": "MessageRejected", "minute": 1, "hour": 1, "day": 1}]
+    assert after["latency_ms"]["p50"] > 0
+    assert after["acknowledged_at"]
+    assert after["notifications"]["arrive"] is True
+    keys = {key if not isinstance(value, dict) else f"{key}.{inner}" for key, value in (before | after).items()
+            for inner in (value if isinstance(value, dict) else [""])}  # fmt: skip
+    keys |= {f"oldest.{key}" for key in before["oldest"]} | {f"reasons.{key}" for key in after["reasons"][0]}
+    keys |= {f"leases.{key}" for key in ("holder", "state", "deliveries", "until", "lapsed")}
+    assert documented("operations.md", "status") == keys - {"oldest", "reasons", "leases"}
+
+
+def test_status_shows_who_holds_what(database: Database, env: dict[str, str]) -> None:
+    """As a table, without colours where nobody sees them."""
+    database.sign_up("ann", "ben")
+    Steps(database.connection, "collect:web1:4711:0123456789abcdef").claim()
+    out = run("mailroom-collect status", env=env).out
+    assert re.search(r"^  in the pipe +2$", out, re.MULTILINE)
+    assert re.search(r"^  collect web1 pid 4711  claimed  2  for (2\d|30) s more$", out, re.MULTILINE)
+    assert "\x1b" not in out
+
+
+def test_status_sees_that_a_collector_attends(database: Database, env: dict[str, str]) -> None:
+    """And does not take the lock for that."""
+    with database.connect() as collector:
+        Steps(collector).attend()
+        assert "one attends" in run("mailroom-collect status", env=env).out
+    assert "inserts notify" in run("mailroom-collect status", env=env).out
+
+
+@pytest.mark.parametrize(("age", "status"), [(5, 0), (61, 1)])
+def test_check_is_for_monitors(database: Database, env: dict[str, str], age: int, status: int) -> None:
+    """0 while mail flows, 1 when a token waits for too long; one line."""
+    database.sign_up("ann")
+    database.run("UPDATE deliveries SET queued_at = queued_at - %s * interval '1 s'", age)
+    result = run("mailroom-collect status --check --max-age 60", env=env)
+    assert (result.status, result.out.count("\n"), result.err) == (status, 1, "")
+
+
+@pytest.mark.parametrize(
+    "url", ["host=127.0.0.1 port=9 dbname=x", "host=/nowhere", "not a url"], ids=["refused", "no socket", "unreadable"]
+)
+def test_check_that_can_not_ask_says_2(env: dict[str, str], url: str) -> None:
+    """A database that is away is not the same as mail that waits."""
+    result = run("mailroom-collect status --check --max-age 60", env=env | {"MAILROOM_DATABASE_URL": url})
+    assert result.status == 2
+    assert len(result.err.splitlines()) == 1
+
+
+def test_outdated_schema_is_named(server: Server, env: dict[str, str]) -> None:
+    """It says how to bring it up to date."""
+    database = Database(server, server.new_database())
+    try:
+        url = {"MAILROOM_DATABASE_URL": database.url}
+        assert run("mailroom-collect migrate --to 2", env=env | url).status == 0
+        result = run("mailroom-collect status", env=env | url)
+        assert result.status == 2
+        assert "is outdated; run 'mailroom-collect migrate'" in result.err
+    finally:
+        database.close()
+
+
+class Terminal:
+    """A command on a terminal of its own."""
+
+    def __init__(self, command: str, env: dict[str, str], rows: int = 40, columns: int = 80) -> None:
+        self.master, slave = pty.openpty()
+        self.resize(rows, columns)
+        self.process = subprocess.Popen(
+            ["/bin/bash", "-c", command],
+            env={**env, "TERM": "xterm"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        os.set_blocking(self.master, False)
+        self.text = ""
+
+    def resize(self, rows: int, columns: int) -> None:
+        import fcntl
+        import struct
+        import termios
+
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read(self) -> str:
+        """Return all that was written so far."""
+        try:
+            while data := os.read(self.master, 65536):
+                self.text += data.decode()
+        except (BlockingIOError, OSError):
+            pass
+        return self.text
+
+    def says(self, text: str, times: int = 1) -> None:
+        until(lambda: self.read().count(text) >= times, f"'{text}' on the terminal, which shows:\n{self.text[-3000:]}")
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self.master)
+
+
+def test_watch_shows_changes_and_leaves_the_terminal_as_it_was(database: Database, env: dict[str, str]) -> None:
+    """It draws again as things change, also into another size; Ctrl-C ends it with 0, cursor and screen as before."""
+    with Terminal("exec mailroom-collect status --watch", env) as terminal:
+        terminal.says("none ever acknowledged")
+        database.sign_up("ann")
+        terminal.says("oldest mailable token                   1.")
+        terminal.resize(10, 30)
+        os.killpg(terminal.process.pid, signal.SIGWINCH)
+        terminal.says("Ctrl-C ends it", 2)
+        seen = len(terminal.read())
+        until(lambda: "not settled" in terminal.read()[seen:], "it is drawn again")
+        page = terminal.text[seen:].partition("\x1b[H")[2].partition("\x1b[J")[0]
+        assert max(len(re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", line)) for line in page.split("\r\n")) <= 30
+        assert page.count("\r\n") < 10
+        os.killpg(terminal.process.pid, signal.SIGINT)
+        assert terminal.process.wait(timeout=20) == 0
+        terminal.read()
+    assert terminal.text.startswith("\x1b[?1049h\x1b[?25l")
+    assert terminal.text.endswith("\x1b[?25h\x1b[?1049l")
+    assert "Traceback" not in terminal.text
+
+
+def test_watch_has_no_colours_where_none_are_wanted(env: dict[str, str]) -> None:
+    """NO_COLOR is heeded: no letter is bold or red."""
+    with Terminal("exec mailroom-collect status", env | {"NO_COLOR": "1"}) as terminal:
+        terminal.says("leases")
+        assert "\x1b[" not in terminal.text
+    with Terminal("exec mailroom-collect status", env) as terminal:
+        terminal.says("leases")
+        assert "\x1b[1m" in terminal.text
+
+
+@pytest.fixture
+def restarting(env: dict[str, str]) -> Iterator[tuple[Database, dict[str, str]]]:
+    """A database on a server of its own, that others don't need; and what an operator has for it."""
+    with running_server() as server:
+        database = Database(server, server.new_database())
+        yield database, env | {"MAILROOM_DATABASE_URL": database.url}
+        database.connection.close()
+
+
+def test_watch_survives_a_database_that_is_away(restarting: tuple[Database, dict[str, str]]) -> None:
+    """It says so and shows on once it is back."""
+    database, env = restarting
+    with Terminal("exec mailroom-collect status --watch", env) as terminal:
+        terminal.says("none ever acknowledged")
+        database.server.restart()
+        terminal.says("trying again")
+        until(lambda: "trying again" not in terminal.read()[terminal.text.rindex("\x1b[H") :], "it is back")
+        assert terminal.process.poll() is None
+
+
+def test_watch_into_a_pipe_is_lines(env: dict[str, str]) -> None:
+    """Blocks for people, JSON lines for programs; no escape sequence in either."""
+    with running("exec mailroom-collect status --watch --json", env) as watching:
+        watching.prints("\n", 2)
+        assert {json.loads(line)["queue"] for line in watching.out.splitlines()} == {"mailroom"}
+        assert watching.stop() == 0
+    with running("exec mailroom-collect status --watch", env) as watching:
+        watching.prints("queue mailroom", 2)
+        assert "\x1b" not in watching.out
+        assert watching.stop() == 0
+
+
+# failed, retry
+
+
+def test_failed_lists_the_newest_first(database: Database, env: dict[str, str]) -> None:
+    """Who, when, how often tried and why; as JSON all that is documented; never the secret."""
+    failures(database, "ann", "be\x1b[31mn")
+    result = run("mailroom-collect failed", env=env)
+    heads = result.out.splitlines()[::2]
+    assert [re.split(r"\s{2,}", line)[1:5] for line in heads] == [
+        ["2", "activation", "failed", "1 try"], ["1", "activation", "failed", "1 try"]
+    ]  # fmt: skip
+    assert "be\\x1b[31mn" in heads[0]
+    assert result.out.splitlines()[1] == "    why (retry would mail it)"
+    one = json.loads(run("mailroom-collect failed --account ann --json", env=env).out)
+    assert one.keys() == documented("operations.md", "failed")
+    assert (one["login"], one["reason"], one["attempts"], one["pointless"]) == ("ann", "why", 1, None)
+    limited = run("mailroom-collect failed --limit 1", env=env)
+    assert "there are more than these 1" in limited.err
+    assert len(limited.out.splitlines()) == 2
+
+
+def test_failed_fits_the_terminal(database: Database, env: dict[str, str]) -> None:
+    """At 80 columns a long name is cut, and a long reason goes on in the next line."""
+    failures(database, "a" * 60)
+    database.run("UPDATE deliveries SET error = %s", "because " * 30)
+    with Terminal("exec mailroom-collect failed", env | {"NO_COLOR": "1"}) as terminal:
+        terminal.says("aaa…")
+        terminal.says("(retry would mail it)")
+        assert max(map(len, terminal.text.split("\r\n"))) <= 80
+
+
+def test_retry_is_mailed_at_once(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment, env: dict[str, str]
+) -> None:
+    """A running pipeline takes it up; what is pointless is said to be, and stays."""
+    ann, ben = failures(database, "ann", "ben")
+    database.run("UPDATE tokens SET expires_at = 1 WHERE id = %s", ben)
+    with running(PIPELINE, pipeline_env()) as pipeline:
+        pipeline.says("acknowledging")
+        result = run("mailroom-collect retry --reason why", env=env)
+        assert result.out.splitlines() == ["put back 1 of 2", f"token {ben} is not put back: the token expired"]
+        until(lambda: database.state(ann) == "sent", "ann is sent")
+        assert pipeline.stop() == 0
+    assert endpoint.addresses == ["ann@example.com"]
+    again = run(f"mailroom-collect retry --token {ann} --token {ben}", env=env)
+    assert again.status == 1
+    assert f"token {ann} is not put back: already sent" in again.out
+    assert "needs a new token: INSERT INTO tokens" in again.out
+    assert database.states() == {"sent": 1, "failed": 1}
+
+
+def test_retry_of_many_wants_to_be_sure(database: Database, env: dict[str, str]) -> None:
+    """On a terminal it asks; a script says --yes; a dry run only tells."""
+    failures(database, *(f"u{n}" for n in range(12)))
+    refused = run("mailroom-collect retry --all", env=env)
+    assert (refused.status, refused.out) == (2, "")
+    assert "give --yes" in refused.err
+    assert run("mailroom-collect retry --all --dry-run", env=env).out == "would put back 12 of 12\n"
+    with Terminal("exec mailroom-collect retry --all", env) as terminal:
+        terminal.says("[y/N]")
+        os.write(terminal.master, b"n\n")
+        terminal.says("nothing was put back")
+        assert terminal.process.wait(timeout=20) == 1
+    assert database.states() == {"failed": 12}
+    assert run("mailroom-collect retry --since 1h --yes", env=env).out == "put back 12 of 12\n"
+    assert database.states() == {"pending": 12}
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("retry", "nothing is chosen; give --all alone, or one or more of --token"),
+        ("retry --all --account ann", "--all is more than the other choices"),
+        ("retry --token x", "--token: 'x' is not allowed; give a whole number from 1 to 9223372036854775807"),
+        ("failed --since yesterday", "--since: 'yesterday' is not allowed; give a duration such as 90s"),
+        ("failed --since 1h --until 2h", "--since is not before --until"),
+        ("failed --reason ''", "--reason is empty"),
+        ("prune", "--older-than: it is missing"),
+        ("prune --older-than 30", "--older-than: '30' is not allowed; give a duration such as"),
+        ("prune --older-than 23h", "--older-than is less than 1d"),
+        ("status --check", "--check and --max-age go together"),
+        ("status --max-age 5", "--check and --max-age go together"),
+        ("status --check --max-age 5 --json", "--check prints one line"),
+        ("metrics --port 70000", "--port: '70000' is not allowed"),
+    ],
+)
+def test_bad_option_is_named(env: dict[str, str], command: str, message: str) -> None:
+    """One line, exit status 2, nothing touched."""
+    result = run(f"mailroom-collect {command}", env=env)
+    assert result.status == 2
+    (line,) = result.err.splitlines()
+    assert message in line
+    assert result.out == ""
+
+
+def test_unknown_queue_is_named(env: dict[str, str]) -> None:
+    """With those that there are."""
+    result = run("mailroom-collect --queue-name other status", env=env)
+    assert result.status == 2
+    assert 'there is no queue "other" in this database; set MAILROOM_QUEUE_NAME to one of: mailroom' in result.err
+
+
+# prune
+
+
+@pytest.fixture
+def aged(database: Database) -> Database:
+    """2,500 deliveries that were settled 40 days ago, and one of today."""
+    database.sign_up_many(2500)
+    database.run(
+        "UPDATE deliveries SET state = CASE WHEN token % 100 = 0 THEN 'failed' ELSE 'sent' END::delivery_state,"
+        " settled_at = now() - interval '40 days', queued_at = now() - interval '40 days'"
+    )
+    database.run("UPDATE tokens SET expires_at = 1")
+    database.run("INSERT INTO accounts (email, login) VALUES ('new@example.com', 'new')")
+    return database
+
+
+def test_prune_says_what_it_would_do_and_does_it(aged: Database, env: dict[str, str]) -> None:
+    """The same numbers; in batches; what is young stays, and so do the tokens."""
+    dry = run("mailroom-collect prune --older-than 30d --dry-run", env=env)
+    assert re.fullmatch(r"would remove 2,500 deliveries settled before .* UTC: sent 2,475, failed 25\n", dry.out)
+    assert aged.one("SELECT count(*) FROM deliveries") == 2501
+    wet = run("mailroom-collect prune --older-than 4w2d", env=env)
+    assert (wet.status, wet.out.split(" deliveries")[0], wet.err) == (0, "removed 2,500", "")
+    assert aged.states() == {"pending": 1}
+    assert aged.one("SELECT count(*) FROM tokens") == 2501
+
+
+def test_prune_shows_its_progress_on_a_terminal(aged: Database, env: dict[str, str]) -> None:
+    """A bar that is gone when it is done."""
+    with Terminal("exec mailroom-collect prune --older-than 30d", env) as terminal:
+        terminal.says("2,500 deliveries")
+        terminal.says("removed 2,500")
+        assert terminal.process.wait(timeout=20) == 0
+        assert "pruning" in terminal.text
+    assert aged.states() == {"pending": 1}
+
+
+def test_prune_beside_a_pipeline_harms_no_mail(
+    aged: Database, endpoint: Endpoint, pipeline_env: Environment, env: dict[str, str]
+) -> None:
+    """What is signed up meanwhile is mailed, each once."""
+    with running(PIPELINE, pipeline_env()) as pipeline:
+        pipeline.says("acknowledging")
+        with running("exec mailroom-collect prune --older-than 30d", env) as pruning:
+            aged.sign_up(*(f"m{n}" for n in range(300)))
+            assert pruning.wait() == 0
+        until(lambda: aged.states() == {"sent": 301}, "all are sent")
+        assert pipeline.stop() == 0
+    assert sorted(endpoint.addresses) == sorted(["new@example.com", *(f"m{n}@example.com" for n in range(300))])
+
+
+# metrics
+
+
+class Scraped:
+    """An exporter that runs, as Prometheus sees it."""
+
+    def __init__(self, exporter: Running) -> None:
+        exporter.says("metrics of queue")
+        found = re.search(r"http://127\.0\.0\.1:\d+/metrics", exporter.err)
+        assert found
+        self.url = found[0]
+
+    def text(self) -> str:
+        with urllib.request.urlopen(self.url, timeout=10) as response:
+            return str(response.read().decode())
+
+    def values(self) -> dict[str, float]:
+        """Return each series with its value."""
+        lines = [line for line in self.text().splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+METRICS = "exec mailroom-collect metrics --port 0"
+SENT = 'mailroom_deliveries_settled_total{queue="mailroom",reason="",state="sent"}'
+REJECTED = 'mailroom_deliveries_settled_total{queue="mailroom",reason="MessageRejected",state="failed"}'
+COUNT = 'mailroom_commit_to_sent_seconds_count{queue="mailroom"}'
+UP = 'mailroom_up{queue="mailroom"}'
+
+
+def test_metrics_follow_a_pipeline_and_never_go_back(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment, env: dict[str, str]
+) -> None:
+    """Counters count each mail once, whatever is pruned meanwhile; the bell and the oldest age are there."""
+    answers = iter([("MessageRejected", "no")])
+    endpoint.decide = lambda call: accepted([next(answers, ("Success", "m")) for _ in call.destinations])
+    with running(METRICS, env) as exporter, running(PIPELINE, pipeline_env()) as pipeline:
+        scraped = Scraped(exporter)
+        first = scraped.values()
+        assert (first[UP], first[SENT], first[COUNT]) == (1, 0, 0)
+        pipeline.says("acknowledging")
+        seen: list[float] = []
+        for n in range(40):
+            database.sign_up(*(f"u{n}.{m}" for m in range(5)))
+            seen.append(scraped.values()[SENT])
+        until(lambda: database.states() == {"sent": 199, "failed": 1}, "all are settled")
+        until(lambda: scraped.values()[SENT] == 199, "all are counted")
+        database.run("UPDATE tokens SET expires_at = 1")
+        database.run("UPDATE deliveries SET settled_at = settled_at - interval '2 days', queued_at = NULL")
+        assert run("mailroom-collect prune --older-than 1d", env=env).out.startswith("removed 200 ")
+        time.sleep(1.1)  # an answer is good for a second
+        last = scraped.values()
+        assert pipeline.stop() == 0
+        assert exporter.stop() == 0
+    assert seen == sorted(seen)
+    assert (last[SENT], last[REJECTED]) == (199, 1)
+    buckets = [last[f'mailroom_commit_to_sent_seconds_bucket{{le="{bound}",queue="mailroom"}}'] for bound in BOUNDS]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == last[COUNT] == 199
+    assert last['mailroom_notifications_arrive{queue="mailroom"}'] == 1
+
+
+def test_metrics_go_on_when_the_database_was_away(restarting: tuple[Database, dict[str, str]]) -> None:
+    """mailroom_up is 0 meanwhile, the counters stay, and what was settled is counted once it is back."""
+    database, env = restarting
+    with running(METRICS, env) as exporter, database.server.connect("postgres") as admin:
+        scraped = Scraped(exporter)
+        (ann,) = database.sign_up("ann")
+        database.run("UPDATE deliveries SET state = 'sent', settled_at = now()")
+        until(lambda: scraped.values()[SENT] == 1, "ann is counted")
+        ours = database.connection.info.backend_pid
+        admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false".encode())
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> %s",
+            (database.name, ours),
+        )
+        until(lambda: scraped.values()[UP] == 0, "it is seen to be away")
+        assert scraped.values()[SENT] == 1
+        assert "mailroom_oldest_mailable_age_seconds" not in scraped.text()
+        (ben,) = database.sign_up("ben")
+        database.run("UPDATE deliveries SET state = 'sent', settled_at = now() WHERE token = %s", ben)
+        admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS true".encode())
+        until(lambda: scraped.values()[SENT] == 2, "ben is counted")
+        assert scraped.values()[UP] == 1
+        assert exporter.err.count("the database answers again") == 1
+    assert ann < ben
+
+
+def test_metrics_without_a_database_at_the_start_wait_for_it(env: dict[str, str]) -> None:
+    """A server that is not up yet is no reason to end; a wrong password is."""
+    with running(METRICS, env | {"MAILROOM_DATABASE_URL": "host=127.0.0.1 port=9 dbname=x"}) as exporter:
+        assert Scraped(exporter).values()[UP] == 0
+        assert exporter.stop() == 0
+
+
+def test_metrics_port_that_is_taken_is_named(env: dict[str, str]) -> None:
+    """One line, exit status 2."""
+    with running(METRICS, env) as exporter:
+        port = Scraped(exporter).url.split(":")[2].split("/")[0]
+        result = run(f"mailroom-collect metrics --port {port}", env=env)
+    assert result.status == 2
+    assert f"127.0.0.1 port {port} can't be listened on: Address already in use; give another" in result.err
+
+
+def test_metrics_without_the_extra_name_it(env: dict[str, str], tmp_path: Path) -> None:
+    """Installed without prometheus-client, only this command does not work, and says what to do."""
+    (tmp_path / "prometheus_client.py").write_text("raise ImportError")
+    result = run("mailroom-collect metrics --port 0", env=env | {"PYTHONPATH": str(tmp_path)})
+    assert result.status == 2
+    assert "install the extra: pip install 'mailroom[metrics]'" in result.err
+
+
+def served(env: dict[str, str], database: Database) -> set[str]:
+    """Return the names of all metrics that there can be."""
+    failures(database, "ann", "ben")
+    database.run("UPDATE deliveries SET state = 'sent', error = NULL WHERE token = 1")
+    database.run("UPDATE jobs SET acknowledged_at = now()")
+    database.sign_up("cid")
+    with running(METRICS, env) as exporter:
+        text = Scraped(exporter).text()
+    return set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
+
+
+def test_each_metric_is_documented_and_each_that_is_asked_for_is_served(
+    database: Database, env: dict[str, str]
+) -> None:
+    """docs/metrics.md lists them; dashboard and alerts ask for no other."""
+    names = served(env, database)
+    assert documented("metrics.md", "What is served") == names
+    dashboard: Any = json.loads((DOCS / "grafana-dashboard.json").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked.append((DOCS / "alerts.yml").read_text())
+    used = {re.sub(r"_(bucket|count|sum)$", "", name) for text in asked for name in re.findall(r"\bmailroom_\w+", text)}
+    assert used <= names
+    assert len(used) > 10
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_promtool_finds_no_fault(env: dict[str, str]) -> None:
+    """In the names and types of the metrics, and in the alert rules."""
+    with running(METRICS, env) as exporter:
+        text = Scraped(exporter).text()
+    for command, given in (
+        (["promtool", "check", "metrics"], text),
+        (["promtool", "check", "rules", "alerts.yml"], ""),
+    ):
+        done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=DOCS, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_dashboard_is_laid_out_without_overlaps() -> None:
+    """Each panel has an id and a place of its own, and asks the data source that the reader chose."""
+    dashboard: Any = json.loads((DOCS / "grafana-dashboard.json").read_text())
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+        assert panel["datasource"]["uid"] == "${datasource}"
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])

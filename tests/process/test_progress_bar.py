@@ -1,0 +1,96 @@
+"""The progress bar, on a terminal of the test's own."""
+
+import contextlib
+import fcntl
+import os
+import re
+import signal
+import struct
+import subprocess
+import termios
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Environment
+from tests.support.postgres import Database
+from tests.support.waiting import until
+
+SLOW_READER = "trap : TERM INT; mailroom-collect | (while read -r line; do sleep 0.002; done)"
+BAR = re.compile(r"\r\x1b\[K(\[#*-*\]  \d+ %  [\d,]+/[\d,]+  [\d:-]+  [\d,]+/s)\r")
+
+
+class Screen:
+    """What a program has drawn."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._seen = b""
+
+    @property
+    def text(self) -> str:
+        with contextlib.suppress(BlockingIOError, OSError):
+            while data := os.read(self._fd, 65536):
+                self._seen += data
+        return self._seen.decode()
+
+
+@contextlib.contextmanager
+def on_terminal(
+    env: Mapping[str, str], columns: int, folder: Path
+) -> Iterator[tuple["subprocess.Popen[bytes]", Screen]]:
+    """Run the collector into a slow reader, its stderr being a terminal."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    os.set_blocking(ours, False)
+    process = subprocess.Popen(
+        ["/bin/bash", "-c", SLOW_READER],
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        start_new_session=True,
+        cwd=folder,
+    )
+    os.close(theirs)
+    try:
+        yield process, Screen(ours)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        os.close(ours)
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+def test_backlog_shows_a_bar_that_goes(
+    database: Database, collector_env: Environment, tmp_path: Path, columns: int
+) -> None:
+    """It counts up to the whole backlog, fits the terminal, and is gone before the next line of the log."""
+    database.sign_up_many(6000)
+    with on_terminal(collector_env(TERM="xterm", NO_COLOR="1"), columns, tmp_path) as (process, screen):
+        until(lambda: len(BAR.findall(screen.text)) >= 3, "a bar is drawn")
+        until(lambda: database.states() == {"emitted": 6000}, "all are printed")
+        os.killpg(process.pid, signal.SIGTERM)
+        until(lambda: "in " in screen.text and "printed 6,000 rows" in screen.text, "it sums up")
+        text = screen.text
+    bars = BAR.findall(text)
+    assert all("/6,000 " in bar and len(bar) < columns for bar in bars)
+    counts = [int(re.findall(r"([\d,]+)/", bar)[0].replace(",", "")) for bar in bars]
+    assert counts == sorted(counts)
+    after = text[text.rindex("/s\r") + 3 :]
+    assert re.match(r"\r\x1b\[K\d{4}/|\r\x1b\[K$|\r\x1b\[K\r", after), "the bar is erased first"
+
+
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {}], ids=["dumb", "unset"])
+def test_terminal_that_cannot_draw_gets_lines_only(
+    database: Database, collector_env: Environment, tmp_path: Path, env: dict[str, str]
+) -> None:
+    """Nothing but whole lines of the log reaches it."""
+    database.sign_up_many(6000)
+    with on_terminal(collector_env(**env), 80, tmp_path) as (_, screen):
+        until(lambda: database.states() == {"emitted": 6000}, "all are printed")
+        text = screen.text
+    assert "\x1b" not in text
+    assert all(re.match(r"\d{4}/\d\d/\d\d ", line) for line in text.splitlines())

@@ -1,0 +1,151 @@
+"""Loops that hang, and what a service manager is told; in both programs, whose code for it is the same."""
+
+import os
+import re
+import signal
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Environment
+from tests.support.manager import managing
+from tests.support.postgres import Database
+from tests.support.processes import environment, run, running
+from tests.support.ses_endpoint import Endpoint
+from tests.support.waiting import until
+
+SRC = Path(__file__).parents[2] / "src"
+PACKAGES = ["mailroom_collector", "mailroom_sender"]
+LOOP = """
+import os, select, sys, time
+from {package}.notify import Notifier
+from {package}.wakeup import Wakeup
+from {package}.watchdog import Watchdog
+
+with Wakeup() as wakeup, Watchdog(0.6, Notifier({{}}), tick=0.2) as watchdog:
+    while not os.path.exists("hang"):
+        print("turn", flush=True)
+        watchdog.turn()
+        select.select([wakeup], [], [])  # nothing else to wait for: the watchdog itself must wake it
+        getattr(wakeup, "signals", getattr(wakeup, "stops", None))()
+    if os.path.exists("mute"):
+        os.dup2(os.open("pipe", os.O_RDWR), 2)
+        os.set_blocking(2, False)
+        try:
+            while True:
+                os.write(2, b"x" * 4096)
+        except BlockingIOError:
+            os.set_blocking(2, True)
+    print("hangs", flush=True)
+    time.sleep(60)
+"""
+
+
+def loop(package: str) -> str:
+    return f"exec {sys.executable} -c '{LOOP.format(package=package)}'"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_loop_that_hangs_ends_the_process_and_says_where(package: str) -> None:
+    """A loop with nothing to do lives; one that stands still is ended by SIGALRM, and the log names the place."""
+    with running(loop(package), environment()) as looping:
+        looping.prints("turn", 6)
+        (looping.folder / "hang").touch()
+        assert looping.wait() == -signal.SIGALRM
+        (line,) = looping.err.splitlines()
+    assert re.search(r"the main loop has not turned for 0\.?\d* s|for 1 s", line)
+    assert "so this process ends; it hangs in <string>:" in line
+
+
+def test_loop_that_hangs_in_its_log_is_ended_too() -> None:
+    """Where even the last words hang, the kernel ends it."""
+    with running(f"mkfifo pipe; {loop('mailroom_sender')}", environment()) as looping:
+        looping.prints("turn", 1)
+        (looping.folder / "mute").touch()
+        (looping.folder / "hang").touch()
+        assert looping.wait() == -signal.SIGALRM
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_stopped_process_does_not_hang(package: str) -> None:
+    """A process that was stopped for longer than a hang may last goes on."""
+    with running(loop(package), environment()) as looping:
+        looping.prints("turn", 2)
+        looping.signal(signal.SIGSTOP)
+        pid = looping.process.pid
+        ticks = os.times().elapsed + 1.5  # longer than the limit: the time itself is what is tested
+        until(lambda: os.times().elapsed > ticks and Path(f"/proc/{pid}/stat").read_text().split()[2] == "T")
+        seen = looping.out.count("turn")
+        looping.signal(signal.SIGCONT)
+        looping.prints("turn", seen + 5)
+        assert looping.err == ""
+
+
+def test_both_programs_have_the_same_watchdog() -> None:
+    """The twins differ in the package's name only."""
+    for name in ("watchdog.py", "notify.py"):
+        one, other = ((SRC / package / name).read_text().replace(package, "") for package in PACKAGES)
+        assert one == other
+
+
+def test_manager_is_told_of_the_collector(database: Database, collector_env: Environment, tmp_path: Path) -> None:
+    """READY once it listens; WATCHDOG again and again, also when idle; what it does; STOPPING when it ends."""
+    with managing(tmp_path / "notify") as manager:
+        env = collector_env(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="400000")
+        with running("trap : TERM; mailroom-collect | cat", env) as collector:
+            until(lambda: manager.heard("READY=1"), "it is ready")
+            collector.says("listening")
+            until(lambda: manager.heard("STATUS=0 rows printed since the start"), "it tells what it does")
+            heard = manager.heard("WATCHDOG=1")
+            until(lambda: manager.heard("WATCHDOG=1") >= heard + 3, "it is alive")
+            assert not manager.heard("STOPPING")
+            collector.stop()
+        assert (manager.heard("STOPPING=1"), manager.heard("READY=1")) == (1, 1)
+    assert database.states() == {}
+
+
+@pytest.mark.parametrize(("pid", "is_asked"), [("shell", True), ("another", False)])
+def test_manager_is_told_of_the_sender(endpoint: Endpoint, pipeline_env: Environment, pid: str, is_asked: bool) -> None:
+    """READY once the ledger acknowledges; alive, if the manager asked it or its shell."""
+    with managing(f"@mailroom-{uuid.uuid4().hex}") as manager:
+        env = pipeline_env(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="400000")
+        command = f"export WATCHDOG_PID={'$$' if pid == 'shell' else '1'}; cat fifo | mailroom-send"
+        with running(f"trap : TERM; mkfifo fifo; exec 3<>fifo; {command}", env) as sender:
+            until(lambda: manager.heard("READY=1"), "it is ready")
+            sender.says("acknowledging")
+            until(lambda: manager.heard("STATUS=0 mails since the start"), "it tells what it does")
+            if is_asked:
+                until(lambda: manager.heard("WATCHDOG=1") >= 3, "it is alive")
+            sender.stop()
+        assert (manager.heard("STOPPING=1"), manager.heard("WATCHDOG=1") > 0) == (1, is_asked)
+    assert endpoint.calls == []
+
+
+def test_manager_hears_why_a_program_waits(collector_env: Environment, tmp_path: Path) -> None:
+    """Without its database it is not ready, and the status says why."""
+    with managing(tmp_path / "notify") as manager:
+        env = collector_env(NOTIFY_SOCKET=manager.path, MAILROOM_DATABASE_URL="host=127.0.0.1 port=1 user=x")
+        with running("exec mailroom-collect | cat", env):
+            until(lambda: manager.heard("STATUS=waiting for the database: "), "it says what it waits for")
+        assert not manager.heard("READY")
+
+
+def test_manager_that_is_gone_disturbs_nothing(collector_env: Environment) -> None:
+    """A socket without anybody behind it is no reason to stop."""
+    with running("exec mailroom-collect | cat", collector_env(NOTIFY_SOCKET="/nowhere/notify")) as collector:
+        collector.says("listening")
+        collector.stop()
+        assert "Traceback" not in collector.err
+
+
+def test_errors_of_settings_are_json_too(tmp_path: Path) -> None:
+    """By the variable, and by the option wherever it stands; a bad format is named."""
+    bad = environment(MAILROOM_LOG_FORMAT="json", MAILROOM_LEASE="0")
+    assert run("mailroom-collect", env=bad).err.startswith('{"time": "')
+    for program in ("mailroom-collect", "mailroom-send"):
+        done = run(f"{program} --lease 0 --log-format json </dev/null", env=environment(), cwd=tmp_path)
+        assert (done.status, '"level": "error"' in done.err, "MAILROOM_LEASE" in done.err) == (2, True, True)
+        done = run(f"{program} --log-format xml </dev/null", env=environment(), cwd=tmp_path)
+        assert (done.status, "MAILROOM_LOG_FORMAT / --log-format: 'xml'" in done.err) == (2, True)

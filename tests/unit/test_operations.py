@@ -1,0 +1,153 @@
+"""What makes text of what an operator asked for."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroom_collector.operations.durations import parse_duration, parse_moment, spoken, spoken_ms
+from mailroom_collector.operations.figures import Echo, History, Oldest, Overview, Progress, Settled, Unsettled
+from mailroom_collector.operations.report import Kind, check, text
+from mailroom_collector.operations.sparkline import sparkline
+from mailroom_collector.operations.tables import cut, shown, table, width
+
+NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("90s", 90), ("15m", 900), ("2h", 7200), ("30d", 2_592_000), ("1d12h", 129_600), ("1w", 604_800)],
+)
+def test_duration_is_read(written: str, seconds: int) -> None:
+    """A number and a unit, also several of them."""
+    assert parse_duration(written) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("written", ["", "90", "s", "1.5h", "-1d", "1 d", "1y", "٣d", "999999999w", "2026-01-31"])
+def test_what_is_no_duration_is_refused(written: str) -> None:
+    """Without a unit, with anything else in it, or beyond all measure."""
+    with pytest.raises(ValueError, match=r"^"):
+        parse_duration(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "moment"),
+    [
+        ("2h", NOW - timedelta(hours=2)),
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("2026-01-31T12:00", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31T12:00+02:00", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+    ],
+)
+def test_moment_is_read(written: str, moment: datetime) -> None:
+    """As how long ago, or as a time, which is in UTC unless it says otherwise."""
+    assert parse_moment(written, NOW) == moment
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0.0 s"),
+        (0.44, "0.4 s"),
+        (12.3, "12 s"),
+        (59.7, "1 min"),
+        (895, "14 min 55 s"),
+        (3605, "1 h"),
+        (7500, "2 h 5 min"),
+        (273_600, "3 d 4 h"),
+    ],
+)
+def test_duration_is_said_in_its_two_largest_units(seconds: float, words: str) -> None:
+    """Precise enough to act on, and short."""
+    assert spoken(seconds) == words
+
+
+def test_milliseconds_are_said_in_what_fits() -> None:
+    """From tenths of a millisecond to minutes."""
+    said = [spoken_ms(ms) for ms in (0.84, 12.3, 999, 1500, 130_000)]
+    assert said == ["0.8 ms", "12 ms", "999 ms", "1.5 s", "2 min 10 s"]
+
+
+def test_sparkline_has_a_bar_for_each_value() -> None:
+    """The tallest for the largest, none for nothing; the last ones where there is no room for all."""
+    assert sparkline([0, 1, 4, 8], 10) == " ▂▅█"
+    assert sparkline([9, 0, 0, 0], 3) == "   "
+    assert sparkline([0, 8], 10, unicode=False) == " @"
+    assert sparkline([], 10) == sparkline([1], 0) == ""
+
+
+@given(st.text(), st.integers(0, 40))
+def test_cut_text_fits(words: str, columns: int) -> None:
+    """Whatever characters there are, also wide ones; what fits is left alone."""
+    taken = cut(shown(words), columns)
+    assert width(taken) <= columns
+    assert width(shown(words)) > columns or taken == shown(words)
+
+
+@given(st.text())
+def test_shown_text_steers_no_terminal(words: str) -> None:
+    """No control character, no line's end, no direction is left."""
+    assert all(c.isprintable() for c in shown(words))
+
+
+def test_table_is_aligned_also_with_wide_characters() -> None:
+    """Each column as wide as its widest cell."""
+    assert table([["a", "1", "x"], ["日本", "10", "y"]], "<><") == ["a      1  x", "日本  10  y"]
+
+
+def unsettled(state: str, *, due: bool, count: int = 1, holder: str | None = None, seconds: float = 0.0) -> Unsettled:
+    moment = NOW - timedelta(seconds=seconds)
+    return Unsettled(state, holder, due, count, moment, moment)
+
+
+def progress(*rows: Unsettled, oldest_age: float | None = None) -> Progress:
+    oldest = None
+    if oldest_age is not None:
+        queued = NOW - timedelta(seconds=oldest_age)
+        oldest = Oldest(4711, queued, queued + timedelta(seconds=900))
+    return Progress(NOW, None, False, rows, oldest)
+
+
+@pytest.mark.parametrize(
+    ("seen", "well", "words"),
+    [
+        (progress(), True, "no mailable token waits"),
+        (progress(oldest_age=59), True, "the oldest mailable token waits for 59 s"),
+        (
+            progress(oldest_age=61),
+            False,
+            "token 4711 waits for 1 min 1 s, longer than 1 min; it expires in 13 min 59 s",
+        ),
+        # In backoff, in the pipe or in a call: not due, but not mailed either.
+        (progress(unsettled("claimed", due=False, holder="collect:a:1:x"), oldest_age=300), False, "token 4711 waits"),
+        # All expired by now, and still nobody there.
+        (
+            progress(unsettled("pending", due=True, seconds=7200)),
+            False,
+            "nobody took up what is due for 2 h, longer than 1 min",
+        ),
+        (progress(unsettled("pending", due=True, seconds=3)), True, "no mailable token waits"),
+    ],
+)
+def test_check_is_about_mail_that_does_not_flow(seen: Progress, well: bool, words: str) -> None:
+    """A token that waits for too long, in whatever state; or deliveries that nobody takes up."""
+    health = check(seen, 60)
+    assert health.well is well
+    assert health.words.startswith(words)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_report_fits(columns: int) -> None:
+    """No line is wider than the terminal, however long reasons and names are."""
+    seen = progress(
+        unsettled("claimed", due=False, count=8000, holder=f"collect:{'host' * 16}:4711:0123456789abcdef", seconds=-20),
+        unsettled("sending", due=True, holder="send:web1:17:0123456789abcdef", seconds=5),
+        oldest_age=4,
+    )
+    settled = [Settled("failed", f"reason {'x' * 3 * n}", 1, 2, 1_234_567, 1, NOW) for n in range(12)]
+    history = History([*settled, Settled("sent", None, 1, 2, 3, 0, NOW)], 12.5, 1500.0)
+    lines = text(Overview("mailroom", seen, history, Echo(False), range(200)), columns)
+    assert all(width(line.text) <= columns for line in lines)
+    assert "4 other reasons" in "\n".join(line.text for line in lines)
+    assert [line.text.split()[0] for line in lines if line.kind is Kind.BAD] == ["lease", "perhaps", "notifications"]

@@ -1,0 +1,59 @@
+"""The progress bar of a backlog."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroom_collector.progress import Progress, bar
+
+
+def test_bar_shows_count_rate_and_time_left() -> None:
+    """Rows, rows a second, and the time left, as long as anything moves."""
+    line = bar(90_000, 200_000, 12_345.0, 80)
+    assert re.fullmatch(r"\[#{7}-{9}\]  45 %  90,000/200,000  0:09  12,345/s", line), line
+    assert bar(0, 100_000, 0.0, 80).endswith("0 %  0/100,000  -:--  0/s")
+    assert bar(0, 1_000_000, 100.0, 80).endswith("  2:46:40  100/s")
+
+
+@given(
+    st.integers(0, 10**9), st.integers(0, 10**9), st.floats(0, 1e6), st.integers(1, 300)
+)  # fmt: skip
+def test_bar_fits_any_terminal(done: int, total: int, rate: float, columns: int) -> None:
+    """It never wraps, and is never wider than a line of the log."""
+    line = bar(min(done, total), total, rate, columns)
+    assert len(line) <= min(80, max(0, columns - 1))
+    assert line.isprintable()
+    assert len(set(re.findall(r"\[([#-]+)\]", line))) <= 1
+
+
+def test_moment_of_work_shows_no_bar() -> None:
+    """What is done within a moment is not counted; what a second will do is counted, and not shown."""
+    progress = Progress()
+    assert not progress.goes_on(10.0, 0)
+    assert not progress.goes_on(10.4, 3000)
+    assert progress.goes_on(10.5, 5000)
+    progress.counted(10.5, 5000, 9000)
+    assert progress.draw_at == float("inf")
+    assert not progress.goes_on(10.6, 6000)
+    progress.ended()
+    assert not progress.goes_on(30.0, 14_000)
+
+
+@pytest.mark.parametrize("printed", [0, 5000])
+def test_backlog_shows_a_bar_until_it_ends(printed: int) -> None:
+    """From the first count on it is drawn five times a second; others' help is seen at the next count."""
+    progress = Progress()
+    progress.goes_on(10.0, 1000)
+    assert progress.goes_on(10.5, 1000 + printed)
+    progress.counted(10.5, 1000 + printed, 100_000)
+    assert progress.draw_at == 10.5
+    assert f" {printed:,}/{100_000 + printed:,} " in progress.line(10.5, 1000 + printed, 80)
+    assert progress.draw_at == 10.7
+    assert not progress.goes_on(20.0, 60_000)
+    assert progress.goes_on(20.5, 61_000)
+    progress.counted(20.5, 61_000, 10_000)
+    assert " 60,000/70,000 " in progress.line(20.5, 61_000, 80)
+    progress.ended()
+    assert progress.draw_at == float("inf")

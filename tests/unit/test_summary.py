@@ -1,0 +1,44 @@
+"""What was done, in one line every few minutes."""
+
+from mailroom_collector import summary as collector
+from mailroom_sender import summary as sender
+from mailroom_sender.verdicts import Outcome, Verdict
+
+
+def verdicts(**counts: int) -> list[Verdict]:
+    return [Verdict(Outcome[name.upper()]) for name, count in counts.items() for _ in range(count)]
+
+
+def test_collector_tells_what_is_new_and_nothing_of_nothing() -> None:
+    """Five minutes after the first thing that happened, what came to the totals is told, once."""
+    summary = collector.Summary(0.0)
+    assert (summary.due_at, summary.tell(50.0, collector.Totals(0, 0, 0, 0, 0), 0)) == (float("inf"), "")
+    summary.happened(100.0)
+    summary.happened(250.0)
+    assert summary.due_at == 400.0
+    told = summary.tell(400.0, collector.Totals(12_345, 1240, 2, 0, 1), 30)
+    assert told == "in 5 min: printed 12,345 rows in 1,240 lines; 2 stale; 1 perhaps mailed twice; 30 in hand"
+    assert summary.tell(500.0, collector.Totals(12_345, 1240, 2, 0, 1), 0) == ""
+    summary.happened(1000.0)
+    assert summary.tell(1007.0, collector.Totals(12_350, 1241, 2, 1, 1), 0) == (
+        "in 7 s: printed 5 rows in 1 lines; 1 set aside"
+    )
+
+
+def test_sender_tells_outcomes_and_how_long_ses_took() -> None:
+    """Rows are counted by what became of them; half and 95 % of the calls are told to a few percent."""
+    summary = sender.Summary()
+    summary.add(5.0, [], 0, [])
+    assert (summary.due_at, summary.tell(9.0)) == (float("inf"), "")
+    summary.add(10.0, verdicts(sent=1000, later=2, hold=1, never=3, unknown=50), 1, [])
+    for ms in range(1, 101):
+        summary.add(20.0, verdicts(sent=1), 0, [ms / 1000])
+    assert (summary.due_at, summary.sent) == (310.0, 1100)
+    told = summary.tell(310.0)
+    head, _, calls = told.rpartition("; ")
+    assert head == "in 5 min: sent 1,100; 4 failed; 3 not taken now; 50 perhaps mailed twice"
+    half, most = (float(word) for word in calls.split() if word.isdecimal() and word not in ("100", "95"))
+    assert calls == f"SES answered 100 calls, half of them within {half:.0f} ms, 95 % within {most:.0f} ms"
+    assert abs(half - 50) < 3
+    assert abs(most - 95) < 5
+    assert summary.tell(400.0) == ""
