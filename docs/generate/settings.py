@@ -42,9 +42,10 @@ def others(program: Command) -> dict[str, str]:
 
 
 def statuses(program: Command) -> Iterator[tuple[str, str]]:
-    """Yield each exit status and when a program ends with it, as the README's table says."""
+    """Yield each exit status and when a program ends with it: the README's table, and what both share."""
     place = 1 + list(_PACKAGES).index(program.path)
     for row in _STATUSES.finditer((_ROOT / "README.md").read_text()):
         text = row[1 + place]
         yield row[1], f"{text[0].upper()}{text[1:]}."
     yield "130", "Ctrl-C at a question, or while a command is at work."
+    yield "142", "Its main loop stood still and it ended itself (SIGALRM; 142 is how a shell tells it)."
