@@ -22,7 +22,7 @@ _CURSOR_ROWS: Final = 10_000
 _RECORDED: Final = {10: (676, 50), 100: (3_911, 10), 1000: (27_000, 2), 5000: (84_000, 0.6)}
 """Limit: rows/s that the mailroom-collect written in C did, on another machine with 2 cores; the multiple to reach."""
 
-_CLAIM: Final = b"SELECT * FROM mailroom_claim('mailroom', 'bench', 3000000, $1)"
+_CLAIM: Final = b"SELECT * FROM mailroom_claim_any('mailroom', 'bench', 3000000, $1)"
 
 _CURSOR: Final = b"""
 WITH batch AS MATERIALIZED (

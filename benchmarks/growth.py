@@ -15,7 +15,7 @@ _WAITING: Final = 20_000
 _CHUNK: Final = 1000
 _LIMIT: Final = 1000
 
-_CLAIM: Final = f"SELECT count(*) FROM mailroom_claim('mailroom', 'bench', 3000000, {_CHUNK})"
+_CLAIM: Final = f"SELECT count(*) FROM mailroom_claim_any('mailroom', 'bench', 3000000, {_CHUNK})"
 _WARM: Final = """
 SELECT count(t.secret), count(a.email)
 FROM deliveries d JOIN tokens t ON t.id = d.token JOIN accounts a ON a.id = t.account

@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _print_one(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    query = "SELECT action::text, email, login, secret, code FROM mailroom_claim('mailroom', 'bare', 30000, 1)"
+    query = "SELECT action, email, login, secret, code FROM mailroom_claim_any('mailroom', 'bare', 30000, 1)"
     for action, email, login, secret, code in connection.execute(query.encode()):
         assert isinstance(secret, bytes)
         os.write(1, f"{action},{email},{login},{secret.hex()},{code}\n".encode())

@@ -13,6 +13,7 @@ The files, in the order in which a row meets them:
     drain       a chunk at a time, while the one before is signed and printed
     ledger      the collector's steps, one SQL call each
     tokens      what is claimed
+    actions     pure: what a token may be for
     signing     pure: token and key to the secret field, and back
     wire        pure: signed tokens to lines of bytes
     holding     what this process holds, until it is begun, emitted or given back
@@ -29,7 +30,7 @@ Beside the way:
 And settings, errors, log, migrating (brings the schema up to date), operations (what an operator does).
 """
 
+from mailroom_collector.actions import Action
 from mailroom_collector.signing import verify_token
-from mailroom_collector.tokens import Action
 
 __all__ = ["Action", "verify_token"]

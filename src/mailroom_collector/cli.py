@@ -8,15 +8,16 @@ from typing import Any, NoReturn
 
 import click
 
+from mailroom_collector.actions import SHIPPED, Action
 from mailroom_collector.errors import MailroomError, SettingError
 from mailroom_collector.log import log
 from mailroom_collector.operations.commands import COMMANDS
 from mailroom_collector.settings import Settings, database_url, parse_key, secret_setting
-from mailroom_collector.tokens import Action
 
 _DAY_MS = 86_400_000
 _HANG = 4
 """Times the patience with the database that the main loop may stand still: it waits for no more answers than three."""
+_VERIFY_PATIENCE = 10.0  # seconds for the database to answer
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _KEY_WANTED = "64 hexadecimal digits"
@@ -188,23 +189,48 @@ def migrate(files: tuple[str | None, str | None], target: int | None, dry_run: b
         Migrator(connection).run(target, dry_run=dry_run, tell=click.echo)
 
 
+def _action(name: str, database_url_file: str | None) -> Action:
+    """Return the action of that name: one that comes with mailroom, or one of the database."""
+    shipped = {action.name: action for action in SHIPPED} | {"recovery": Action.PASSWORD_RECOVERY}
+    if name in shipped:
+        return shipped[name]
+    if not (database_url_file or os.environ.get("MAILROOM_DATABASE_URL")):
+        raise SettingError(
+            f"--action: '{name}' is neither activation nor recovery",
+            "to look for an action of your own, set MAILROOM_DATABASE_URL",
+        )
+    url = database_url(database_url_file)
+    from mailroom_collector.database import connect
+    from mailroom_collector.ledger import read_actions
+
+    with connect(url, _VERIFY_PATIENCE) as connection:
+        known = {action.name: action for action in read_actions(connection)}
+    if name not in known:
+        raise SettingError(f"--action: there is no '{name}' in mailroom_actions", f"give one of: {', '.join(known)}")
+    return known[name]
+
+
 @cli.command()
-@click.option("--action", type=click.Choice(["activation", "recovery"]), required=True, help="What the link is for.")
+@click.option(
+    "--action", "name", required=True, metavar="NAME",
+    help="What the link is for: activation, recovery, or an action of your own.",
+)  # fmt: skip
 @click.option("--code", metavar="DIGITS", help="The five digits that the user typed, for a recovery.")
 @click.pass_obj
-def verify(files: tuple[str | None, str | None], action: str, code: str | None) -> None:
+def verify(files: tuple[str | None, str | None], name: str, code: str | None) -> None:
     """Check the secret field of a link, read from standard input.
 
     Prints the token's secret as 64 hexadecimal digits, by which it is found in tokens.secret,
-    and exits with 0 when the signature is right; else exits with 1. Needs MAILROOM_SECRET_KEY.
+    and exits with 0 when the signature is right; else exits with 1. Needs MAILROOM_SECRET_KEY, and for
+    an action of your own also MAILROOM_DATABASE_URL.
     """
     key = _secret_key(files[1])
     from mailroom_collector.signing import verify_token
 
-    if action == "recovery" and code is None:
-        raise SettingError("--code is missing", "a recovery is checked with the five digits that the user typed")
-    kind = Action.ACTIVATION if action == "activation" else Action.PASSWORD_RECOVERY
-    secret = verify_token(sys.stdin.read(1000).strip(), action=kind, key=key, code=code)
+    action = _action(name, files[0])
+    if action.signs_code and code is None:
+        raise SettingError("--code is missing", f"{name} is checked with the five digits that the user typed")
+    secret = verify_token(sys.stdin.read(1000).strip(), action=action, key=key, code=code)
     if secret is None:
         raise MailroomError("the token is not valid: its signature does not fit")
     click.echo(secret.hex())

@@ -148,6 +148,7 @@ class Collector:
         self._agenda.connected(time.monotonic())
         self._hearing.connected(time.monotonic())
         log(f"listening on {settings.channel_name}, queue {settings.queue_name}")
+        self._drain.learn(self._ledger)
         self._holding.reconnected(self._ledger)
         self._notifier.ready()
         self._status_at = 0.0

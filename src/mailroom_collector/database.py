@@ -26,7 +26,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
 _READY_NONE: Final = 0  # nothing happened on the socket for a while (psycopg.waiting)
 _WAIT_READ: Final = 1  # all is sent, the answer has not come (psycopg.waiting)
 
-_CLAIM = "mailroom_claim(job_type,text,integer,integer,timestamptz,bigint)"
+_CLAIM = "mailroom_claim_any(job_type,text,integer,integer,timestamptz,bigint,smallint)"
 _MIGRATE = "run 'mailroom-collect migrate' with a role that owns the database"
 
 _CONNECT_FAILURES: Final = (

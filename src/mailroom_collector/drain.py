@@ -5,11 +5,11 @@ and what the reader took of the one before that is emitted, by a second connecti
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from mailroom_collector.agenda import ChunkSize, Scan
-from mailroom_collector.errors import MailroomError, UnfitToken
+from mailroom_collector.errors import MailroomError, UnfitToken, UnknownAction
 from mailroom_collector.holding import Holding
 from mailroom_collector.ledger import Claim, Ledger
 from mailroom_collector.log import log
@@ -50,6 +50,7 @@ class Drain:
         self._scan = Scan()
         self._unsigned: Claim | None = None
         self._unfit: dict[int, str] = {}
+        self._unknown: list[Token] = []
         self.stale = 0
         self.doubts = 0
         self.chunk = ChunkSize(batch_limit, max(_CHUNK_ROWS, batch_limit))
@@ -58,6 +59,10 @@ class Drain:
     def unsigned(self) -> int:
         """Return the rows that are claimed and no line yet."""
         return self._unsigned.rows if self._unsigned is not None else 0
+
+    def learn(self, ledger: Ledger) -> None:
+        """Read which actions there are. Raises like the ledger."""
+        self._signer.learn(ledger.actions())
 
     def claim(self, ledger: Ledger) -> Progress:
         """Claim a chunk, and finish the one before while the server is at it. Raises like the ledger."""
@@ -96,6 +101,12 @@ class Drain:
         taken = claim.read()
         for token, reason in taken.stale.items():
             log(f"token {token} is not mailed: {reason}")
+        if taken.waiting:
+            log(
+                f"{len(taken.waiting)} tokens (first {taken.waiting[0]}) wait: their action is not in mailroom_actions;"
+                " insert it (docs/adding-an-action.md)",
+                "warning",
+            )
         for doubtful in taken.doubts:
             log(f"token {doubtful} is perhaps mailed twice: its last sender was not heard of again", "warning")
         self.stale += len(taken.stale)
@@ -106,15 +117,31 @@ class Drain:
 
     def _sign(self) -> None:
         """Make lines of what is claimed, without the ledger, which may be at something else."""
+        self._print(self._read())
+
+    def _print(self, tokens: Iterable[Token]) -> None:
         rows: list[Row] = []
-        for token in self._read():
+        for token in tokens:
             try:
                 rows.append(encode_row(self._signer, token))
             except UnfitToken as reason:
                 self._unfit[token.id] = str(reason)
+            except UnknownAction:
+                self._unknown.append(token)
         self._outlet.put(lines(rows, self._batch_limit))
 
+    def _print_unknown(self, ledger: Ledger) -> None:
+        """Tokens came of an action that was added since the actions were read: read them again."""
+        self.learn(ledger)
+        tokens, self._unknown = self._unknown, []
+        self._print(tokens)
+        for token in self._unknown:
+            self._unfit[token.id] = f"its action, {token.action}, is not in mailroom_actions any more"
+        self._unknown = []
+
     def _set_aside(self, ledger: Ledger) -> None:
+        if self._unknown:
+            self._print_unknown(ledger)
         unfit, self._unfit = self._unfit, {}
         if unfit:
             self._holding.set_aside(ledger, unfit)
@@ -127,8 +154,8 @@ class Drain:
 
     def withdraw(self) -> bool:
         """Take back what is not on its way out; say whether there was anything."""
-        unwritten = [*(token.id for token in self._read()), *self._unfit]
-        self._unfit = {}
+        unwritten = [*(token.id for token in [*self._read(), *self._unknown]), *self._unfit]
+        self._unfit, self._unknown = {}, []
         return self._holding.withdraw(unwritten)
 
     def rest(self) -> None:

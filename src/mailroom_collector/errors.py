@@ -30,5 +30,9 @@ class ReaderGone(MailroomError):
     """stdout leads nowhere: nobody reads it any more, or its disk is full."""
 
 
+class UnknownAction(Exception):
+    """A token of an action that was not there when the actions were last read."""
+
+
 class UnfitToken(Exception):
     """A token that can't be signed or printed; the text is the reason, without its values."""

@@ -1,4 +1,4 @@
-"""The collector's steps in the ledger, one SQL call each (migrations/2_steps.up.sql).
+"""The collector's steps in the ledger, one SQL call each (migrations/2_steps.up.sql, 4_actions.up.sql).
 
 Every step raises what database.translated() makes of a failure.
 """
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from mailroom_collector.actions import Action
 from mailroom_collector.agenda import Place
-from mailroom_collector.database import Link, translated
-from mailroom_collector.tokens import Action, Token
-
-_ACTIONS = {action.value: action for action in Action}
+from mailroom_collector.database import Impatient, Link, translated
+from mailroom_collector.errors import OperatorNeeded
+from mailroom_collector.tokens import Token
 
 
 class Look(NamedTuple):
@@ -30,6 +30,7 @@ class Taken:
 
     tokens: list[Token]
     stale: dict[int, str]  # token to the reason why it is mailed no more
+    waiting: list[int]  # tokens whose action is not in mailroom_actions
     doubts: list[int]  # tokens whose last sender was never heard of again
 
 
@@ -52,10 +53,21 @@ class Claim:
         """Return the rows; once."""
         rows = self._cursor.fetchall()
         return Taken(
-            tokens=[Token(row[0], _ACTIONS[row[1]], *row[2:6]) for row in rows if row[6] is None],
+            tokens=[Token._make(row[:6]) for row in rows if row[6] is None and row[1] is not None],
             stale={row[0]: row[6] for row in rows if row[6] is not None},
+            waiting=[row[0] for row in rows if row[6] is None and row[1] is None],
             doubts=[row[0] for row in rows if row[7]],
         )
+
+
+def read_actions(connection: Impatient) -> list[Action]:
+    """Return the actions that the database knows. Raises what database.translated() makes of a failure."""
+    with translated():
+        rows = connection.execute("SELECT name, number, prefix, signs_code FROM mailroom_list_actions()").fetchall()
+    try:
+        return [Action(*row) for row in rows]
+    except ValueError as error:
+        raise OperatorNeeded(f"mailroom_actions: {error}", "correct the row") from None
 
 
 def _array(tokens: Sequence[int]) -> str:
@@ -72,6 +84,10 @@ class Ledger:
     holder: str
     lease_ms: int
 
+    def actions(self) -> list[Action]:
+        """Return the actions that the database knows."""
+        return read_actions(self.link.connection)
+
     def look(self, most: int) -> Look:
         """Look what is due now, counted up to `most`, and when the next row is."""
         with translated():
@@ -85,8 +101,8 @@ class Ledger:
         """Take up to `most` due rows behind a place, oldest first; do something else meanwhile."""
         with translated(), self.link.connection.meanwhile(meanwhile):
             cursor = self.link.connection.execute(
-                "SELECT token, action::text, email, login, secret, code, stale, doubt, acknowledged, due_at"
-                " FROM mailroom_claim(%s::job_type, %s, %s::integer, %s::integer, %s::timestamptz, %s::bigint)",
+                "SELECT token, action, email, login, secret, code, stale, doubt, acknowledged, due_at"
+                " FROM mailroom_claim_any(%s::job_type, %s, %s::integer, %s::integer, %s::timestamptz, %s::bigint)",
                 (self.queue, self.holder, self.lease_ms, most, *(after or (None, None))),
                 binary=True,
             )

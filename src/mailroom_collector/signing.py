@@ -1,22 +1,22 @@
 """Pure: a token and the key to the 86 characters that travel in the mail, and back.
 
-The signature is HMAC-SHA256 over the action's path, the secret and, for a recovery, the code.
+The signature is HMAC-SHA256 over the action's prefix, the secret and, if the action signs it, the code.
 """
 
 import base64
 import hmac
 import re
+from collections.abc import Iterable
 from typing import Final
 
-from mailroom_collector.errors import UnfitToken
-from mailroom_collector.tokens import Action
+from mailroom_collector.actions import SHIPPED, Action
+from mailroom_collector.errors import UnfitToken, UnknownAction
 
 SECRET_BYTES: Final = 32
 KEY_BYTES: Final = 32
 FIELD_CHARACTERS: Final = 86
 """64 bytes in base64url without padding (RFC 4648, 5)."""
 
-_PATHS: Final = {Action.ACTIVATION: b"/activate", Action.PASSWORD_RECOVERY: b"/recover"}
 _CODE = re.compile(r"[0-9]{5}", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z0-9_-]{86}", re.ASCII)
 
@@ -28,26 +28,40 @@ def _encode(data: bytes) -> str:
 class Signer:
     """Signs under one key, which is taken in once: half of the time of an HMAC of so few bytes."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, actions: Iterable[Action] = SHIPPED) -> None:
         """Raises ValueError when the key is not 32 bytes."""
         if len(key) != KEY_BYTES:
             raise ValueError(f"the key is {len(key)} bytes, not {KEY_BYTES}")
-        self._begun = {action: hmac.new(key, path, "sha256") for action, path in _PATHS.items()}
+        self._keyed = hmac.new(key, digestmod="sha256")
+        self.learn(actions)
 
-    def sign(self, action: Action, secret: bytes, code: str | None) -> str:
-        """Return the secret field: secret and signature, 86 characters of base64url.
+    def learn(self, actions: Iterable[Action]) -> None:
+        """Know these actions from now on, and no others."""
+        self._known = {action.number: (self._begun(action), action.signs_code) for action in actions}
 
-        Raises UnfitToken when the secret is not 32 bytes, or a recovery's code not five digits.
+    def _begun(self, action: Action) -> hmac.HMAC:
+        begun = self._keyed.copy()
+        begun.update(action.prefix.encode("ascii"))
+        return begun
+
+    def sign(self, number: int, secret: bytes, code: str | None) -> str:
+        """Return the secret field for the action of that number: secret and signature, 86 characters of base64url.
+
+        Raises UnknownAction; UnfitToken when the secret is not 32 bytes, or a code that is signed not five digits.
         """
         if len(secret) != SECRET_BYTES:
             raise UnfitToken(f"its secret is {len(secret)} bytes, not {SECRET_BYTES}")
-        return _encode(secret + self.signature(action, secret, code))
+        return _encode(secret + self.signature(number, secret, code))
 
-    def signature(self, action: Action, secret: bytes, code: str | None) -> bytes:
-        """Return the 32 bytes of the signature alone. Raises UnfitToken when a recovery's code is not five digits."""
-        signing = self._begun[action].copy()
+    def signature(self, number: int, secret: bytes, code: str | None) -> bytes:
+        """Return the 32 bytes of the signature alone. Raises as sign() does."""
+        try:
+            begun, signs_code = self._known[number]
+        except KeyError:
+            raise UnknownAction from None
+        signing = begun.copy()
         signing.update(secret)
-        if action is Action.PASSWORD_RECOVERY:
+        if signs_code:
             if code is None or not _CODE.fullmatch(code):
                 raise UnfitToken("its code is not five ASCII digits")
             signing.update(code.encode("ascii"))
@@ -58,12 +72,12 @@ def verify_token(field: str, *, action: Action, key: bytes, code: str | None = N
     """Check the secret field of a link, for the application that receives it.
 
     Returns the token's 32-byte secret, by which it is found in `tokens.secret`, or None when
-    the signature does not fit. `code` is the five digits that the user typed, needed for a
-    recovery and ignored for an activation. Takes the same time whatever the signature.
+    the signature does not fit. `code` is the five digits that the user typed, needed for an action
+    that signs its code, as a recovery does, and ignored for others. Takes the same time whatever the signature.
     Says nothing about expiry: look at `expires_at` and `consumed_at` of the row.
     Raises ValueError when the key is not 32 bytes.
     """
-    signer = Signer(key)
+    signer = Signer(key, [action])
     if not _FIELD.fullmatch(field):
         return None
     data = base64.urlsafe_b64decode(field + "==")
@@ -71,7 +85,7 @@ def verify_token(field: str, *, action: Action, key: bytes, code: str | None = N
         return None
     secret, signature = data[:SECRET_BYTES], data[SECRET_BYTES:]
     try:
-        expected = signer.signature(action, secret, code)
+        expected = signer.signature(action.number, secret, code)
     except UnfitToken:
         return None
     return secret if hmac.compare_digest(signature, expected) else None

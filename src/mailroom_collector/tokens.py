@@ -1,14 +1,6 @@
 """What the collector claims: a token with its account's address and login."""
 
-from enum import StrEnum
 from typing import NamedTuple
-
-
-class Action(StrEnum):  # a str, as it is hashed for each row
-    """What a token is for. The value is its name in the database (`token_action`)."""
-
-    ACTIVATION = "activation"
-    PASSWORD_RECOVERY = "password_recovery"  # noqa: S105 - the name of an action
 
 
 class Token(NamedTuple):
@@ -18,7 +10,7 @@ class Token(NamedTuple):
     """
 
     id: int
-    action: Action
+    action: int  # its number
     email: str
     login: str
     secret: bytes

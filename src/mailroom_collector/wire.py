@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from mailroom_collector.errors import UnfitToken
 from mailroom_collector.signing import Signer
-from mailroom_collector.tokens import Action, Token
+from mailroom_collector.tokens import Token
 
-_ACTION_FIELD = {Action.ACTIVATION: "1", Action.PASSWORD_RECOVERY: "2"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # a byte that is not UTF-8 (database._AnyBytes)
 _NOT_BARE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff,\"]")
@@ -53,13 +52,13 @@ def _not_empty(name: str, value: str) -> str:
 
 
 def encode_row(signer: Signer, token: Token) -> Row:
-    """Sign a token and write its row. Raises UnfitToken with the reason why that can't be done."""
+    """Sign a token and write its row. Raises UnfitToken with the reason why that can't be done; UnknownAction."""
     number, action, email, login, secret, code = token
     code = code or ""
     # Almost every row is bare: one look at all that could be otherwise.
     if not email or not login or _NOT_BARE.search(email + login + code):
         email, login, code = _not_empty("email", email), _not_empty("login", login), _field("code", code)
-    return Row(number, f"{_ACTION_FIELD[action]},{email},{login},{signer.sign(action, secret, token.code)},{code}")
+    return Row(number, f"{action},{email},{login},{signer.sign(action, secret, token.code)},{code}")
 
 
 def lines(rows: Sequence[Row], limit: int) -> Iterator[Line]:

@@ -7,7 +7,9 @@ The files, in the order in which a row meets them:
     wakeup      signals and finished calls as a readable descriptor
     inlet       stdin to complete lines
     wire        pure: a line to rows and bad rows
+    actions     pure: what a mail may be for
     rows        what is read: one row, with its own bytes
+    learning    asks the database for its actions; keeps the rows of unknown ones meanwhile
     addresses   pure: an email address as SES takes it, or why not
     batches     pure: waiting rows to batches of one action
     delivery    one batch: begin, call, verdicts, settle, report

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +19,7 @@ from mailroom_sender.settings import Settings, optional_secret
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from mailroom_sender.actions import Known
     from mailroom_sender.database import Database
     from mailroom_sender.delivery import Deliver
     from mailroom_sender.setaside import SetAside
@@ -236,36 +238,53 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
         ctx.obj = settings, database_url_file
         return
     _claim_descriptors(0, "stdin")
+    from mailroom_sender.actions import Known
     from mailroom_sender.inlet import Inlet
+    from mailroom_sender.learning import Learning
     from mailroom_sender.notify import Notifier
     from mailroom_sender.pacing import Pace
     from mailroom_sender.sender import Sender
     from mailroom_sender.setaside import SetAside
     from mailroom_sender.watchdog import Watchdog
 
+    known = Known()
     setaside = SetAside(settings.output_path)
-    database = None if settings.debug else _database(settings)
+    database = None if settings.debug else _database(settings, known)
     delivery, ask_rate = _delivery(settings, setaside, database)
     # A preview keeps the order of its input.
     concurrency = 1 if settings.debug else settings.concurrency
     pace = Pace() if settings.max_rate is None else Pace(settings.max_rate)
     notifier = Notifier(os.environ)
     watchdog = Watchdog(_HANG * settings.patience, notifier)
-    Sender(Inlet(0), delivery, setaside, database, concurrency, pace, ask_rate, notifier, watchdog).run()
+    learning = Learning(known, _ask_actions(settings, database, known))
+    Sender(Inlet(0), delivery, setaside, database, concurrency, pace, ask_rate, learning, notifier, watchdog).run()
 
 
 cli.add_command(check)
 cli.add_command(templates)
 
 
-def _database(settings: Settings) -> "Database | None":
+def _ask_actions(settings: Settings, database: "Database | None", known: "Known") -> Callable[[], None] | None:
+    """Return what asks the database for its actions, if there is one; debug mode asks too, and acknowledges nothing."""
+    if database is not None:
+        return database.learn
+    if settings.database_url is None:
+        return None
+    from mailroom_sender.database import learn_once
+
+    ask = partial(learn_once, settings.database_url, known, settings.patience)
+    ask()
+    return ask
+
+
+def _database(settings: Settings, known: "Known") -> "Database | None":
     if settings.database_url is None:
         log("no MAILROOM_DATABASE_URL: nothing is acknowledged; what can't be sent goes to replay files", "warning")
         return None
     from mailroom_sender.database import Database
     from mailroom_sender.ledger import ACKNOWLEDGE
 
-    return Database(settings.database_url, ACKNOWLEDGE, (settings.queue_name,), settings.patience)
+    return Database(settings.database_url, ACKNOWLEDGE, (settings.queue_name,), settings.patience, known)
 
 
 def _delivery(

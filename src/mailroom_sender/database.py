@@ -11,6 +11,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import conninfo, errors
 
+from mailroom_sender.actions import LIST, Known
 from mailroom_sender.errors import ConnectionLost, MailroomError, OperatorNeeded, Stopped
 from mailroom_sender.log import log
 
@@ -132,12 +133,33 @@ def _from_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         return done.value
 
 
+def _connect(url: str, patience: float) -> Impatient:
+    given = conninfo.conninfo_to_dict(url)
+    options: dict[str, Any] = {name: value for name, value in _DEFAULTS.items() if name not in given}
+    # Without prepared statements, which a pooler in transaction mode would mix up.
+    connection = Impatient.connect(url, autocommit=True, prepare_threshold=None, **options)
+    connection.patience = patience
+    return connection
+
+
+def learn_once(url: str, known: Known, patience: float) -> None:
+    """Read the actions by a connection of its own, if that can be had now; else say so."""
+    try:
+        with _translated(), _connect(url, patience) as connection:
+            known.learn(connection.execute(LIST).fetchall())
+    except MailroomError as error:
+        log(f"the actions of the database can't be read now: {error}", "warning")
+
+
 class Database:
     """One connection. open() tries once; query() tries until it is answered, or the sender stops."""
 
-    def __init__(self, url: str, greeting: str, parameters: tuple[Any, ...], patience: float) -> None:
-        """`greeting` is run on every new connection; a statement may take `patience` seconds."""
+    def __init__(
+        self, url: str, greeting: str, parameters: tuple[Any, ...], patience: float, known: Known | None = None
+    ) -> None:
+        """Every new connection runs `greeting`, and lets `known` learn; a statement may take `patience` seconds."""
         self._url = url
+        self._known = known
         self._patience = patience
         self._greeting = (greeting, parameters)
         self._connection: Impatient | None = None
@@ -147,19 +169,22 @@ class Database:
 
     def open(self) -> Any:
         """Connect; return what the greeting says. Raises ConnectionLost or OperatorNeeded."""
-        given = conninfo.conninfo_to_dict(self._url)
-        options: dict[str, Any] = {name: value for name, value in _DEFAULTS.items() if name not in given}
         with _translated():
-            # Without prepared statements, which a pooler in transaction mode would mix up.
-            connection = Impatient.connect(self._url, autocommit=True, prepare_threshold=None, **options)
-            connection.patience = self._patience
+            connection = _connect(self._url, self._patience)
             try:
                 row = connection.execute(self._greeting[0].encode(), self._greeting[1]).fetchone()
+                if self._known is not None:
+                    self._known.learn(connection.execute(LIST).fetchall())
             except psycopg.Error:
                 connection.close()
                 raise
         self._connection = connection
         return row[0] if row else None
+
+    def learn(self) -> None:
+        """Read the actions again. Raises Stopped as query() does."""
+        if self._known is not None:
+            self._known.learn(self.query(LIST, ()))
 
     def stop(self) -> None:
         """Let waiting queries try for a grace period only."""

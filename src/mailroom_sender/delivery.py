@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
+from mailroom_sender.actions import Action
 from mailroom_sender.addresses import UnfitAddress, for_ses
 from mailroom_sender.errors import Stopped
 from mailroom_sender.ledger import Again, Begun, Ledger, Settlement
 from mailroom_sender.log import log
 from mailroom_sender.report import Report
-from mailroom_sender.request import TEMPLATES, Envelope, build
-from mailroom_sender.rows import Action, Row
+from mailroom_sender.request import Envelope, build
+from mailroom_sender.rows import Row
 from mailroom_sender.ses import RawResponse, Sent, Ses
 from mailroom_sender.setaside import SetAside
 from mailroom_sender.verdicts import SUCCESS, Accepted, Answer, NotAsked, Outcome, Refused, Verdict, judge
@@ -143,7 +144,7 @@ class SesDelivery:
         if doubtful:
             log(f"{len(doubtful)} rows are perhaps mailed twice: {verdicts[0].reason}; tokens {doubtful}", "warning")
         elif verdicts[0].outcome is not Outcome.SENT:
-            log(f"a call for {len(rows)} rows of action {rows[0].action.value}: {verdicts[0].reason}", "warning")
+            log(f"a call for {len(rows)} rows of {rows[0].action.name}: {verdicts[0].reason}", "warning")
         return answer, verdicts
 
     def give_back(self, rows: Sequence[Row]) -> None:
@@ -243,7 +244,7 @@ def _told(answer: Answer, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> d
     """Return the answer to one call as it is printed."""
     told: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "template": TEMPLATES[rows[0].action],
+        "template": rows[0].action.template,
     }
     statuses: Sequence[dict[str, Any]] = []
     if isinstance(answer, Accepted):

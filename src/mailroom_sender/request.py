@@ -3,12 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from mailroom_sender.addresses import for_ses
-from mailroom_sender.rows import Action, Row
-
-TEMPLATES: Final = {Action.ACTIVATION: "activationv1", Action.PASSWORD_RECOVERY: "passwordrecoveryv1"}
+from mailroom_sender.rows import Row
 
 _json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps() would make an encoder for each row
 _MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -27,7 +25,7 @@ class Envelope:
 def _data(row: Row, envelope: Envelope) -> dict[str, str]:
     login = row.login.translate(_MARKUP) if envelope.escape_html else row.login
     data = {"login": login, "secret": row.secret}
-    if row.action is Action.PASSWORD_RECOVERY:
+    if row.action.needs_code:
         data["code"] = row.code
     if envelope.base_url is not None:
         # Here and not in the default: SES was seen to merge both key by key, but AWS only promises the
@@ -39,11 +37,11 @@ def _data(row: Row, envelope: Envelope) -> dict[str, str]:
 def build(batch: Sequence[Row], envelope: Envelope) -> dict[str, Any]:
     """Return the parameters for rows of one action, each of which addresses.for_ses() takes."""
     action = batch[0].action
-    empty = {"login": "", "secret": ""} | ({"code": ""} if action is Action.PASSWORD_RECOVERY else {})
+    empty = {"login": "", "secret": ""} | ({"code": ""} if action.needs_code else {})
     return {
         "Source": envelope.source,
         "ConfigurationSetName": envelope.config_set,
-        "Template": TEMPLATES[action],
+        "Template": action.template,
         "DefaultTemplateData": _json(empty),
         "Destinations": [
             {

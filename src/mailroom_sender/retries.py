@@ -1,9 +1,9 @@
 """Pure: again when, and who waits meanwhile. Times are seconds of a clock handed in by the caller."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from mailroom_sender.rows import Action
 from mailroom_sender.verdicts import Outcome, Scope, Verdict
 
 _FIRST: Final = 1.0  # seconds
@@ -26,18 +26,18 @@ class _Gate:
 
 @dataclass(slots=True)
 class Gates:
-    """Which calls are held, and until when the next one may probe."""
+    """Which calls are held, and until when the next one may probe. Actions go by their names."""
 
     _account: _Gate | None = field(default=None, init=False)
-    _actions: dict[Action, _Gate] = field(default_factory=dict, init=False)
+    _actions: dict[str, _Gate] = field(default_factory=dict, init=False)
     _throttled: int = field(default=0, init=False)
     _slow_until: float = field(default=0.0, init=False)
 
-    def closed(self, now: float) -> frozenset[Action]:
-        """Return the actions that may not be called now."""
+    def closed(self, actions: Iterable[str], now: float) -> frozenset[str]:
+        """Return those of these actions that may not be called now."""
         if now < self._slow_until or (self._account and now < self._account.until):
-            return frozenset(Action)
-        return frozenset(action for action, gate in self._actions.items() if now < gate.until)
+            return frozenset(actions)
+        return frozenset(action for action in actions if (gate := self._actions.get(action)) and now < gate.until)
 
     def opens_at(self, now: float) -> float:
         """Return when the next closed gate lets a call through; never, when none is closed."""
@@ -55,13 +55,13 @@ class Gates:
         """Say whether some calls wait until an operator or the quota lets them go on."""
         return self._account is not None or bool(self._actions)
 
-    def probing(self, action: Action, now: float) -> None:
+    def probing(self, action: str, now: float) -> None:
         """A call is made: if its gate is ajar, nobody else goes until its answer is known."""
         for gate in (self._account, self._actions.get(action)):
             if gate and gate.until <= now:
                 gate.until = now + _PROBE
 
-    def learn(self, action: Action, verdicts: list[Verdict], now: float, random: float) -> list[str]:
+    def learn(self, action: str, verdicts: list[Verdict], now: float, random: float) -> list[str]:
         """Close or open gates by a call's verdicts; return what is worth a log line."""
         held = next((verdict for verdict in verdicts if verdict.outcome is Outcome.HOLD), None)
         if held:
@@ -76,7 +76,7 @@ class Gates:
             self._throttled = 0
         return said
 
-    def _close(self, action: Action, verdict: Verdict, now: float) -> list[str]:
+    def _close(self, action: str, verdict: Verdict, now: float) -> list[str]:
         known = self._account if verdict.scope is Scope.ACCOUNT else self._actions.get(action)
         gate = _Gate(now + _PROBE, verdict.reason)
         if verdict.scope is Scope.ACCOUNT:
@@ -85,10 +85,10 @@ class Gates:
             self._actions[action] = gate
         if known and known.reason == verdict.reason:
             return []
-        who = "all calls wait" if verdict.scope is Scope.ACCOUNT else f"calls for action {action.value} wait"
+        who = "all calls wait" if verdict.scope is Scope.ACCOUNT else f"calls for {action} wait"
         return [f"{who}, probing every {_PROBE:.0f} s: {verdict.reason}"]
 
-    def _open(self, action: Action) -> list[str]:
+    def _open(self, action: str) -> list[str]:
         gates = [self._account, self._actions.pop(action, None)]
         self._account = None
         return [f"calls go on; it was: {gate.reason}" for gate in gates if gate]

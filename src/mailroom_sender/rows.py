@@ -1,14 +1,8 @@
 """What is read: one row of a line, with its own bytes."""
 
 from dataclasses import dataclass, field
-from enum import Enum
 
-
-class Action(Enum):
-    """What a mail is for. The value is the row's first field."""
-
-    ACTIVATION = "1"
-    PASSWORD_RECOVERY = "2"  # noqa: S105 - a field of the wire format
+from mailroom_sender.actions import Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +15,14 @@ class Row:
     secret: str = field(repr=False)  # 86 characters, as it goes into the mail
     code: str = field(repr=False)
     raw: bytes = field(repr=False)  # the five fields as they were read
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownRow:
+    """A row of an action that is not known, perhaps only not yet; nothing else of it is looked at."""
+
+    number: str
+    raw: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

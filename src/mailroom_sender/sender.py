@@ -17,12 +17,13 @@ from mailroom_sender.database import Database
 from mailroom_sender.delivery import Deliver, Result
 from mailroom_sender.errors import ConnectionLost, MailroomError
 from mailroom_sender.inlet import Inlet, Overlong
+from mailroom_sender.learning import Learning
 from mailroom_sender.log import log
 from mailroom_sender.notify import Notifier
 from mailroom_sender.pacing import Pace
 from mailroom_sender.quota import Quota
 from mailroom_sender.retries import Gates
-from mailroom_sender.rows import BadRow, Row
+from mailroom_sender.rows import BadRow, Row, UnknownRow
 from mailroom_sender.setaside import SetAside
 from mailroom_sender.summary import Summary
 from mailroom_sender.verdicts import Outcome
@@ -47,6 +48,7 @@ class Sender:
         concurrency: int,
         pace: Pace,
         ask_rate: Callable[[], float | str] | None,
+        learning: Learning,
         notifier: Notifier,
         watchdog: Watchdog,
     ) -> None:
@@ -63,6 +65,7 @@ class Sender:
         self._gates = Gates()
         self._pace = pace
         self._quota = Quota(ask_rate, pace)
+        self._learning = learning
         self._running: dict[Future[Result], list[Row]] = {}
         self._summary = Summary()
         self._notifier = notifier
@@ -72,7 +75,7 @@ class Sender:
 
     def run(self) -> None:
         """Send until the input ends or a signal comes. Raises OperatorNeeded or another MailroomError."""
-        workers = self._concurrency + 1  # one for the question after the rate, which must not hold up a call
+        workers = self._concurrency + 2  # for the questions after the rate and the actions, which hold up no call
         with (
             Wakeup() as wakeup,
             self._watchdog,
@@ -82,6 +85,7 @@ class Sender:
             while not self._done:
                 self._report()
                 self._quota.turn(pool, time.monotonic(), wakeup.finished)
+                self._learn_actions(pool, wakeup)
                 self._take_results()
                 self._dispatch(pool, wakeup)
                 if not self._done:
@@ -102,6 +106,8 @@ class Sender:
         if self._stops:
             return True
         # Nobody knows how long calls will be held; without input to wait for, this sender won't.
+        if self._learning:
+            return False
         return self._gates.held or (not self._waiting and not self._later and not self._setaside.owes)
 
     def _open_database(self, wakeup: Wakeup) -> None:
@@ -145,25 +151,41 @@ class Sender:
             if isinstance(line, Overlong):
                 self._setaside.reject(line.data, "the line is longer than any batch")
                 continue
-            for row in decode_line(line):
-                if isinstance(row, BadRow):
-                    self._setaside.reject(row.raw, row.reason)
-                else:
-                    self._waiting.put(row)
+            for row in decode_line(line, self._learning.known):
+                self._take(row)
         if self._inlet.ended and self._inlet.leftover():
             self._setaside.reject(self._inlet.leftover(), "the input ended before the end of the line")
+
+    def _take(self, row: Row | UnknownRow | BadRow, *, was_asked_for: bool = False) -> None:
+        if isinstance(row, Row):
+            self._waiting.put(row)
+        elif isinstance(row, BadRow):
+            self._setaside.reject(row.raw, row.reason)
+        elif was_asked_for or not self._learning.put(row):
+            self._setaside.reject(row.raw, self._learning.why_unknown(row))
+
+    def _learn_actions(self, pool: ThreadPoolExecutor, wakeup: Wakeup) -> None:
+        """Ask for the actions if it is time to, and read again the rows for whose sake was asked."""
+        answered = self._learning.turn(pool, time.monotonic(), wakeup.finished, is_busy=bool(self._running))
+        for unknown in answered:
+            for row in decode_line(unknown.raw, self._learning.known):
+                self._take(row, was_asked_for=True)
 
     def _dispatch(self, pool: ThreadPoolExecutor, wakeup: Wakeup) -> None:
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
             self._waiting.put(heapq.heappop(self._later)[2])
         while self._call_at(now) <= now:
-            batch = self._waiting.next_batch(self._gates.closed(now), self._pace.batch(now))
+            batch = self._waiting.next_batch(self._closed(now), self._pace.batch(now))
             self._pace.take(len(batch), now)
-            self._gates.probing(batch[0].action, now)
+            self._gates.probing(batch[0].action.name, now)
             future = pool.submit(self._delivery.start(batch))
             self._running[future] = batch
             future.add_done_callback(lambda _: wakeup.finished())
+
+    def _closed(self, now: float) -> frozenset[str]:
+        """Return the actions whose rows wait, and may not be sent now."""
+        return self._gates.closed(self._waiting.actions, now)
 
     def _call_at(self, now: float) -> float:
         """Return when the next call is to be made: in the past means now; never, if that is not up to time alone.
@@ -172,7 +194,7 @@ class Sender:
         """
         if not self._waiting or len(self._running) >= self._concurrency or self._stops:
             return float("inf")
-        size = self._waiting.next_size(self._gates.closed(now), self._pace.batch(now))
+        size = self._waiting.next_size(self._closed(now), self._pace.batch(now))
         if size == 0:
             return self._gates.opens_at(now)
         return max(self._quota.held_until, self._pace.opens_at(size, now))
@@ -195,7 +217,7 @@ class Sender:
         now = time.monotonic()
         self._summary.add(now, result.verdicts, result.unfit, result.took)
         is_held = any(verdict.outcome is Outcome.HOLD for verdict in result.verdicts)
-        for said in self._gates.learn(result.action, result.verdicts, now, random.random()):
+        for said in self._gates.learn(result.action.name, result.verdicts, now, random.random()):
             log(said, "error" if is_held else "info")
         if any(verdict.slower for verdict in result.verdicts) and self._pace.throttled(now):
             rate = self._pace.rate(now)
@@ -209,7 +231,8 @@ class Sender:
     def _wait(self, wakeup: Wakeup) -> None:
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
-        has_room = len(self._waiting) + len(self._later) < self._most_waiting and not self._setaside.owes
+        held = len(self._waiting) + len(self._later) + len(self._learning)
+        has_room = held < self._most_waiting and not self._setaside.owes
         if self._reads and has_room:
             poll.register(self._inlet.fd, select.POLLIN)
         ready = dict(poll.poll(self._patience()))
@@ -223,7 +246,7 @@ class Sender:
     def _patience(self) -> float:
         """Return how long to wait, in ms."""
         now = time.monotonic()
-        times = [self._quota.ask_at, self._call_at(now), self._summary.due_at]
+        times = [self._quota.ask_at, self._learning.deadline(), self._call_at(now), self._summary.due_at]
         if self._later:
             times.append(self._later[0][0])
         if self._setaside.owes:
@@ -247,6 +270,8 @@ class Sender:
         rest: Sequence[Row] = [*self._waiting.take_all(), *(row for _, _, row in self._later)]
         if rest:
             log(f"{len(rest)} rows are handed back")
+        if self._learning:
+            log(f"{len(self._learning)} rows of unknown actions are left to their lease")
         for start in range(0, len(rest), MOST_DESTINATIONS):
             self._watchdog.turn()
             self._delivery.give_back(rest[start : start + MOST_DESTINATIONS])

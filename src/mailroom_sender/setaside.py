@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mailroom_sender.actions import Action
 from mailroom_sender.errors import SettingError
 from mailroom_sender.log import log
-from mailroom_sender.rows import Action, Row
+from mailroom_sender.rows import Row
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 
@@ -136,7 +137,7 @@ class SetAside:
     def response(self, action: Action, data: bytes) -> None:
         """Keep SES's raw error response; not being able to is logged, and no more."""
         try:
-            fd = _create(self._folder, f"ses_{_stamp()}_{action.value}", ".http")
+            fd = _create(self._folder, f"ses_{_stamp()}_{action.name}", ".http")
             try:
                 os.write(fd, data)
             finally:

@@ -6,10 +6,11 @@ bad row with its reason, and its neighbours stay good, as long as the line can b
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from mailroom_sender.rows import Action, BadRow, Row
+from mailroom_sender.actions import Action
+from mailroom_sender.rows import BadRow, Row, UnknownRow
 
 _FIELDS: Final = 5
 # A quoted field, with its quotes doubled inside; or a bare one, without any quote.
@@ -18,10 +19,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # 64 bytes in unpadded base64url: the last character holds two bits, the others of it are 0 (RFC 4648, 3.5).
 _SECRET = re.compile(r"[A-Za-z0-9_-]{85}[AQgw]", re.ASCII)
 _CODE = re.compile(r"[0-9]{5}", re.ASCII)
+_NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
 
-def decode_line(line: bytes) -> Iterator[Row | BadRow]:
-    """Yield the rows of one line, given without its newline."""
+def decode_line(line: bytes, known: Mapping[str, Action]) -> Iterator[Row | UnknownRow | BadRow]:
+    """Yield the rows of one line, given without its newline; `known` are the actions by number."""
     fields = _split(line) if b'"' in line else _split_bare(line)
     if fields is None:
         yield BadRow(line, "the line is not CSV: a quote is out of place")
@@ -31,7 +33,7 @@ def decode_line(line: bytes) -> Iterator[Row | BadRow]:
         for start in range(0, len(fields), _FIELDS):
             five = fields[start : start + _FIELDS]
             raw = line[five[0][1] : five[-1][2]]
-            yield _row([value for value, _, _ in five], raw)
+            yield _row([value for value, _, _ in five], raw, known)
 
 
 def _split(line: bytes) -> list[tuple[bytes, int, int]] | None:
@@ -58,25 +60,27 @@ def _split_bare(line: bytes) -> list[tuple[bytes, int, int]]:
     return fields
 
 
-def _row(values: list[bytes], raw: bytes) -> Row | BadRow:
+def _row(values: list[bytes], raw: bytes, known: Mapping[str, Action]) -> Row | UnknownRow | BadRow:
     try:
-        action, email, login, secret, code = [value.decode() for value in values]
+        number, email, login, secret, code = [value.decode() for value in values]
     except UnicodeDecodeError:
         return BadRow(raw, "the row is not UTF-8")
-    if _CONTROL.search(email + login + action + secret + code):
+    if _CONTROL.search(email + login + number + secret + code):
         return BadRow(raw, "the row holds a control character")
-    if action not in ("1", "2"):
-        return BadRow(raw, "its action is neither 1 nor 2")
+    action = known.get(number)
+    if action is None:
+        if _NUMBER.fullmatch(number):
+            return UnknownRow(number, raw)
+        return BadRow(raw, "its action is not a number from 1 on")
     if not email:
         return BadRow(raw, "its email is empty")
     if not login:
         return BadRow(raw, "its username is empty")
     if not _SECRET.fullmatch(secret):
         return BadRow(raw, "its secret is not 64 bytes in 86 characters of base64url")
-    kind = Action(action)
-    if kind is Action.PASSWORD_RECOVERY and not _CODE.fullmatch(code):
-        return BadRow(raw, "its code is not five digits, which a recovery needs")
-    return Row(kind, email, login, secret, code, raw)
+    if action.needs_code and not _CODE.fullmatch(code):
+        return BadRow(raw, f"its code is not five digits, which {action.name} needs")
+    return Row(action, email, login, secret, code, raw)
 
 
 def token_secret(row: Row) -> bytes:

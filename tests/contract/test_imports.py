@@ -8,6 +8,7 @@ import pytest
 SRC = Path(__file__).parents[2] / "src"
 PURE = {
     "mailroom_collector": [
+        "actions",
         "agenda",
         "echo",
         "progress",
@@ -18,6 +19,7 @@ PURE = {
         *(f"operations/{name}" for name in ("durations", "figures", "listing", "report", "sparkline", "tables")),
     ],
     "mailroom_sender": [
+        "actions",
         "addresses",
         "batches",
         "links",

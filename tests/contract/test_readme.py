@@ -53,6 +53,8 @@ SHOWN_BY = {
     "SES refuses a call for one row's fault":
         "process/test_sender.py::test_poisoned_call_is_split_until_the_row_is_alone",
     "SES's answer is lost": "process/test_sender.py::test_lost_answer_is_repeated_and_counted_as_a_doubt",
+    "a token's action is not in `mailroom_actions`": "pipeline/test_actions.py::test_token_waits_for_its_action",
+    "an action is added": "pipeline/test_actions.py::test_guide_is_followed_while_the_pipeline_runs",
     "a line or row is bad": "process/test_sender_hardships.py::test_any_bytes_harm_nothing",
     "the sender has no database": "process/test_sender.py::test_what_an_operator_must_mend_goes_to_a_replay_file",
     "the output folder can't be written":
@@ -161,6 +163,8 @@ def test_roles_of_the_recipe_can_do_their_steps_and_nothing_else(database: Datab
             sender.execute("SET ROLE mailroom_sender")
             assert Steps(collector, "c").claim() == tokens
             assert Steps(collector, "c").extend(tokens) == tokens
+            for connection in (collector, sender):
+                assert len(connection.execute("SELECT mailroom_list_actions()").fetchall()) == 2
             sender.execute("SELECT mailroom_acknowledge('mailroom')")
             secret = database.one("SELECT secret FROM tokens")
             sender.execute("SELECT mailroom_begin('mailroom', 's', 1000, %s)", ([secret],))
@@ -168,7 +172,8 @@ def test_roles_of_the_recipe_can_do_their_steps_and_nothing_else(database: Datab
             for connection, forbidden in (
                 (collector, "SELECT mailroom_begin('mailroom', 'c', 1000, '{}')"),
                 (collector, "SELECT FROM tokens"),
-                (sender, "SELECT mailroom_claim('mailroom', 's', 1000, 1)"),
+                (sender, "SELECT mailroom_claim_any('mailroom', 's', 1000, 1)"),
+                (sender, "SELECT FROM mailroom_actions"),
                 (sender, "SELECT FROM accounts"),
                 (sender, "SELECT FROM deliveries"),
             ):

@@ -74,7 +74,8 @@ def test_drain_does_not_walk_over_what_it_took_while_a_snapshot_is_held(grown: D
         after: tuple[object, object] = (None, None)
         claimed = 0
         while rows := grown.run(
-            "SELECT due_at, token FROM mailroom_claim('mailroom', 'me', 60000, 10, %s::timestamptz, %s::bigint)", *after
+            "SELECT due_at, token FROM mailroom_claim_any('mailroom', 'me', 60000, 10, %s::timestamptz, %s::bigint)",
+            *after,
         ):
             claimed += len(rows)
             after = rows[-1]
@@ -86,9 +87,9 @@ def test_drain_does_not_walk_over_what_it_took_while_a_snapshot_is_held(grown: D
 def test_claim_from_the_start_finds_what_became_due_in_front(grown: Database, steps: Steps) -> None:
     """What is given back is as old as its token; a claim behind a place passes it by, one without does not."""
     (first, *_) = steps.claim(10)
-    ((due_at, token),) = grown.run("SELECT due_at, token FROM mailroom_claim('mailroom', 'me', 60000, 1)")
+    ((due_at, token),) = grown.run("SELECT due_at, token FROM mailroom_claim_any('mailroom', 'me', 60000, 1)")
     steps.release([first])
-    behind = "SELECT token FROM mailroom_claim('mailroom', 'me', 60000, 1000, %s::timestamptz, %s::bigint)"
+    behind = "SELECT token FROM mailroom_claim_any('mailroom', 'me', 60000, 1000, %s::timestamptz, %s::bigint)"
     assert first not in {row[0] for row in grown.run(behind, due_at, token)}
     assert steps.claim(1000) == [first]
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from tests.support.ledger import Steps
+from tests.support.ledger import Steps, add_invitation
 from tests.support.postgres import Database, Server
 
 TICK = 500  # seconds
@@ -23,6 +23,11 @@ LEASE = 2  # ticks
 LIFE = 9  # ticks
 COLLECTORS, SENDERS = ("c1", "c2"), ("s1", "s2")
 LEASE_MS = LEASE * TICK * 1000
+STATES = {
+    "activation": ("provisioned",),
+    "password_recovery": ("active",),
+    "invitation": ("provisioned", "suspended"),  # an application's own
+}
 MOST_TOKENS = 4  # few, so that steps meet
 ROLLED_BACK = st.sampled_from([False, False, False, False, True])
 
@@ -32,7 +37,7 @@ class Delivery:
     """A row of deliveries, and of what belongs to it."""
 
     account: int
-    recovery: bool
+    action: str
     expires: float
     due: float
     consumed: bool = False
@@ -57,8 +62,7 @@ class Model:
     accounts: dict[int, str] = field(default_factory=dict)
 
     def stale(self, d: Delivery) -> bool:
-        wanted = "active" if d.recovery else "provisioned"
-        return d.consumed or d.expires <= self.now or self.accounts[d.account] != wanted
+        return d.consumed or d.expires <= self.now or self.accounts[d.account] not in STATES[d.action]
 
     def due(self) -> set[int]:
         return {token for token, d in self.deliveries.items() if not d.settled and d.due <= self.now}
@@ -151,9 +155,7 @@ class Ledger(RuleBasedStateMachine):
 
     def _note_tokens(self, rows: Sequence[Any]) -> None:
         for token, account, action in rows:
-            self.model.deliveries[token] = Delivery(
-                account, action == "password_recovery", self.model.now + LIFE, self.model.now
-            )
+            self.model.deliveries[token] = Delivery(account, action, self.model.now + LIFE, self.model.now)
 
     @precondition(has_room)
     @rule(count=st.integers(1, 3), rolled_back=ROLLED_BACK)
@@ -176,14 +178,15 @@ class Ledger(RuleBasedStateMachine):
             )
 
     @precondition(lambda self: self.has_deliveries() and self.has_room())
-    @rule(data=st.data(), rolled_back=ROLLED_BACK)
-    def recover(self, data: st.DataObject, rolled_back: bool) -> None:
+    @rule(data=st.data(), action=st.sampled_from(["password_recovery", "invitation"]), rolled_back=ROLLED_BACK)
+    def ask_for_a_mail(self, data: st.DataObject, action: str, rolled_back: bool) -> None:
         account = data.draw(st.sampled_from(sorted(self.model.accounts)))
         with self.step(rolled_back):
             self._note_tokens(
                 self.run(
                     "INSERT INTO tokens (action, account, expires_at)"
-                    " VALUES ('password_recovery', %s, mailroom_epoch() + %s) RETURNING id, account, action::text",
+                    " VALUES (%s, %s, mailroom_epoch() + %s) RETURNING id, account, action::text",
+                    action,
                     account,
                     LIFE * TICK,
                 )
@@ -197,7 +200,7 @@ class Ledger(RuleBasedStateMachine):
         match how:
             case "consumed":
                 self.run("UPDATE tokens SET consumed_at = 1 WHERE id = %s", token)
-                if not d.consumed and not d.recovery and self.model.accounts[d.account] == "provisioned":
+                if not d.consumed and d.action == "activation" and self.model.accounts[d.account] == "provisioned":
                     self.model.accounts[d.account] = "active"
                 d.consumed = True
             case "suspended":
@@ -220,7 +223,7 @@ class Ledger(RuleBasedStateMachine):
         with self.step(rolled_back):
             due = self.model.due()
             rows = self.run(
-                "SELECT token, stale, doubt, acknowledged FROM mailroom_claim('mailroom', %s, %s, %s)",
+                "SELECT token, stale, doubt, acknowledged FROM mailroom_claim_any('mailroom', %s, %s, %s)",
                 holder,
                 LEASE_MS,
                 most,
@@ -342,6 +345,7 @@ def test_steps_do_what_the_model_says(server: Server) -> None:
     """Any order of steps, by several holders, with time passing and transactions rolled back."""
     database = Database(server, server.new_database())
     try:
+        add_invitation(database)
         machine = type("OnDatabase", (Ledger,), {"database": database})
         run_state_machine_as_test(
             machine,

@@ -6,11 +6,13 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from mailroom_sender.golive.findings import Finding, Status
+from mailroom_sender.golive.role import actions
 from mailroom_sender.golive.role import database as look
+from tests.support.ledger import add_invitation
 from tests.support.postgres import Database, Server
 
 ROLE = "check_sender"
-STEPS = "mailroom_acknowledge, mailroom_begin, mailroom_settle"
+STEPS = "mailroom_list_actions, mailroom_acknowledge, mailroom_begin, mailroom_settle"
 
 
 @pytest.fixture
@@ -36,6 +38,15 @@ def test_role_of_the_recipe_suffices(database: Database, role: str) -> None:
     assert one(look(role, "mailroom")) == (Status.OK, f"role {ROLE} may do the sender's steps in queue mailroom; ")
     assert database.one("SELECT acknowledged_at FROM jobs") is None
     assert database.states() == {"pending": 1}
+
+
+def test_actions_of_the_database_are_checked_too(database: Database, role: str) -> None:
+    """An action of the application has a template too; without a database, or its grant, the two are known."""
+    add_invitation(database)
+    assert [one.template for one in actions(role)] == ["activationv1", "passwordrecoveryv1", "invitationv1"]
+    database.run(f"REVOKE EXECUTE ON FUNCTION mailroom_list_actions FROM {ROLE}")
+    for url in (None, role, "pw: hunter2"):
+        assert [one.template for one in actions(url)] == ["activationv1", "passwordrecoveryv1"]
 
 
 def test_missing_grant_is_named_with_the_statement(database: Database, role: str) -> None:
@@ -77,7 +88,7 @@ def test_missing_schema_is_named(server: Server) -> None:
     finally:
         server.drop_database(name)
     assert status is Status.TODO
-    assert "there is no mailroom_acknowledge; run 'mailroom-collect migrate'" in text
+    assert "there is no mailroom_list_actions; run 'mailroom-collect migrate'" in text
 
 
 @pytest.mark.parametrize(

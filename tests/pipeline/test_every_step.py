@@ -141,7 +141,7 @@ def test_promises_hold_whatever_the_step(
     halted = {steps[step - 1] for step, steps in enumerate(taken, 1) if len(steps) >= step}
     assert len(halted) > 10, halted
     wanted = {
-        "mailroom-collect": {"claim", "extend", "look", "write", "LISTEN", "connect"},
-        "mailroom-send": {"read", "acknowledge", "begin", "call", "settle", "write", "connect"},
+        "mailroom-collect": {"list_actions", "claim_any", "extend", "look", "write", "LISTEN", "connect"},
+        "mailroom-send": {"read", "acknowledge", "list_actions", "begin", "call", "settle", "write", "connect"},
     }
     assert {f"{when} {what}" for when in ("before", "after") for what in wanted[program]} <= halted

@@ -186,7 +186,7 @@ def test_missing_template_holds_up_its_action_only(
     with running(PIPELINE, pipeline_env()) as pipeline:
         pipeline.says("acknowledging")
         (activation,) = database.sign_up("ann")
-        pipeline.says("calls for action 1 wait")
+        pipeline.says("calls for activation wait")
         database.sign_up("ben")
         recovery = database.recovery("ben")
         until(lambda: database.state(recovery) == "sent", "the recovery is sent")

@@ -209,7 +209,7 @@ def test_own_writer_is_mailed(endpoint: Endpoint, sender_env: Environment) -> No
     field = python("own-programs.md", "secret_field")["secret_field"]
     key, secret = bytes.fromhex(KEY), secret_of(1)
     assert field(secret, key) == field_of(1)
-    assert field(secret, key, "01234") == Signer(key).sign(Action.PASSWORD_RECOVERY, secret, "01234")
+    assert field(secret, key, "01234") == Signer(key).sign(Action.PASSWORD_RECOVERY.number, secret, "01234")
     settings = sender_env(EMAIL="ann@example.com", LOGIN="ann", FIELD=field(secret, key))
     assert run(code("own-programs.md", "sh", "printf"), env=settings).status == 0
     assert endpoint.addresses == ["ann@example.com"]

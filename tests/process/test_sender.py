@@ -81,7 +81,7 @@ def test_bad_rows_harm_only_themselves(endpoint: Endpoint, sender_env: Environme
     assert result.status == 0
     assert sorted(endpoint.addresses) == ["u1@example.com", "u3@example.com", "u4@example.com"]
     assert [(entry["reason"], entry["row"]) for entry in rejected(tmp_path)] == [
-        ("its action is neither 1 nor 2", bad),
+        ("its action, 9, is not known; without MAILROOM_DATABASE_URL only 1 and 2 are", bad),
         ("the line has 2 fields, which is not a multiple of 5", "gar,bage"),
         ("the line is not CSV: a quote is out of place", 'un"quoted,,,,'),
     ]
@@ -152,7 +152,7 @@ def test_error_response_is_kept_raw(endpoint: Endpoint, sender_env: Environment,
     result = send(sender_env(), activation(1))
     assert result.status == 0
     assert endpoint.addresses == ["u1@example.com"]
-    (file,) = files(tmp_path, "ses_*_1.http")
+    (file,) = files(tmp_path, "ses_*_activation.http")
     head, _, body = file.read_bytes().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"<Code>Throttling</Code>" in body
@@ -212,7 +212,7 @@ def test_what_an_operator_must_mend_goes_to_a_replay_file(
     endpoint.decide = lambda _: refused("TemplateDoesNotExist", "Template activationv1 does not exist")
     lines = [activation(n) for n in range(60)]
     held = send(sender_env(MAILROOM_SES_CONCURRENCY="1"), *lines)
-    assert "calls for action 1 wait, probing every" in held.err
+    assert "calls for activation wait, probing every" in held.err
     replay = files(tmp_path, "replay_*")
     assert sorted("".join(file.read_text() for file in replay).splitlines()) == sorted(lines)
     assert replay[0].stat().st_mode & 0o777 == 0o600

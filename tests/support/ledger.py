@@ -3,9 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tests.support.postgres import Connection
+from tests.support.postgres import Connection, Database
 
 LEASE_MS = 30_000
+
+
+def add_invitation(database: Database, **columns: str) -> None:
+    """Add a third action, as an application would."""
+    row = {"name": "invitation", "number": "3", "prefix": "/invite", "template": "invitationv1"}
+    row |= {"states": "{provisioned,suspended}"} | columns
+    database.run(f"ALTER TYPE token_action ADD VALUE IF NOT EXISTS '{row['name']}'")
+    database.run(
+        f"INSERT INTO mailroom_actions ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})", *row.values()
+    )
 
 
 class Steps:
@@ -35,8 +45,8 @@ class Steps:
 
     def claim(self, most: int = 10, lease_ms: int = LEASE_MS) -> list[int]:
         """Return the tokens that were claimed, in order."""
-        rows = self._rows("SELECT * FROM mailroom_claim('mailroom', %s, %s, %s)", self._holder, lease_ms, most)
-        return [row[0] for row in rows if row[6] is None]
+        rows = self._rows("SELECT * FROM mailroom_claim_any('mailroom', %s, %s, %s)", self._holder, lease_ms, most)
+        return [row[0] for row in rows if row[6] is None and row[1] is not None]
 
     def extend(self, tokens: Sequence[int], lease_ms: int = LEASE_MS) -> list[int]:
         query = "SELECT * FROM mailroom_extend('mailroom', %s, %s, %s)"

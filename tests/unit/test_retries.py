@@ -3,10 +3,9 @@
 import pytest
 
 from mailroom_sender.retries import Gates, backoff
-from mailroom_sender.rows import Action
 from mailroom_sender.verdicts import Outcome, Scope, Verdict
 
-A, R = Action.ACTIVATION, Action.PASSWORD_RECOVERY
+A, R = "activation", "password_recovery"
 SENT = [Verdict(Outcome.SENT)]
 PAUSED = [Verdict(Outcome.HOLD, "paused")]
 NO_TEMPLATE = [Verdict(Outcome.HOLD, "no template", scope=Scope.TEMPLATE)]
@@ -24,20 +23,20 @@ def test_account_hold_closes_everything_until_a_probe() -> None:
     """While the account is held nothing goes; then one call, and nobody else until its answer."""
     gates = Gates()
     assert gates.learn(A, PAUSED, 100, 0) == ["all calls wait, probing every 15 s: paused"]
-    assert gates.closed(114) == {A, R}
+    assert gates.closed((A, R), 114) == {A, R}
     assert gates.opens_at(114) == 115
-    assert gates.closed(115) == frozenset()
+    assert gates.closed((A, R), 115) == frozenset()
     gates.probing(R, 115)
-    assert gates.closed(116) == {A, R}
+    assert gates.closed((A, R), 116) == {A, R}
 
 
 def test_template_hold_closes_its_action_only() -> None:
     """A missing template for one action does not hold up the other."""
     gates = Gates()
-    assert gates.learn(A, NO_TEMPLATE, 0, 0) == ["calls for action 1 wait, probing every 15 s: no template"]
-    assert gates.closed(1) == {A}
+    assert gates.learn(A, NO_TEMPLATE, 0, 0) == ["calls for activation wait, probing every 15 s: no template"]
+    assert gates.closed((A, R), 1) == {A}
     assert gates.learn(R, SENT, 2, 0) == []
-    assert gates.closed(3) == {A}
+    assert gates.closed((A, R), 3) == {A}
 
 
 def test_same_hold_is_said_once_and_its_end_too() -> None:
@@ -48,7 +47,7 @@ def test_same_hold_is_said_once_and_its_end_too() -> None:
     assert gates.held
     assert gates.learn(A, SENT, 30, 0) == ["calls go on; it was: paused"]
     assert gates.learn(A, SENT, 31, 0) == []
-    assert (gates.held, gates.closed(31), gates.opens_at(31)) == (False, frozenset(), float("inf"))
+    assert (gates.held, gates.closed((A, R), 31), gates.opens_at(31)) == (False, frozenset(), float("inf"))
 
 
 def test_failed_probe_of_another_kind_keeps_the_gate_closed() -> None:
@@ -57,18 +56,18 @@ def test_failed_probe_of_another_kind_keeps_the_gate_closed() -> None:
     gates.learn(A, PAUSED, 0, 0)
     gates.probing(A, 15)
     gates.learn(A, BUSY, 16, 0)
-    assert gates.closed(17) == {A, R}
-    assert gates.closed(30) == frozenset()
+    assert gates.closed((A, R), 17) == {A, R}
+    assert gates.closed((A, R), 30) == frozenset()
 
 
 def test_throttling_slows_everybody_more_and_more_until_a_success() -> None:
     """Each throttled call doubles the pause; a success ends it."""
     gates = Gates()
     gates.learn(A, THROTTLED, 0, 1.0)
-    assert gates.closed(0.9) == {A, R}
-    assert gates.closed(1.0) == frozenset()
+    assert gates.closed((A, R), 0.9) == {A, R}
+    assert gates.closed((A, R), 1.0) == frozenset()
     gates.learn(A, THROTTLED, 1, 1.0)
-    assert gates.closed(2.9) == {A, R}
+    assert gates.closed((A, R), 2.9) == {A, R}
     gates.learn(A, SENT, 3, 1.0)
     gates.learn(A, THROTTLED, 4, 1.0)
-    assert gates.closed(5.0) == frozenset()
+    assert gates.closed((A, R), 5.0) == frozenset()

@@ -7,7 +7,7 @@ import hmac
 import pytest
 
 from mailroom_collector import Action, verify_token
-from mailroom_collector.errors import UnfitToken
+from mailroom_collector.errors import UnfitToken, UnknownAction
 from mailroom_collector.signing import Signer
 
 KEY = bytes(range(32))
@@ -27,7 +27,7 @@ RECOVERY = Action.PASSWORD_RECOVERY
 def test_field_is_secret_and_hmac(action: Action, code: str | None, signed: bytes) -> None:
     """The field is the secret and HMAC-SHA256 over path, secret and, for a recovery, code."""
     expected = SECRET + hmac.new(KEY, signed, hashlib.sha256).digest()
-    field = SIGNER.sign(action, SECRET, code)
+    field = SIGNER.sign(action.number, SECRET, code)
     assert (len(field), base64.urlsafe_b64decode(field + "==")) == (86, expected)
     assert verify_token(field, action=action, key=KEY, code=code) == SECRET
 
@@ -36,19 +36,19 @@ def test_field_is_secret_and_hmac(action: Action, code: str | None, signed: byte
 def test_recovery_without_five_digits_is_refused(code: str | None) -> None:
     """A recovery whose code is not five ASCII digits is never signed half."""
     with pytest.raises(UnfitToken, match="its code is not five ASCII digits"):
-        SIGNER.sign(RECOVERY, SECRET, code)
+        SIGNER.sign(RECOVERY.number, SECRET, code)
 
 
 @pytest.mark.parametrize("length", [0, 31, 33])
 def test_secret_of_another_length_is_refused(length: int) -> None:
     """A secret that is not 32 bytes can't be signed."""
     with pytest.raises(UnfitToken, match=f"its secret is {length} bytes, not 32"):
-        SIGNER.sign(Action.ACTIVATION, b"s" * length, None)
+        SIGNER.sign(1, b"s" * length, None)
 
 
 def test_every_changed_character_is_noticed() -> None:
     """No character of the field can be another."""
-    field = SIGNER.sign(Action.ACTIVATION, SECRET, None)
+    field = SIGNER.sign(1, SECRET, None)
     for place in range(len(field)):
         for other in "AB_":
             changed = field[:place] + other + field[place + 1 :]
@@ -59,13 +59,13 @@ def test_every_changed_character_is_noticed() -> None:
 @pytest.mark.parametrize("spoil", ["{}=", "{}==", " {}", "{}\n", "{}A", "", "é" * 86])
 def test_field_of_another_form_is_refused(spoil: str) -> None:
     """Padding, blanks and other lengths are no field."""
-    field = spoil.format(SIGNER.sign(Action.ACTIVATION, SECRET, None))
+    field = spoil.format(SIGNER.sign(1, SECRET, None))
     assert verify_token(field, action=Action.ACTIVATION, key=KEY) is None
 
 
 def test_spare_bits_must_be_zero() -> None:
     """86 characters hold four bits more than 64 bytes: each token has one spelling only."""
-    field = SIGNER.sign(Action.ACTIVATION, SECRET, None)
+    field = SIGNER.sign(1, SECRET, None)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     last = alphabet.index(field[-1])
     spelt = [field[:-1] + alphabet[last | bits] for bits in range(16)]
@@ -85,7 +85,7 @@ def test_spare_bits_must_be_zero() -> None:
 )
 def test_other_action_code_or_key_is_refused(action: Action, code: str | None, key: bytes) -> None:
     """A signature is good for one action, one code and one key."""
-    field = SIGNER.sign(RECOVERY, SECRET, "01234")
+    field = SIGNER.sign(RECOVERY.number, SECRET, "01234")
     assert verify_token(field, action=action, key=key, code=code) is None
 
 
@@ -93,3 +93,34 @@ def test_key_of_another_length_is_an_error() -> None:
     """A wrong key is the application's mistake, not an invalid token."""
     with pytest.raises(ValueError, match="the key is 3 bytes, not 32"):
         verify_token("x", action=Action.ACTIVATION, key=b"abc")
+
+
+def test_prefixes_that_begin_alike_could_be_taken_for_each_other() -> None:
+    """Why the table of actions forbids them: here a link for one action, cut elsewhere, is one for the other."""
+    one, other = Action("one", 3, "/a", signs_code=True), Action("other", 4, "/abcdef", signs_code=False)
+    secret, code = b"bcdef" + SECRET[5:], "01234"
+    signature = base64.urlsafe_b64decode(Signer(KEY, [one]).sign(3, secret, code) + "==")[32:]
+    forged = base64.urlsafe_b64encode(secret[5:] + code.encode() + signature).decode().rstrip("=")
+    assert verify_token(forged, action=other, key=KEY) == secret[5:] + code.encode()
+
+
+@pytest.mark.parametrize("number", [0, 32768])
+@pytest.mark.parametrize("prefix", ["", "/", "invite", "/inv ite", "/é", "/invite\n", "/" + "i" * 63])
+def test_action_that_can_be_none_is_an_error(number: int, prefix: str) -> None:
+    """An action that an application makes is checked as the table checks it."""
+    with pytest.raises(ValueError, match="the number of invitation"):
+        Action("invitation", number, "/invite", signs_code=False)
+    with pytest.raises(ValueError, match="the prefix of invitation"):
+        Action("invitation", 3, prefix, signs_code=False)
+
+
+def test_action_that_is_not_known_is_not_signed() -> None:
+    """Only what was learnt last is signed."""
+    invitation = Action("invitation", 3, "/invite", signs_code=False)
+    signer = Signer(KEY)
+    with pytest.raises(UnknownAction):
+        signer.sign(3, SECRET, None)
+    signer.learn([invitation])
+    assert verify_token(signer.sign(3, SECRET, None), action=invitation, key=KEY) == SECRET
+    with pytest.raises(UnknownAction):
+        signer.sign(1, SECRET, None)

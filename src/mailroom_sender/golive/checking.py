@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mailroom_sender.actions import Action
 from mailroom_sender.errors import MailroomError
 from mailroom_sender.golive import judging
 from mailroom_sender.golive.aws import Aws
 from mailroom_sender.golive.findings import Finding, Status
 from mailroom_sender.golive.folder import output_folder
 from mailroom_sender.golive.refusals import NoAnswer, Why
-from mailroom_sender.golive.role import database
+from mailroom_sender.golive.role import actions, database
 from mailroom_sender.golive.sample import samples
 from mailroom_sender.request import Envelope
 from mailroom_sender.settings import Settings
@@ -43,13 +44,13 @@ def run(
     except MailroomError as error:
         yield Finding("credentials", Status.TODO, str(error), "nothing of AWS was checked")
     else:
-        yield from _aws(aws, settings, mail_to)
+        yield from _aws(aws, settings, mail_to, actions(database_url))
     yield from judging.base_url(settings.link_base_url)
     yield output_folder(settings.output_path)
     yield from database(database_url, settings.queue_name)
 
 
-def _aws(aws: Aws, settings: Settings, mail_to: str | None) -> Iterator[Finding]:
+def _aws(aws: Aws, settings: Settings, mail_to: str | None, known: list[Action]) -> Iterator[Finding]:
     yield judging.credentials(aws.ask("GetCallerIdentity"), aws.credentials_from)
     yield judging.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
     ses = _Ses(aws)
@@ -71,11 +72,11 @@ def _aws(aws: Aws, settings: Settings, mail_to: str | None) -> Iterator[Finding]
         ),
     )
     envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
-    for sample in samples(envelope):
+    for sample in samples(envelope, actions=known):
         got = ses.ask("GetTemplate", TemplateName=sample.template)
         data = json.dumps(sample.data)
         rendered = ses.ask("TestRenderTemplate", TemplateName=sample.template, TemplateData=data)
         yield from judging.template(judging.Asked(sample, got, rendered), settings.escape_html)
     if mail_to is not None:
-        for sample in samples(envelope, mail_to):
+        for sample in samples(envelope, mail_to, known):
             yield judging.mailed(sample, ses.ask("SendBulkTemplatedEmail", **sample.request))

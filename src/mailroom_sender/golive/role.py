@@ -1,13 +1,15 @@
 """Asks the database what the sender's role may do; changes nothing there."""
 
+import contextlib
 from typing import Any, Final
 
+from mailroom_sender.actions import Action, Known
 from mailroom_sender.database import Database, check_url
 from mailroom_sender.errors import MailroomError
 from mailroom_sender.golive.findings import Finding, Status
 
 _CHECK: Final = "database"
-_STEPS: Final = ("mailroom_acknowledge", "mailroom_begin", "mailroom_settle")
+_STEPS: Final = ("mailroom_list_actions", "mailroom_acknowledge", "mailroom_begin", "mailroom_settle")
 _PATIENCE: Final = 10.0  # seconds
 
 # By name, as a function of a type that is not there can't be asked for.
@@ -48,6 +50,18 @@ def database(url: str | None, queue: str) -> list[Finding]:
     except MailroomError as error:
         return [_todo(str(error), "let this machine reach it, with a role that may log in")]
     return findings or [Finding(_CHECK, Status.OK, f"role {found['role']} may do the sender's steps in queue {queue}")]
+
+
+def actions(url: str | None) -> list[Action]:
+    """Return the actions that the database knows, or if it can't be asked, of which database() tells, the two."""
+    known = Known()
+    if url is not None:
+        connection = Database(url, "SELECT 1", (), _PATIENCE, known)
+        with contextlib.suppress(ValueError, MailroomError):
+            check_url(url)
+            connection.open()
+        connection.close()
+    return list(known.by_number.values())
 
 
 def _ask(url: str, question: str, *parameters: Any) -> Any:

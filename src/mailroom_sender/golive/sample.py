@@ -1,11 +1,13 @@
 """Pure: the data that the sender would send for a made-up account, by the sender's own hand."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mailroom_sender.request import TEMPLATES, Envelope, build
-from mailroom_sender.rows import Action, Row
+from mailroom_sender.actions import SHIPPED, Action
+from mailroom_sender.request import Envelope, build
+from mailroom_sender.rows import Row
 
 SECRET: Final = "c2FtcGxlLW9ubHktbm8tYWNjb3VudC1oYXMtdGhpcy1zZWNyZXQtaXQtaXMtbm90LXNpZ25lZC1ieS1hbnkta2V5"[:86]
 CODE: Final = "01234"
@@ -28,16 +30,16 @@ class Sample:
         return {name: self.data[name] for name in ("secret", "code") if name in self.data}
 
 
-def samples(envelope: Envelope, email: str = EMAIL) -> list[Sample]:
+def samples(envelope: Envelope, email: str = EMAIL, actions: Iterable[Action] = SHIPPED) -> list[Sample]:
     """Return one for each kind of mail that the sender sends."""
-    return [_sample(action, template, envelope, email) for action, template in TEMPLATES.items()]
+    return [_sample(action, envelope, email) for action in actions]
 
 
-def _sample(action: Action, template: str, envelope: Envelope, email: str) -> Sample:
+def _sample(action: Action, envelope: Envelope, email: str) -> Sample:
     request = build([Row(action, email, LOGIN, SECRET, CODE, b"")], envelope)
     (destination,) = request["Destinations"]
     data = json.loads(request["DefaultTemplateData"]) | json.loads(destination["ReplacementTemplateData"])
-    return Sample(template, data, request)
+    return Sample(action.template, data, request)
 
 
 def data_for(template: str, known: list[Sample]) -> dict[str, str]:

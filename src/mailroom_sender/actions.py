@@ -1,0 +1,46 @@
+"""Pure: what a mail may be for, and what that means for its row and its request.
+
+The table mailroom_actions says it (migrations/4_actions.up.sql); the first two come with mailroom.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a mail is for."""
+
+    ACTIVATION: ClassVar["Action"]
+    PASSWORD_RECOVERY: ClassVar["Action"]
+
+    number: str  # a row's first field
+    name: str
+    template: str
+    needs_code: bool  # the code is five digits, and given to the template
+
+
+Action.ACTIVATION = Action("1", "activation", "activationv1", needs_code=False)
+Action.PASSWORD_RECOVERY = Action("2", "password_recovery", "passwordrecoveryv1", needs_code=True)
+
+SHIPPED: Final = (Action.ACTIVATION, Action.PASSWORD_RECOVERY)
+"""The first rows of the table, and all that a sender without a database knows."""
+
+LIST: Final = "SELECT number::text, name, template, signs_code FROM mailroom_list_actions()"
+
+
+def by_number(actions: Iterable[Action]) -> Mapping[str, Action]:
+    """Return actions by the field that stands for them."""
+    return {action.number: action for action in actions}
+
+
+class Known:
+    """The actions that this sender knows. Any thread may look, or learn."""
+
+    def __init__(self) -> None:
+        self.by_number = by_number(SHIPPED)
+
+    def learn(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Know what LIST returned, and nothing else."""
+        self.by_number = by_number(Action(*row) for row in rows)

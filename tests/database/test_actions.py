@@ -1,0 +1,295 @@
+"""The table of actions: what it takes, what it keeps, and that the steps go by it."""
+
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from mailroom_collector.actions import SHIPPED
+from mailroom_collector.migrating import Migrator, migrations
+from mailroom_sender.actions import SHIPPED as SENT
+from tests.database.test_migrations import shape
+from tests.support.ledger import LEASE_MS, Steps, add_invitation
+from tests.support.postgres import Connection, Database, Server
+
+ACTIONS = next(one for one in migrations() if one.name == "actions")
+BEFORE = max(one.version for one in migrations() if one.version < ACTIONS.version)
+INVITE = "INSERT INTO tokens (action, account) SELECT 'invitation', id FROM accounts RETURNING id"
+UNKNOWN = "its action is not in mailroom_actions, or the collector is of version 0.1"
+
+
+@pytest.fixture
+def other(database: Database) -> Iterator[Connection]:
+    """Another session, that of an application."""
+    with database.connect() as connection:
+        yield connection
+
+
+def test_first_rows_are_what_both_programs_know_without_a_database(database: Database) -> None:
+    """Number, name, prefix, template and whether the code is signed stand in the programs too."""
+    assert database.run("SELECT name::text, number, prefix, signs_code FROM mailroom_actions ORDER BY number") == [
+        (one.name, one.number, one.prefix, one.signs_code) for one in SHIPPED
+    ]
+    assert database.run("SELECT number::text, name::text, template, signs_code FROM mailroom_actions ORDER BY 1") == [
+        (one.number, one.name, one.template, one.needs_code) for one in SENT
+    ]
+    assert database.run("SELECT states::text[], lifetime FROM mailroom_actions ORDER BY number") == [
+        (["provisioned"], 900),
+        (["active"], 900),
+    ]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"number": "0"},
+        {"number": "2"},
+        {"number": "32768"},
+        {"name": "activation"},
+        {"name": "with space"},
+        {"prefix": "invite"},
+        {"prefix": "/"},
+        {"prefix": ""},
+        {"prefix": "/inv ite"},
+        {"prefix": "/invité"},
+        {"prefix": "/invite\n"},
+        {"prefix": "/" + "i" * 63},
+        {"states": "{}"},
+        {"states": "{NULL}"},
+        {"states": "{{active}}"},
+        {"states": "{gone}"},
+        {"template": ""},
+        {"template": "invitation v1"},
+        {"template": "i" * 65},
+        {"lifetime": "0"},
+        {"lifetime": "31536001"},
+    ],
+    ids=str,
+)
+def test_nonsense_is_refused(database: Database, columns: dict[str, str]) -> None:
+    """What neither program could use never gets into the table."""
+    with pytest.raises((psycopg.errors.IntegrityError, psycopg.errors.DataError)):
+        add_invitation(database, **columns)
+
+
+@pytest.mark.parametrize("prefix", ["/act", "/activate", "/activate2", "/activate/again", "/recover1", "/r"])
+def test_prefixes_that_begin_alike_are_refused(database: Database, prefix: str) -> None:
+    """A signature for one action could be continued to be one for another (test_signing); also within one insert."""
+    with pytest.raises(psycopg.errors.CheckViolation, match=r"and that of another action, /[a-z]+, begin alike"):
+        add_invitation(database, prefix=prefix)
+    add_invitation(database)
+    database.run("ALTER TYPE token_action ADD VALUE 'second'")
+    database.run("ALTER TYPE token_action ADD VALUE 'third'")
+    with pytest.raises(psycopg.errors.CheckViolation, match="begin alike"):
+        database.run(
+            "INSERT INTO mailroom_actions (number, name, prefix, states, template)"
+            " VALUES (4, 'second', '/x', '{active}', 't'), (5, 'third', '/xy', '{active}', 't')"
+        )
+
+
+def test_two_sessions_cannot_add_prefixes_that_begin_alike(database: Database) -> None:
+    """The second one waits for the first, and then sees its row."""
+    add_invitation(database)
+    for name in ("second", "third"):
+        database.run(f"ALTER TYPE token_action ADD VALUE '{name}'")
+    insert = (
+        "INSERT INTO mailroom_actions (number, name, prefix, states, template) VALUES (%s, %s, %s, '{active}', 't')"
+    )
+    with database.connect() as first, database.connect() as second:
+        first.execute("BEGIN")
+        first.execute(insert.encode(), (4, "second", "/x"))
+        second.execute("SET lock_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            second.execute(insert.encode(), (5, "third", "/xy"))
+        first.execute("COMMIT")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            second.execute(insert.encode(), (5, "third", "/xy"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE mailroom_actions SET number = 7 WHERE number = 2",
+        "UPDATE mailroom_actions SET name = 'invitation' WHERE number = 2",
+        "UPDATE mailroom_actions SET prefix = '/else' WHERE number = 2",
+        "UPDATE mailroom_actions SET signs_code = false WHERE number = 2",
+        "DELETE FROM mailroom_actions WHERE number = 2",
+        "TRUNCATE mailroom_actions",
+    ],
+)
+def test_what_lines_and_links_hold_stays(database: Database, change: str) -> None:
+    """Number, name, prefix and signs_code can't be changed, and no action taken away."""
+    database.run("ALTER TYPE token_action ADD VALUE 'invitation'")
+    with pytest.raises(psycopg.errors.RestrictViolation, match="stay"):
+        database.run(change)
+
+
+def test_states_are_judged_by_the_table_at_once(database: Database, steps: Steps) -> None:
+    """At the claim and at begin, also by a session whose plans were made before."""
+    add_invitation(database)
+    tokens = database.sign_up("ann", "ben", "cid")
+    assert steps.claim() == tokens
+    assert steps.begin(tokens) == dict.fromkeys(tokens)
+    invited = [token for (token,) in database.run(INVITE)]
+    with database.connect() as admin:
+        admin.execute("UPDATE mailroom_actions SET states = '{active}' WHERE name = 'invitation'")
+        database.run("UPDATE accounts SET status = 'active' WHERE login <> 'ann'")
+        assert steps.claim() == invited[1:]
+        admin.execute("UPDATE mailroom_actions SET states = '{suspended}' WHERE name = 'invitation'")
+    database.run("UPDATE accounts SET status = 'suspended' WHERE login = 'ben'")
+    assert steps.begin(invited[1:]) == {invited[1]: None, invited[2]: "the account is active"}
+
+
+def test_takeover_goes_by_the_table(database: Database, steps: Steps) -> None:
+    """The first acknowledging sender takes over what is emitted of any action, if it may still be mailed."""
+    add_invitation(database)
+    database.sign_up("ann", "ben")
+    invited = [token for (token,) in database.run(INVITE)]
+    steps.emitted(steps.claim())
+    database.run("UPDATE accounts SET status = 'suspended' WHERE login = 'ann'")
+    database.run("UPDATE accounts SET status = 'active' WHERE login = 'ben'")
+    assert steps.acknowledge() == 1
+    assert steps.claim() == invited[:1]
+
+
+def lives(database: Database) -> list[int]:
+    return [life for (life,) in database.run("SELECT expires_at - created_at FROM tokens ORDER BY id")]
+
+
+def test_token_lives_as_long_as_its_action_says(database: Database, other: Connection) -> None:
+    """Whoever inserts it, in a trigger too, and by the next insert of a session whose plans were made before."""
+    add_invitation(database, lifetime="86400")
+    other.execute("INSERT INTO accounts (email, login) VALUES ('a@b.c', 'ann')")
+    other.execute(INVITE.encode())
+    other.execute("CREATE TABLE invitations (account bigint)")
+    other.execute(
+        "CREATE FUNCTION invite() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO tokens (action, account) VALUES ('invitation', NEW.account); RETURN NEW; END $$"
+    )
+    other.execute("CREATE TRIGGER t AFTER INSERT ON invitations FOR EACH ROW EXECUTE FUNCTION invite()")
+    other.execute("INSERT INTO invitations SELECT id FROM accounts")
+    assert lives(database) == [900, 86400, 86400]
+    database.run("UPDATE mailroom_actions SET lifetime = lifetime + 60")
+    other.execute("INSERT INTO accounts (email, login) VALUES ('b@b.c', 'ben')")
+    other.execute("INSERT INTO invitations SELECT id FROM accounts WHERE login = 'ben'")
+    other.execute("INSERT INTO tokens (action, account) SELECT 'activation', id FROM accounts WHERE login = 'ben'")
+    assert lives(database)[3:] == [960, 86460, 960]
+
+
+@pytest.mark.parametrize("life", [1, 900, 100_000])
+def test_insert_that_says_when_its_token_expires_is_heeded(database: Database, life: int) -> None:
+    """Whatever it says, also what would be the default."""
+    add_invitation(database, lifetime="60")
+    database.sign_up("ann")
+    database.run(
+        "INSERT INTO tokens (action, account, expires_at) SELECT 'invitation', id, mailroom_epoch() + %s FROM accounts",
+        life,
+    )
+    assert lives(database)[1:] == [life]
+
+
+def test_token_whose_action_is_not_there_yet_waits(database: Database, steps: Steps) -> None:
+    """It is neither handed out nor skipped, and looked at again 5 s later; an expired one is skipped."""
+    (activation,) = database.sign_up("ann")
+    database.run("ALTER TYPE token_action ADD VALUE 'invitation'")
+    ((invited,),), ((late,),) = database.run(INVITE), database.run(INVITE)
+    assert lives(database) == [900] * 3
+    database.run("UPDATE tokens SET expires_at = 1 WHERE id = %s", late)
+    assert steps.claim() == [activation]
+    assert database.run("SELECT state::text, error FROM deliveries WHERE token = %s", invited) == [("pending", UNKNOWN)]
+    assert database.state(late) == "skipped"
+    (waiting, next_due_ms) = steps.look()
+    assert waiting == 0
+    assert next_due_ms is not None
+    assert 3000 < next_due_ms <= 5000
+    add_invitation(database)
+    database.run("UPDATE deliveries SET due_at = now() WHERE token = %s", invited)
+    assert steps.claim() == [invited]
+    assert steps.begin([invited]) == {invited: None}
+    assert steps.settle(invited, "sent")
+    assert database.one("SELECT last_seq FROM jobs") == invited
+
+
+# What version 0.1 sends (its ledger.py, both of them).
+CLAIM_0_1 = (
+    "SELECT token, action::text, email, login, secret, code, stale, doubt, acknowledged, due_at"
+    " FROM mailroom_claim(%s::job_type, %s, %s::integer, %s::integer, %s::timestamptz, %s::bigint)"
+)
+BEGIN_0_1 = "SELECT place, token, attempt, refused FROM mailroom_begin(%s::job_type, %s, %s::integer, %s::bytea[])"
+
+
+def test_collector_of_version_0_1_gets_the_two_actions_that_it_knows(database: Database, steps: Steps) -> None:
+    """And leaves the rest, which waits, to collectors that know them."""
+    add_invitation(database)
+    (activation,) = database.sign_up("ann")
+    ((invited,),) = database.run(INVITE)
+    ((stale,),) = database.run(INVITE)
+    database.run("UPDATE tokens SET consumed_at = 1 WHERE id = %s", stale)
+    rows = database.run(CLAIM_0_1, "mailroom", "old", LEASE_MS, 10, None, None)
+    assert [(row[0], row[1], row[2], row[3], row[6]) for row in rows] == [
+        (activation, "activation", "ann@example.com", "ann", None),
+        (stale, None, "ann@example.com", "ann", "the token was consumed"),
+    ]
+    assert database.state(invited) == "pending"
+    assert database.run(CLAIM_0_1, "mailroom", "old", LEASE_MS, 10, rows[-1][9], rows[-1][0]) == []
+    database.run("UPDATE deliveries SET due_at = now() WHERE token = %s", invited)
+    assert steps.claim() == [invited]
+    recovery = database.recovery("ann")
+    ((token, action, *_, due_at),) = database.run(CLAIM_0_1, "mailroom", "old", LEASE_MS, 10, None, None)
+    assert (token, action) == (recovery, "password_recovery")
+    assert due_at is not None
+    secrets = [secret for (secret,) in database.run("SELECT secret FROM tokens WHERE id = %s", recovery)]
+    assert database.run(BEGIN_0_1, "mailroom", "old", LEASE_MS, secrets) == [(1, recovery, 1, None)]
+
+
+@pytest.fixture
+def without(server: Server) -> Iterator[Database]:
+    """A database that has all but the table of actions."""
+    database = Database(server, server.new_database(template="template1"))
+    Migrator(database.connection).run(BEFORE, dry_run=False, tell=lambda _: None)
+    yield database
+    database.close()
+
+
+def test_roles_of_the_version_before_may_do_what_this_one_needs(without: Database) -> None:
+    """Who may claim or begin is granted the new functions by the migration, and nobody else."""
+    collector, sender = (f"{name}_{time.time_ns()}" for name in ("collector", "sender"))
+    try:
+        for role, step in ((collector, "mailroom_claim"), (sender, "mailroom_begin")):
+            without.run(f"CREATE ROLE {role}")
+            without.run(f"GRANT EXECUTE ON FUNCTION {step} TO {role}")
+        without.run(ACTIONS.up)
+        assert without.run(
+            "SELECT r, p.proname FROM unnest(ARRAY['public', %s, %s]) r, pg_proc p"
+            " WHERE p.proname IN ('mailroom_list_actions', 'mailroom_claim_any')"
+            " AND has_function_privilege(r, p.oid, 'execute') ORDER BY 1, 2",
+            collector,
+            sender,
+        ) == [
+            (collector, "mailroom_claim_any"),
+            (collector, "mailroom_list_actions"),
+            (sender, "mailroom_list_actions"),
+        ]
+    finally:
+        for role in (collector, sender):
+            without.run(f"DROP OWNED BY {role}")
+            without.run(f"DROP ROLE {role}")
+
+
+def test_migration_down_is_as_it_was_before(without: Database) -> None:
+    """Every table, default, function and right; what waits of other actions has failed, and says why."""
+    before = shape(without.connection)
+    without.run(ACTIONS.up)
+    add_invitation(without)
+    (activation,) = without.sign_up("ann")
+    ((invited,),) = without.run(INVITE)
+    without.run(ACTIONS.down)
+    enum = [row for row in shape(without.connection) if row[2] != "invitation"]
+    assert enum == before
+    assert without.run("SELECT token, state::text, error FROM deliveries ORDER BY 1") == [
+        (activation, "pending", None),
+        (invited, "failed", "this version does not know the action invitation"),
+    ]
+    without.sign_up("ben")
+    assert lives(without) == [900] * 3

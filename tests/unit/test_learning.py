@@ -1,0 +1,88 @@
+"""When the database is asked for its actions, and what becomes of the rows meanwhile."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from mailroom_sender.actions import Known
+from mailroom_sender.learning import Learning
+from mailroom_sender.rows import UnknownRow
+
+ROW, OTHER = UnknownRow("3", b"3,..."), UnknownRow("4", b"4,...")
+
+
+class Pool(Executor):
+    """Questions under way, answered when the test says so."""
+
+    def __init__(self) -> None:
+        self.questions: list[Future[Any]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ARG002
+        self.questions.append(Future())
+        return self.questions[-1]
+
+
+def ask() -> None:
+    """Never called: the pool only notes that it was asked."""
+
+
+def quiet() -> None:
+    """Nobody waits."""
+
+
+def turn(learning: Learning, pool: Pool, now: float, *, is_busy: bool = False) -> list[UnknownRow]:
+    return learning.turn(pool, now, quiet, is_busy=is_busy)
+
+
+def test_row_of_an_unknown_action_is_asked_for_at_once_and_then_at_most_every_2_s() -> None:
+    """The first question goes out at once; what comes meanwhile waits for one of its own."""
+    learning, pool = Learning(Known(), ask), Pool()
+    assert turn(learning, pool, 100) == []
+    assert learning.put(ROW)
+    assert learning.deadline() == 100
+    assert turn(learning, pool, 100) == []
+    learning.put(OTHER)
+    assert turn(learning, pool, 101) == []
+    assert (len(pool.questions), len(learning), learning.deadline()) == (1, 2, float("inf"))
+    pool.questions[0].set_result(None)
+    assert turn(learning, pool, 101) == [ROW]
+    assert (len(pool.questions), len(learning), learning.deadline()) == (1, 1, 102)
+    turn(learning, pool, 102)
+    pool.questions[1].set_result(None)
+    assert turn(learning, pool, 103) == [OTHER]
+    assert (len(learning), learning.deadline()) == (0, float("inf"))
+
+
+def test_question_that_failed_is_asked_again() -> None:
+    """Its rows are kept, in order."""
+    learning, pool = Learning(Known(), ask), Pool()
+    learning.put(ROW)
+    turn(learning, pool, 0)
+    learning.put(OTHER)
+    pool.questions[0].set_exception(RuntimeError())
+    assert turn(learning, pool, 1) == []
+    assert (len(learning), len(pool.questions), learning.deadline()) == (2, 1, 2)
+    turn(learning, pool, 2)
+    pool.questions[1].set_result(None)
+    assert turn(learning, pool, 2) == [ROW, OTHER]
+
+
+def test_traffic_asks_once_a_minute_and_idleness_never() -> None:
+    """So a template that somebody changed is used soon, and nobody is woken for nothing."""
+    learning, pool = Learning(Known(), ask), Pool()
+    for now in (0, 57):
+        turn(learning, pool, now, is_busy=True)
+    assert pool.questions == []
+    turn(learning, pool, 1000)
+    assert (pool.questions, learning.deadline()) == ([], float("inf"))
+    turn(learning, pool, 1000, is_busy=True)
+    assert len(pool.questions) == 1
+
+
+def test_without_a_database_nothing_waits() -> None:
+    """A sender that can't ask says what it would need."""
+    learning = Learning(Known(), None)
+    assert not learning.put(ROW)
+    assert len(learning) == 0
+    assert learning.why_unknown(ROW) == "its action, 3, is not known; without MAILROOM_DATABASE_URL only 1 and 2 are"
+    assert list(learning.known) == ["1", "2"]
