@@ -55,7 +55,8 @@ def test_guide_is_followed_while_the_pipeline_runs(
     exec(application, names)
     sign_in = names["sign_in"]
     key = bytes.fromhex(KEY)
-    assert sign_in(database.connection, given["secret"][:-1] + "A", key) is None
+    spoilt = given["secret"][:-1] + ("A" if given["secret"][-1] != "A" else "Q")
+    assert sign_in(database.connection, spoilt, key) is None
     assert sign_in(database.connection, given["secret"], key) == database.one("SELECT id FROM accounts")
     assert sign_in(database.connection, given["secret"], key) is None
 
