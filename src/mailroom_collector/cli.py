@@ -189,6 +189,11 @@ def migrate(files: tuple[str | None, str | None], target: int | None, dry_run: b
         Migrator(connection).run(target, dry_run=dry_run, tell=click.echo)
 
 
+def _shipped_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return what a shell completes; it must not ask a database for the others."""
+    return [name for name in ("activation", "recovery") if name.startswith(incomplete)]
+
+
 def _action(name: str, database_url_file: str | None) -> Action:
     """Return the action of that name: one that comes with mailroom, or one of the database."""
     shipped = {action.name: action for action in SHIPPED} | {"recovery": Action.PASSWORD_RECOVERY}
@@ -212,7 +217,7 @@ def _action(name: str, database_url_file: str | None) -> Action:
 
 @cli.command()
 @click.option(
-    "--action", "name", required=True, metavar="NAME",
+    "--action", "name", required=True, metavar="NAME", shell_complete=_shipped_names,
     help="What the link is for: activation, recovery, or an action of your own.",
 )  # fmt: skip
 @click.option("--code", metavar="DIGITS", help="The five digits that the user typed, for a recovery.")

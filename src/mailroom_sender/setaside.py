@@ -137,7 +137,7 @@ class SetAside:
     def response(self, action: Action, data: bytes) -> None:
         """Keep SES's raw error response; not being able to is logged, and no more."""
         try:
-            fd = _create(self._folder, f"ses_{_stamp()}_{action.name}", ".http")
+            fd = _create(self._folder, f"ses_{_stamp()}_{action.number}", ".http")
             try:
                 os.write(fd, data)
             finally:

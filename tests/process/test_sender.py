@@ -152,7 +152,7 @@ def test_error_response_is_kept_raw(endpoint: Endpoint, sender_env: Environment,
     result = send(sender_env(), activation(1))
     assert result.status == 0
     assert endpoint.addresses == ["u1@example.com"]
-    (file,) = files(tmp_path, "ses_*_activation.http")
+    (file,) = files(tmp_path, "ses_*_1.http")
     head, _, body = file.read_bytes().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"<Code>Throttling</Code>" in body
