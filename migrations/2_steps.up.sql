@@ -85,11 +85,19 @@ CREATE FUNCTION mailroom_extend(queue job_type, holder text, lease_ms integer, t
 RETURNS SETOF bigint
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    held bigint[];
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
+    -- Not waiting: one that a transaction keeps locked, of an application that deletes its account say, must
+    -- not keep the others from being renewed. Is it still there after its lease, it is claimed again.
+    held := ARRAY (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = $1 AND d.token = ANY ($4) AND d.state = 'claimed' AND d.holder = $2
+        FOR UPDATE SKIP LOCKED);
     RETURN QUERY
     UPDATE deliveries d SET due_at = now() + $3 * interval '1 ms'
-    WHERE d.queue = $1 AND d.token = ANY ($4) AND d.state = 'claimed' AND d.holder = $2
+    WHERE d.queue = $1 AND d.token = ANY (held)
     RETURNING d.token;
 END $$;
 
@@ -217,14 +225,27 @@ RETURNS TABLE (place bigint, token bigint, attempt integer, refused text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    ids bigint[];
-BEGIN
-    -- First wait for whoever has the rows, then judge: by what is committed when they are ours,
-    -- not by what was when the wait began (each statement here sees a snapshot of its own).
-    ids := ARRAY (
+    ids  bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
-        WHERE d.queue = $1 AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY ($4)))
-        ORDER BY d.token FOR UPDATE);
+        WHERE d.queue = $1 AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY ($4))));
+    ours bigint[];
+BEGIN
+    -- First lock the rows, then judge: by what is committed when they are ours, not by what was before (each
+    -- statement here sees a snapshot of its own). Who has one of them is waited for: another step has it for
+    -- moments. But not for long, as a transaction of the application may stay open for hours.
+    ours := ARRAY (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = $1 AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED);
+    IF cardinality(ours) < cardinality(ids) THEN
+        BEGIN
+            PERFORM set_config('lock_timeout', least(3000, $3 / 8)::text, true);
+            PERFORM FROM deliveries d WHERE d.queue = $1 AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE;
+            PERFORM set_config('lock_timeout', '0', true);
+            ours := ids;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;  -- those that were not locked are still ours
+        END;
+    END IF;
     RETURN QUERY
     WITH asked AS MATERIALIZED (
         SELECT s.secret, min(s.place) AS place
@@ -236,6 +257,7 @@ BEGIN
     ), judged AS MATERIALIZED (
         SELECT f.place, d.token, d.state = 'sending' AS again,
             CASE
+                WHEN d.token <> ALL (ours) THEN 'locked by another transaction'
                 WHEN d.state IN ('sent', 'failed', 'skipped') THEN 'already ' || d.state
                 WHEN d.state = 'sending' AND d.holder IS DISTINCT FROM $2 THEN 'another call has begun it'
                 WHEN d.state = 'pending' AND d.due_at > now() THEN 'it is to be tried again later'

@@ -61,16 +61,23 @@ class Agenda:
             self._batch_ends = now + self.batch_timeout
         return more
 
-    def drained(self) -> None:
-        """Nothing is due any more."""
-        self.draining = False
-        self._batch_ends = None
-        self._waiting = 0
+    def drained(self, now: float) -> None:
+        """Nothing is due any more: what it was time for is done, though no look has told when the next time is."""
+        self._reset()
+        if self._next_due is not None and now >= self._next_due:
+            self._next_due = None
+        if now >= self._check_at:
+            self._check_at = now + self._interval
 
     def disconnected(self) -> None:
         """Without a connection there is nothing to claim or to wait for."""
-        self.drained()
+        self._reset()
         self._next_due = None
+
+    def _reset(self) -> None:
+        self.draining = False
+        self._batch_ends = None
+        self._waiting = 0
 
     def due(self, now: float) -> bool:
         """Say whether it is time to claim; from then on it is, until drained."""

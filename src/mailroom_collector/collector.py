@@ -212,7 +212,7 @@ class Collector:
             self._hearing.found(time.monotonic())
             self._summary.happened(time.monotonic())
         if progress.drained:
-            self._agenda.drained()
+            self._agenda.drained(time.monotonic())
             self._drain.rest()
             if not self._outlet.empty:
                 self._write()  # a mail does not wait for the look

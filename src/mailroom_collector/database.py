@@ -105,12 +105,12 @@ class Link:
     _rung: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        """Hear what comes in during a statement."""
-        self.connection.add_notify_handler(lambda notice: self._ring(notice.pid, notice.payload))
+        """Hear what comes in during a statement, as bytes: anybody may notify, with a payload that is no text."""
+        self.connection.pgconn.notify_handler = self._ring
 
-    def _ring(self, pid: int, payload: str) -> None:
-        if pid != self.connection.info.backend_pid:
-            self._rung.append(payload)
+    def _ring(self, notice: pq.PGnotify) -> None:
+        if notice.be_pid != self.connection.info.backend_pid:
+            self._rung.append(notice.extra.decode(errors="replace"))
 
     def fileno(self) -> int:
         """Return the socket to poll."""
@@ -134,7 +134,7 @@ class Link:
         with translated():
             pgconn.consume_input()
             while notice := pgconn.notifies():
-                self._ring(notice.be_pid, notice.extra.decode())
+                self._ring(notice)
 
     def close(self) -> None:
         """Close it, whatever state it is in."""

@@ -5,7 +5,8 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
@@ -117,10 +118,11 @@ def _limited(gen: Generator[Any, Any, Any], patience: float) -> Generator[Any, A
 
 
 def _until_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, None]:
-    """Pass on what the generator wants, until that is an answer."""
-    wanted = next(gen)
-    while wanted != _WAIT_READ:
-        wanted = gen.send((yield wanted))
+    """Pass on what the generator wants, until that is an answer, or it has all."""
+    with suppress(StopIteration):
+        wanted = next(gen)
+        while wanted != _WAIT_READ:
+            wanted = gen.send((yield wanted))
 
 
 def _from_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
@@ -151,8 +153,20 @@ def learn_once(url: str, known: Known, patience: float) -> None:
         log(f"the actions of the database can't be read now: {error}", "warning")
 
 
+@dataclass(slots=True)
+class _Sent:
+    """A statement on its way; `rows` once its answer is read, None if it has none."""
+
+    cursor: psycopg.Cursor[Any]
+    rows: Rows | None = None
+
+
 class Database:
-    """One connection. open() tries once; query() tries until it is answered, or the sender stops."""
+    """One connection. open() tries once; query() tries until it is answered, or the sender stops.
+
+    The lock is held for the time of a statement and no longer: whoever needs the connection first reads the
+    answer that is on its way, for whoever asked.
+    """
 
     def __init__(
         self, url: str, greeting: str, parameters: tuple[Any, ...], patience: float, known: Known | None = None
@@ -163,6 +177,8 @@ class Database:
         self._patience = patience
         self._greeting = (greeting, parameters)
         self._connection: Impatient | None = None
+        self._was_open = False
+        self._under_way: _Sent | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._give_up_at = float("inf")
@@ -173,18 +189,35 @@ class Database:
             connection = _connect(self._url, self._patience)
             try:
                 row = connection.execute(self._greeting[0].encode(), self._greeting[1]).fetchone()
-                if self._known is not None:
-                    self._known.learn(connection.execute(LIST).fetchall())
+                self._learn(connection)
             except psycopg.Error:
                 connection.close()
                 raise
         self._connection = connection
+        self._was_open = True
         return row[0] if row else None
 
     def learn(self) -> None:
-        """Read the actions again. Raises Stopped as query() does."""
-        if self._known is not None:
-            self._known.learn(self.query(LIST, ()))
+        """Read the actions again, if that can be done now: begin and settle are more urgent. Raises MailroomError."""
+        with self._lock:
+            self._read()
+            try:
+                with _translated():
+                    self._learn(self._connected, strict=True)
+            except MailroomError as error:
+                log(f"the actions of the database can't be read now: {error}", "warning")
+                raise
+
+    def _learn(self, connection: Impatient, *, strict: bool = False) -> None:
+        if self._known is None:
+            return
+        try:
+            self._known.learn(connection.execute(LIST).fetchall())
+        except psycopg.Error:
+            if strict or not self._was_open:
+                raise
+            # What is known goes on being mailed, and settled.
+            log("the actions of the database can't be read any more; those known so far are used", "warning")
 
     def stop(self) -> None:
         """Let waiting queries try for a grace period only."""
@@ -200,6 +233,7 @@ class Database:
                     if self._connection is None:
                         self.open()
                         log("connected to the database again")
+                    self._read()
                     with _translated():
                         return self._connected.execute(text.encode(), parameters, binary=True).fetchall()
                 except MailroomError as error:
@@ -208,48 +242,54 @@ class Database:
                     self._pause(error, failures)
 
     def ask(self, text: str, parameters: tuple[Any, ...]) -> Callable[[], Rows]:
-        """Send a step that may be run again; what is returned waits for its answer, and must be called, once.
+        """Send a step that may be run again, without waiting; return what waits for its answer, as query() does.
 
-        Until then the connection is this step's. Is it at something else now, then the step is run when called for.
+        While the connection is at something else, the step is run only once it is called for.
         """
-        cursor: psycopg.Cursor[Any] | None = None
+        sent: _Sent | None = None
         if self._lock.acquire(blocking=False):
-            cursor = self._send(text, parameters)
-            if cursor is None:
+            try:
+                if self._under_way is None:
+                    sent = self._send(text, parameters)
+            finally:
                 self._lock.release()
 
         def answer() -> Rows:
-            rows: Rows | None = None
-            if cursor is not None:
-                try:
-                    rows = self._receive(cursor)
-                finally:
-                    self._lock.release()
-            return self.query(text, parameters) if rows is None else rows
+            if sent is not None:
+                with self._lock:
+                    if sent is self._under_way:
+                        self._read()
+                if sent.rows is not None:
+                    return sent.rows
+            return self.query(text, parameters)
 
         return answer
 
-    def _send(self, text: str, parameters: tuple[Any, ...]) -> psycopg.Cursor[Any] | None:
+    def _send(self, text: str, parameters: tuple[Any, ...]) -> _Sent | None:
         """Send a statement; None: it failed, and query() will tell why."""
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             return None
+        connection.sends_only = True
         try:
-            self._connection.sends_only = True
-            cursor = self._connection.execute(text.encode(), parameters, binary=True)
-            self._connection.sends_only = False
+            cursor = connection.execute(text.encode(), parameters, binary=True)
         except psycopg.Error:
             self._drop()
             return None
-        return cursor
+        finally:
+            connection.sends_only = False
+        self._under_way = _Sent(cursor)
+        return self._under_way
 
-    def _receive(self, cursor: psycopg.Cursor[Any]) -> Rows | None:
-        """Wait for the answer; None: as of _send()."""
-        try:
-            self._connected.finish()
-            return cursor.fetchall()
-        except psycopg.Error:
-            self._drop()
-            return None
+    def _read(self) -> None:
+        """Read the answer that is on its way, if one is."""
+        sent, self._under_way = self._under_way, None
+        if sent is not None:
+            try:
+                self._connected.finish()
+                sent.rows = sent.cursor.fetchall()
+            except (psycopg.Error, ConnectionLost):
+                self._drop()
 
     @property
     def _connected(self) -> Impatient:
@@ -268,6 +308,7 @@ class Database:
             self._stopped.wait(wait)
 
     def _drop(self) -> None:
+        self._under_way = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -11,6 +11,7 @@ from mailroom_sender.actions import Action
 from mailroom_sender.addresses import UnfitAddress, for_ses
 from mailroom_sender.errors import Stopped
 from mailroom_sender.ledger import Again, Begun, Ledger, Settlement
+from mailroom_sender.ledger import Answer as Beginning
 from mailroom_sender.log import log
 from mailroom_sender.report import Report
 from mailroom_sender.request import Envelope, build
@@ -22,6 +23,7 @@ from mailroom_sender.verdicts import SUCCESS, Accepted, Answer, NotAsked, Outcom
 _NOT_SENT: Final = (NotAsked("the call was not made"), None)
 _SIGNATURE_FRESH: Final = 30.0
 """Seconds that a signed request may wait for the ledger: SES refuses it after five minutes (Signature Version 4)."""
+_LOCKED_FOR: Final = 2.0  # seconds until a row is asked for again that somebody has locked
 _MESSAGE_ID = re.compile(r"[0-9A-Za-z-]{6,85}", re.ASCII)  # too short for a secret field
 
 
@@ -61,7 +63,7 @@ class SesDelivery:
         rows, holder = list(batch), self._ledger.new_holder()
         return partial(self._deliver, rows, holder, self._ledger.begin_soon(rows, holder))
 
-    def _deliver(self, batch: list[Row], holder: str, answered: Callable[[], list[Begun]]) -> Result:
+    def _deliver(self, batch: list[Row], holder: str, answered: Callable[[], Beginning]) -> Result:
         """Send a batch; a call that SES refuses for perhaps one row's fault is split until it is alone."""
         result = Result(batch[0].action)
         parts = [batch]
@@ -83,11 +85,13 @@ class SesDelivery:
                 answered = self._ledger.begin_soon(parts[-1], holder)
         return result
 
-    def _part(self, rows: list[Row], answered: Callable[[], list[Begun]], result: Result) -> list[Verdict]:
+    def _part(self, rows: list[Row], answered: Callable[[], Beginning], result: Result) -> list[Verdict]:
         try:
             sent = self._send_early(rows, answered, result)
         finally:
-            begun, unfit = _sort_out(answered())
+            asked, locked = answered()
+        begun, unfit = _sort_out(asked)
+        result.again += [Again(row, _LOCKED_FOR) for row in locked]
         result.unfit += len(unfit)
         if not begun:
             result.again += self._ledger.settle(unfit)
@@ -118,7 +122,7 @@ class SesDelivery:
             result.took += [time.monotonic() - asked[-1]]
         return sent
 
-    def _send_early(self, rows: list[Row], answered: Callable[[], list[Begun]], result: Result) -> Sent | None:
+    def _send_early(self, rows: list[Row], answered: Callable[[], Beginning], result: Result) -> Sent | None:
         """Build and sign a call for all rows while the ledger is at them; its answer is all that is waited for then.
 
         None: not all of them may be sent, or not with that signature, and nothing went out.
@@ -128,7 +132,7 @@ class SesDelivery:
         signed = time.monotonic()
 
         def call_by() -> float | None:
-            begun = answered()
+            begun = answered().begun
             is_fresh = time.monotonic() < signed + _SIGNATURE_FRESH
             return _call_by(begun) if is_fresh and len(begun) == len(rows) else None
 
@@ -152,7 +156,7 @@ class SesDelivery:
         if not rows:
             return
         try:
-            begun = self._ledger.begin(rows, self._ledger.new_holder())
+            begun = self._ledger.begin(rows, self._ledger.new_holder()).begun
             self._ledger.settle([Settlement(one, None) for one in begun])
         except Stopped:
             log(f"{len(rows)} rows are left to their lease: the database did not answer before the end", "warning")

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from mailroom_sender.database import Database
 from mailroom_sender.database import Rows as DatabaseRows
@@ -24,6 +24,7 @@ _FRESH: Final = 0.25
 """Part of the lease that may pass until the call is made, which then takes two thirds of it at most."""
 
 ACKNOWLEDGE = "SELECT mailroom_acknowledge(%s::job_type)"
+_LOCKED: Final = "locked by another transaction"  # in mailroom_begin's words
 _BEGIN = "SELECT place, token, attempt, refused FROM mailroom_begin(%s::job_type, %s, %s::integer, %s::bytea[])"
 
 
@@ -39,6 +40,13 @@ class Begun:
     attempt: int
     holder: str = ""
     call_by: float = float("inf")
+
+
+class Answer(NamedTuple):
+    """What begin came to: what may be sent, in order, and what is to be asked for again in a while."""
+
+    begun: list[Begun]
+    locked: list[Row]  # by a transaction that goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +71,10 @@ class Ledger(Protocol):
     def new_holder(self) -> str:
         """Return a name for one batch: what it holds, no other batch may begin, of this process neither."""
 
-    def begin(self, rows: Sequence[Row], holder: str) -> list[Begun]:
-        """Return those that may be sent, in order. Raises Stopped."""
+    def begin(self, rows: Sequence[Row], holder: str) -> Answer:
+        """Return which of them may be sent. Raises Stopped."""
 
-    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], list[Begun]]:
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], Answer]:
         """Begin without waiting; what is returned is to be called, and does what begin() does, as often as it is."""
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
@@ -102,19 +110,19 @@ class DatabaseLedger:
         """
         return f"{self._process}:{next(self._batches)}"
 
-    def begin(self, rows: Sequence[Row], holder: str) -> list[Begun]:
+    def begin(self, rows: Sequence[Row], holder: str) -> Answer:
         """Turn claimed rows into sending ones; log what may not be sent, and why."""
         return self.begin_soon(rows, holder)()
 
-    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], list[Begun]]:
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], Answer]:
         """Begin without waiting, as far as the connection is free."""
         fresh = self._lease_ms / 1000 * _FRESH
         parameters = (self._queue, holder, self._lease_ms, [token_secret(row) for row in rows])
         asked = time.monotonic()
         ask = self._database.ask(_BEGIN, parameters)
-        begun: list[Begun] | None = None
+        begun: Answer | None = None
 
-        def answered() -> list[Begun]:
+        def answered() -> Answer:
             nonlocal ask, asked, begun
             while begun is None:
                 answer_of, ask = ask, lambda: self._database.query(_BEGIN, parameters)
@@ -163,17 +171,20 @@ class DatabaseLedger:
         return outcome, None, escape(verdict.reason), int(1000 * delay_after(verdict, attempt))
 
 
-def _begun(rows: Sequence[Row], holder: str, answer: DatabaseRows, call_by: float) -> list[Begun]:
+def _begun(rows: Sequence[Row], holder: str, answer: DatabaseRows, call_by: float) -> Answer:
     """Return what may be sent; log what may not, and why."""
     begun: list[Begun] = []
+    locked: list[Row] = []
     for place, token, attempt, refused in answer:
         if refused is None:
             begun.append(Begun(rows[place - 1], token, attempt, holder, call_by))
         else:
             log(f"token {token or '?'} is not sent: {refused}")
+            if refused == _LOCKED:
+                locked.append(rows[place - 1])
     if len(answer) < len(rows):
         log(f"{len(rows) - len(answer)} rows are not sent: each is a copy of another in the same call")
-    return begun
+    return Answer(begun, locked)
 
 
 class NoLedger:
@@ -187,15 +198,15 @@ class NoLedger:
         """Nobody to hold anything against."""
         return ""
 
-    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], list[Begun]]:
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], Answer]:
         """Nobody to wait for."""
         begun = self.begin(rows, holder)
         return lambda: begun
 
-    def begin(self, rows: Sequence[Row], holder: str) -> list[Begun]:  # noqa: ARG002
+    def begin(self, rows: Sequence[Row], holder: str) -> Answer:  # noqa: ARG002
         """Nobody to ask: all of them."""
         self._attempts.update(row.secret for row in rows)
-        return [Begun(row, 0, self._attempts[row.secret]) for row in rows]
+        return Answer([Begun(row, 0, self._attempts[row.secret]) for row in rows], [])
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
         """Keep what is not sent: in a file once its tries are used up, until then with the sender."""

@@ -46,6 +46,8 @@ SHOWN_BY = {
     "a network swallows packets": "pipeline/test_network.py::test_silent_network_is_noticed_by_both",
     "rows are read and nobody begins them":
         "pipeline/test_pipeline.py::test_reader_that_does_not_keep_the_promise_to_acknowledge_is_told_of",
+    "a transaction of the application stays open":
+        "pipeline/test_pipeline.py::test_transaction_that_deletes_an_account_holds_up_its_mail_alone",
     "SES can't take an address": "pipeline/test_attacks.py::test_addresses_reach_nobody_else",
     "SES throttles": "process/test_sender.py::test_throttling_slows_all_calls_down",
     "daily quota used up": "pipeline/test_pipeline.py::test_held_account_holds_everything_up_and_goes_on",

@@ -389,6 +389,37 @@ def test_token_that_expires_while_begin_waits_is_not_sent(database: Database) ->
     assert list(begin_while_extending(database, expires).values()) == ["the token expired"]
 
 
+def test_row_that_stays_locked_holds_no_other_up(database: Database) -> None:
+    """A transaction of the application, open for long, that deletes one account: begin and extend do the rest."""
+    bad, good = database.sign_up("bad", "good")
+    collector, sender = Steps(database.connection, "collector"), Steps(database.connection, "sender")
+    collector.claim()
+    with database.connect() as application:
+        application.execute("BEGIN; DELETE FROM accounts WHERE login = 'bad'")
+        assert sender.begin([bad, good], lease_ms=1000) == {bad: "locked by another transaction", good: None}
+        assert database.state(good) == "sending"
+        assert collector.extend([bad, good]) == []
+        application.execute("ROLLBACK")
+    assert sender.begin([bad]) == {bad: None}
+
+
+def test_row_that_is_deleted_while_begin_waits_is_refused(database: Database) -> None:
+    """Nothing is left of it to be sent."""
+    (token,) = database.sign_up("ann")
+    Steps(database.connection, "collector").claim()
+    result: list[dict[int, str | None]] = []
+    secret = database.one("SELECT secret FROM tokens")
+    query = b"SELECT token, refused FROM mailroom_begin('mailroom', 'me', 30000, %s)"
+    with database.connect() as application, database.connect() as beginning:
+        thread = threading.Thread(target=lambda: result.append(dict(beginning.execute(query, ([secret],)).fetchall())))
+        with application.transaction():
+            application.execute("DELETE FROM accounts")
+            thread.start()
+            until(waits_for_a_lock(database), "begin waits for the row")
+        thread.join()
+    assert result == [{None: "no such token in this queue"}], token
+
+
 def test_claim_races_with_a_link_that_is_used(database: Database, steps: Steps) -> None:
     """A claim does not wait for a token that is being consumed; begin, later, sees that it was."""
     (token,) = database.sign_up("ann")
@@ -422,15 +453,11 @@ def test_extend_races_with_begin(database: Database, steps: Steps) -> None:
     """A collector that extends while a sender begins learns that the row is no longer its own."""
     (token,) = database.sign_up("ann")
     steps.claim()
-    result: list[list[int]] = []
-    with database.connect() as beginning, database.connect() as extending:
-        thread = threading.Thread(target=lambda: result.append(Steps(extending).extend([token])))
+    with database.connect() as beginning:
         with beginning.transaction():
             Steps(beginning, "sender").begin([token])
-            thread.start()
-            until(waits_for_a_lock(database), "extend waits for the row")
-        thread.join()
-    assert result == [[]]
+            assert steps.extend([token]) == []
+        assert steps.extend([token]) == []
 
 
 def test_claim_reads_in_proportion_to_its_batch(database: Database, steps: Steps) -> None:

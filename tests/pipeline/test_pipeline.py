@@ -263,6 +263,24 @@ def test_stopped_sender_hands_back_what_it_did_not_begin(
     assert database.one("SELECT max(due_at) <= now() FROM deliveries WHERE state = 'pending'")
 
 
+def test_transaction_that_deletes_an_account_holds_up_its_mail_alone(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """An application that keeps it open for long, between the claim of that token and its begin."""
+    with running(PIPELINE, pipeline_env(MAILROOM_LEASE="2000")) as pipeline, database.connect() as application:
+        pipeline.says("acknowledging")
+        kill("mailroom-send", pipeline, signal.SIGSTOP)
+        (bad,) = database.sign_up("bad")
+        until(lambda: database.state(bad) == "claimed", "the row is claimed")
+        application.execute("BEGIN; DELETE FROM accounts WHERE login = 'bad'")
+        kill("mailroom-send", pipeline, signal.SIGCONT)
+        pipeline.says("locked by another transaction")
+        database.sign_up("good")
+        until(lambda: endpoint.addresses == ["good@example.com"], "the other one is mailed")
+        application.execute("ROLLBACK")
+        until(lambda: endpoint.addresses == ["good@example.com", "bad@example.com"], "and then this one")
+
+
 def test_debug_acknowledges_nothing(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
     """A debugging sender prints; the rows are emitted, and the first real sender takes over what is alive."""
     with running(PIPELINE, pipeline_env(MAILROOM_DEBUG="true")) as preview:

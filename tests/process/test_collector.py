@@ -285,6 +285,10 @@ def test_bytes_that_are_no_text_harm_only_their_row(server: Server, collector_en
             collector.says("its login is not UTF-8")
             collector.prints("d@e.f,léon")
             assert "a@b.c" not in collector.out
+            with server.connect("mailroom_ascii") as anybody:
+                anybody.execute(b"NOTIFY token_insert, '\xff'")
+            database.run("INSERT INTO accounts (email, login) VALUES ('later@e.f', 'later')")
+            collector.prints("later@e.f")
     finally:
         database.close()
 

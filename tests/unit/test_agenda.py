@@ -12,7 +12,7 @@ def agenda() -> Agenda:
     """Idle at time 0: ten rows or five seconds make a batch, a check after a hundred."""
     agenda = Agenda(batch_limit=10, batch_timeout=5.0, check_interval=100.0)
     agenda.connected(0.0)
-    agenda.drained()
+    agenda.drained(0.0)
     return agenda
 
 
@@ -28,6 +28,17 @@ def test_idle_waits_for_the_health_check(agenda: Agenda) -> None:
     assert agenda.deadline() == 100.0
     assert not agenda.due(99.9)
     assert agenda.due(100.0)
+
+
+def test_drain_does_what_it_was_time_for(agenda: Agenda) -> None:
+    """Also when no look follows, as with a collector that attends: it is not to be done over and over."""
+    agenda.looked(10.0, waiting=0, next_due_ms=2500)
+    assert agenda.due(12.5)
+    agenda.drained(12.6)
+    assert not agenda.due(12.7)
+    assert agenda.due(110.0)
+    agenda.drained(110.1)
+    assert agenda.deadline() == 210.1
 
 
 def test_batch_ends_after_its_time_from_the_first_row(agenda: Agenda) -> None:
