@@ -6,7 +6,7 @@ UPDATE deliveries d SET state = 'failed', holder = NULL, settled_at = now(),
 FROM tokens t
 WHERE t.id = d.token AND d.settled_at IS NULL AND t.action NOT IN ('activation', 'password_recovery');
 
-DROP TRIGGER mailroom_token_lifetime ON tokens;
+DROP TRIGGER "00_mailroom_token_lifetime" ON tokens;
 DROP FUNCTION mailroom_token_lifetime;
 COMMENT ON COLUMN tokens.expires_at IS NULL;
 

@@ -38,6 +38,11 @@ BEGIN
         RAISE EXCEPTION 'number, name, prefix and signs_code of an action stay: lines and mailed links hold them'
             USING HINT = 'Insert another action.', ERRCODE = 'restrict_violation';
     END IF;
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION 'mailroom_actions is changed at isolation level READ COMMITTED only: '
+            'this transaction may not see what others have added'
+            USING HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED', ERRCODE = 'invalid_transaction_state';
+    END IF;
     PERFORM pg_advisory_xact_lock(1835100524, 3);  -- one after the other, so that each sees the others' rows
     SELECT prefix INTO other FROM mailroom_actions
     WHERE starts_with(prefix, NEW.prefix) OR starts_with(NEW.prefix, prefix);
@@ -62,13 +67,23 @@ CREATE TRIGGER mailroom_actions_truncated BEFORE TRUNCATE ON mailroom_actions
 -- To look an action up would cost a sign-up 4 %, and a claim or begin 5 %. So each change of the table is
 -- written into three functions, which become a part of every plan that uses them; who has such a plan makes
 -- it anew once they are replaced. STABLE, not IMMUTABLE: else their value would become a part of it, for good.
+-- From PostgreSQL 14 on they are kept parsed, so that a value of token_action or account_status may be renamed:
+-- in a text its old name would fail at each claim, until the table is changed again.
+-- What waits for its action is due at once when one is added. The rows in the order in which begin takes them.
 CREATE FUNCTION mailroom_actions_compiled() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
     numbers   text;
     states    text;
     lifetimes text;
+    body      text := CASE WHEN current_setting('server_version_num')::integer < 140000 THEN ' AS %L'
+                           ELSE ' BEGIN ATOMIC %s; END' END;
 BEGIN
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION 'mailroom_actions is changed at isolation level READ COMMITTED only: '
+            'this transaction may not see what others have changed'
+            USING HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED', ERRCODE = 'invalid_transaction_state';
+    END IF;
     PERFORM pg_advisory_xact_lock(1835100524, 3);
     -- Each constant is cast by itself, when a plan is made; the outcome of a CASE would be for each row.
     SELECT string_agg(format(' WHEN %L THEN %s::smallint', m.name, m.number), '' ORDER BY m.number),
@@ -77,11 +92,23 @@ BEGIN
            string_agg(format(' WHEN %L THEN %s', m.name, m.lifetime), '' ORDER BY m.number)
     INTO numbers, states, lifetimes FROM mailroom_actions m;
     EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_action_number(token_action) RETURNS smallint'
-        ' LANGUAGE sql STABLE AS %L', 'SELECT CASE $1' || numbers || ' END');
+        ' LANGUAGE sql STABLE' || body, 'SELECT CASE $1' || numbers || ' END');
     EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_action_states(token_action) RETURNS account_status[]'
-        ' LANGUAGE sql STABLE AS %L', 'SELECT CASE $1' || states || ' END');
+        ' LANGUAGE sql STABLE' || body, 'SELECT CASE $1' || states || ' END');
     EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_action_lifetime(token_action) RETURNS integer'
-        ' LANGUAGE sql STABLE AS %L', 'SELECT CASE $1' || lifetimes || ' ELSE 900 END');
+        ' LANGUAGE sql STABLE' || body, 'SELECT CASE $1' || lifetimes || ' ELSE 900 END');
+    IF TG_OP = 'INSERT' THEN
+        WITH waiting AS MATERIALIZED (
+            SELECT d.queue, d.token FROM deliveries d
+            WHERE d.queue IN (SELECT q.job_type FROM jobs q) AND d.settled_at IS NULL AND d.due_at > now()
+              AND d.state = 'pending' AND d.error = 'its action is not in mailroom_actions'
+            ORDER BY d.token FOR UPDATE
+        )
+        UPDATE deliveries d SET due_at = now() FROM waiting w WHERE d.token = w.token AND d.queue = w.queue;
+        IF FOUND THEN
+            PERFORM pg_notify('token_insert', '');
+        END IF;
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER mailroom_actions_compiled AFTER INSERT OR UPDATE OR DELETE ON mailroom_actions
@@ -91,8 +118,13 @@ INSERT INTO mailroom_actions (number, name, prefix, signs_code, states, template
     (1, 'activation', '/activate', false, '{provisioned}', 'activationv1', 900),
     (2, 'password_recovery', '/recover', true, '{active}', 'passwordrecoveryv1', 900);
 
--- A token that is inserted without expires_at gets the lifetime of its action. The default is a mark that
--- means nothing else: so an insert that does say when its token expires pays for no more than this WHEN.
+-- The only one that is called with the rights of who inserts a token. A database may have taken from PUBLIC what
+-- it is given by default; to replace the function keeps this.
+GRANT EXECUTE ON FUNCTION mailroom_action_lifetime TO PUBLIC;
+
+-- A token that is inserted without expires_at, or updated to its DEFAULT, gets the lifetime of its action. The
+-- default is a mark that means nothing else: so an insert that does say when its token expires pays for no more
+-- than this WHEN. Triggers fire in the order of their names: by this one, those of the application see no mark.
 -- A sign-up says so. In a schema that another mailroom made it does not, and its tokens get theirs here.
 -- Names are qualified as in 0_init: to set a search_path would cost 3 us.
 DO $migration$
@@ -120,7 +152,7 @@ END $$
         $function$, current_schema());
     END IF;
 END $migration$;
-CREATE TRIGGER mailroom_token_lifetime BEFORE INSERT ON tokens
+CREATE TRIGGER "00_mailroom_token_lifetime" BEFORE INSERT OR UPDATE OF expires_at ON tokens
     FOR EACH ROW WHEN (NEW.expires_at = 0) EXECUTE FUNCTION mailroom_token_lifetime();
 ALTER TABLE tokens ALTER COLUMN expires_at SET DEFAULT 0;
 COMMENT ON COLUMN tokens.expires_at IS 'epoch seconds; the default, 0, becomes now and the lifetime of the action';
@@ -150,7 +182,9 @@ END $$;
 
 -- Takes up to max_rows due deliveries for the holder, oldest first, leased for lease_ms. "action" is the number.
 -- A stale one is skipped for good and returned with the reason in "stale". One whose action is not in
--- mailroom_actions, or has a number above "newest", is returned without "action", and waits: it is due again in 5 s.
+-- mailroom_actions is returned without "action", and waits: for as long again as it is old, 5 s to 60 s, so that
+-- many of them cost little; an action that is added ends the wait. One whose action has a number above "newest"
+-- is returned likewise, but is for others to take, so it waits for 1 s to 15 s only, and nothing is wrong with it.
 -- "doubt": its last sender began it and was never heard of again, so it may arrive twice. "acknowledged":
 -- senders of this queue settle what they send. With after_due and after_token, the due_at and token of the
 -- last row of the claim before, it begins behind that row: what was taken before it is not walked over again,
@@ -162,6 +196,8 @@ RETURNS TABLE (token bigint, action smallint, email text, login text, secret byt
                code text, stale text, doubt boolean, acknowledged boolean, due_at timestamptz)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    waits constant text := 'its action is not in mailroom_actions';  -- mailroom_actions_compiled finds it by this
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     RETURN QUERY
@@ -175,7 +211,7 @@ BEGIN
         LIMIT $4 FOR UPDATE SKIP LOCKED
     ), judged AS MATERIALIZED (
         SELECT due.token, due.due_at, due.state = 'sending' AS doubt, mailroom_action_number(t.action) AS number,
-               a.email, a.login, t.secret, t.code,
+               a.email, a.login, t.secret, t.code, extract(epoch FROM now())::float8 - t.created_at AS age,
                CASE WHEN t.id IS NULL THEN 'the token is gone'
                     ELSE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) END AS stale
         FROM due LEFT JOIN tokens t ON t.id = due.token LEFT JOIN accounts a ON a.id = t.account
@@ -185,11 +221,12 @@ BEGIN
                          ELSE 'pending' END::delivery_state,
             holder = $2,
             due_at = CASE WHEN j.stale IS NOT NULL THEN d.due_at WHEN j.number <= $7 THEN now() + $3 * interval '1 ms'
-                          ELSE now() + interval '5 s' END,
+                          WHEN j.number IS NULL THEN now() + least(60, greatest(5, j.age)) * interval '1 s'
+                          ELSE now() + least(15, greatest(1, j.age)) * interval '1 s' END,
             doubts = d.doubts + j.doubt::integer,
             error = CASE WHEN j.stale IS NOT NULL THEN j.stale || coalesce('; last try: ' || d.error, '')
-                         WHEN j.number <= $7 THEN d.error
-                         ELSE 'its action is not in mailroom_actions, or the collector is of version 0.1' END,
+                         WHEN j.number IS NULL THEN waits
+                         ELSE nullif(d.error, waits) END,
             settled_at = CASE WHEN j.stale IS NOT NULL THEN now() END
         FROM judged j
         WHERE d.queue = $1 AND d.token = j.token
@@ -236,6 +273,8 @@ BEGIN
                        step, current_schema());
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', step);
     END LOOP;
+    -- What waits, by the index of what is unsettled, however many are settled.
+    ALTER FUNCTION mailroom_actions_compiled SET enable_seqscan = off;
     -- As at the end of 2_steps.
     FOR step IN
         SELECT oid FROM pg_proc

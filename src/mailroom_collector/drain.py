@@ -21,6 +21,9 @@ from mailroom_collector.wire import Row, encode_row, lines
 _CHUNK_ROWS = 1500
 """Most rows of one claim: from there on its cost a row hardly falls (docs/performance.md)."""
 
+_WARN_AGAIN = 60.0
+"""Seconds between two warnings that tokens wait for their action."""
+
 
 class Progress(NamedTuple):
     """What a claim came to."""
@@ -51,6 +54,7 @@ class Drain:
         self._unsigned: Claim | None = None
         self._unfit: dict[int, str] = {}
         self._unknown: list[Token] = []
+        self._warn_at = 0.0
         self.stale = 0
         self.doubts = 0
         self.chunk = ChunkSize(batch_limit, max(_CHUNK_ROWS, batch_limit))
@@ -102,11 +106,7 @@ class Drain:
         for token, reason in taken.stale.items():
             log(f"token {token} is not mailed: {reason}")
         if taken.waiting:
-            log(
-                f"{len(taken.waiting)} tokens (first {taken.waiting[0]}) wait: their action is not in mailroom_actions;"
-                " insert it (docs/adding-an-action.md)",
-                "warning",
-            )
+            self._warn_of(taken.waiting)
         for doubtful in taken.doubts:
             log(f"token {doubtful} is perhaps mailed twice: its last sender was not heard of again", "warning")
         self.stale += len(taken.stale)
@@ -114,6 +114,18 @@ class Drain:
         if taken.tokens:
             self._holding.claimed([token.id for token in taken.tokens], time.monotonic())
         return taken.tokens
+
+    def _warn_of(self, waiting: list[int]) -> None:
+        """Say that tokens wait for their action; they are claimed again and again, so not every time."""
+        now = time.monotonic()
+        if now < self._warn_at:
+            return
+        self._warn_at = now + _WARN_AGAIN
+        log(
+            f"{len(waiting)} tokens (first {waiting[0]}) wait: their action is not in mailroom_actions;"
+            " insert it (docs/adding-an-action.md); said at most once a minute",
+            "warning",
+        )
 
     def _sign(self) -> None:
         """Make lines of what is claimed, without the ledger, which may be at something else."""

@@ -95,6 +95,8 @@ class Migrator:
                 tell(f"{'would run' if dry_run else 'ran'} {step.name}")
             if not steps:
                 tell(f"nothing to do: the schema is at version {current}")
+            if goal != NONE:
+                self._tell_who_may_create(tell)
         finally:
             self._connection.execute("SELECT pg_advisory_unlock(%s)", (self._lock_id(),))
 
@@ -105,6 +107,16 @@ class Migrator:
         # golang-migrate takes the name from the URL's path, with its slash.
         text = "\0".join((f"/{database}", schema, _TABLE))
         return zlib.crc32(text.encode()) * _LOCK_SALT & 0xFFFFFFFF
+
+    def _tell_who_may_create(self, tell: Callable[[str], None]) -> None:
+        schema, is_open = self._one(
+            "SELECT quote_ident(current_schema()), has_schema_privilege('public', current_schema(), 'CREATE')"
+        )
+        if is_open:
+            tell(
+                f"note: every role may create in the schema {schema}, in which functions run as its owner;"
+                f" to end that: REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"
+            )
 
     def _version(self, tell: Callable[[str], None]) -> int:
         """Return the version that is recorded, or 0 for another mailroom's schema without a record."""
@@ -126,6 +138,8 @@ class Migrator:
     def _apply(self, step: Step) -> None:
         try:
             with self._connection.transaction():
+                # Whatever the default of the database is: a step locks first, and must then see what others did.
+                self._connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
                 self._connection.execute(step.sql.encode())
                 self._connection.execute(
                     f"CREATE TABLE IF NOT EXISTS {_TABLE} (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"

@@ -89,6 +89,17 @@ def test_migrate_goes_on_where_golang_migrate_stopped(empty: Database) -> None:
     assert migrate(empty).out.splitlines() == [f"ran {one.version}_{one.name}.up" for one in migrations()[1:]]
 
 
+def test_migrate_tells_when_everybody_may_create_in_the_schema(empty: Database) -> None:
+    """Up to PostgreSQL 14 it is so unless it was revoked; the migration runs all the same."""
+    empty.run("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    first = migrate(empty)
+    assert first.status == 0
+    note = "note: every role may create in the schema public, in which functions run as its owner; to end that: "
+    assert first.out.splitlines()[len(migrations()) :] == [note + "REVOKE CREATE ON SCHEMA public FROM PUBLIC"]
+    empty.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    assert migrate(empty).out == f"nothing to do: the schema is at version {NEWEST}\n"
+
+
 def test_migrate_refuses_a_dirty_schema(empty: Database) -> None:
     """Where another tool stopped halfway, a person must look first."""
     migrate(empty)

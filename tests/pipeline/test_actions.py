@@ -14,6 +14,7 @@ from tests.support.waiting import until
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "adding-an-action.md").read_text()
 PIPELINE = "mailroom-collect | mailroom-send"
+INVITE = "INSERT INTO tokens (action, account) SELECT 'invitation', id FROM accounts RETURNING id"
 
 
 def blocks(language: str) -> list[str]:
@@ -83,12 +84,15 @@ def test_token_waits_for_its_action(
     with running(PIPELINE, pipeline_env(), tmp_path) as pipeline:
         pipeline.says("acknowledging")
         (activation,) = database.sign_up("ann")
-        ((invited,),) = database.run(
-            "INSERT INTO tokens (action, account) SELECT 'invitation', id FROM accounts RETURNING id"
-        )
+        invited = database.one(INVITE)
         pipeline.says(f"1 tokens (first {invited}) wait: their action is not in mailroom_actions")
         until(lambda: database.state(activation) == "sent", "the others go on")
         assert database.state(invited) == "pending"
+        another = database.one(INVITE)
+        met = "SELECT count(*) FROM deliveries WHERE error = 'its action is not in mailroom_actions'"
+        until(lambda: database.one(met) == 2, "another one is met")
+        assert pipeline.err.count("their action is not in mailroom_actions") == 1
+        database.run("UPDATE tokens SET consumed_at = 1 WHERE id = %s", another)
         add_invitation(database, signs_code="true")
         until(lambda: database.state(invited) == "sent", f"it is mailed; stderr:\n{pipeline.err}\n", 20)
     ((template, _, data),) = [mail for mail in endpoint.mailed if mail[0] != "activationv1"]
