@@ -27,7 +27,8 @@ Beside the way:
     progress    pure: the bar of a backlog
     terminal    stderr, where the bar is drawn
 
-And settings, errors, log, migrating (brings the schema up to date), operations (what an operator does).
+And settings, errors, log, whole (numbers as option values), asking (before what is not easily undone),
+migrating (brings the schema up to date), operations (what an operator does).
 """
 
 from mailroom_collector.actions import Action

@@ -1,7 +1,6 @@
 """Options and environment to settings; errors to one line on stderr and an exit status."""
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -9,31 +8,23 @@ from typing import Any, NoReturn
 import click
 
 from mailroom_collector.actions import SHIPPED, Action
-from mailroom_collector.errors import MailroomError, SettingError
+from mailroom_collector.asking import agreed
+from mailroom_collector.errors import UNREACHABLE, ConnectionLost, MailroomError, SettingError
 from mailroom_collector.log import log
 from mailroom_collector.operations.commands import COMMANDS
 from mailroom_collector.settings import Settings, database_url, parse_key, secret_setting
+from mailroom_collector.whole import Whole
 
 _DAY_MS = 86_400_000
 _HANG = 4
 """Times the patience with the database that the main loop may stand still: it waits for no more answers than three."""
 _VERIFY_PATIENCE = 10.0  # seconds for the database to answer
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-_WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _KEY_WANTED = "64 hexadecimal digits"
-
-
-class Whole(click.IntRange):
-    """A whole number in a range; unlike int(), without spaces, underscores and foreign digits."""
-
-    name = "whole number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number. Raises click.BadParameter that says what is allowed."""
-        number = int(value) if isinstance(value, int) or _WHOLE.fullmatch(value) else None
-        if number is None or not (self.min or 0) <= number <= (self.max or 0):
-            self.fail(f"'{value}' is not allowed; give a whole number from {self.min} to {self.max}", param, ctx)
-        return number
+_LONGEST_FIELD = 1000
+"""Characters that are read of a secret field; it has far fewer."""
+_EXAMPLES = {"--older-than": "90d", "--port": "9177", "--action": "activation"}
+"""Of the options that have to be given."""
 
 
 class Name(click.types.StringParamType):
@@ -172,26 +163,34 @@ def cli(
     "target",
     type=Whole(-1, 1_000_000),
     metavar="VERSION",
-    help="Go up or down to VERSION; -1 removes everything.",
+    help="Go up or down to VERSION; -1 removes everything, with all accounts and tokens.",
 )
 @click.option("--dry-run", is_flag=True, help="Only print what would be run.")
-@click.pass_obj
-def migrate(files: tuple[str | None, str | None], target: int | None, dry_run: bool) -> None:
-    """Bring the database schema to the newest version, or to another one.
+@click.option("--yes", "is_sure", is_flag=True, help="Don't ask before going down.")
+@click.pass_context
+def migrate(ctx: click.Context, target: int | None, dry_run: bool, is_sure: bool) -> None:
+    """Bring the schema to the newest version, or to another one.
 
-    Needs MAILROOM_DATABASE_URL, with a role that may create tables.
+    Needs MAILROOM_DATABASE_URL, with the role that owns the schema, or may create it. Going up never asks. Going
+    down loses what the version has stored: it says what, asks on a terminal, and needs --yes without one.
     """
-    url = database_url(files[0])
-    from mailroom_collector.database import connect, translated
-    from mailroom_collector.migrating import Migrator
+    url = database_url(ctx.obj[0])
+    from mailroom_collector.migrating import Migrator, as_owner
 
-    with connect(url) as connection, translated():
-        Migrator(connection).run(target, dry_run=dry_run, tell=click.echo)
+    with as_owner(url) as connection:
+        agree = None if is_sure else _agree_to_lose
+        if not Migrator(connection).run(target, dry_run=dry_run, tell=click.echo, agree=agree):
+            click.echo("nothing was changed", err=True)
+            ctx.exit(1)
+
+
+def _agree_to_lose(lost: str) -> bool:
+    return agreed(f"this removes {lost}", "give --yes if that is wanted, or see with --dry-run what it would run")
 
 
 def _shipped_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Return what a shell completes; it must not ask a database for the others."""
-    return [name for name in ("activation", "recovery") if name.startswith(incomplete)]
+    return [name for name in ("activation", "password_recovery") if name.startswith(incomplete)]
 
 
 def _action(name: str, database_url_file: str | None) -> Action:
@@ -201,15 +200,18 @@ def _action(name: str, database_url_file: str | None) -> Action:
         return shipped[name]
     if not (database_url_file or os.environ.get("MAILROOM_DATABASE_URL")):
         raise SettingError(
-            f"--action: '{name}' is neither activation nor recovery",
+            f"--action: '{name}' is neither activation nor password_recovery",
             "to look for an action of your own, set MAILROOM_DATABASE_URL",
         )
     url = database_url(database_url_file)
     from mailroom_collector.database import connect
     from mailroom_collector.ledger import read_actions
 
-    with connect(url, _VERIFY_PATIENCE) as connection:
-        known = {action.name: action for action in read_actions(connection)}
+    try:
+        with connect(url, _VERIFY_PATIENCE) as connection:
+            known = {action.name: action for action in read_actions(connection)}
+    except ConnectionLost as error:
+        raise ConnectionLost(str(error), UNREACHABLE) from None
     if name not in known:
         raise SettingError(f"--action: there is no '{name}' in mailroom_actions", f"give one of: {', '.join(known)}")
     return known[name]
@@ -218,27 +220,41 @@ def _action(name: str, database_url_file: str | None) -> Action:
 @cli.command()
 @click.option(
     "--action", "name", required=True, metavar="NAME", shell_complete=_shipped_names,
-    help="What the link is for: activation, recovery, or an action of your own.",
+    help="What the link is for: activation, password_recovery, or an action of your own.",
 )  # fmt: skip
 @click.option("--code", metavar="DIGITS", help="The five digits that the user typed, for a recovery.")
 @click.pass_obj
 def verify(files: tuple[str | None, str | None], name: str, code: str | None) -> None:
     """Check the secret field of a link, read from standard input.
 
-    Prints the token's secret as 64 hexadecimal digits, by which it is found in tokens.secret,
-    and exits with 0 when the signature is right; else exits with 1. Needs MAILROOM_SECRET_KEY, and for
-    an action of your own also MAILROOM_DATABASE_URL.
+    That is 86 characters, as the link has them. Prints the token's secret as 64 hexadecimal digits, by which it
+    is found in tokens.secret, and exits with 0 when the signature is right; else exits with 1. Needs
+    MAILROOM_SECRET_KEY, and for an action of your own also MAILROOM_DATABASE_URL.
     """
     key = _secret_key(files[1])
-    from mailroom_collector.signing import verify_token
+    from mailroom_collector.signing import FIELD_CHARACTERS, verify_token
 
     action = _action(name, files[0])
     if action.signs_code and code is None:
         raise SettingError("--code is missing", f"{name} is checked with the five digits that the user typed")
-    secret = verify_token(sys.stdin.read(1000).strip(), action=action, key=key, code=code)
+    field = _read_field(FIELD_CHARACTERS)
+    secret = verify_token(field, action=action, key=key, code=code)
     if secret is None:
         raise MailroomError("the token is not valid: its signature does not fit")
     click.echo(secret.hex())
+
+
+def _read_field(characters: int) -> str:
+    """Return what standard input has. Raises MailroomError when it can't be a secret field, as of its length."""
+    if sys.stdin.isatty():
+        click.echo("reading the secret field from the terminal; end it with Enter and Ctrl-D", err=True)
+    field = sys.stdin.read(_LONGEST_FIELD).strip()
+    if len(field) != characters:
+        got = f"{_LONGEST_FIELD} or more" if len(field) >= _LONGEST_FIELD else len(field)
+        raise MailroomError(
+            f"this is no secret field: {characters} characters are expected, got {got}", "give the link's field alone"
+        )
+    return field
 
 
 for command in COMMANDS:
@@ -246,11 +262,26 @@ for command in COMMANDS:
 
 
 def _explain(error: click.UsageError) -> str:
-    """Return one line that names the variable and the option that are wrong."""
+    """Return one line that names the variable and the option that are wrong, and the help that tells more."""
+    path = "mailroom-collect" if error.ctx is None else error.ctx.command_path
+    see = f"See '{path} --help'."
     if isinstance(error, click.BadParameter) and error.param is not None:
+        option = next(iter(error.param.opts), "")
+        if isinstance(error, click.MissingParameter):
+            return f"give {option}, such as {_EXAMPLES.get(option, error.param.make_metavar(_context(error)))}. {see}"
         names = [error.param.envvar] if isinstance(error.param.envvar, str) else []
-        return f"{' / '.join([*names, *error.param.opts[:1]])}: {error.message or 'it is missing'}"
-    return f"{error.format_message()} See 'mailroom-collect --help'."
+        text = f"{' / '.join([*names, option])}: {error.message}"
+        return text if error.ctx is None or error.ctx.parent is None else f"{_ended(text)} {see}"
+    return f"{_ended(error.format_message())} {see}"
+
+
+def _context(error: click.UsageError) -> click.Context:
+    return error.ctx or click.Context(cli)
+
+
+def _ended(text: str) -> str:
+    """Return text as a sentence that has ended."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def main() -> NoReturn:

@@ -1,5 +1,10 @@
 """Errors: what happened, what to do, and the exit status. Only the command exits on them."""
 
+from typing import Final
+
+UNREACHABLE: Final = "look at MAILROOM_DATABASE_URL and whether the server runs"
+"""What to do about a ConnectionLost, for who doesn't try again."""
+
 
 class MailroomError(Exception):
     """Something a person reads: one sentence that says what is wrong, one that says what to do."""
@@ -23,7 +28,9 @@ class OperatorNeeded(MailroomError):
 
 
 class ConnectionLost(MailroomError):
-    """The database can't be reached now; trying again may help."""
+    """The database can't be reached now; trying again may help. who doesn't, ends with 2."""
+
+    status = 2
 
 
 class ReaderGone(MailroomError):

@@ -12,6 +12,7 @@ from mailroom_collector.agenda import Backoff
 from mailroom_collector.ledger import Ledger
 from mailroom_collector.log import log
 from mailroom_collector.outlet import Outlet
+from mailroom_collector.summary import counted
 
 _GLANCE_FIRST, _GLANCE_CAP = 0.005, 1.0  # seconds between looks at what the reader took
 _EXTENSIONS: Final = 3
@@ -107,9 +108,10 @@ class Holding:
         """Say once that what was read is not begun, as when the sender lost its database setting."""
         idle = self.acknowledged and bool(self._tokens) and self._outlet.empty and not self._outlet.holds_begun
         if idle and not self._warned:
+            were = "was" if len(self) == 1 else "were"
             log(
-                f"{len(self)} rows were read and are not begun: SES is slow or held, or the reader is no mailroom-send"
-                " with MAILROOM_DATABASE_URL, though jobs.acknowledged_at says so",
+                f"{counted(len(self), 'row')} {were} read and not begun yet: SES is slow or held, or the reader is no"
+                " mailroom-send with MAILROOM_DATABASE_URL, though jobs.acknowledged_at says so",
                 "warning",
             )
         self._warned = idle

@@ -7,14 +7,17 @@ and the advisory lock is a salted CRC-32 of database, schema and table.
 
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final
 
 import psycopg
+from psycopg import errors
 
-from mailroom_collector.errors import MailroomError
+from mailroom_collector.database import connect, translated
+from mailroom_collector.errors import UNREACHABLE, ConnectionLost, MailroomError, OperatorNeeded
 
 NONE: Final = -1
 """The version of a database without any migration."""
@@ -22,6 +25,33 @@ NONE: Final = -1
 _NAME = re.compile(r"([0-9]+)_([a-z0-9_]+)\.(up|down)\.sql", re.ASCII)
 _LOCK_SALT: Final = 1486364155
 _TABLE: Final = "schema_migrations"
+_OWNER: Final = "use the role that owns the schema"
+_LOST: Final = {
+    4: "the actions of your own, whose waiting mails fail",
+    3: "the times at which deliveries were queued, and what status, failed, retry and prune need",
+    2: "what the pipelines of this version need",
+    1: "the ledger, with all that is known of each delivery",
+}
+"""What is lost below a version."""
+_ALL_LOST: Final = "everything, with all accounts and tokens"
+
+
+@contextmanager
+def as_owner(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """Connect to migrate. Raises like connect(), with what to do about it."""
+    try:
+        connection = connect(url)
+    except ConnectionLost as error:
+        raise ConnectionLost(str(error), UNREACHABLE) from None
+    with connection, translated():
+        try:
+            yield connection
+        except errors.InsufficientPrivilege as error:
+            raise OperatorNeeded(f"the database role may not do this: {_reason(error)}", _OWNER) from None
+
+
+def _reason(error: psycopg.Error) -> str:
+    return error.diag.message_primary or str(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +101,33 @@ def plan(known: Sequence[Migration], current: int, target: int) -> list[Step]:
     return up or down[::-1]
 
 
+def lost(steps: Sequence[Step], current: int) -> str:
+    """Pure: return what is lost by these steps, which lead down from a version; empty when nothing is."""
+    goal = steps[-1].leads_to if steps else current
+    if goal == NONE and current != NONE:
+        return _ALL_LOST
+    gone = [what for version, what in _LOST.items() if goal < version <= current]
+    return "; ".join(gone) or (f"what version {current} has stored" if goal < current else "")
+
+
 class Migrator:
     """Runs migrations on one autocommit connection, alone: another one waits."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
-    def run(self, target: int | None, *, dry_run: bool, tell: Callable[[str], None]) -> None:
+    def run(
+        self,
+        target: int | None,
+        *,
+        dry_run: bool,
+        tell: Callable[[str], None],
+        agree: Callable[[str], bool] | None = None,
+    ) -> bool:
         """Go to version `target` (None: the newest), telling each step; a dry run only tells.
 
-        Each step and its bookkeeping are one transaction. Raises MailroomError when a step
-        fails; the database is then as the step before left it.
+        Before going down `agree` is told what is lost. Returns whether it agreed. Each step and its bookkeeping
+        are one transaction. Raises MailroomError when a step fails; the database is then as the step before left it.
         """
         known = migrations()
         goal = known[-1].version if target is None else target
@@ -89,6 +135,9 @@ class Migrator:
         try:
             current = self._version(tell)
             steps = plan(known, current, goal)
+            loss = lost(steps, current)
+            if loss and agree is not None and not dry_run and not agree(loss):
+                return False
             for step in steps:
                 if not dry_run:
                     self._apply(step)
@@ -97,6 +146,7 @@ class Migrator:
                 tell(f"nothing to do: the schema is at version {current}")
             if goal != NONE:
                 self._tell_who_may_create(tell)
+            return True
         finally:
             self._connection.execute("SELECT pg_advisory_unlock(%s)", (self._lock_id(),))
 
@@ -151,8 +201,8 @@ class Migrator:
                         (step.leads_to,),
                     )
         except psycopg.Error as error:
-            reason = error.diag.message_primary or str(error)
-            raise MailroomError(f"{step.name} failed and changed nothing: {reason}") from None
+            hint = _OWNER if isinstance(error, errors.InsufficientPrivilege) else ""
+            raise MailroomError(f"{step.name} failed and changed nothing: {_reason(error)}", hint) from None
 
     def _one(self, query: str, *parameters: object) -> tuple[Any, ...]:
         row = self._connection.execute(query.encode(), parameters or None).fetchone()

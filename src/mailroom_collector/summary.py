@@ -49,7 +49,13 @@ class Summary:
             )
             if count
         ]
-        return "; ".join([f"in {spell(seconds)}: printed {new.rows:,} rows in {new.lines:,} lines", *others])
+        printed = f"printed {counted(new.rows, 'row')} in {counted(new.lines, 'line')}"
+        return "; ".join([f"in {spell(seconds)}: {printed}", *others])
+
+
+def counted(number: int, thing: str) -> str:
+    """Return how many there are of a thing, as people say it."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def spell(seconds: float) -> str:

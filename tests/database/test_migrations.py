@@ -65,11 +65,39 @@ def test_migrate_down_and_up_ends_where_it_began(empty: Database, version: int) 
     """Going down to any version and up again gives the same schema; down to -1 leaves nothing."""
     migrate(empty)
     whole = shape(empty.connection)
-    assert migrate(empty, f"--to {version}").status == 0
+    assert migrate(empty, f"--to {version} --yes").status == 0
     if version == -1:
         assert {row[1] for row in shape(empty.connection)} == {"schema_migrations"}
     assert migrate(empty).status == 0
     assert shape(empty.connection) == whole
+
+
+def test_going_down_wants_to_be_sure(database: Database) -> None:
+    """Without a terminal nothing is lost unless --yes says so; what would be is named. Going up asks nothing."""
+    database.sign_up("ann")
+    for target, what in ((-1, "everything, with all accounts and tokens"), (0, "the ledger, with all that is known")):
+        refused = migrate(database, f"--to {target}")
+        assert (refused.status, refused.out) == (2, "")
+        assert f"this removes {what}" in refused.err or (target == 0 and what in refused.err)
+        assert "give --yes if that is wanted" in refused.err
+    assert database.one("SELECT version FROM schema_migrations") == NEWEST
+    assert database.one("SELECT count(*) FROM deliveries") == 1
+    assert migrate(database, "--to -1 --dry-run").status == 0
+    assert migrate(database, "--to 0 --yes").status == migrate(database).status == 0
+
+
+def test_migrate_as_a_role_that_owns_nothing_says_which_one_does(database: Database) -> None:
+    """Not to grant it a table."""
+    database.run("DROP ROLE IF EXISTS somebody")
+    database.run("CREATE ROLE somebody LOGIN")
+    try:
+        url = database.url.replace("//postgres:@", "//somebody:@")
+        assert url != database.url
+        result = run("mailroom-collect migrate", env=environment(MAILROOM_DATABASE_URL=url))
+        assert result.status == 2
+        assert "permission denied for table schema_migrations; use the role that owns the schema" in result.err
+    finally:
+        database.run("DROP ROLE somebody")
 
 
 def test_migrations_run_by_psql_give_the_same_schema(empty: Database, database: Database) -> None:
@@ -204,7 +232,7 @@ def test_another_mailrooms_sign_up_works_on(another: Database) -> None:
 def test_another_mailrooms_ledger_can_be_taken_down_again(another: Database) -> None:
     """Going down to version 0 leaves the other's schema, and its notification, in working order."""
     migrate(another)
-    assert migrate(another, "--to 0").status == 0
+    assert migrate(another, "--to 0 --yes").status == 0
     with another.connect() as listener:
         listener.execute("LISTEN token_insert")
         another.run("INSERT INTO accounts (email, login) VALUES ('new@b.c', 'new')")

@@ -317,7 +317,7 @@ def test_reader_that_does_not_keep_the_promise_to_acknowledge_is_told_of(
     (token,) = database.sign_up("ann")
     with running("mailroom-collect | cat", collector_env(MAILROOM_LEASE="1000")) as collector:
         collector.prints("ann@example.com")
-        collector.says("1 rows were read and are not begun")
+        collector.says("1 row was read and not begun yet")
         assert database.state(token) == "claimed"
         assert collector.out.count("\n") == 1
 

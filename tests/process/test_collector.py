@@ -265,7 +265,7 @@ def test_missing_database_needs_an_operator(database: Database, collector_env: E
 )
 def test_old_schema_needs_an_operator(collector_env: Environment, version: str, what: str) -> None:
     """A missing or outdated schema is told apart, with the command that helps, and ends it with 2."""
-    run(f"mailroom-collect migrate --to {version}", env=collector_env())
+    run(f"mailroom-collect migrate --to {version} --yes", env=collector_env())
     result = run(COLLECT, env=collector_env())
     assert result.status == 2
     assert what in result.err

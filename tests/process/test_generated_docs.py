@@ -77,7 +77,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 CASES = [
     ("mailroom-collect mi", ["migrate"]),
     ("mailroom-collect --batch-l", ["--batch-limit"]),
-    ("mailroom-collect verify --action re", ["recovery"]),
+    ("mailroom-collect verify --action pa", ["password_recovery"]),
     ("mailroom-collect migrate --dr", ["--dry-run"]),
     ("mailroom-send templates pu", ["push"]),
     ("mailroom-send templates push ac", ["activationv1"]),

@@ -102,6 +102,55 @@ def test_status_sees_that_a_collector_attends(database: Database, env: dict[str,
     assert "inserts notify" in run("mailroom-collect status", env=env).out
 
 
+def test_status_counts_who_is_connected(database: Database, env: dict[str, str], collector_env: Environment) -> None:
+    """Also for a role that may see nobody's queries; who asks is not counted."""
+    database.run("DROP ROLE IF EXISTS monitor")
+    database.run("CREATE ROLE monitor LOGIN")
+    database.run(
+        "GRANT EXECUTE ON FUNCTION mailroom_queue, mailroom_unsettled, mailroom_oldest, mailroom_recent,"
+        " mailroom_pulse, mailroom_latency TO monitor"
+    )
+    database.sign_up("ann")
+    database.run("UPDATE deliveries SET due_at = due_at - interval '1 min'")
+    url = {"MAILROOM_DATABASE_URL": database.url.replace("//postgres:@", "//monitor:@")}
+    try:
+        out = run("mailroom-collect status", env=env | url).out
+        assert url["MAILROOM_DATABASE_URL"] != database.url
+        assert re.search(r"collectors +none is connected, and nobody takes what is due for 1 min", out)
+        with running("exec mailroom-collect > /dev/null", collector_env()) as collector:
+            collector.says("listening")
+            out = run("mailroom-collect status", env=env | url).out
+            assert re.search(r"senders +no sessions connected", out)
+            assert re.search(r"collectors +1 session connected", out)
+            assert collector.stop() == 0
+        refused = run("mailroom-collect failed", env=env | url)
+        assert refused.status == 2
+        assert "grant it (docs/operations.md, 'The roles')" in refused.err
+    finally:
+        database.run("DROP OWNED BY monitor")
+        database.run("DROP ROLE monitor")
+
+
+def test_q_ends_the_watch_that_fits_24_lines(database: Database, env: dict[str, str]) -> None:
+    """All figures are there, what is left out is counted, and the terminal is as it was."""
+    tokens = database.sign_up(*(f"u{n}" for n in range(12)))
+    for n, token in enumerate(tokens):
+        steps = Steps(database.connection, f"collect:web{n}:4711:0123456789abcdef")
+        steps.claim(1)
+        steps.begin([token])
+        steps.settle(token, "failed")
+    database.run("UPDATE deliveries SET error = repeat('x', token::integer)")
+    with Terminal("mailroom-collect status --watch; stty -a", env, rows=24) as terminal:
+        terminal.says("q or Ctrl-C ends it")
+        page = terminal.text.partition("\x1b[H")[2].partition("\x1b[J")[0]
+        for words in ("waiting, due now", "failed", "skipped", "perhaps sent twice", "notifications", "more lines"):
+            assert words in page
+        assert page.count("\r\n") == 23
+        os.write(terminal.master, b"q")
+        assert terminal.process.wait(timeout=20) == 0
+        assert re.search(r"(?<!-)icanon", terminal.read())
+
+
 @pytest.mark.parametrize(("age", "status"), [(5, 0), (61, 1)])
 def test_check_is_for_monitors(database: Database, env: dict[str, str], age: int, status: int) -> None:
     """0 while mail flows, 1 when a token waits for too long; one line."""
@@ -119,6 +168,9 @@ def test_check_that_can_not_ask_says_2(env: dict[str, str], url: str) -> None:
     result = run("mailroom-collect status --check --max-age 60", env=env | {"MAILROOM_DATABASE_URL": url})
     assert result.status == 2
     assert len(result.err.splitlines()) == 1
+    shown = run("mailroom-collect status", env=env | {"MAILROOM_DATABASE_URL": url})
+    assert (shown.status, shown.err[19:]) == (2, result.err[19:])  # but for the time
+    assert url == "not a url" or "; look at MAILROOM_DATABASE_URL and whether the server runs" in shown.err
 
 
 def test_outdated_schema_is_named(server: Server, env: dict[str, str]) -> None:
@@ -126,12 +178,32 @@ def test_outdated_schema_is_named(server: Server, env: dict[str, str]) -> None:
     database = Database(server, server.new_database())
     try:
         url = {"MAILROOM_DATABASE_URL": database.url}
-        assert run("mailroom-collect migrate --to 2", env=env | url).status == 0
+        assert run("mailroom-collect migrate --to 2 --yes", env=env | url).status == 0
         result = run("mailroom-collect status", env=env | url)
         assert result.status == 2
         assert "is outdated; run 'mailroom-collect migrate'" in result.err
     finally:
         database.close()
+
+
+def test_migrate_down_asks_on_a_terminal(database: Database, env: dict[str, str]) -> None:
+    """It names what is lost; no, or Ctrl-C, leaves everything as it was, and ends the line."""
+    database.sign_up("ann")
+    with Terminal("exec mailroom-collect migrate --to -1", env) as terminal:
+        terminal.says("this removes everything, with all accounts and tokens; go on? [y/N]")
+        os.write(terminal.master, b"n\n")
+        assert terminal.process.wait(timeout=20) == 1
+        assert terminal.read().endswith("\nnothing was changed\r\n")
+    with Terminal("exec mailroom-collect migrate --to 3", env) as terminal:
+        terminal.says("[y/N]")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.process.wait(timeout=20) == 130
+        assert terminal.read().endswith("\r\n")
+    assert database.states() == {"pending": 1}
+    with Terminal("exec mailroom-collect migrate --to 3", env) as terminal:
+        terminal.says("this removes the actions of your own, whose waiting mails fail; go on? [y/N]")
+        os.write(terminal.master, b"y\n")
+        terminal.says("ran 4_actions.down")
 
 
 class Terminal:
@@ -179,6 +251,15 @@ class Terminal:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         os.close(self.master)
+
+
+def test_verify_says_that_it_reads_from_the_terminal() -> None:
+    """Who gives it no input sees what it waits for, and how to end it."""
+    with Terminal("exec mailroom-collect verify --action activation", environment()) as terminal:
+        terminal.says("reading the secret field from the terminal; end it with Enter and Ctrl-D")
+        os.write(terminal.master, b"abc\n\x04")
+        terminal.says("86 characters are expected, got 3")
+        assert terminal.process.wait(timeout=20) == 1
 
 
 def test_watch_shows_changes_and_leaves_the_terminal_as_it_was(database: Database, env: dict[str, str]) -> None:
@@ -257,7 +338,7 @@ def test_failed_lists_the_newest_first(database: Database, env: dict[str, str]) 
         ["2", "activation", "failed", "1 try"], ["1", "activation", "failed", "1 try"]
     ]  # fmt: skip
     assert "be\\x1b[31mn" in heads[0]
-    assert result.out.splitlines()[1] == "    why (retry would mail it)"
+    assert result.out.splitlines()[1] == "    why (retry would try it again)"
     one = json.loads(run("mailroom-collect failed --account ann --json", env=env).out)
     assert one.keys() == documented("operations.md", "failed")
     assert (one["login"], one["reason"], one["attempts"], one["pointless"]) == ("ann", "why", 1, None)
@@ -267,12 +348,12 @@ def test_failed_lists_the_newest_first(database: Database, env: dict[str, str]) 
 
 
 def test_failed_fits_the_terminal(database: Database, env: dict[str, str]) -> None:
-    """At 80 columns a long name is cut, and a long reason goes on in the next line."""
+    """At 80 columns a long address has lines of its own, and a long reason goes on in the next line."""
     failures(database, "a" * 60)
     database.run("UPDATE deliveries SET error = %s", "because " * 30)
     with Terminal("exec mailroom-collect failed", env | {"NO_COLOR": "1"}) as terminal:
-        terminal.says("aaa…")
-        terminal.says("(retry would mail it)")
+        terminal.says("(retry would try it again)")
+        assert f"<{'a' * 60}@example.com>" in terminal.text.replace("\r\n    ", " ")
         assert max(map(len, terminal.text.split("\r\n"))) <= 80
 
 
@@ -301,13 +382,18 @@ def test_retry_of_many_wants_to_be_sure(database: Database, env: dict[str, str])
     failures(database, *(f"u{n}" for n in range(12)))
     refused = run("mailroom-collect retry --all", env=env)
     assert (refused.status, refused.out) == (2, "")
-    assert "give --yes" in refused.err
+    assert "this puts back 12 deliveries, to be tried again at once; give --yes" in refused.err
     assert run("mailroom-collect retry --all --dry-run", env=env).out == "would put back 12 of 12\n"
     with Terminal("exec mailroom-collect retry --all", env) as terminal:
         terminal.says("[y/N]")
         os.write(terminal.master, b"n\n")
-        terminal.says("nothing was put back")
+        terminal.says("\nnothing was put back")
         assert terminal.process.wait(timeout=20) == 1
+    with Terminal("exec mailroom-collect retry --all", env) as terminal:
+        terminal.says("[y/N]")
+        os.write(terminal.master, b"\x04")
+        assert terminal.process.wait(timeout=20) == 130
+        assert terminal.read().endswith("\r\n")
     assert database.states() == {"failed": 12}
     assert run("mailroom-collect retry --since 1h --yes", env=env).out == "put back 12 of 12\n"
     assert database.states() == {"pending": 12}
@@ -322,13 +408,17 @@ def test_retry_of_many_wants_to_be_sure(database: Database, env: dict[str, str])
         ("failed --since yesterday", "--since: 'yesterday' is not allowed; give a duration such as 90s"),
         ("failed --since 1h --until 2h", "--since is not before --until"),
         ("failed --reason ''", "--reason is empty"),
-        ("prune", "--older-than: it is missing"),
+        ("prune", "give --older-than, such as 90d. See 'mailroom-collect prune --help'."),
         ("prune --older-than 30", "--older-than: '30' is not allowed; give a duration such as"),
         ("prune --older-than 23h", "--older-than is less than 1d"),
         ("status --check", "--check and --max-age go together"),
         ("status --max-age 5", "--check and --max-age go together"),
         ("status --check --max-age 5 --json", "--check prints one line"),
         ("metrics --port 70000", "--port: '70000' is not allowed"),
+        ("metrics --port 70000", "from 0 to 65535. See 'mailroom-collect metrics --help'."),
+        ("metrics", "give --port, such as 9177. See 'mailroom-collect metrics --help'."),
+        ("verify", "give --action, such as activation. See 'mailroom-collect verify --help'."),
+        ("status extra", "Got unexpected extra argument (extra). See 'mailroom-collect status --help'."),
     ],
 )
 def test_bad_option_is_named(env: dict[str, str], command: str, message: str) -> None:
@@ -506,7 +596,7 @@ def test_metrics_without_the_extra_name_it(env: dict[str, str], tmp_path: Path) 
     (tmp_path / "prometheus_client.py").write_text("raise ImportError")
     result = run("mailroom-collect metrics --port 0", env=env | {"PYTHONPATH": str(tmp_path)})
     assert result.status == 2
-    assert "install the extra: pip install 'mailroom[metrics]'" in result.err
+    assert "pip install '.[metrics]' in the checkout, or pip install prometheus-client" in result.err
 
 
 def served(env: dict[str, str], database: Database) -> set[str]:

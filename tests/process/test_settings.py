@@ -114,6 +114,7 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
     [
         ("--action activation", "FIELD\n", 0, "420"),
         ("--action recovery --code 01234", "FIELD", 1, ""),
+        ("--action password_recovery --code 01234", "FIELD", 1, ""),
         ("--action recovery", "FIELD", 2, ""),
         ("--action activation", "FIELDx", 1, ""),
         ("--action activation", "", 1, ""),
@@ -127,6 +128,33 @@ def test_verify_checks_a_token(arguments: str, stdin: str, status: int, out: str
     )
     assert (result.status, result.out[:3]) == (status, out)
     assert field not in result.err
+
+
+@pytest.mark.parametrize(
+    ("stdin", "message"),
+    [
+        (b"", "86 characters are expected, got 0"),
+        (b"Qg84W2n\n", "86 characters are expected, got 7"),
+        (b"x" * 5000, "86 characters are expected, got 1000 or more"),
+        (b"x" * 86, "its signature does not fit"),
+    ],
+)
+def test_verify_tells_what_is_no_field_from_what_is_badly_signed(stdin: bytes, message: str) -> None:
+    """A cut or empty field is named as such."""
+    result = run("mailroom-collect verify --action activation", env=environment(), stdin=stdin)
+    assert result.status == 1
+    assert message in result.err
+
+
+@pytest.mark.parametrize("command", ["", "migrate", "verify", "status", "failed", "retry", "prune", "metrics"])
+def test_help_is_for_people(command: str) -> None:
+    """No short help is cut at 80 columns, and ranges are written in words."""
+    result = run(f"mailroom-collect {command} --help", env=environment(COLUMNS="80"))
+    assert result.status == 0
+    assert "..." not in result.out.partition("Commands:")[2].replace("[ARGS]...", "")
+    assert "<=" not in result.out
+    expected = {"": "1 to 86400000", "status": "1 to 86400", "failed": "1 to 1000000", "metrics": "0 to 65535"}
+    assert expected.get(command, "") in " ".join(result.out.split())
 
 
 @pytest.mark.parametrize(

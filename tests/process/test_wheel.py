@@ -44,7 +44,7 @@ def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) ->
     packages = next(path for path in sys.path if path.endswith("site-packages"))
     (site / "dependencies.pth").write_text(packages)
     env = environment(MAILROOM_DATABASE_URL=database.url, PATH=f"{home}/bin:/usr/bin:/bin")
-    migrated = run("mailroom-collect migrate --to -1 && mailroom-collect migrate", env=env, cwd=tmp_path)
+    migrated = run("mailroom-collect migrate --to -1 --yes && mailroom-collect migrate", env=env, cwd=tmp_path)
     newest = migrations()[-1]
     assert migrated.out.splitlines()[-1] == f"ran {newest.version}_{newest.name}.up", migrated.err
     sent = run("mailroom-send --version", env=env, cwd=tmp_path)

@@ -7,10 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroom_collector.operations.durations import parse_duration, parse_moment, spoken, spoken_ms
-from mailroom_collector.operations.figures import Echo, History, Oldest, Overview, Progress, Settled, Unsettled
-from mailroom_collector.operations.report import Kind, check, text
+from mailroom_collector.operations.figures import (
+    Echo,
+    Failure,
+    History,
+    Oldest,
+    Overview,
+    Progress,
+    Sessions,
+    Settled,
+    Unsettled,
+)
+from mailroom_collector.operations.fitting import fitting
+from mailroom_collector.operations.listing import text as listed
+from mailroom_collector.operations.report import Kind, Line, Rank, check, text
 from mailroom_collector.operations.sparkline import sparkline
-from mailroom_collector.operations.tables import cut, shown, table, width
+from mailroom_collector.operations.tables import cut, shown, table, width, wrapped
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
 
@@ -147,7 +159,81 @@ def test_report_fits(columns: int) -> None:
     )
     settled = [Settled("failed", f"reason {'x' * 3 * n}", 1, 2, 1_234_567, 1, NOW) for n in range(12)]
     history = History([*settled, Settled("sent", None, 1, 2, 3, 0, NOW)], 12.5, 1500.0)
-    lines = text(Overview("mailroom", seen, history, Echo(False), range(200)), columns)
+    lines = text(Overview("mailroom", seen, history, Echo(False), Sessions(1, 2), range(200)), columns)
     assert all(width(line.text) <= columns for line in lines)
     assert "4 other reasons" in "\n".join(line.text for line in lines)
-    assert [line.text.split()[0] for line in lines if line.kind is Kind.BAD] == ["lease", "perhaps", "notifications"]
+    bad = [line.text.split()[0] for line in lines if line.kind is Kind.BAD and line.text[2] != " "]
+    assert bad == ["lease", "perhaps", "notifications"]
+
+
+def overview(seen: Progress, sessions: Sessions, reasons: int = 0) -> Overview:
+    """Return how a queue is that has some history."""
+    settled = [Settled("failed", f"reason {n}", 1, 2, 1_234_567, 0, NOW) for n in range(reasons)]
+    history = History([Settled("sent", None, 1, 2, 1_234_567, 0, NOW), *settled], 12.5, 1500.0)
+    return Overview("mailroom", seen, history, Echo(True, 1.0), sessions, [1] * 59 + [7])
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_figures_stay_beside_their_labels(columns: int) -> None:
+    """Nothing of a figure is cut at 60 columns, and each is in the line of its label."""
+    lines = [line.text for line in text(overview(progress(oldest_age=4), Sessions(1, 1), 3), columns)]
+    assert not [line for line in lines if "…" in line]
+    assert len([line for line in lines if line.split()[-3:] == ["1", "2", "1,234,567"]]) == 4
+    time = "minute" if columns == 80 else "58 s"
+    assert f"mails a second, last {time}: at most 7, now (right) 7" in lines
+
+
+@pytest.mark.parametrize(
+    ("overdue", "sessions", "words"),
+    [
+        (0, Sessions(1, 2), "1 session connected; inserts notify"),
+        (0, Sessions(0, 0), "no sessions connected; inserts notify"),
+        (300, Sessions(2, 0), "2 sessions connected; inserts notify"),
+        (300, Sessions(0, 0), "none is connected, and nobody takes what is due for 5 min"),
+    ],
+)
+def test_who_is_not_there_is_said(overdue: float, sessions: Sessions, words: str) -> None:
+    """As bad, once something is due that nobody takes."""
+    rows = [unsettled("pending", due=True, seconds=overdue)] if overdue else []
+    (line,) = [line for line in text(overview(progress(*rows), sessions), 80) if line.text.startswith("  collectors")]
+    assert line.text.endswith(f"  {words}")
+    assert (line.kind is Kind.BAD) is words.startswith("none")
+
+
+@pytest.mark.parametrize("rows", [0, 1, 10, 22, 28, 99])
+def test_screen_keeps_what_matters(rows: int) -> None:
+    """No more lines than there is room for; in 24 lines all figures are there, and the rest is counted."""
+    held = [
+        unsettled("claimed", due=False, holder=f"collect:web{n}:{n}:0123456789abcdef", seconds=-20) for n in range(8)
+    ]
+    lines = text(overview(progress(*held, oldest_age=4), Sessions(1, 1), 8), 80)
+    kept = fitting(lines, rows)
+    assert len(kept) <= rows
+    if rows >= len(lines):
+        assert kept == lines
+    if 22 <= rows < len(lines):
+        needed = [line for line in lines if line.rank is Rank.NEEDED and line.text]
+        assert [line for line in kept if line in needed] == needed
+        lost = len([line for line in lines if line.text]) - (len(kept) - 1)
+        assert kept[-1] == Line(f"... {lost} more lines")
+
+
+@given(st.text(), st.integers(2, 40))
+def test_wrapped_text_loses_nothing(words: str, columns: int) -> None:
+    """Each line fits, and only spaces are gone."""
+    lines = wrapped(shown(words), columns)
+    assert all(width(line) <= columns for line in lines)
+    assert "".join(lines).replace(" ", "") == shown(words).replace(" ", "")
+
+
+@pytest.mark.parametrize("columns", [40, 70, 80, 100, 1_000_000])
+def test_failed_is_told_with_the_whole_address(columns: int) -> None:
+    """The tries go first, then the action; a long address has lines of its own."""
+    long = f"{'a' * 60}@example.com"
+    for email in ("ann@example.com", long):
+        one = Failure(154, "activation", 7, "ann", email, "failed", "why", 1, 0, NOW, NOW, None)
+        lines = [line.text for line in listed([one], columns)]
+        assert all(len(line) <= columns for line in lines)
+        assert f"<{email}>" in "".join(line.removeprefix("    ") for line in lines)
+        assert "failed" in lines[0]
+    assert ("1 try" in lines[0]) is (columns > 130)

@@ -21,7 +21,7 @@ def test_collector_tells_what_is_new_and_nothing_of_nothing() -> None:
     assert summary.tell(500.0, collector.Totals(12_345, 1240, 2, 0, 1), 0) == ""
     summary.happened(1000.0)
     assert summary.tell(1007.0, collector.Totals(12_350, 1241, 2, 1, 1), 0) == (
-        "in 7 s: printed 5 rows in 1 lines; 1 set aside"
+        "in 7 s: printed 5 rows in 1 line; 1 set aside"
     )
 
 

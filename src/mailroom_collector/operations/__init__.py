@@ -16,7 +16,9 @@ The files, from the command to the ledger and back to what is shown:
     listing     pure: what was not mailed, as text and as JSON
     durations   pure: times as people write and read them
     tables      pure: text in columns that fit
+    fitting     pure: the lines that a screen has room for
     sparkline   pure: numbers as a line of bars
     screen      what stdout can show
+    keyboard    single keys, while the live screen is shown
     watching    the live screen
 """

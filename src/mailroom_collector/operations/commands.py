@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from mailroom_collector.asking import agreed
 from mailroom_collector.errors import MailroomError, OperatorNeeded, SettingError
 from mailroom_collector.settings import database_url
+from mailroom_collector.whole import Whole
 
 if TYPE_CHECKING:
     from mailroom_collector.database import Impatient
@@ -53,24 +55,7 @@ class _Moment(click.ParamType[datetime]):
             self.fail(f"'{value}' is not allowed; give {MOMENT_WANTED}", param, ctx)
 
 
-class _Number(click.ParamType[int]):
-    """A whole number in plain digits, in a range."""
-
-    name = "whole number"
-
-    def __init__(self, low: int, high: int) -> None:
-        self._low, self._high = low, high
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number. Raises click.BadParameter that says what is allowed."""
-        if isinstance(value, int):
-            return value
-        if value.isascii() and value.isdigit() and len(value) <= 19 and self._low <= int(value) <= self._high:  # noqa: PLR2004
-            return int(value)
-        return self.fail(f"'{value}' is not allowed; give a whole number from {self._low} to {self._high}", param, ctx)
-
-
-_TOKEN = _Number(1, 2**63 - 1)
+_TOKEN = Whole(1, 2**63 - 1, tells_range=False)
 
 
 def _url_and_queue(ctx: click.Context) -> tuple[str, str]:
@@ -119,18 +104,18 @@ def _choice(
 
 @click.command()
 @click.option("--json", "is_json", is_flag=True, help="One JSON object, for programs.")
-@click.option("--watch", "is_watch", is_flag=True, help="Go on, every second or so, until Ctrl-C.")
+@click.option("--watch", "is_watch", is_flag=True, help="Go on, every second or so, until q or Ctrl-C.")
 @click.option("--check", "is_check", is_flag=True, help="Only say whether mail flows: exit with 0, or with 1.")
 @click.option(
-    "--max-age", type=_Number(1, 86_400), metavar="SECONDS", help="With --check: how long a token may wait. Needed."
+    "--max-age", type=Whole(1, 86_400), metavar="SECONDS", help="With --check: how long a token may wait. Needed."
 )
 @click.pass_context
 def status(ctx: click.Context, is_json: bool, is_watch: bool, is_check: bool, max_age: int | None) -> None:
-    """Show what waits, what is under way, what was sent and what was not.
+    """Show what waits, is under way, was sent, and was not.
 
     It only reads, and tests whether notifications arrive. With --check it says in one line whether
     the oldest token that may still be mailed waits for longer than --max-age, and exits with 1
-    if so, with 0 if not, and with 2 when the database can't be asked.
+    if so, and with 0 if not. Whenever the database can't be asked it exits with 2.
     """
     if is_check != (max_age is not None):
         raise SettingError("--check and --max-age go together", "give both: --check --max-age 60")
@@ -183,7 +168,7 @@ def _health(url: str, queue: str, max_age: float) -> "Health":
 def _overview(url: str, queue: str) -> "Overview":
     from mailroom_collector.operations.echoing import EchoTest
     from mailroom_collector.operations.figures import Overview
-    from mailroom_collector.operations.overview import read_history, read_progress, read_pulse
+    from mailroom_collector.operations.overview import read_history, read_progress, read_pulse, read_sessions
     from mailroom_collector.operations.session import one_snapshot
 
     with _session(url, queue) as connection:
@@ -191,8 +176,9 @@ def _overview(url: str, queue: str) -> "Overview":
             progress = read_progress(connection, queue)
             history = read_history(connection, queue)
             pulse = read_pulse(connection, queue, _PULSE_SECONDS)
+            sessions = read_sessions(connection)
         echo = EchoTest(connection, url).call()
-    return Overview(queue, progress, history, echo, pulse if any(pulse) else ())
+    return Overview(queue, progress, history, echo, sessions, pulse if any(pulse) else ())
 
 
 # failed, retry
@@ -201,7 +187,7 @@ def _overview(url: str, queue: str) -> "Overview":
 @click.command()
 @_filters
 @click.option(
-    "--limit", type=_Number(1, 1_000_000), default=20, show_default=True, metavar="ROWS", help="Show at most so many."
+    "--limit", type=Whole(1, 1_000_000), default=20, show_default=True, metavar="ROWS", help="Show at most so many."
 )
 @click.option("--json", "is_json", is_flag=True, help="One JSON object a line, for programs.")
 @click.pass_context
@@ -215,7 +201,10 @@ def failed(
     limit: int,
     is_json: bool,
 ) -> None:
-    """List what was not mailed, newest first: what failed, and what was skipped as it was stale."""
+    """List what was not mailed, newest first.
+
+    That is what failed, and what was skipped as it was stale when it was its turn.
+    """
     choice = _choice(tokens, account, reason, since, until)
     url, queue = _url_and_queue(ctx)
     from mailroom_collector.operations import listing
@@ -255,7 +244,7 @@ def retry(
     dry_run: bool,
     is_sure: bool,
 ) -> None:
-    """Put back what was not mailed, to be mailed at once.
+    """Put back what was not mailed, to be tried again at once.
 
     Only what failed or was skipped and may still be mailed: what expired, was consumed, or whose account
     has another status by now is told and left. What was sent is never put back: a mail that got lost
@@ -281,19 +270,15 @@ def retry(
             chosen = [one.token for one in found if one.stale is None]
             told = [Verdict(one.token, one.stale) for one in found if one.stale is not None]
         if not dry_run and not is_sure and len(chosen) > _MANY:
-            _confirm(f"put back {len(chosen):,} deliveries, to be mailed at once?")
+            what = f"this puts back {len(chosen):,} deliveries, to be tried again at once"
+            if not agreed(what, "give --yes if that is wanted, or see with --dry-run what it would do"):
+                click.echo("nothing was put back", err=True)
+                ctx.exit(1)
         told += put_back(connection, queue, chosen, dry_run=dry_run)
     for line in listing.verdicts(told, dry_run=dry_run):
         click.echo(line)
     if tokens and any(one.refused for one in told):
         ctx.exit(1)
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise SettingError(f"not asked: {question}", "give --yes, or see with --dry-run what it would do")
-    if not click.confirm(question, err=True):
-        raise MailroomError("nothing was put back")
 
 
 # prune
@@ -306,9 +291,9 @@ def _confirm(question: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only count what would be removed.")
 @click.pass_context
 def prune(ctx: click.Context, older_than: timedelta, dry_run: bool) -> None:
-    """Remove settled deliveries that are old from the ledger, in small batches.
+    """Remove settled deliveries that are old from the ledger.
 
-    A delivery goes once it was settled longer ago than the limit and its token is expired or
+    It goes in small batches. A delivery goes once it was settled longer ago than the limit and its token is expired or
     consumed; it is never mailed again. The tokens stay: they are the application's. May be stopped
     at any time and run again, also beside running pipelines.
     """
@@ -334,34 +319,37 @@ def prune(ctx: click.Context, older_than: timedelta, dry_run: bool) -> None:
 
         counts = ", ".join(f"{state} {number:,}" for state, number in removal.removed.items() if number)
         click.echo(
-            f"{'would remove' if dry_run else 'removed'} {removal.total:,} deliveries settled before"
+            f"{'would remove' if dry_run else 'removed'} {_deliveries(removal.total)} settled before"
             f" {stamp(before)} UTC{f': {counts}' if counts else ''}"
         )
     if stopped:
         raise MailroomError("stopped by a signal before the end", "run it again to go on")
 
 
+def _deliveries(number: int) -> str:
+    return f"{number:,} {'delivery' if number == 1 else 'deliveries'}"
+
+
 # metrics
 
 
 @click.command()
-@click.option(
-    "--port", type=_Number(0, 65_535), required=True, metavar="PORT", help="To listen on; 0 takes a free one."
-)
+@click.option("--port", type=Whole(0, 65_535), required=True, metavar="PORT", help="To listen on; 0 takes a free one.")
 @click.option("--address", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="To listen on.")
 @click.pass_context
 def metrics(ctx: click.Context, port: int, address: str) -> None:
-    """Serve the ledger's figures to Prometheus, until SIGTERM or SIGINT.
+    """Serve the ledger's figures to Prometheus.
 
-    One of them is enough for a queue, whatever pipelines work on it. Needs the extra 'metrics':
-    pip install 'mailroom[metrics]'.
+    Until SIGTERM or SIGINT. One of them is enough for a queue, whatever pipelines work on it. Needs
+    prometheus-client: pip install '.[metrics]' in the checkout, or pip install prometheus-client.
     """
     url, queue = _url_and_queue(ctx)
     try:
         import prometheus_client  # noqa: F401
     except ImportError:
         raise SettingError(
-            "prometheus-client is not installed", "install the extra: pip install 'mailroom[metrics]'"
+            "prometheus-client is not installed",
+            "pip install '.[metrics]' in the checkout, or pip install prometheus-client",
         ) from None
     from mailroom_collector.operations.exporter import serve
 

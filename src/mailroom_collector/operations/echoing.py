@@ -10,6 +10,7 @@ from psycopg import sql
 from mailroom_collector.database import connect, translated
 from mailroom_collector.errors import MailroomError
 from mailroom_collector.operations.figures import Echo
+from mailroom_collector.operations.session import named
 
 _PATIENCE: Final = 2.0  # seconds for an echo, which takes milliseconds
 
@@ -19,7 +20,7 @@ class EchoTest:
 
     def __init__(self, connection: psycopg.Connection[Any], url: str) -> None:
         self._listener = connection
-        self._url = url
+        self._url = named(url)
         self._channel = f"mailroom_echo_{secrets.token_hex(8)}"
         self._listens = False
 

@@ -5,16 +5,16 @@ from typing import Any, Final
 
 import psycopg
 
-from mailroom_collector.database import translated
 from mailroom_collector.operations.figures import Choice, Failure, Verdict
+from mailroom_collector.operations.session import asked
 
 _AT_ONCE: Final = 500
 """Deliveries that are put back in one transaction: their rows are locked as long as it takes."""
 
 
 def read_failures(connection: psycopg.Connection[Any], queue: str, choice: Choice, limit: int | None) -> list[Failure]:
-    """Return the newest of what was chosen. Raises what translated() makes of a failure."""
-    with translated():
+    """Return the newest of what was chosen. Raises what asked() makes of a failure."""
+    with asked():
         rows = connection.execute(
             "SELECT token, action, account, login, email, state, error, attempts, doubts, queued_at, settled_at, stale"
             " FROM mailroom_not_mailed(%s::job_type, %s::bigint[], %s, %s, %s::timestamptz, %s::timestamptz,"
@@ -35,9 +35,9 @@ def read_failures(connection: psycopg.Connection[Any], queue: str, choice: Choic
 def put_back(
     connection: psycopg.Connection[Any], queue: str, tokens: Sequence[int], *, dry_run: bool
 ) -> Iterator[Verdict]:
-    """Put back what may still be mailed, some at a time. Raises what translated() makes of a failure."""
+    """Put back what may still be mailed, some at a time. Raises what asked() makes of a failure."""
     for first in range(0, len(tokens), _AT_ONCE):
-        with translated():
+        with asked():
             rows = connection.execute(
                 "SELECT token, refused FROM mailroom_retry(%s::job_type, %s::bigint[], %s)",
                 (queue, list(tokens[first : first + _AT_ONCE]), dry_run),

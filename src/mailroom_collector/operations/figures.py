@@ -107,6 +107,14 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Sessions:
+    """How many sessions of the programs are connected to the database, by their application_name."""
+
+    collectors: int
+    senders: int
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """How the queue is."""
 
@@ -114,6 +122,7 @@ class Overview:
     progress: Progress
     history: History
     echo: Echo
+    sessions: Sessions
     pulse: Sequence[int] = field(default=())
     """Mails sent in each of the last seconds, oldest first."""
 

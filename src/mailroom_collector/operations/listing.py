@@ -1,6 +1,5 @@
 """Pure: what was not mailed, as text for people and as JSON for programs."""
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -8,7 +7,7 @@ from typing import Any, Final
 from mailroom_collector.operations.durations import iso, stamp
 from mailroom_collector.operations.figures import Failure, Verdict
 from mailroom_collector.operations.report import Kind, Line
-from mailroom_collector.operations.tables import cut, shown, table
+from mailroom_collector.operations.tables import cut, shown, table, width, wrapped
 
 _INDENT: Final = " " * 4
 _NAMED: Final = 20
@@ -21,19 +20,58 @@ _ANEW: Final = (
 
 
 def text(failures: Sequence[Failure], columns: int) -> Iterator[Line]:
-    """Return two lines or more for each: who and when, and why."""
-    heads = table([_head(one) for one in failures], "<><<<<")
-    for head, one in zip(heads, failures, strict=True):
+    """Return two lines or more for each: who and when, and why.
+
+    Where it is narrow, the heads leave out first the tries, then the action; then who it is has lines of its own.
+    """
+    heads = _heads(failures, columns)
+    for one, head in zip(failures, heads, strict=True):
         yield Line(cut(head, columns), Kind.HEAD)
         reason = f"{shown(one.reason or 'without a reason')}{_notes(one)}"
-        for line in textwrap.wrap(reason, max(20, columns - len(_INDENT))):
-            yield Line(cut(_INDENT + line, columns))
+        parts = [reason] if _account(one) in head else [_account(one), reason]
+        for part in parts:
+            for line in wrapped(part, max(20, columns - len(_INDENT))):
+                yield Line(cut(_INDENT + line, columns))
 
 
-def _head(one: Failure) -> list[str]:
-    tries = "never tried" if not one.attempts else f"{one.attempts} {'try' if one.attempts == 1 else 'tries'}"
-    account = "" if one.account is None else f"{one.account} {shown(one.login or '')} <{shown(one.email or '')}>"
-    return [stamp(one.settled_at), str(one.token), one.action or "", one.state, tries, account]
+def _heads(failures: Sequence[Failure], columns: int) -> list[str]:
+    heads: list[str] = []
+    for fields in (_ALL, _WITHOUT_TRIES, _WITHOUT_ACTION, _WITHOUT_WHO):
+        rows = [[field(one) for field in fields] for one in failures]
+        heads = table(rows, "<><<<<"[: len(fields)])
+        if all(width(head) <= columns for head in heads):
+            break
+    return heads
+
+
+def _tries(one: Failure) -> str:
+    return "never tried" if not one.attempts else f"{one.attempts} {'try' if one.attempts == 1 else 'tries'}"
+
+
+def _account(one: Failure) -> str:
+    return "" if one.account is None else f"{one.account} {shown(one.login or '')} <{shown(one.email or '')}>"
+
+
+def _when(one: Failure) -> str:
+    return stamp(one.settled_at)
+
+
+def _token(one: Failure) -> str:
+    return str(one.token)
+
+
+def _action(one: Failure) -> str:
+    return one.action or ""
+
+
+def _state(one: Failure) -> str:
+    return one.state
+
+
+_ALL: Final = (_when, _token, _action, _state, _tries, _account)
+_WITHOUT_TRIES: Final = (_when, _token, _action, _state, _account)
+_WITHOUT_ACTION: Final = (_when, _token, _state, _account)
+_WITHOUT_WHO: Final = (_when, _token, _state)
 
 
 def _notes(one: Failure) -> str:
@@ -41,7 +79,7 @@ def _notes(one: Failure) -> str:
     if one.doubts:
         notes.append("perhaps sent all the same")
     if one.stale is None:
-        notes.append("retry would mail it")
+        notes.append("retry would try it again")
     elif one.stale not in (one.reason or ""):
         notes.append(f"now {one.stale}")
     return f" ({'; '.join(notes)})" if notes else ""

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 
 from mailroom_collector.errors import OperatorNeeded
-from mailroom_collector.operations.figures import History, Oldest, Progress, Settled, Unsettled
+from mailroom_collector.operations.figures import History, Oldest, Progress, Sessions, Settled, Unsettled
 
 
 def read_progress(connection: psycopg.Connection[Any], queue: str) -> Progress:
@@ -43,3 +43,16 @@ def read_pulse(connection: psycopg.Connection[Any], queue: str, seconds: int) ->
     """Ask how many were sent in each of the last seconds. Raises psycopg's errors."""
     rows = connection.execute("SELECT mailroom_pulse(%s::job_type, %s::integer)", (queue, seconds)).fetchall()
     return [mails for (mails,) in rows]
+
+
+def read_sessions(connection: psycopg.Connection[Any]) -> Sessions:
+    """Ask who is connected to this database. Raises psycopg's errors.
+
+    Every role sees the application_name of all sessions; those of the commands that ask have another one.
+    """
+    row = connection.execute(
+        "SELECT count(*) FILTER (WHERE application_name = 'mailroom-collect'),"
+        " count(*) FILTER (WHERE application_name = 'mailroom-send')"
+        " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    ).fetchone()
+    return Sessions(*(row or (0, 0)))

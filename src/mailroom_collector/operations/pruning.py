@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg
 
-from mailroom_collector.database import translated
+from mailroom_collector.operations.session import asked
 
 SHORTEST: Final = timedelta(days=1)
 """The longest lease that there can be; also what status counts."""
@@ -45,12 +45,12 @@ def prune(
     """Remove what is old, a batch a turn; each is committed when it is yielded, so that one may stop at any.
 
     Rests after each for as long as it took: at most half of a core and of a disk is taken from the
-    pipeline. Raises what translated() makes of a failure.
+    pipeline. Raises what asked() makes of a failure.
     """
     removal, after = Removal(), 0
     while not removal.is_end:
         began = time.monotonic()
-        with translated():
+        with asked():
             row = connection.execute(
                 "SELECT last_token, reached, is_end, sent, failed, skipped, emitted"
                 " FROM mailroom_prune(%s::job_type, %s::interval, %s::bigint, %s::integer, %s)",

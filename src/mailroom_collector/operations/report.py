@@ -1,21 +1,20 @@
 """Pure: how the queue is, as text for people and as JSON for programs."""
 
 from collections.abc import Iterator, Sequence
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Any, Final, NamedTuple
 
 from mailroom_collector.operations.durations import iso, spoken, spoken_ms, stamp
-from mailroom_collector.operations.figures import History, Overview, Progress
+from mailroom_collector.operations.figures import History, Overview, Progress, Settled
 from mailroom_collector.operations.sparkline import sparkline
-from mailroom_collector.operations.tables import cut, pad, shown, table
+from mailroom_collector.operations.tables import cut, pad, shown, table, wrapped
 
 _REASONS: Final = 8
 """Reasons of one state that are listed; the rest is added up."""
 _LEASES: Final = 8
-_LABEL: Final = 36
-"""Columns in front of numbers."""
 _NAME: Final = 18
 """Columns in front of words."""
+_IGNORED: Final = 10.0  # seconds for which something may be due: longer than a batch is collected by default
 
 
 class Kind(Enum):
@@ -26,23 +25,57 @@ class Kind(Enum):
     BAD = "bad"
 
 
+class Rank(IntEnum):
+    """What may be left out where there is no room for all: the higher, the sooner."""
+
+    NEEDED = 0
+    PULSE = 1
+    REASON = 2
+    LEASE = 3
+
+
 class Line(NamedTuple):
     """One line of text."""
 
     text: str
     kind: Kind = Kind.PLAIN
+    rank: Rank = Rank.NEEDED
 
 
 def _count(number: int) -> str:
     return f"{number:,}"
 
 
-def _row(label: str, value: str, kind: Kind = Kind.PLAIN) -> Line:
-    return Line(f"  {pad(label, _LABEL - 2)}{value}", kind)
+class _Columns(NamedTuple):
+    """How wide the label and each of three numbers behind it may be."""
+
+    all: int
+    label: int
+    number: int
+
+    @classmethod
+    def of(cls, columns: int) -> "_Columns":
+        """Share out the columns: the numbers get room for 1,234,567, the labels what is left."""
+        number = 11 if columns >= 69 else 10  # noqa: PLR2004 - what labels and numbers take at their widest
+        return cls(columns, min(36, max(24, columns - 3 * number)), number)
+
+    def row(self, label: str, value: str, kind: Kind = Kind.PLAIN, rank: Rank = Rank.NEEDED) -> Line:
+        """Return a line with a label and what stands behind it."""
+        return Line(f"  {pad(label, self.label - 2)}{value}", kind, rank)
+
+    def right(self, value: str, columns: int = 1) -> str:
+        """Return a value at the right of one or more of the numbers' columns."""
+        return pad(value, columns * self.number, ">")
+
+    def counts(self, settled: Sequence[Settled]) -> str:
+        """Return how many were settled in each time, added up."""
+        sums = (sum(getattr(one, f"last_{time}") for one in settled) for time in ("minute", "hour", "day"))
+        return "".join(self.right(_count(number)) for number in sums)
 
 
-def _words(name: str, value: str, kind: Kind = Kind.PLAIN) -> Line:
-    return Line(f"  {pad(name, _NAME - 2)}{value}", kind)
+def _words(columns: int, name: str, value: str, kind: Kind = Kind.PLAIN) -> Iterator[Line]:
+    for place, line in enumerate(wrapped(value, max(20, columns - _NAME))):
+        yield Line(f"  {pad('' if place else name, _NAME - 2)}{line}", kind)
 
 
 def text(overview: Overview, columns: int, *, unicode: bool = True) -> list[Line]:
@@ -51,17 +84,17 @@ def text(overview: Overview, columns: int, *, unicode: bool = True) -> list[Line
         Line(f"queue {overview.queue}, {stamp(overview.progress.at)} UTC", Kind.HEAD),
         Line(""),
         *_pulse(overview, columns, unicode=unicode),
-        *_progress(overview.progress),
+        *_progress(overview.progress, _Columns.of(columns)),
         Line(""),
-        *_history(overview.history),
+        *_history(overview.history, _Columns.of(columns)),
         Line(""),
-        *_people(overview),
-        *_leases(overview.progress),
+        *_people(overview, columns),
+        *_leases(overview.progress, columns),
     ]
-    return [Line(cut(line.text, columns), line.kind) for line in lines]
+    return [line._replace(text=cut(line.text, columns)) for line in lines]
 
 
-def _progress(progress: Progress) -> Iterator[Line]:
+def _progress(progress: Progress, columns: _Columns) -> Iterator[Line]:
     yield Line("not settled", Kind.HEAD)
     waits = progress.count("pending", due=True)
     for label, number, kind in (
@@ -71,92 +104,108 @@ def _progress(progress: Progress) -> Iterator[Line]:
         ("being sent", progress.count("sending", due=False), Kind.PLAIN),
         ("lease ran out", progress.lapsed, Kind.BAD if progress.lapsed else Kind.PLAIN),
     ):
-        yield _row(label, f"{_count(number):>11}", kind)
+        yield columns.row(label, columns.right(_count(number)), kind)
     if progress.oldest is None:
-        yield _row("oldest mailable token", "       none")
+        yield columns.row("oldest mailable token", columns.right("none"))
     else:
         left = (progress.oldest.expires_at - progress.at).total_seconds()
-        yield _row("oldest mailable token", f"{spoken(progress.age):>11}")
-        yield _row(f"  token {progress.oldest.token}, expires in", f"{spoken(left):>11}")
+        yield columns.row("oldest mailable token", columns.right(spoken(progress.age)))
+        yield columns.row(f"  token {progress.oldest.token}, expires in", columns.right(spoken(left)))
 
 
-def _history(history: History) -> Iterator[Line]:
-    yield Line(f"{pad('settled in the last', _LABEL)}{'minute':>11}{'hour':>11}{'day':>11}", Kind.HEAD)
+def _history(history: History, columns: _Columns) -> Iterator[Line]:
+    times = "".join(columns.right(time) for time in ("minute", "hour", "day"))
+    yield Line(f"{pad('settled in the last', columns.label)}{times}", Kind.HEAD)
     for state in ("sent", "emitted", "failed", "skipped"):
         settled = history.of(state)
         if state == "emitted" and not settled:
             continue  # where senders acknowledge there is none
-        yield _row(state, _counts([(one.last_minute, one.last_hour, one.last_day) for one in settled]))
+        yield columns.row(state, columns.counts(settled))
         if state in ("failed", "skipped"):
-            listed, rest = settled[:_REASONS], settled[_REASONS:]
-            for one in listed:
-                label = shown(one.reason or "without a reason")
-                numbers = _counts([(one.last_minute, one.last_hour, one.last_day)])
-                if len(label) <= _LABEL - 5:
-                    yield _row(f"  {label}", numbers)
-                else:
-                    yield Line(f"    {label}")
-                    yield _row("", numbers)
-            if rest:
-                yield _row(
-                    f"  {len(rest)} other reasons",
-                    _counts([(one.last_minute, one.last_hour, one.last_day) for one in rest]),
-                )
+            yield from _reasons(settled, columns)
     doubts = sum(one.doubts for one in history.settled)
-    yield _row("perhaps sent twice", f"{'':22}{_count(doubts):>11}", Kind.BAD if doubts else Kind.PLAIN)
+    kind = Kind.BAD if doubts else Kind.PLAIN
+    yield columns.row("perhaps sent twice", columns.right(_count(doubts), 3), kind)
     if history.p50_ms is not None and history.p95_ms is not None:
-        yield _row(
-            "from commit to sent, median",
-            f"{'':>11}{spoken_ms(history.p50_ms):>11}  (p95: {spoken_ms(history.p95_ms)})",
-        )
+        yield from _latency(history.p50_ms, history.p95_ms, columns)
     if history.last_sent_at is not None:
-        yield _row("last one sent at (UTC)", f"{stamp(history.last_sent_at):>33}")
+        yield columns.row("last one sent at (UTC)", columns.right(stamp(history.last_sent_at), 3))
 
 
-def _counts(numbers: Sequence[tuple[int, int, int]]) -> str:
-    return "".join(f"{_count(sum(column)):>11}" for column in zip(*numbers, strict=True)) or f"{0:>11}{0:>11}{0:>11}"
+def _reasons(settled: Sequence[Settled], columns: _Columns) -> Iterator[Line]:
+    listed, rest = settled[:_REASONS], settled[_REASONS:]
+    for one in listed:
+        first, *others = wrapped(shown(one.reason or "without a reason"), columns.label - 5)
+        yield columns.row(f"  {first}", columns.counts([one]), rank=Rank.REASON)
+        for line in others:
+            yield columns.row(f"  {line}", "", rank=Rank.REASON)
+    if rest:
+        noun = "reason" if len(rest) == 1 else "reasons"
+        yield columns.row(f"  {len(rest)} other {noun}", columns.counts(rest), rank=Rank.REASON)
+
+
+def _latency(median: float, p95: float, columns: _Columns) -> Iterator[Line]:
+    label, value, more = "from commit to sent, median", columns.right(spoken_ms(median), 2), f"(p95: {spoken_ms(p95)})"
+    if columns.label + len(f"{value}  {more}") <= columns.all:
+        yield columns.row(label, f"{value}  {more}")
+    else:
+        yield columns.row(label, value)
+        yield columns.row("", columns.right(more, 2))
 
 
 def _pulse(overview: Overview, columns: int, *, unicode: bool) -> Iterator[Line]:
     if not overview.pulse:
         return
     bars = sparkline(overview.pulse, min(len(overview.pulse), columns - 2), unicode=unicode)
-    seconds = len(bars)
-    yield Line(f"mails a second, now {overview.pulse[-1]:,}, at most {max(overview.pulse[-seconds:]):,}", Kind.HEAD)
-    yield Line(f"  {bars}")
-    yield Line("")
+    pulse = overview.pulse[-len(bars) :]
+    time = "minute" if len(bars) == 60 else spoken(len(bars))  # noqa: PLR2004
+    yield Line(f"mails a second, last {time}: at most {max(pulse):,}, now (right) {pulse[-1]:,}", Kind.HEAD, Rank.PULSE)
+    yield Line(f"  {bars}", rank=Rank.PULSE)
+    yield Line("", rank=Rank.PULSE)
 
 
-def _people(overview: Overview) -> Iterator[Line]:
-    progress, echo = overview.progress, overview.echo
+def _people(overview: Overview, columns: int) -> Iterator[Line]:
+    progress, echo, sessions = overview.progress, overview.echo, overview.sessions
     since = progress.acknowledged_at
-    yield _words("senders", f"acknowledge, last said so {stamp(since)} UTC" if since else "none ever acknowledged")
-    yield _words("collectors", "one attends: inserts don't notify" if progress.attended else "inserts notify")
+    words = f"acknowledge, last said so {stamp(since)} UTC" if since else "none ever acknowledged"
+    yield from _words(columns, "senders", f"{_connected(sessions.senders)}; {words}")
+    words = "one attends: inserts don't notify" if progress.attended else "inserts notify"
+    ignored = not sessions.collectors and not progress.attended and progress.overdue > _IGNORED
+    if ignored:
+        words = f"none is connected, and nobody takes what is due for {spoken(progress.overdue)}"
+    else:
+        words = f"{_connected(sessions.collectors)}; {words}"
+    yield from _words(columns, "collectors", words, Kind.BAD if ignored else Kind.PLAIN)
     match echo.arrives:
         case True:
-            yield _words("notifications", f"arrive, in {spoken_ms(echo.ms or 0)}")
+            yield from _words(columns, "notifications", f"arrive, in {spoken_ms(echo.ms or 0)}")
         case False:
-            yield _words("notifications", "don't arrive through this URL (a pooler in transaction mode?)", Kind.BAD)
+            words = "don't arrive through this URL (a pooler in transaction mode?)"
+            yield from _words(columns, "notifications", words, Kind.BAD)
         case None:
-            yield _words("notifications", f"not tested: {echo.problem}")
+            yield from _words(columns, "notifications", f"not tested: {echo.problem}")
 
 
-def _leases(progress: Progress) -> Iterator[Line]:
+def _connected(sessions: int) -> str:
+    return f"{sessions or 'no'} {'session' if sessions == 1 else 'sessions'} connected"
+
+
+def _leases(progress: Progress, columns: int) -> Iterator[Line]:
     leases = progress.leases
     if not leases:
-        yield _words("leases", "none")
+        yield from _words(columns, "leases", "none")
         return
     yield Line("")
-    yield Line("leases", Kind.HEAD)
+    yield Line("leases", Kind.HEAD, Rank.LEASE)
     rows = []
     for one in leases[:_LEASES]:
         seconds = (one.last_due - progress.at).total_seconds()
         until = f"ran out {spoken(-seconds)} ago" if one.due else f"for {spoken(seconds)} more"
         rows.append(["", _process(one.holder or "?"), one.state, _count(one.deliveries), until])
     for line in table(rows, "<<<><"):
-        yield Line(line)
+        yield Line(line, rank=Rank.LEASE)
     if len(leases) > _LEASES:
-        yield Line(f"  and {len(leases) - _LEASES} more")
+        yield Line(f"  and {len(leases) - _LEASES} more", rank=Rank.LEASE)
 
 
 def _process(holder: str) -> str:
@@ -222,6 +271,7 @@ def as_json(overview: Overview) -> dict[str, Any]:
         ],
         "acknowledged_at": iso(progress.acknowledged_at),
         "attended": progress.attended,
+        "connected": {"collectors": overview.sessions.collectors, "senders": overview.sessions.senders},
         "notifications": {
             "arrive": overview.echo.arrives,
             "ms": _rounded(overview.echo.ms),

@@ -32,6 +32,25 @@ def cut(text: str, columns: int) -> str:
     return "".join(taken) + "…" if columns > 0 else ""
 
 
+def wrapped(text: str, columns: int) -> list[str]:
+    """Return the text in lines of at most so many columns (2 or more), between words where it can be."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if width(longer) <= columns:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        line = ""
+        for c in word:
+            if width(line) + width(c) > columns:
+                lines.append(line)
+                line = ""
+            line += c
+    return [*lines, line]
+
+
 def pad(text: str, columns: int, align: str = "<") -> str:
     """Return text that takes at least so many columns, aligned left ('<') or right ('>')."""
     space = " " * max(0, columns - width(text))

@@ -13,7 +13,9 @@ from mailroom_collector.database import Impatient
 from mailroom_collector.errors import ConnectionLost
 from mailroom_collector.operations.echoing import EchoTest
 from mailroom_collector.operations.figures import Echo, History, Overview
-from mailroom_collector.operations.overview import read_history, read_progress, read_pulse
+from mailroom_collector.operations.fitting import fitting
+from mailroom_collector.operations.keyboard import Keyboard
+from mailroom_collector.operations.overview import read_history, read_progress, read_pulse, read_sessions
 from mailroom_collector.operations.report import Kind, Line, as_json, text
 from mailroom_collector.operations.screen import Paint
 from mailroom_collector.operations.session import one_snapshot, open_session
@@ -61,6 +63,7 @@ class Watcher:
         with one_snapshot(connection):
             progress = read_progress(connection, self._queue)
             pulse = read_pulse(connection, self._queue, _PULSE_SECONDS)
+            sessions = read_sessions(connection)
             if self._history is None or time.monotonic() >= self._history_at:
                 began = time.monotonic()
                 self._history = read_history(connection, self._queue)
@@ -69,7 +72,7 @@ class Watcher:
         if self._echo_test is not None and time.monotonic() >= self._echo_at:
             self._echo = self._echo_test.call()
             self._echo_at = time.monotonic() + _ECHO
-        return Overview(self._queue, progress, self._history, self._echo, pulse)
+        return Overview(self._queue, progress, self._history, self._echo, sessions, pulse)
 
     def close(self) -> None:
         """End the session."""
@@ -93,16 +96,15 @@ class _Screen:
         sys.stdout.flush()
 
     def show(self, lines: Sequence[Line]) -> None:
-        """Replace the page; what is too long for the screen is not shown."""
-        rows = shutil.get_terminal_size().lines
-        page = [self._paint.line(line) + _END_OF_LINE for line in lines[: rows - 1]]
+        """Replace the page."""
+        page = [self._paint.line(line) + _END_OF_LINE for line in lines]
         sys.stdout.write(_HOME + "\n".join(page) + "\n" + _REST)
         sys.stdout.flush()
 
 
 def watch(watcher: Watcher, paint: Paint) -> None:
-    """Show it on this terminal until SIGINT or SIGTERM."""
-    with Wakeup(signal.SIGWINCH) as wakeup, _Screen(paint) as screen:
+    """Show it on this terminal until SIGINT or SIGTERM, or until q is pressed."""
+    with Wakeup(signal.SIGWINCH) as wakeup, Keyboard() as keyboard, _Screen(paint) as screen:
         overview: Overview | None = None
         problem, ends = "", False
         while not ends:
@@ -114,24 +116,32 @@ def watch(watcher: Watcher, paint: Paint) -> None:
             next_at = time.monotonic() + max(_INTERVAL, _SHARE * (time.monotonic() - began))
             while True:
                 screen.show(_page(overview, problem, paint))
-                ends, resized = _wait(wakeup, next_at)
+                ends, resized = _wait(wakeup, next_at, keyboard)
                 if ends or not resized:
                     break
 
 
 def _page(overview: Overview | None, problem: str, paint: Paint) -> list[Line]:
-    columns = shutil.get_terminal_size().columns
+    columns, rows = shutil.get_terminal_size()
     lines = [] if overview is None else text(overview, columns, unicode=paint.unicode)
     if problem:
         lines = [Line(cut(f"trying again: {problem}", columns), Kind.BAD), Line(""), *lines]
-    return [*lines, Line(""), Line(cut("Ctrl-C ends it", columns))]
+    # The cursor stands in the last row.
+    return [*fitting([*lines, Line("")], rows - 2), Line(cut("q or Ctrl-C ends it", columns))]
 
 
-def _wait(wakeup: Wakeup, until: float) -> tuple[bool, bool]:
+def _wait(wakeup: Wakeup, until: float, keyboard: Keyboard | None = None) -> tuple[bool, bool]:
     """Return whether to end, and whether the terminal got another size before the time was up."""
-    ready, _, _ = select.select([wakeup], [], [], max(0.0, until - time.monotonic()))
-    signals = wakeup.signals() if ready else []
-    return bool({signal.SIGINT, signal.SIGTERM} & set(signals)), signal.SIGWINCH in signals
+    while True:
+        keys = keyboard.fileno() if keyboard else None
+        sources: list[Wakeup | int] = [wakeup] if keys is None else [wakeup, keys]
+        ready, _, _ = select.select(sources, [], [], max(0.0, until - time.monotonic()))
+        signals = wakeup.signals() if wakeup in ready else []
+        ends = bool({signal.SIGINT, signal.SIGTERM} & set(signals))
+        if keyboard is not None and keys in ready:
+            ends = keyboard.says_end() or ends
+        if ends or signals or time.monotonic() >= until:
+            return ends, signal.SIGWINCH in signals
 
 
 def follow(watcher: Watcher, paint: Paint, *, is_json: bool) -> None:

@@ -1,0 +1,21 @@
+"""Asks a person before something that is not easily undone."""
+
+import sys
+
+import click
+
+from mailroom_collector.errors import SettingError
+
+
+def agreed(what: str, hint: str) -> bool:
+    """Tell what would happen, and return whether a person on the terminal wants it.
+
+    Raises SettingError, with the hint, when there is no terminal to ask on.
+    """
+    if not sys.stdin.isatty():
+        raise SettingError(what, hint)
+    try:
+        return click.confirm(f"{what}; go on?", err=True)
+    except click.Abort:
+        click.echo("", err=True)  # the line of the question ends
+        raise

@@ -1,0 +1,25 @@
+"""Pure: the lines that a screen has room for."""
+
+from collections.abc import Sequence
+
+from mailroom_collector.operations.report import Line, Rank
+
+
+def fitting(lines: Sequence[Line], rows: int) -> list[Line]:
+    """Return at most so many lines; where some are left out, the last one says how many.
+
+    Empty lines go first, then from the bottom what ranks lowest, so that what waits and what was sent stays.
+    """
+    kept = list(lines)
+    if len(kept) > rows:
+        kept = [line for line in kept if line.text]
+    if len(kept) <= rows:
+        return kept
+    whole = len(kept)
+    for rank in sorted(Rank, reverse=True):
+        for place in reversed([place for place, line in enumerate(kept) if line.rank == rank]):
+            if len(kept) < rows:  # there is room for the last line
+                break
+            del kept[place]
+    left_out = whole - len(kept)
+    return [*kept, Line(f"... {left_out} more {'line' if left_out == 1 else 'lines'}")][: max(0, rows)]

@@ -1,0 +1,46 @@
+"""Single keys of a terminal, without Enter and without an echo; stdin is left as it was."""
+
+import os
+import sys
+import termios
+import tty
+from types import TracebackType
+from typing import Any, Final, Self
+
+_END: Final = b"qQ"
+
+
+class Keyboard:
+    """Stdin while it is entered; nothing is read where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._fd = sys.stdin.fileno() if sys.stdin.isatty() else None
+        self._before: list[Any] | None = None
+
+    def __enter__(self) -> Self:
+        if self._fd is not None:
+            self._before = termios.tcgetattr(self._fd)
+            tty.setcbreak(self._fd)  # Ctrl-C stays a signal
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._fd is not None and self._before is not None:
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+
+    def fileno(self) -> int | None:
+        """Return the descriptor to poll; None when there is nothing to read any more."""
+        return self._fd
+
+    def says_end(self) -> bool:
+        """Take the keys that were pressed, and say whether one of them was q."""
+        if self._fd is None:
+            return False
+        try:
+            keys = os.read(self._fd, 256)
+        except OSError:  # the terminal went away
+            keys = b""
+        if not keys:
+            self._fd = None
+        return any(key in _END for key in keys)
