@@ -54,6 +54,7 @@ def _run_pipeline(database: dict[str, str]) -> int:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     env = os.environ | database | _secret_key() | {"PATH": path, "MAILROOM_DEBUG": "true"}
     env.setdefault("MAILROOM_BATCH_TIMEOUT", "1000")
+    env.setdefault("MAILROOM_LINK_BASE_URL", "https://app.example.com")
     env.setdefault("MAILROOM_SES_OUTPUT_PATH", str(_FOLDER / "output"))
     pipeline = subprocess.Popen(["bash", "-c", _PIPELINE], env=env, start_new_session=True)
 
@@ -69,7 +70,10 @@ def _run_pipeline(database: dict[str, str]) -> int:
 def main() -> int:
     """Run the demo; return the pipeline's exit status."""
     if _given("MAILROOM_DATABASE_URL"):
-        _say("Using MAILROOM_DATABASE_URL, in debug mode, without samples. Ctrl-C ends this.")
+        _say(
+            "Using MAILROOM_DATABASE_URL, in debug mode, without samples. Ctrl-C ends this. As long as it runs, other\n"
+            "pipelines of the queue do not get what it prints; where no sender acknowledges, that counts as handed out."
+        )
         return _run_pipeline({})
     from demo.embedded import embedded_server  # here, as a given database needs no server
 

@@ -22,8 +22,8 @@ def sign_up_samples(url: str, stop: threading.Event) -> None:
 
 def _sign_up(connection: psycopg.Connection) -> None:
     connection.execute(
-        "INSERT INTO accounts (email, login)"
-        " SELECT 'user' || n || '@example.com', %s || ' ' || n FROM nextval('accounts_id_seq') AS n",
+        "INSERT INTO accounts (id, email, login)"  # with its id: the sequence is drawn from once
+        " SELECT n, 'user' || n || '@example.com', %s || ' ' || n FROM nextval('accounts_id_seq') AS n",
         (random.choice(_NAMES),),
     )
 

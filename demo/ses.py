@@ -2,22 +2,39 @@
 
     python demo/ses.py [PORT]
 
-It knows the two calls that mailroom-send makes, and checks neither signatures nor addresses. What it prints holds
-the secrets of the links, as the mails would. Needs nothing but Python's standard library.
+It knows the calls that mailroom-send makes, those of its commands included (with STS's GetCallerIdentity), and checks
+neither signatures nor addresses: every identity is verified, every configuration set exists. Templates are kept until
+it ends; a mail is taken without its template. What it prints holds the secrets of the links, as the mails would. Needs
+nothing but Python's standard library.
 """
 
 import itertools
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
 
 _NAMESPACE: Final = "http://ses.amazonaws.com/doc/2010-12-01/"
 _MOST_BYTES: Final = 1 << 22
 """Of a request: 50 destinations with 256 KiB of template data at most, of which a mail of ours takes a few hundred."""
+_PARTS: Final = ("SubjectPart", "TextPart", "HtmlPart")
+_VALUE = re.compile(r"\{\{\{?\s*(\w+)\s*\}?\}\}")
 _numbers = itertools.count(1)
+_templates: dict[str, dict[str, str]] = {}
+"""The parts of each template, by its name."""
+
+
+class Refused(Exception):
+    """What is answered as an error: SES's code, and words."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def mails(form: dict[str, str]) -> Iterator[dict[str, Any]]:
@@ -33,27 +50,121 @@ def mails(form: dict[str, str]) -> Iterator[dict[str, Any]]:
 
 
 def answer(form: dict[str, str]) -> tuple[int, str]:
-    """Return status and body for a call, and print its mails."""
-    match form.get("Action"):
-        case "SendBulkTemplatedEmail":
-            members = []
-            for mail in mails(form):
-                message_id = f"local-{next(_numbers):08}"
-                print(json.dumps({"message_id": message_id} | mail), flush=True)
-                members.append(f"<member><Status>Success</Status><MessageId>{message_id}</MessageId></member>")
-            return 200, _response("SendBulkTemplatedEmail", f"<Status>{''.join(members)}</Status>")
-        case "GetSendQuota":
-            quota = (
-                "<Max24HourSend>-1</Max24HourSend><MaxSendRate>500</MaxSendRate><SentLast24Hours>0</SentLast24Hours>"
-            )
-            return 200, _response("GetSendQuota", quota)
-        case _:
-            error = "<Error><Type>Sender</Type><Code>InvalidAction</Code><Message>not here</Message></Error>"
-            return 400, f'<ErrorResponse xmlns="{_NAMESPACE}">{error}</ErrorResponse>'
+    """Return status and body for a call."""
+    action = form.get("Action", "")
+    try:
+        if action not in _ANSWERS:
+            raise Refused("InvalidAction", f"this local SES does not know {action}")
+        result = _ANSWERS[action](form)
+    except Refused as error:
+        said = f"<Type>Sender</Type>{_xml(Code=error.code, Message=str(error))}"
+        return 400, f'<ErrorResponse xmlns="{_NAMESPACE}"><Error>{said}</Error></ErrorResponse>'
+    return 200, f'<{action}Response xmlns="{_NAMESPACE}"><{action}Result>{result}</{action}Result></{action}Response>'
 
 
-def _response(action: str, result: str) -> str:
-    return f'<{action}Response xmlns="{_NAMESPACE}"><{action}Result>{result}</{action}Result></{action}Response>'
+def _send(form: dict[str, str]) -> str:
+    """Print the mails, and take them."""
+    members = []
+    for mail in mails(form):
+        message_id = f"local-{next(_numbers):08}"
+        print(json.dumps({"message_id": message_id} | mail), flush=True)
+        members.append(f"<member>{_xml(Status='Success', MessageId=message_id)}</member>")
+    return f"<Status>{''.join(members)}</Status>"
+
+
+def _verification(form: dict[str, str]) -> str:
+    return f"<VerificationAttributes>{_entries(form, VerificationStatus='Success')}</VerificationAttributes>"
+
+
+def _dkim(form: dict[str, str]) -> str:
+    return f"<DkimAttributes>{_entries(form, DkimEnabled='true', DkimVerificationStatus='Success')}</DkimAttributes>"
+
+
+def _config_set(form: dict[str, str]) -> str:
+    types = "<MatchingEventTypes><member>renderingFailure</member></MatchingEventTypes>"
+    return (
+        f"<ConfigurationSet>{_xml(Name=form.get('ConfigurationSetName', ''))}</ConfigurationSet>"
+        f"<EventDestinations><member>{_xml(Name='local', Enabled='true')}{types}</member></EventDestinations>"
+    )
+
+
+def _template(name: str) -> dict[str, str]:
+    if name not in _templates:
+        raise Refused("TemplateDoesNotExist", f"Template {name} does not exist.")
+    return _templates[name]
+
+
+def _get_template(form: dict[str, str]) -> str:
+    name = form.get("TemplateName", "")
+    return f"<Template>{_xml(TemplateName=name, **_template(name))}</Template>"
+
+
+def _list_templates(_: dict[str, str]) -> str:
+    names = "".join(f"<member>{_xml(Name=name)}</member>" for name in sorted(_templates))
+    return f"<TemplatesMetadata>{names}</TemplatesMetadata>"
+
+
+def _create_template(form: dict[str, str]) -> str:
+    name = form.get("Template.TemplateName", "")
+    if name in _templates:
+        raise Refused("AlreadyExists", f"Template {name} already exists.")
+    return _put_template(name, form)
+
+
+def _update_template(form: dict[str, str]) -> str:
+    name = form.get("Template.TemplateName", "")
+    _template(name)
+    return _put_template(name, form)
+
+
+def _put_template(name: str, form: dict[str, str]) -> str:
+    _templates[name] = {part: form[f"Template.{part}"] for part in _PARTS if f"Template.{part}" in form}
+    return ""
+
+
+def _render(form: dict[str, str]) -> str:
+    """Return the mail with each {{name}} replaced; other tags stay as they are."""
+    data = json.loads(form.get("TemplateData", "{}"))
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in data:
+            raise Refused("MissingRenderingAttribute", f"Attribute '{match[1]}' is not present in the rendering data.")
+        return str(data[match[1]])
+
+    parts = {part: _VALUE.sub(value, text) for part, text in _template(form.get("TemplateName", "")).items()}
+    mail = EmailMessage()
+    mail["Subject"] = parts.get("SubjectPart", "")
+    if "TextPart" in parts:
+        mail.set_content(parts["TextPart"])
+    if "HtmlPart" in parts:
+        mail.add_alternative(parts["HtmlPart"], subtype="html")
+    return _xml(RenderedTemplate=mail.as_string())
+
+
+def _xml(**values: str) -> str:
+    return "".join(f"<{name}>{escape(value)}</{name}>" for name, value in values.items())
+
+
+def _entries(form: dict[str, str], **values: str) -> str:
+    """Return the same for each identity that was asked for."""
+    names = [value for name, value in form.items() if name.startswith("Identities.member.")]
+    return "".join(f"<entry>{_xml(key=name)}<value>{_xml(**values)}</value></entry>" for name in names)
+
+
+_ANSWERS: Final[dict[str, Callable[[dict[str, str]], str]]] = {
+    "SendBulkTemplatedEmail": _send,
+    "GetSendQuota": lambda _: _xml(Max24HourSend="-1", MaxSendRate="500", SentLast24Hours="0"),
+    "GetCallerIdentity": lambda _: _xml(Arn="arn:aws:iam::000000000000:user/local", Account="000000000000"),
+    "GetAccountSendingEnabled": lambda _: _xml(Enabled="true"),
+    "GetIdentityVerificationAttributes": _verification,
+    "GetIdentityDkimAttributes": _dkim,
+    "DescribeConfigurationSet": _config_set,
+    "GetTemplate": _get_template,
+    "ListTemplates": _list_templates,
+    "CreateTemplate": _create_template,
+    "UpdateTemplate": _update_template,
+    "TestRenderTemplate": _render,
+}
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -18,6 +18,7 @@ from mailroom_sender.settings import Settings, optional_secret
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+    from click.types import OptionHelpExtra
 
     from mailroom_sender.actions import Known
     from mailroom_sender.database import Database
@@ -42,6 +43,10 @@ class Whole(click.IntRange):
         if number is None or not (self.min or 0) <= number <= (self.max or 0):
             self.fail(f"'{value}' is not allowed; give a whole number from {self.min} to {self.max}", param, ctx)
         return number
+
+    def _describe_range(self) -> str:
+        """Return the range as --help shows it."""
+        return f"{self.min} to {self.max}"
 
 
 class Flag(click.types.BoolParamType):
@@ -79,6 +84,16 @@ class Flag(click.types.BoolParamType):
         return [CompletionItem(word) for word in ("true", "false") if word.startswith(incomplete)]
 
 
+class FlagOption(click.Option):
+    """An option of true or false: --help tells its default in these words."""
+
+    def get_help_extra(self, ctx: click.Context) -> "OptionHelpExtra":
+        """Return what stands in brackets."""
+        extra = super().get_help_extra(ctx)
+        extra["default"] = extra["default"].lower()
+        return extra
+
+
 class Text(click.types.StringParamType):
     """Text that fits a pattern."""
 
@@ -91,6 +106,18 @@ class Text(click.types.StringParamType):
         """Return the text. Raises click.BadParameter that says what is allowed."""
         if not self._pattern.fullmatch(value):
             self.fail(f"'{value}' is not allowed; give {self._allowed}", param, ctx)
+        return value
+
+
+class Name(click.types.StringParamType):
+    """A PostgreSQL name: 1 to 63 bytes (NAMEDATALEN - 1), without control characters."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the name. Raises click.BadParameter that says what is allowed."""
+        if not value.isprintable() or not 1 <= len(value.encode()) <= 63:  # noqa: PLR2004
+            self.fail(f"'{value}' is not allowed; give a name of 1 to 63 bytes, without control characters", param, ctx)
         return value
 
 
@@ -111,12 +138,11 @@ class BaseUrl(click.types.StringParamType):
 _CONFIG_SET = Text("name", "[A-Za-z0-9_-]{1,64}", "1 to 64 of the characters A-Z a-z 0-9 _ -")
 _ADDRESS = "[!-;=?A-~]{1,64}@[!-;=?A-~]{1,253}"  # printable ASCII but for space, <, > and @
 _SOURCE = Text("address", f"{_ADDRESS}|[ -;=?A-~]{{0,200}}<{_ADDRESS}>", "name@domain or Name <name@domain>, in ASCII")
-_QUEUE = Text("name", r"[^\x00-\x1f\x7f]{1,63}", "a name of 1 to 63 characters, without control characters")
 
 
 def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, what: str) -> _Decorator:
     # A flag may also stand alone: --debug is --debug true.
-    alone: dict[str, Any] = {"is_flag": False, "flag_value": True} if isinstance(kind, Flag) else {}
+    alone: dict[str, Any] = {"is_flag": False, "flag_value": True, "cls": FlagOption} if isinstance(kind, Flag) else {}
     return click.option(
         option, type=kind, default=default, envvar=variable, show_envvar=True, show_default=True, metavar=metavar,
         help=what, **alone,
@@ -171,7 +197,7 @@ def _claim_descriptors(needed: int, name: str) -> None:
     metavar="FILE",
     help="A file that holds the database URL.",
 )  # fmt: skip
-@_option("--queue-name", "MAILROOM_QUEUE_NAME", _QUEUE, "mailroom", "NAME", "Which row of jobs. 1 to 63 characters.")
+@_option("--queue-name", "MAILROOM_QUEUE_NAME", Name(), "mailroom", "NAME", "Which row of jobs. 1 to 63 bytes.")
 @_option("--debug", "MAILROOM_DEBUG", Flag(), False, "true|false", "Print every request, send nothing.")
 @_option("--ses-config-set", "MAILROOM_SES_CONFIG_SET", _CONFIG_SET, "default", "NAME", "SES configuration set.")
 @_option("--ses-source", "MAILROOM_SES_SOURCE", _SOURCE, "noreply@localhost", "ADDRESS", "From address, in ASCII.")
@@ -187,12 +213,10 @@ def _claim_descriptors(needed: int, name: str) -> None:
     "--link-base-url", "MAILROOM_LINK_BASE_URL", BaseUrl(), None, "URL",
     "What links begin with: base_url in the templates; https, without a query. Unset, it is not sent.",
 )  # fmt: skip
-@_option(
-    "--ses-concurrency", "MAILROOM_SES_CONCURRENCY", Whole(1, 64), 4, "CALLS", "Most calls to SES at once. In calls."
-)
+@_option("--ses-concurrency", "MAILROOM_SES_CONCURRENCY", Whole(1, 64), 4, "CALLS", "Most calls to SES at once.")
 @_option(
     "--ses-max-rate", "MAILROOM_SES_MAX_RATE", Whole(1, 1_000_000), None, "RECIPIENTS",
-    "Most recipients a second; unset, SES is asked. In recipients a second.",
+    "Most recipients a second; unset, SES is asked.",
 )  # fmt: skip
 @_option(
     "--lease", "MAILROOM_LEASE", Whole(1000, _DAY_MS), 30_000, "MS",
@@ -238,6 +262,8 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
         ctx.obj = settings, database_url_file
         return
     _claim_descriptors(0, "stdin")
+    if os.isatty(0):
+        log("reading lines from the terminal, as nothing is piped in; Ctrl-D ends them")
     from mailroom_sender.actions import Known
     from mailroom_sender.inlet import Inlet
     from mailroom_sender.learning import Learning
@@ -300,8 +326,18 @@ def _delivery(
     envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
     report = Report(1)
     if settings.debug:
-        log("debug: requests are printed, nothing is sent or acknowledged")
+        log(
+            "debug: requests are printed, nothing is sent or acknowledged; what is printed is withheld from other"
+            " pipelines of the queue until its collector ends, and counts as handed out where no sender acknowledges",
+            "warning",
+        )
         return Preview(envelope, setaside, report), None
+    if settings.link_base_url is None:
+        log(
+            "MAILROOM_LINK_BASE_URL is unset: templates that use base_url, as the shipped ones do, would not render,"
+            " and SES would drop their mails in silence; set it (templates that do not use it pass it over)",
+            "warning",
+        )
     ses = Ses(
         connections=settings.concurrency + 1,  # one for the question after the rate
         # Begin, connect, read and settle must fit into the lease.
@@ -320,13 +356,17 @@ def _explain(error: click.UsageError) -> str:
     if isinstance(error, click.BadParameter) and error.param is not None:
         names = [error.param.envvar] if isinstance(error.param.envvar, str) else []
         return f"{' / '.join([*names, *error.param.opts[:1]])}: {error.message}"
-    return f"{error.format_message()} See 'mailroom-send --help'."
+    command = "mailroom-send" if error.ctx is None else error.ctx.command_path
+    return f"{error.format_message()} See '{command} --help'."
 
 
 def main() -> NoReturn:
     """Run the command; exit with 0, 1 or 2 as the README's table says."""
     try:
         status = cli.main(prog_name="mailroom-send", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        status = 2
     except click.UsageError as error:
         log(_explain(error), "error")
         status = 2

@@ -123,7 +123,8 @@ class Sender:
                 select.select([wakeup], [], [], _CONNECT_RETRY)
                 self._stops += wakeup.stops()
                 continue
-            log(f"acknowledging what is sent; taken over: {taken_over}")
+            rows = f"; {taken_over} rows that were handed out before are taken over" if taken_over else ""
+            log(f"acknowledging what is sent, in the ledger{rows}")
             return
 
     # Telling how it goes

@@ -55,7 +55,8 @@ class Summary:
                 parts.append(f"{count:,} {words}")
         if calls := self._took.total():
             half, most = (self._ms(calls * part) for part in (0.5, 0.95))
-            parts.append(f"SES answered {calls:,} calls, half of them within {half} ms, 95 % within {most} ms")
+            told = f"SES answered {calls:,} calls, half of them within {half} ms, 95 % within {most} ms"
+            parts.append(told if calls > 1 else f"SES answered 1 call, within {half} ms")
         self._outcomes.clear()
         self._took.clear()
         self.due_at = float("inf")

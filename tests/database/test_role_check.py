@@ -72,6 +72,15 @@ def test_superuser_is_a_warning(database: Database) -> None:
     assert (status, "is a superuser" in text) == (Status.WARNING, True)
 
 
+def test_refused_role_gets_one_remedy(database: Database) -> None:
+    """The one that fits; who is let in by the network needs nothing of it."""
+    status, text = one(look(make_conninfo(database.url, user="nobody_here"), "mailroom"))
+    assert (status, text.count(";")) == (Status.TODO, 1)
+    assert text.endswith("; correct MAILROOM_DATABASE_URL, or let this role in")
+    status, text = one(look("host=127.0.0.1 port=9 dbname=x", "mailroom"))
+    assert (status, text.rpartition("; ")[2]) == (Status.TODO, "let this machine reach it")
+
+
 def test_queue_is_looked_for(database: Database, role: str) -> None:
     """A queue that is no job_type, and, for a role that may see it, one without its row."""
     assert "there is no queue post" in one(look(role, "post"))[1]

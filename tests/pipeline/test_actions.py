@@ -26,12 +26,15 @@ def test_guide_is_followed_while_the_pipeline_runs(
 ) -> None:
     """Each block of docs/adding-an-action.md does what the page says; neither program is restarted."""
     name_it, describe_it, mail_it = blocks("sql")
-    (template,) = (json.loads(block)["Template"] for block in blocks("json"))
     (application,) = blocks("python")
-    show_it, verify_it = blocks("sh")
+    push_it, show_it, verify_it = blocks("sh")
+    links = {"MAILROOM_LINK_BASE_URL": "https://app.example.com", "AWS_REGION": "eu-west-1"}
+    pushed = run(push_it, env=pipeline_env(**links), cwd=tmp_path)
+    assert (pushed.status, pushed.out) == (0, "signinv1: created\n"), pushed.err
+    template = endpoint.account.templates["signinv1"]
     database.sign_up("ann")
     database.run("UPDATE tokens SET consumed_at = 1")
-    with running(PIPELINE, pipeline_env(), tmp_path) as pipeline:
+    with running(PIPELINE, pipeline_env(**links), tmp_path) as pipeline:
         pipeline.says("listening on")
         pipeline.says("acknowledging")
         for statement in (name_it, describe_it, mail_it):
@@ -39,10 +42,10 @@ def test_guide_is_followed_while_the_pipeline_runs(
         until(lambda: endpoint.mailed, f"the mail; stderr:\n{pipeline.err}\n", 20)
         until(lambda: database.states() == {"skipped": 1, "sent": 1}, "it is settled")
     ((name, address, data),) = endpoint.mailed
-    assert (name, address) == (template["TemplateName"], "ann@example.com")
+    assert (name, address) == ("signinv1", "ann@example.com")
     assert endpoint.calls[0].default_data == '{"login":"","secret":""}'
     given = json.loads(data)
-    assert given.keys() == set(re.findall(r"{{(\w+)}}", template["TextPart"])) == {"login", "secret"}
+    assert given.keys() == set(re.findall(r"{{(\w+)}}", template["TextPart"])) == {"login", "secret", "base_url"}
     assert database.one("SELECT expires_at - created_at FROM tokens WHERE action = 'sign_in'") == 600
 
     secret = database.one("SELECT secret FROM tokens WHERE action = 'sign_in'")

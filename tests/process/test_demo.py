@@ -1,6 +1,7 @@
 """`make run`, but for the setting up."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,14 +21,19 @@ def test_demo_shows_requests_of_both_kinds_and_ends_cleanly(tmp_path: Path) -> N
     folder = tmp_path / "d"
     folder.mkdir()
     tmp_path.chmod(0o755)
+    first = ""
     for _ in range(2):
         with running(f"exec {sys.executable} -m demo", env, folder) as demo:
             demo.says("INSERT INTO accounts")
             demo.prints('"Template":"activationv1"')
             demo.prints('"Template":"passwordrecoveryv1"')
+            demo.prints("https://app.example.com")
             os.kill(demo.process.pid, signal.SIGINT)
             assert demo.wait() == 0
+            first = first or demo.out
     assert "nothing to do: the schema is at version" in demo.err
+    numbers = sorted({int(number) for number in re.findall(r"user([0-9]+)@example", first)})
+    assert numbers == list(range(1, numbers[-1] + 1))  # none looks as if it were lost
     servers = subprocess.run(["grep", "-lsr", str(folder), *Path("/proc").glob("[0-9]*/cmdline")],
                              capture_output=True, text=True, check=False)  # fmt: skip
     assert servers.stdout == ""

@@ -177,8 +177,9 @@ def test_what_differs_is_not_overwritten_unasked(endpoint: Endpoint, env: Enviro
         ("list", {"AWS_ACCESS_KEY_ID": ""}, "no AWS credentials are found"),
         ("list", {"AWS_PROFILE": "nobody"}, "the AWS SDK can't be set up: The config profile (nobody)"),
         ("list", {"MAILROOM_LINK_BASE_URL": "http://app.example.com"}, "MAILROOM_LINK_BASE_URL / --link-base-url:"),
-        ("preview --ses", {}, "TestRenderTemplate: AWS refuses (TemplateDoesNotExist"),
-        ("lst", {}, "No such command 'lst'"),
+        ("preview --ses", {}, " refuses TestRenderTemplate (TemplateDoesNotExist"),
+        ("lst", {}, "Did you mean 'list'? See 'mailroom-send templates --help'."),
+        ("push --fodler x", {}, "See 'mailroom-send templates push --help'."),
     ],
 )
 def test_what_does_not_go_is_one_line(
@@ -196,6 +197,13 @@ def test_what_does_not_go_is_one_line(
     assert len(result.err.splitlines()) == 1
     assert result.out == ""
     assert not endpoint.account.templates
+
+
+def test_templates_alone_tell_their_commands(env: Environment) -> None:
+    """A group without a command shows its help, line by line; exit status 2, as click has it."""
+    alone, asked = (run(f"mailroom-send templates{option}", env=env()) for option in ("", " --help"))
+    assert (alone.status, alone.out, alone.err) == (2, "", asked.out)
+    assert "\n  push" in alone.err
 
 
 @pytest.mark.parametrize("action", ["GetTemplate", "CreateTemplate"])

@@ -125,6 +125,35 @@ def test_markup_in_a_login_is_escaped_unless_turned_off(
     assert json.loads(endpoint.calls[0].destinations[0][1])["login"] == login
 
 
+def test_start_tells_of_links_that_would_be_missing(sender_env: Environment) -> None:
+    """Once, as a warning, and not when it is set."""
+    unset, set_ = (
+        send(sender_env(MAILROOM_LOG_FORMAT="json", MAILROOM_LINK_BASE_URL=url), activation(1), activation(2))
+        for url in ("", "https://app.example.com")
+    )
+    (told,) = [event for event in map(json.loads, unset.err.splitlines()) if "LINK_BASE_URL" in event["message"]]
+    assert told["level"] == "warning"
+    assert told["message"].startswith("MAILROOM_LINK_BASE_URL is unset: templates that use base_url, as the shipped")
+    assert "LINK_BASE_URL" not in set_.err
+
+
+def test_debug_says_what_it_withholds(sender_env: Environment) -> None:
+    """First of all, as a warning; what SES would need is no matter then."""
+    result = send(sender_env(MAILROOM_LOG_FORMAT="json", MAILROOM_DEBUG="true"))
+    (told,) = map(json.loads, result.err.splitlines())
+    assert told["level"] == "warning"
+    assert "withheld from other pipelines of the queue until its collector ends" in told["message"]
+    assert "counts as handed out where no sender acknowledges" in told["message"]
+
+
+def test_terminal_is_told_that_it_is_read(sender_env: Environment, tmp_path: Path) -> None:
+    """Who starts it without a pipe hears what it waits for; Ctrl-D ends it."""
+    command = "TERM=dumb script --quiet --return --command mailroom-send /dev/null"
+    result = run(command, env=sender_env(MAILROOM_DEBUG="true"), stdin=b"\x04", cwd=tmp_path)
+    assert result.status == 0
+    assert "reading lines from the terminal, as nothing is piped in; Ctrl-D ends them" in result.out
+
+
 def test_debug_prints_the_exact_request_and_sends_nothing(endpoint: Endpoint, sender_env: Environment) -> None:
     """Debug mode needs neither credentials nor SES: it prints the API parameters of each call."""
     env = sender_env(MAILROOM_DEBUG="true", MAILROOM_DATABASE_URL="host=127.0.0.1 port=9")

@@ -62,6 +62,7 @@ def test_collector_names_a_bad_setting(variable: str, value: str, message: str) 
         ),
         ("MAILROOM_LEASE", "", ""),
         ("MAILROOM_QUEUE_NAME", "a\tb", "without control characters"),
+        ("MAILROOM_QUEUE_NAME", "ü" * 32, "give a name of 1 to 63 bytes"),
         ("MAILROOM_DATABASE_URL", "pw: hunter2", "is wrong: it is not a libpq URL or key=value string"),
         ("MAILROOM_DATABASE_URL_FILE", "/nowhere", "/nowhere can't be read: No such file or directory"),
     ],
@@ -84,6 +85,15 @@ def test_unknown_option_is_named(command: str) -> None:
     assert result.status == 2
     (line,) = result.err.splitlines()
     assert f"See '{command} --help'." in line
+
+
+def test_help_tells_ranges_and_defaults_as_they_are_written() -> None:
+    """No formula, no unit twice, and a flag's default in the words that it takes."""
+    shown = " ".join(run("mailroom-send --help", env=environment()).out.split())
+    for text in ("default: false]", "default: true]", "1 to 64]", "1 to 1000000]", "1 to 63 bytes."):
+        assert text in shown
+    for text in ("<=", "False", "True", "In calls", "In recipients"):
+        assert text not in shown
 
 
 @pytest.mark.parametrize("command", ["mailroom-collect", "mailroom-send"])

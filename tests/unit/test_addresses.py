@@ -43,6 +43,30 @@ def test_address_that_ses_would_misread_is_refused(email: str) -> None:
     assert len(email) < 3 or email not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("email", "reason"),
+    [
+        ("a@ex.com, b@ex.com", "its email has more than one @; one account has one address"),
+        ("a b@ex.com", "its email's part before the @ holds a space or a line break"),
+        ("a,b@ex.com", "its email's part before the @ holds a comma"),
+        ("a;b@ex.com", "its email's part before the @ holds a semicolon"),
+        ("jörg@ex.com", "its email's part before the @ is not plain ASCII, which SES needs"),
+        ("@ex.com", "its email has nothing before the @"),
+        ("a" * 65 + "@ex.com", "its email's part before the @ is longer than 64 characters"),
+        ('"a"@ex.com', "its email's part before the @ holds a character that would have to be quoted"),
+        ("a@ex.com, b", "its email's domain holds a space or a line break"),
+        ("a@ex.com,b", "its email's domain holds a comma"),
+        ("a@ex_.com", "its email's domain is not a host name"),
+        ("a", "its email has no @"),
+    ],
+)
+def test_reason_is_the_true_one(email: str, reason: str) -> None:
+    """Whoever reads it knows what to correct."""
+    with pytest.raises(UnfitAddress) as refused:
+        for_ses(email)
+    assert str(refused.value) == reason
+
+
 @given(st.text(st.characters(categories=["Ll", "Lo", "Nd"], include_characters="-ß"), min_size=1, max_size=20))
 def test_host_name_is_that_of_idna_or_refused(label: str) -> None:
     """Where both take a name, it is the same host: a mail never goes to another domain than was meant."""

@@ -138,7 +138,7 @@ def test_account_that_is_ready_is_said_to_be(found: Callable[..., list[Finding]]
         (lambda a: setattr(a, "quota", (200.0, 3.0)), "quota", Status.OK, "3 of 200 used"),
         (lambda a: setattr(a, "quota", (50_000.0, 41_000.0)), "quota", Status.WARNING, "nearly used up"),
         (lambda a: setattr(a, "quota", (50_000.0, 50_000.0)), "quota", Status.TODO, "50,000 of 50,000"),
-        (lambda a: setattr(a, "quota", (-1.0, 9.0)), "quota", Status.OK, "any number"),
+        (lambda a: setattr(a, "quota", (-1.0, 9.0)), "quota", Status.OK, "no limit a day; 14 a second"),
         (lambda a: a.templates.pop(NAMES[0]), NAMES[0], Status.TODO, "templates push activationv1"),
         (lambda a: a.templates.update({NAMES[0]: BROKEN_TEMPLATE}), NAMES[0], Status.TODO, "html uses {{name}}, which"),
         (lambda a: a.templates[NAMES[0]].update(TextPart="hello"), NAMES[0], Status.TODO, "secret is not in its text"),
@@ -188,6 +188,7 @@ def test_sandbox_is_recognized(endpoint: Endpoint, account: Account, found: Call
     ("changes", "check", "status", "says"),
     [
         ({"link_base_url": None}, NAMES[0], Status.TODO, "set MAILROOM_LINK_BASE_URL"),
+        ({"link_base_url": None}, "base URL", Status.WARNING, "unset: the shipped templates"),
         ({"link_base_url": "http://localhost:3000"}, "base URL", Status.WARNING, "own machine"),
         ({"escape_html": False}, NAMES[1], Status.WARNING, "not escaped"),
         ({"max_rate": 100}, "quota", Status.WARNING, "MAILROOM_SES_MAX_RATE is 100"),
@@ -226,22 +227,41 @@ def test_base_url_is_missed_without_seeing_the_template(account: Account, found:
     assert "set MAILROOM_LINK_BASE_URL" in findings[0].todo
 
 
-def test_throttled_call_is_made_again_later(account: Account, found: Callable[..., list[Finding]]) -> None:
+def test_throttled_call_is_made_again_later(
+    endpoint: Endpoint, account: Account, found: Callable[..., list[Finding]]
+) -> None:
     """SES takes these calls once a second, whoever makes them."""
     account.errors["GetTemplate"] = deque([Refused("Throttling", "Rate exceeded")] * 3)
     assert {finding.status for finding in found()} == {Status.OK}
     account.errors["GetTemplate"] = deque([Refused("Throttling", "Rate exceeded")] * 5)
     findings = found()
     (told,) = [f for f in findings if f.status is not Status.OK]
-    assert (told.status, told.found.partition(" (")[0]) == (Status.WARNING, "not checked: AWS throttles")
+    assert (told.status, told.found.partition(" (")[0]) == (
+        Status.WARNING,
+        f"not checked: {endpoint.url} throttles GetTemplate",
+    )
 
 
-def test_broken_answer_is_no_reason_to_wait(account: Account, found: Callable[..., list[Finding]]) -> None:
+def test_refusal_names_who_refuses_what(
+    endpoint: Endpoint, account: Account, found: Callable[..., list[Finding]]
+) -> None:
+    """An endpoint of one's own is not AWS; the reason stands there once, and no advice that advises nothing."""
+    account.errors["GetTemplate"] = deque([Refused("InvalidAction", "not here")] * 2)
+    told = [f for f in found() if f.status is not Status.OK]
+    assert {(f.status, f.found, f.todo) for f in told} == {
+        (Status.TODO, f"{endpoint.url} refuses GetTemplate (InvalidAction: not here)", "")
+    }
+
+
+def test_broken_answer_is_no_reason_to_wait(
+    endpoint: Endpoint, account: Account, found: Callable[..., list[Finding]]
+) -> None:
     """A 500 is AWS's fault, and says nothing of the account."""
     account.errors["GetAccountSendingEnabled"] = deque([Refused("InternalFailure", "oops", 500)])
     (told,) = [f for f in found() if f.status is not Status.OK]
     assert (told.check, told.status) == ("sending", Status.WARNING)
-    assert told.found == "not checked: AWS does not answer as it should (InternalFailure: oops)"
+    said = "does not answer GetAccountSendingEnabled as it should (InternalFailure: oops)"
+    assert told.found == f"not checked: {endpoint.url} {said}"
 
 
 def test_calls_of_one_name_are_a_second_apart(account: Account) -> None:
@@ -270,7 +290,7 @@ def test_what_is_not_ses_is_told_once(endpoint: Endpoint, found: Callable[..., l
     endpoint.account.garbage.add("GetAccountSendingEnabled")
     findings = found()
     (told,) = [f for f in findings if f.status is Status.TODO]
-    assert told.found == "what answers is not AWS (ResponseParserError)"
+    assert told.found == f"what {endpoint.url} answers to GetAccountSendingEnabled can't be read (ResponseParserError)"
     assert {f.found for f in findings if f.status is Status.WARNING} == {"not checked, for the reason above"}
 
 

@@ -25,6 +25,15 @@ def test_collector_tells_what_is_new_and_nothing_of_nothing() -> None:
     )
 
 
+def test_one_call_is_one_call() -> None:
+    """One, and in the singular."""
+    summary = sender.Summary()
+    summary.add(10.0, verdicts(sent=1), 0, [0.059])
+    told = summary.tell(12.0)
+    assert told.startswith("in 2 s: sent 1; SES answered 1 call, within ")
+    assert abs(float(told.split()[-2]) - 59) < 3
+
+
 def test_sender_tells_outcomes_and_how_long_ses_took() -> None:
     """Rows are counted by what became of them; half and 95 % of the calls are told to a few percent."""
     summary = sender.Summary()

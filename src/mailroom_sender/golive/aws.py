@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import boto3
@@ -74,7 +75,10 @@ class Aws:
     @property
     def own_endpoint(self) -> str | None:
         """Return where SES is asked, if that is not AWS's own place."""
-        url = str(self._clients["ses"].meta.endpoint_url)
+        return self._own_endpoint("ses")
+
+    def _own_endpoint(self, service: str) -> str | None:
+        url = str(self._clients[service].meta.endpoint_url)
         return None if _AWS_HOST.search(url) else url
 
     def close(self) -> None:
@@ -87,9 +91,12 @@ class Aws:
         service = "sts" if action == "GetCallerIdentity" else "ses"
         call = getattr(self._clients[service], xform_name(action))
         answer: dict[str, Any] | NoAnswer = NoAnswer(Why.THROTTLED, "Throttling")
+        who = self._own_endpoint(service) or "AWS"
         for attempt in range(_MOST_TRIES):
             self._sleep(max(0.0, self._free_at.get(action, 0.0) - time.monotonic()))
             answer = _answer(call, parameters)
+            if isinstance(answer, NoAnswer):
+                answer = replace(answer, action=action, who=who)
             if not isinstance(answer, NoAnswer) or answer.why is not Why.THROTTLED:
                 self._free_at[action] = time.monotonic() + self._interval
                 return answer

@@ -29,18 +29,17 @@ def unanswered(check: str, permission: str, answer: NoAnswer) -> Finding:
             check, Status.WARNING, "not checked: the permission is missing", f"allow {permission}", permission
         )
     if answer.why in (Why.THROTTLED, Why.BROKEN):
-        found = f"not checked: {answer.why.value} ({answer.words})"
+        found = f"not checked: {answer.told}"
         return Finding(check, Status.WARNING, found, "try again in a while", permission)
     if answer.why is Why.ALREADY_TOLD:
         return Finding(check, Status.WARNING, _ASKED_ALREADY, "", permission)
-    return Finding(check, Status.TODO, f"{answer.why.value} ({answer.words})", _HINTS[answer.why], permission)
+    return Finding(check, Status.TODO, answer.told, _HINTS.get(answer.why, ""), permission)
 
 
 _HINTS: Final = {
     Why.CREDENTIALS: "correct the AWS credentials, and the clock of this machine",
     Why.UNREACHABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
     Why.UNREADABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
-    Why.REFUSED: "see what AWS says",
 }
 
 
@@ -50,7 +49,7 @@ def credentials(answer: Answer, source: str) -> Finding:
     if not isinstance(answer, NoAnswer):
         return Finding(check, Status.OK, f"{answer.get('Arn', 'unnamed')} (from {source})")
     if answer.why is Why.CREDENTIALS:
-        return Finding(check, Status.TODO, f"{answer.why.value} ({answer.words})", _HINTS[answer.why])
+        return Finding(check, Status.TODO, answer.told, _HINTS[answer.why])
     # A network may let SES through and nothing else.
     return Finding(check, Status.WARNING, f"found (from {source}), but whose is not known: STS says {answer.words}")
 
@@ -81,8 +80,8 @@ def quota(answer: Answer, max_rate: int | None) -> Finding:
     if isinstance(answer, NoAnswer):
         return unanswered(check, permission, answer)
     most, rate, used = (float(answer.get(n, 0.0)) for n in ("Max24HourSend", "MaxSendRate", "SentLast24Hours"))
-    a_day = "any number" if most == _UNLIMITED else f"{used:,.0f} of {most:,.0f}"
-    found = f"{a_day} used in 24 hours; {rate:,.0f} a second"
+    a_day = "no limit a day" if most == _UNLIMITED else f"{used:,.0f} of {most:,.0f} used in 24 hours"
+    found = f"{a_day}; {rate:,.0f} a second"
     if most != _UNLIMITED and used >= most:
         return Finding(check, Status.TODO, found, "wait, or ask AWS for a higher quota", permission)
     if (most, rate) == _SANDBOX:
@@ -171,9 +170,10 @@ def config_set(name: str, answer: Answer) -> list[Finding]:
 
 
 def base_url(url: str | None) -> list[Finding]:
-    """Return what is to be said of the links' address; if there is none, the templates' lines say so if it matters."""
+    """Return what is to be said of the links' address. Without, the templates' lines say whether mails get lost."""
     if url is None:
-        return []
+        found = "unset: the shipped templates, and others that use base_url, need it"
+        return [Finding("base URL", Status.WARNING, found, "set MAILROOM_LINK_BASE_URL, here and for the sender")]
     if is_local(url):
         todo = "set MAILROOM_LINK_BASE_URL to where people reach the application"
         return [Finding("base URL", Status.WARNING, f"{url} leads to the reader's own machine", todo)]
@@ -226,6 +226,9 @@ def _renders(asked: Asked) -> Finding:
         if answer.code == "MissingRenderingAttribute" and "base_url" not in asked.sample.data:
             todo = "if it is base_url: set MAILROOM_LINK_BASE_URL"
             return Finding(check, Status.TODO, f"a value is not sent ({answer.words})", todo, permission)
+        if answer.code == "MissingRenderingAttribute":
+            todo = f"use only {', '.join(asked.sample.data)}"
+            return Finding(check, Status.TODO, f"a value is not sent ({answer.words})", todo, permission)
         return unanswered(check, permission, answer)
     mail = parse(str(answer.get("RenderedTemplate", "")))
     parts = {"text": mail.text, "HTML": mail.html}
@@ -255,4 +258,4 @@ def mailed(sample: Sample, answer: Answer) -> Finding:
     if statuses[0].get("Status") == "Success":
         return Finding(check, Status.OK, f"{sample.template} was accepted; see that it arrives", permission=permission)
     said = ": ".join(str(statuses[0][key]) for key in ("Status", "Error") if statuses[0].get(key)) or "no status"
-    return Finding(check, Status.TODO, f"{sample.template} was not accepted ({said})", "see what SES says", permission)
+    return Finding(check, Status.TODO, f"{sample.template} was not accepted ({said})", permission=permission)

@@ -32,7 +32,7 @@ def needs_person(action: str, answer: NoAnswer) -> OperatorNeeded:
         Why.THROTTLED: "try again in a while",
         Why.BROKEN: "try again in a while",
     }
-    return OperatorNeeded(f"{action}: {answer.why.value} ({answer.words})", hints.get(answer.why, ""))
+    return OperatorNeeded(answer.told, hints.get(answer.why, ""))
 
 
 def refuse_unknown(templates: Iterable[Template], known: list[Sample]) -> None:

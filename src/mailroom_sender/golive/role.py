@@ -48,7 +48,7 @@ def database(url: str | None, queue: str) -> list[Finding]:
     except ValueError as error:
         return [_todo(f"MAILROOM_DATABASE_URL is wrong: {error}", "correct it")]
     except MailroomError as error:
-        return [_todo(str(error), "let this machine reach it, with a role that may log in")]
+        return [_todo(error.message, error.hint or "let this machine reach it")]
     return findings or [Finding(_CHECK, Status.OK, f"role {found['role']} may do the sender's steps in queue {queue}")]
 
 
