@@ -76,7 +76,7 @@ def test_verify_names_the_actions_that_there_are(database: Database, pipeline_en
     )
     alone = run("mailroom-collect verify --action invitation", env=pipeline_env(MAILROOM_DATABASE_URL=""))
     assert alone.status == 2
-    assert "'invitation' is neither activation nor recovery; to look for" in alone.err
+    assert "'invitation' is neither activation nor password_recovery; to look for" in alone.err
 
 
 def test_token_waits_for_its_action(
