@@ -25,7 +25,7 @@ _PULSE_SECONDS: Final = 60
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class _Duration(click.ParamType[timedelta]):
+class _Duration(click.types.StringParamType):
     """A duration in seconds, minutes, hours, days, weeks."""
 
     name = "duration"
@@ -40,7 +40,7 @@ class _Duration(click.ParamType[timedelta]):
             self.fail(f"'{value}' is not allowed; give {DURATION_WANTED}", param, ctx)
 
 
-class _Moment(click.ParamType[datetime]):
+class _Moment(click.types.StringParamType):
     """A time, or a duration that says how long ago."""
 
     name = "time"
