@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import pty
 import re
 import struct
 import subprocess
@@ -16,6 +15,7 @@ from mailroom_sender.golive.library import SHIPPED
 from tests.conftest import Environment
 from tests.support.lines import recovery
 from tests.support.processes import Finished, run
+from tests.support.ptys import open_pty
 from tests.support.ses_endpoint import Endpoint
 
 BASE = "https://app.example.com"
@@ -40,7 +40,7 @@ def env(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> Environm
 
 def on_terminal(command: str, env: dict[str, str], columns: int = 80, types: bytes = b"", *, cwd: Path) -> Finished:
     """Run a command on a terminal of its own, and type there what is to be typed."""
-    ours, theirs = pty.openpty()
+    ours, theirs = open_pty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
     shell = ["/bin/bash", "-c", command]
     process = subprocess.Popen(shell, env=env, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import shutil
 import signal
@@ -20,6 +19,7 @@ from tests.conftest import Environment
 from tests.support.ledger import Steps
 from tests.support.postgres import Database, Server, running_server
 from tests.support.processes import Running, environment, run, running
+from tests.support.ptys import open_pty
 from tests.support.ses_endpoint import Endpoint, accepted
 from tests.support.waiting import until
 
@@ -210,7 +210,7 @@ class Terminal:
     """A command on a terminal of its own."""
 
     def __init__(self, command: str, env: dict[str, str], rows: int = 40, columns: int = 80) -> None:
-        self.master, slave = pty.openpty()
+        self.master, slave = open_pty()
         self.resize(rows, columns)
         self.process = subprocess.Popen(
             ["/bin/bash", "-c", command],

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import Environment
 from tests.support.postgres import Database
+from tests.support.ptys import open_pty
 from tests.support.waiting import until
 
 SLOW_READER = "trap : TERM INT; mailroom-collect | (while read -r line; do sleep 0.002; done)"
@@ -41,7 +42,7 @@ def on_terminal(
     env: Mapping[str, str], columns: int, folder: Path
 ) -> Iterator[tuple["subprocess.Popen[bytes]", Screen]]:
     """Run the collector into a slow reader, its stderr being a terminal."""
-    ours, theirs = os.openpty()
+    ours, theirs = open_pty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     os.set_blocking(ours, False)
     process = subprocess.Popen(

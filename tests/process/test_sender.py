@@ -1,6 +1,7 @@
 """mailroom-send as a process, without a database: from its stdin to SES, through every ending."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from tests.conftest import Environment
 from tests.support.lines import activation, field_of, recovery
 from tests.support.processes import Finished, run, running
+from tests.support.ptys import open_pty
 from tests.support.ses_endpoint import Call, Endpoint, Reply, accepted, refused
 from tests.support.waiting import until
 
@@ -148,10 +150,15 @@ def test_debug_says_what_it_withholds(sender_env: Environment) -> None:
 
 def test_terminal_is_told_that_it_is_read(sender_env: Environment, tmp_path: Path) -> None:
     """Who starts it without a pipe hears what it waits for; Ctrl-D ends it."""
-    command = "TERM=dumb script --quiet --return --command mailroom-send /dev/null"
-    result = run(command, env=sender_env(MAILROOM_DEBUG="true"), stdin=b"\x04", cwd=tmp_path)
+    ours, theirs = open_pty()
+    try:
+        os.write(ours, b"\x04")
+        result = run(f"mailroom-send <{os.ttyname(theirs)}", env=sender_env(MAILROOM_DEBUG="true"), cwd=tmp_path)
+    finally:
+        os.close(theirs)
+        os.close(ours)
     assert result.status == 0
-    assert "reading lines from the terminal, as nothing is piped in; Ctrl-D ends them" in result.out
+    assert "reading lines from the terminal, as nothing is piped in; Ctrl-D ends them" in result.err
 
 
 def test_debug_prints_the_exact_request_and_sends_nothing(endpoint: Endpoint, sender_env: Environment) -> None:
