@@ -54,7 +54,7 @@ def test_missing_grant_is_named_with_the_statement(database: Database, role: str
     database.run(f"REVOKE EXECUTE ON FUNCTION mailroom_settle FROM {ROLE}")
     status, text = one(look(role, "mailroom"))
     assert (status, text.partition("; ")[2]) == (
-        Status.TODO,
+        Status.TASK,
         f"GRANT EXECUTE ON FUNCTION mailroom_settle TO {ROLE}",
     )
 
@@ -75,10 +75,10 @@ def test_superuser_is_a_warning(database: Database) -> None:
 def test_refused_role_gets_one_remedy(database: Database) -> None:
     """The one that fits; who is let in by the network needs nothing of it."""
     status, text = one(look(make_conninfo(database.url, user="nobody_here"), "mailroom"))
-    assert (status, text.count(";")) == (Status.TODO, 1)
+    assert (status, text.count(";")) == (Status.TASK, 1)
     assert text.endswith("; correct MAILROOM_DATABASE_URL, or let this role in")
     status, text = one(look("host=127.0.0.1 port=9 dbname=x", "mailroom"))
-    assert (status, text.rpartition("; ")[2]) == (Status.TODO, "let this machine reach it")
+    assert (status, text.rpartition("; ")[2]) == (Status.TASK, "let this machine reach it")
 
 
 def test_queue_is_looked_for(database: Database, role: str) -> None:
@@ -86,7 +86,7 @@ def test_queue_is_looked_for(database: Database, role: str) -> None:
     assert "there is no queue post" in one(look(role, "post"))[1]
     database.run("ALTER TYPE job_type ADD VALUE 'post'")
     status, text = one(look(database.url, "post"))
-    assert (status, text) == (Status.TODO, "queue post has no row in jobs; insert that row in jobs")
+    assert (status, text) == (Status.TASK, "queue post has no row in jobs; insert that row in jobs")
 
 
 def test_missing_schema_is_named(server: Server) -> None:
@@ -96,7 +96,7 @@ def test_missing_schema_is_named(server: Server) -> None:
         status, text = one(look(server.url(name), "mailroom"))
     finally:
         server.drop_database(name)
-    assert status is Status.TODO
+    assert status is Status.TASK
     assert "there is no mailroom_list_actions; run 'mailroom-collect migrate'" in text
 
 
@@ -104,9 +104,9 @@ def test_missing_schema_is_named(server: Server) -> None:
     ("url", "status", "says"),
     [
         (None, Status.WARNING, "nothing is acknowledged"),
-        ("pw: hunter2", Status.TODO, "is not a libpq URL"),
-        ("host=127.0.0.1 port=9 user=x password=hunter2", Status.TODO, "let this machine reach it"),
-        ("host=256.256.256.256 user=x password=hunter2", Status.TODO, "let this machine reach it"),
+        ("pw: hunter2", Status.TASK, "is not a libpq URL"),
+        ("host=127.0.0.1 port=9 user=x password=hunter2", Status.TASK, "let this machine reach it"),
+        ("host=256.256.256.256 user=x password=hunter2", Status.TASK, "let this machine reach it"),
     ],
 )
 def test_database_that_can_not_be_asked_is_said(url: str | None, status: Status, says: str) -> None:

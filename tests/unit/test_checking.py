@@ -125,24 +125,24 @@ def test_account_that_is_ready_is_said_to_be(found: Callable[..., list[Finding]]
 @pytest.mark.parametrize(
     ("change", "check", "status", "says"),
     [
-        (lambda a: a.identities.clear(), "identity", Status.TODO, "neither noreply@mail.example.com nor its domain"),
-        (lambda a: a.identities.update({"example.com": "Pending"}), "identity", Status.TODO, "example.com is Pending"),
+        (lambda a: a.identities.clear(), "identity", Status.TASK, "neither noreply@mail.example.com nor its domain"),
+        (lambda a: a.identities.update({"example.com": "Pending"}), "identity", Status.TASK, "example.com is Pending"),
         (lambda a: a.identities.update({"mail.example.com": "Pending"}), "identity", Status.OK, "example.com is"),
         (lambda a: a.dkim.clear(), "DKIM", Status.WARNING, "are not signed"),
-        (lambda a: a.config_sets.clear(), "configuration set", Status.TODO, "there is no tracking"),
-        (lambda a: setattr(a, "set_may_send", False), "configuration set", Status.TODO, "paused for tracking"),
-        (lambda a: a.config_sets["tracking"].pop(), "rendering failures", Status.TODO, "tells nobody"),
-        (lambda a: setattr(a, "destinations_enabled", False), "rendering failures", Status.TODO, "tells nobody"),
+        (lambda a: a.config_sets.clear(), "configuration set", Status.TASK, "there is no tracking"),
+        (lambda a: setattr(a, "set_may_send", False), "configuration set", Status.TASK, "paused for tracking"),
+        (lambda a: a.config_sets["tracking"].pop(), "rendering failures", Status.TASK, "tells nobody"),
+        (lambda a: setattr(a, "destinations_enabled", False), "rendering failures", Status.TASK, "tells nobody"),
         (lambda a: a.config_sets["tracking"].append("click"), "click tracking", Status.WARNING, "ses:no-track"),
-        (lambda a: setattr(a, "is_enabled", False), "sending", Status.TODO, "paused for this account"),
+        (lambda a: setattr(a, "is_enabled", False), "sending", Status.TASK, "paused for this account"),
         (lambda a: setattr(a, "quota", (200.0, 3.0)), "quota", Status.OK, "3 of 200 used"),
         (lambda a: setattr(a, "quota", (50_000.0, 41_000.0)), "quota", Status.WARNING, "nearly used up"),
-        (lambda a: setattr(a, "quota", (50_000.0, 50_000.0)), "quota", Status.TODO, "50,000 of 50,000"),
+        (lambda a: setattr(a, "quota", (50_000.0, 50_000.0)), "quota", Status.TASK, "50,000 of 50,000"),
         (lambda a: setattr(a, "quota", (-1.0, 9.0)), "quota", Status.OK, "no limit a day; 14 a second"),
-        (lambda a: a.templates.pop(NAMES[0]), NAMES[0], Status.TODO, "templates push activationv1"),
-        (lambda a: a.templates.update({NAMES[0]: BROKEN_TEMPLATE}), NAMES[0], Status.TODO, "html uses {{name}}, which"),
-        (lambda a: a.templates[NAMES[0]].update(TextPart="hello"), NAMES[0], Status.TODO, "secret is not in its text"),
-        (lambda a: a.templates[NAMES[1]].update(HtmlPart="{{secret}}"), NAMES[1], Status.TODO, "code is not in its"),
+        (lambda a: a.templates.pop(NAMES[0]), NAMES[0], Status.TASK, "templates push activationv1"),
+        (lambda a: a.templates.update({NAMES[0]: BROKEN_TEMPLATE}), NAMES[0], Status.TASK, "html uses {{name}}, which"),
+        (lambda a: a.templates[NAMES[0]].update(TextPart="hello"), NAMES[0], Status.TASK, "secret is not in its text"),
+        (lambda a: a.templates[NAMES[1]].update(HtmlPart="{{secret}}"), NAMES[1], Status.TASK, "code is not in its"),
         (lambda a: a.templates[NAMES[1]].pop("TextPart"), NAMES[1], Status.WARNING, "has no text part"),
     ],
 )  # fmt: skip
@@ -187,14 +187,14 @@ def test_sandbox_is_recognized(endpoint: Endpoint, account: Account, found: Call
 @pytest.mark.parametrize(
     ("changes", "check", "status", "says"),
     [
-        ({"link_base_url": None}, NAMES[0], Status.TODO, "set MAILROOM_LINK_BASE_URL"),
+        ({"link_base_url": None}, NAMES[0], Status.TASK, "set MAILROOM_LINK_BASE_URL"),
         ({"link_base_url": None}, "base URL", Status.WARNING, "unset: the shipped templates"),
         ({"link_base_url": "http://localhost:3000"}, "base URL", Status.WARNING, "own machine"),
         ({"escape_html": False}, NAMES[1], Status.WARNING, "not escaped"),
         ({"max_rate": 100}, "quota", Status.WARNING, "MAILROOM_SES_MAX_RATE is 100"),
-        ({"config_set": "other"}, "configuration set", Status.TODO, "there is no other"),
-        ({"output_path": Path("/dev/null")}, "output folder", Status.TODO, "is no folder"),
-        ({"output_path": Path("/proc/1/x")}, "output folder", Status.TODO, ""),
+        ({"config_set": "other"}, "configuration set", Status.TASK, "there is no other"),
+        ({"output_path": Path("/dev/null")}, "output folder", Status.TASK, "is no folder"),
+        ({"output_path": Path("/proc/1/x")}, "output folder", Status.TASK, ""),
     ],
 )
 def test_settings_that_do_not_fit_are_said(
@@ -223,7 +223,7 @@ def test_missing_permissions_are_warnings_that_name_them(account: Account, found
 def test_base_url_is_missed_without_seeing_the_template(account: Account, found: Callable[..., list[Finding]]) -> None:
     """TestRenderTemplate alone tells it, too."""
     account.denied.add("GetTemplate")
-    findings = [f for f in of(found(link_base_url=None), NAMES[0]) if f.status is Status.TODO]
+    findings = [f for f in of(found(link_base_url=None), NAMES[0]) if f.status is Status.TASK]
     assert "set MAILROOM_LINK_BASE_URL" in findings[0].todo
 
 
@@ -249,7 +249,7 @@ def test_refusal_names_who_refuses_what(
     account.errors["GetTemplate"] = deque([Refused("InvalidAction", "not here")] * 2)
     told = [f for f in found() if f.status is not Status.OK]
     assert {(f.status, f.found, f.todo) for f in told} == {
-        (Status.TODO, f"{endpoint.url} refuses GetTemplate (InvalidAction: not here)", "")
+        (Status.TASK, f"{endpoint.url} refuses GetTemplate (InvalidAction: not here)", "")
     }
 
 
@@ -281,7 +281,7 @@ def test_refused_credentials_are_said_once(account: Account, found: Callable[...
     account.errors["GetCallerIdentity"] = deque([Refused(code, "no", 403)])
     account.errors["GetAccountSendingEnabled"] = deque([Refused(code, "no", 403)])
     findings = found()
-    assert [f.check for f in findings if f.status is Status.TODO] == ["credentials", "sending"]
+    assert [f.check for f in findings if f.status is Status.TASK] == ["credentials", "sending"]
     assert sum(account.asked.values()) == 2
 
 
@@ -289,7 +289,7 @@ def test_what_is_not_ses_is_told_once(endpoint: Endpoint, found: Callable[..., l
     """A proxy's page, where SES should be, is something to do."""
     endpoint.account.garbage.add("GetAccountSendingEnabled")
     findings = found()
-    (told,) = [f for f in findings if f.status is Status.TODO]
+    (told,) = [f for f in findings if f.status is Status.TASK]
     assert told.found == f"what {endpoint.url} answers to GetAccountSendingEnabled can't be read (ResponseParserError)"
     assert {f.found for f in findings if f.status is Status.WARNING} == {"not checked, for the reason above"}
 
@@ -307,7 +307,7 @@ def test_ses_that_is_out_of_reach_is_asked_once(
 ) -> None:
     """One timeout, not ten."""
     findings = found(connect=unreachable("SES"))
-    (told,) = [f for f in findings if f.status is Status.TODO]
+    (told,) = [f for f in findings if f.status is Status.TASK]
     assert "can't be reached" in told.found
     assert {f.found for f in findings if f.status is Status.WARNING} == {"not checked, for the reason above"}
 
@@ -344,7 +344,7 @@ def test_sample_mails_are_sent_when_asked_for(endpoint: Endpoint, found: Callabl
         accepted([("MessageRejected", "Email address is not verified")]) if call.template == NAMES[1] else None
     )
     findings = of(found("success@simulator.amazonses.com"), "sample mail")
-    assert [f.status for f in findings] == [Status.OK, Status.TODO]
+    assert [f.status for f in findings] == [Status.OK, Status.TASK]
     assert "not verified" in findings[1].found
     assert [call.addresses for call in endpoint.calls] == [["success@simulator.amazonses.com"]] * 2
     assert '"base_url":"https://app.example.com"' in endpoint.calls[0].destinations[0][1]
@@ -353,7 +353,7 @@ def test_sample_mails_are_sent_when_asked_for(endpoint: Endpoint, found: Callabl
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_lines_fit_the_terminal(width: int) -> None:
     """Nothing is cut off, and nothing is wider than it may be."""
-    finding = Finding("rendering failures", Status.TODO, "word " * 40, "do this " * 20, "ses:Something")
+    finding = Finding("rendering failures", Status.TASK, "word " * 40, "do this " * 20, "ses:Something")
     told = lines(finding, width)
     assert max(map(len, told)) <= max(width, 50)
     assert " ".join(" ".join(told).split()).count("do this") == 20
@@ -363,6 +363,6 @@ def test_lines_fit_the_terminal(width: int) -> None:
 
 def test_counts_are_summed_up() -> None:
     """The last line says whether it may go live."""
-    todo, warning = (Finding("x", status, "") for status in (Status.TODO, Status.WARNING))
+    todo, warning = (Finding("x", status, "") for status in (Status.TASK, Status.WARNING))
     assert summary([todo, warning, warning]) == "1 thing to do, 2 warnings"
     assert summary([warning]) == "ready, with 1 warning"

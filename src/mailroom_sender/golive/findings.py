@@ -12,7 +12,7 @@ class Status(Enum):
 
     OK = "ok"
     WARNING = "warning"
-    TODO = "to do"
+    TASK = "to do"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ def lines(finding: Finding, width: int | None) -> list[str]:
 def summary(findings: Sequence[Finding]) -> str:
     """Return the last line."""
     count = {status: sum(f.status is status for f in findings) for status in Status}
-    if count[Status.TODO]:
-        return f"{_number(count[Status.TODO], 'thing')} to do, {_number(count[Status.WARNING], 'warning')}"
+    if count[Status.TASK]:
+        return f"{_number(count[Status.TASK], 'thing')} to do, {_number(count[Status.WARNING], 'warning')}"
     return "ready" if not count[Status.WARNING] else f"ready, with {_number(count[Status.WARNING], 'warning')}"
 
 
@@ -67,4 +67,4 @@ def _number(count: int, what: str) -> str:
 
 def exit_status(findings: Sequence[Finding]) -> int:
     """Return 1 if something must be done, else 0."""
-    return int(any(f.status is Status.TODO for f in findings))
+    return int(any(f.status is Status.TASK for f in findings))

@@ -16,12 +16,12 @@ def output_folder(folder: Path) -> Finding:
                 file.write(b"x")
                 file.flush()
         except OSError as error:
-            return Finding(check, Status.TODO, f"{folder} can't be written: {error.strerror}", _TODO)
+            return Finding(check, Status.TASK, f"{folder} can't be written: {error.strerror}", _TASK)
         return Finding(check, Status.OK, f"{folder} is writable")
     above = next(parent for parent in folder.absolute().parents if parent.exists())
     if folder.exists() or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        return Finding(check, Status.TODO, f"{folder} is no folder, and can't be made", _TODO)
+        return Finding(check, Status.TASK, f"{folder} is no folder, and can't be made", _TASK)
     return Finding(check, Status.OK, f"{folder} does not exist; the sender will make it")
 
 
-_TODO = "let the sender's user write there, or set MAILROOM_SES_OUTPUT_PATH"
+_TASK = "let the sender's user write there, or set MAILROOM_SES_OUTPUT_PATH"

@@ -33,7 +33,7 @@ def unanswered(check: str, permission: str, answer: NoAnswer) -> Finding:
         return Finding(check, Status.WARNING, found, "try again in a while", permission)
     if answer.why is Why.ALREADY_TOLD:
         return Finding(check, Status.WARNING, _ASKED_ALREADY, "", permission)
-    return Finding(check, Status.TODO, answer.told, _HINTS.get(answer.why, ""), permission)
+    return Finding(check, Status.TASK, answer.told, _HINTS.get(answer.why, ""), permission)
 
 
 _HINTS: Final = {
@@ -49,7 +49,7 @@ def credentials(answer: Answer, source: str) -> Finding:
     if not isinstance(answer, NoAnswer):
         return Finding(check, Status.OK, f"{answer.get('Arn', 'unnamed')} (from {source})")
     if answer.why is Why.CREDENTIALS:
-        return Finding(check, Status.TODO, answer.told, _HINTS[answer.why])
+        return Finding(check, Status.TASK, answer.told, _HINTS[answer.why])
     # A network may let SES through and nothing else.
     return Finding(check, Status.WARNING, f"found (from {source}), but whose is not known: STS says {answer.words}")
 
@@ -71,7 +71,7 @@ def sending(answer: Answer) -> Finding:
     if answer.get("Enabled"):
         return Finding(check, Status.OK, "enabled for this account and region", permission=permission)
     todo = "find out why; then 'aws ses update-account-sending-enabled --enabled'"
-    return Finding(check, Status.TODO, "paused for this account and region", todo, permission)
+    return Finding(check, Status.TASK, "paused for this account and region", todo, permission)
 
 
 def quota(answer: Answer, max_rate: int | None) -> Finding:
@@ -83,7 +83,7 @@ def quota(answer: Answer, max_rate: int | None) -> Finding:
     a_day = "no limit a day" if most == _UNLIMITED else f"{used:,.0f} of {most:,.0f} used in 24 hours"
     found = f"{a_day}; {rate:,.0f} a second"
     if most != _UNLIMITED and used >= most:
-        return Finding(check, Status.TODO, found, "wait, or ask AWS for a higher quota", permission)
+        return Finding(check, Status.TASK, found, "wait, or ask AWS for a higher quota", permission)
     if (most, rate) == _SANDBOX:
         todo = "it is a sandbox: only verified addresses get mail; ask AWS for production access"
         return Finding(check, Status.WARNING, found, todo, permission)
@@ -122,11 +122,11 @@ def identity(source: str, answer: Answer) -> tuple[Finding, str | None]:
     for name, pending in status.items():
         found = f"the verification of {name} is {pending}"
         return Finding(
-            check, Status.TODO, found, "finish it: publish the DNS records, or open the mail from AWS", permission
+            check, Status.TASK, found, "finish it: publish the DNS records, or open the mail from AWS", permission
         ), None
     found = f"neither {address_of(source)} nor its domain is known to SES here"
     todo = "verify the domain in SES, in this region, or set MAILROOM_SES_SOURCE"
-    return Finding(check, Status.TODO, found, todo, permission), None
+    return Finding(check, Status.TASK, found, todo, permission), None
 
 
 def dkim(name: str, answer: Answer) -> Finding:
@@ -147,11 +147,11 @@ def config_set(name: str, answer: Answer) -> list[Finding]:
     if isinstance(answer, NoAnswer):
         if answer.code == "ConfigurationSetDoesNotExist":
             todo = "create it, or set MAILROOM_SES_CONFIG_SET"
-            return [Finding(check, Status.TODO, f"there is no {name} in this region", todo, permission)]
+            return [Finding(check, Status.TASK, f"there is no {name} in this region", todo, permission)]
         return [unanswered(check, permission, answer)]
     findings = [Finding(check, Status.OK, f"{name} exists", permission=permission)]
     if answer.get("ReputationOptions", {}).get("SendingEnabled", True) is False:
-        findings = [Finding(check, Status.TODO, f"sending is paused for {name}", "enable it again", permission)]
+        findings = [Finding(check, Status.TASK, f"sending is paused for {name}", "enable it again", permission)]
     destinations = [one for one in answer.get("EventDestinations", []) if one.get("Enabled")]
     events = {event for one in destinations for event in one.get("MatchingEventTypes", [])}
     check = "rendering failures"
@@ -160,7 +160,7 @@ def config_set(name: str, answer: Answer) -> list[Finding]:
     else:
         found = "are not published: SES drops a mail that it can't render, and tells nobody"
         todo = f"give {name} an event destination, enabled, with renderingFailure"
-        findings.append(Finding(check, Status.TODO, found, todo, permission))
+        findings.append(Finding(check, Status.TASK, found, todo, permission))
     if "click" in events:
         found = "clicks are tracked: links without ses:no-track lead over a server of AWS, which sees the secret"
         findings.append(
@@ -193,7 +193,7 @@ def template(asked: Asked, escape_html: bool) -> list[Finding]:
     """Return whether a template exists, needs only what is sent, renders, and says what the mail is for."""
     exists = _exists(asked, escape_html)
     is_missing = isinstance(asked.rendered, NoAnswer) and asked.rendered.code == "TemplateDoesNotExist"
-    return [exists] if is_missing and exists.status is Status.TODO else [exists, _renders(asked)]
+    return [exists] if is_missing and exists.status is Status.TASK else [exists, _renders(asked)]
 
 
 def _exists(asked: Asked, escape_html: bool) -> Finding:
@@ -205,7 +205,7 @@ def _exists(asked: Asked, escape_html: bool) -> Finding:
     found = from_ses(asked.got)
     for name, parts in unknown_names(found, asked.sample.data).items():
         said, todo = complaint(name, parts, asked.sample.data)
-        return Finding(check, Status.TODO, f"{said}: SES drops every such mail", todo, permission)
+        return Finding(check, Status.TASK, f"{said}: SES drops every such mail", todo, permission)
     if not escape_html and "login" in names(found.html):
         todo = "set MAILROOM_SES_ESCAPE_HTML=true"
         return Finding(check, Status.WARNING, "its HTML shows the login, which is not escaped", todo, permission)
@@ -214,7 +214,7 @@ def _exists(asked: Asked, escape_html: bool) -> Finding:
 
 def _missing(name: str, permission: str) -> Finding:
     todo = f"mailroom-send templates push {name}"
-    return Finding(name, Status.TODO, "there is no such template in this region", todo, permission)
+    return Finding(name, Status.TASK, "there is no such template in this region", todo, permission)
 
 
 def _renders(asked: Asked) -> Finding:
@@ -225,10 +225,10 @@ def _renders(asked: Asked) -> Finding:
             return _missing(check, permission)
         if answer.code == "MissingRenderingAttribute" and "base_url" not in asked.sample.data:
             todo = "if it is base_url: set MAILROOM_LINK_BASE_URL"
-            return Finding(check, Status.TODO, f"a value is not sent ({answer.words})", todo, permission)
+            return Finding(check, Status.TASK, f"a value is not sent ({answer.words})", todo, permission)
         if answer.code == "MissingRenderingAttribute":
             todo = f"use only {', '.join(asked.sample.data)}"
-            return Finding(check, Status.TODO, f"a value is not sent ({answer.words})", todo, permission)
+            return Finding(check, Status.TASK, f"a value is not sent ({answer.words})", todo, permission)
         return unanswered(check, permission, answer)
     mail = parse(str(answer.get("RenderedTemplate", "")))
     parts = {"text": mail.text, "HTML": mail.html}
@@ -236,10 +236,10 @@ def _renders(asked: Asked) -> Finding:
         lacking = [part for part, text in parts.items() if text is not None and value not in text]
         if lacking:
             found = f"the {name} is not in its {' and '.join(lacking)}, so nobody can use the mail"
-            return Finding(check, Status.TODO, found, f"use {{{{{name}}}}} there", permission)
+            return Finding(check, Status.TASK, found, f"use {{{{{name}}}}} there", permission)
     absent = [part for part, text in parts.items() if text is None]
     if len(absent) == len(parts):
-        return Finding(check, Status.TODO, "it has neither text nor HTML", "push a template that has", permission)
+        return Finding(check, Status.TASK, "it has neither text nor HTML", "push a template that has", permission)
     if absent:
         found = f"renders, but has no {absent[0]} part"
         return Finding(check, Status.WARNING, found, "give it one, for readers who see nothing else", permission)
@@ -252,10 +252,10 @@ def mailed(sample: Sample, answer: Answer) -> Finding:
     if isinstance(answer, NoAnswer):
         if answer.why is Why.DENIED:
             found = f"{sample.template} may not be sent ({answer.words})"
-            return Finding(check, Status.TODO, found, f"allow {permission}", permission)
+            return Finding(check, Status.TASK, found, f"allow {permission}", permission)
         return unanswered(check, permission, answer)
     statuses: Sequence[dict[str, Any]] = answer.get("Status") or [{}]
     if statuses[0].get("Status") == "Success":
         return Finding(check, Status.OK, f"{sample.template} was accepted; see that it arrives", permission=permission)
     said = ": ".join(str(statuses[0][key]) for key in ("Status", "Error") if statuses[0].get(key)) or "no status"
-    return Finding(check, Status.TODO, f"{sample.template} was not accepted ({said})", permission=permission)
+    return Finding(check, Status.TASK, f"{sample.template} was not accepted ({said})", permission=permission)

@@ -42,7 +42,7 @@ def database(url: str | None, queue: str) -> list[Finding]:
         check_url(url)
         found: dict[str, Any] = _ask(url, _PROBE, list(_STEPS), queue)
         findings = judged(found, queue)
-        is_fit = all(finding.status is not Status.TODO for finding in findings)
+        is_fit = all(finding.status is not Status.TASK for finding in findings)
         if is_fit and "jobs" in found["reads"] and not _ask(url, _ROW, queue):
             findings = [_todo(f"queue {queue} has no row in jobs", "insert that row in jobs")]
     except ValueError as error:
@@ -103,4 +103,4 @@ def judged(found: dict[str, Any], queue: str) -> list[Finding]:
 
 
 def _todo(found: str, todo: str) -> Finding:
-    return Finding(_CHECK, Status.TODO, found, todo)
+    return Finding(_CHECK, Status.TASK, found, todo)
