@@ -4,7 +4,6 @@ The files, in the order in which a row meets them:
 
     cli         options and environment to settings; errors to exit statuses
     collector   the join: one loop around one poll
-    wakeup      signals as a readable descriptor
     agenda      pure: what is to be done now, and until when to wait
     hearing     what is rung: hears it, and looks without it when bells come fast
     attendance  pure: when inserts need not ring
@@ -21,14 +20,12 @@ The files, in the order in which a row meets them:
 
 Beside the way:
 
-    watchdog    ends the process when its loop hangs
-    notify      tells a service manager how it goes (sd_notify)
     summary     pure: what was done, a line every few minutes
     progress    pure: the bar of a backlog
     terminal    stderr, where the bar is drawn
 
-And settings, errors, log, whole (numbers as option values), asking (before what is not easily undone),
-migrating (brings the schema up to date), operations (what an operator does).
+And settings, errors, log, asking (before what is not easily undone), migrating (brings the schema up to
+date), operations (what an operator does). Leaves that both programs use are in mailroom_runtime.
 """
 
 from mailroom_collector.actions import Action

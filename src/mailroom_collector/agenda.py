@@ -151,22 +151,3 @@ class ChunkSize:
     def stalled(self) -> None:
         """The reader did not take the last chunk at once."""
         self._lines = max(1, self._lines // 2)
-
-
-@dataclass(slots=True)
-class Backoff:
-    """Exponential, with full jitter from half to the whole, capped."""
-
-    first: float
-    cap: float
-    _failures: int = field(default=0, init=False)
-
-    def failed(self, random: float) -> float:
-        """Return the seconds to wait after one more failure; `random` is from 0 to 1."""
-        whole = min(self.cap, self.first * 2.0 ** min(self._failures, 32))
-        self._failures += 1
-        return whole * (0.5 + random / 2)
-
-    def succeeded(self) -> None:
-        """Start again from the first wait."""
-        self._failures = 0

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from mailroom_collector.errors import SettingError
+from mailroom_runtime.errors import SettingError
 
 
 def agreed(what: str, hint: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from mailroom_collector.agenda import Backoff
+from mailroom_runtime.backoff import Backoff
 
 _MANY: Final = 25
 _WITHIN: Final = 0.25

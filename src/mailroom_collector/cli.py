@@ -2,24 +2,23 @@
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from mailroom_collector.actions import SHIPPED, Action
 from mailroom_collector.asking import agreed
-from mailroom_collector.errors import UNREACHABLE, ConnectionLost, MailroomError, SettingError
 from mailroom_collector.log import log
 from mailroom_collector.operations.commands import COMMANDS
-from mailroom_collector.settings import Settings, database_url, parse_key, secret_setting
-from mailroom_collector.whole import Whole
+from mailroom_collector.settings import Settings, database_url, parse_key
+from mailroom_runtime.errors import UNREACHABLE, ConnectionLost, MailroomError, SettingError
+from mailroom_runtime.options import Decorator, Name, Whole, claim_descriptors, database_url_file, log_format
+from mailroom_runtime.secret_setting import required_secret
 
 _DAY_MS = 86_400_000
 _HANG = 4
 """Times the patience with the database that the main loop may stand still: it waits for no more answers than three."""
 _VERIFY_PATIENCE = 10.0  # seconds for the database to answer
-_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _KEY_WANTED = "64 hexadecimal digits"
 _LONGEST_FIELD = 1000
 """Characters that are read of a secret field; it has far fewer."""
@@ -27,61 +26,22 @@ _EXAMPLES = {"--older-than": "90d", "--port": "9177", "--action": "activation"}
 """Of the options that have to be given."""
 
 
-class Name(click.types.StringParamType):
-    """A PostgreSQL name: 1 to 63 bytes (NAMEDATALEN - 1), without control characters."""
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the name. Raises click.BadParameter that says what is allowed."""
-        if not 1 <= len(value.encode()) <= 63 or not value.isprintable():  # noqa: PLR2004
-            self.fail(f"'{value}' is not allowed; give a name of 1 to 63 bytes, without control characters", param, ctx)
-        return value
-
-
-def _ms(option: str, variable: str, default: int, low: int, what: str) -> _Decorator:
+def _ms(option: str, variable: str, default: int, low: int, what: str) -> Decorator:
     return click.option(
         option, type=Whole(low, _DAY_MS), default=default, envvar=variable, show_envvar=True, show_default=True,
         metavar="MS", help=f"{what} In ms.",
     )  # fmt: skip
 
 
-def _file(option: str, variable: str, what: str) -> _Decorator:
-    # A path, so that a shell completes it; that it can be read is checked when it is read.
-    kind = click.Path(readable=False)
-    return click.option(
-        option, type=kind, envvar=variable, show_envvar=True, metavar="FILE", help=f"A file that holds {what}."
-    )
-
-
-def _choose_format(_: click.Context, __: click.Parameter, value: str) -> None:
-    log.as_json = value == "json"
-
-
-_log_format = click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", envvar="MAILROOM_LOG_FORMAT",
-    show_envvar=True, show_default=True, metavar="text|json", help="One line an event, or one JSON object.",
-    is_eager=True, expose_value=False, callback=_choose_format,  # before the others, whose errors are logged
+_secret_key_file: Decorator = click.option(
+    "--secret-key-file", type=click.Path(readable=False), envvar="MAILROOM_SECRET_KEY_FILE", show_envvar=True,
+    metavar="FILE",
+    help="A file that holds the secret key.",
 )  # fmt: skip
 
 
-_database_url_file = _file("--database-url-file", "MAILROOM_DATABASE_URL_FILE", "the database URL")
-_secret_key_file = _file("--secret-key-file", "MAILROOM_SECRET_KEY_FILE", "the secret key")
-
-
 def _secret_key(file: str | None) -> bytes:
-    return parse_key(secret_setting("MAILROOM_SECRET_KEY", file, os.environ, _KEY_WANTED))
-
-
-def _claim_descriptors(needed: int, name: str) -> None:
-    """Let no socket get the number of a standard descriptor that was closed, or rows and logs would go into it."""
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            if fd == needed:
-                raise SettingError(f"{name} is closed", "pipe it into mailroom-send, or into a file with >") from None
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    return parse_key(required_secret("MAILROOM_SECRET_KEY", file, os.environ, _KEY_WANTED))
 
 
 @click.group(
@@ -91,7 +51,7 @@ def _claim_descriptors(needed: int, name: str) -> None:
     "in the environment or in a file.",
 )
 @click.version_option(package_name="mailroom", prog_name="mailroom-collect")
-@_database_url_file
+@database_url_file
 @_secret_key_file
 @click.option(
     "--channel-name", type=Name(), default="token_insert", envvar="MAILROOM_CHANNEL_NAME", show_envvar=True,
@@ -115,7 +75,7 @@ def _claim_descriptors(needed: int, name: str) -> None:
     help="Most rows in one line, and the number of waiting rows that ends the wait early.",
 )  # fmt: skip
 @_ms("--lease", "MAILROOM_LEASE", 30_000, 1000, "How long a claimed row waits for a sign of life of its holder.")
-@_log_format
+@log_format(log)
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -146,14 +106,14 @@ def cli(
         batch_limit=batch_limit,
         lease_ms=lease,
     )
-    _claim_descriptors(1, "stdout")
+    claim_descriptors(1, "stdout", "pipe it into mailroom-send, or into a file with >")
     from mailroom_collector.collector import Collector
-    from mailroom_collector.notify import Notifier
     from mailroom_collector.outlet import Outlet
-    from mailroom_collector.watchdog import Watchdog
+    from mailroom_runtime.systemd import Notifier
+    from mailroom_runtime.watchdog import Watchdog
 
     notifier = Notifier(os.environ)
-    watchdog = Watchdog(_HANG * settings.patience, notifier)
+    watchdog = Watchdog(_HANG * settings.patience, notifier, log)
     Collector(settings, Outlet(1), notifier, watchdog).run()
 
 

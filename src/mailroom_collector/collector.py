@@ -3,26 +3,27 @@
 import os
 import random
 import select
-import signal
 import time
 
-from mailroom_collector.agenda import Agenda, Backoff
+from mailroom_collector.agenda import Agenda
 from mailroom_collector.database import Link, connect, listen
 from mailroom_collector.drain import Drain
-from mailroom_collector.errors import ConnectionLost, MailroomError, ReaderGone
+from mailroom_collector.errors import ReaderGone
 from mailroom_collector.hearing import Hearing
 from mailroom_collector.holding import Holding
 from mailroom_collector.ledger import Ledger
 from mailroom_collector.log import log
-from mailroom_collector.notify import Notifier
 from mailroom_collector.outlet import Outlet
 from mailroom_collector.progress import Progress
 from mailroom_collector.settings import Settings, new_holder
 from mailroom_collector.signing import Signer
 from mailroom_collector.summary import Summary, Totals
 from mailroom_collector.terminal import Terminal
-from mailroom_collector.wakeup import Wakeup
-from mailroom_collector.watchdog import Watchdog
+from mailroom_runtime.backoff import Backoff
+from mailroom_runtime.errors import ConnectionLost, MailroomError
+from mailroom_runtime.systemd import Notifier
+from mailroom_runtime.wakeup import Wakeup
+from mailroom_runtime.watchdog import Watchdog
 
 _HELD_ROWS = 4500
 """Most rows held at once: one chunk claimed or being signed, one printed, one being emitted."""
@@ -334,9 +335,7 @@ class Collector:
         return max(0.0, (min(times) - time.monotonic()) * 1000) if times else -1.0
 
     def _signalled(self, wakeup: Wakeup) -> None:
-        for number in wakeup.signals():
-            if number not in (signal.SIGTERM, signal.SIGINT):
-                continue
+        for number in wakeup.stops():
             if self._stopping:
                 raise ReaderGone(f"{number.name} again; the line being written is cut short")
             self._stopping = True

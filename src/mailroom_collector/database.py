@@ -10,7 +10,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import adapt, conninfo, errors, pq, sql
 
-from mailroom_collector.errors import ConnectionLost, MailroomError, OperatorNeeded
+from mailroom_runtime.errors import ConnectionLost, MailroomError, OperatorNeeded
 
 _CONNECT: Final = 5.0  # seconds to connect, at most
 _DEFAULTS: Final[dict[str, Any]] = {

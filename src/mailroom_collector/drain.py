@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from mailroom_collector.agenda import ChunkSize, Scan
-from mailroom_collector.errors import MailroomError, UnfitToken, UnknownAction
+from mailroom_collector.errors import UnfitToken, UnknownAction
 from mailroom_collector.holding import Holding
 from mailroom_collector.ledger import Claim, Ledger
 from mailroom_collector.log import log
@@ -17,6 +17,7 @@ from mailroom_collector.outlet import Outlet
 from mailroom_collector.signing import Signer
 from mailroom_collector.tokens import Token
 from mailroom_collector.wire import Row, encode_row, lines
+from mailroom_runtime.errors import MailroomError
 
 _CHUNK_ROWS = 1500
 """Most rows of one claim: from there on its cost a row hardly falls (docs/performance.md)."""

@@ -1,36 +1,6 @@
-"""Errors: what happened, what to do, and the exit status. Only the command exits on them."""
+"""Errors of the collector's own."""
 
-from typing import Final
-
-UNREACHABLE: Final = "look at MAILROOM_DATABASE_URL and whether the server runs"
-"""What to do about a ConnectionLost, for who doesn't try again."""
-
-
-class MailroomError(Exception):
-    """Something a person reads: one sentence that says what is wrong, one that says what to do."""
-
-    status = 1
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(f"{message}; {hint}" if hint else message)
-
-
-class SettingError(MailroomError):
-    """A setting is missing or bad. Nothing was touched."""
-
-    status = 2
-
-
-class OperatorNeeded(MailroomError):
-    """Trying again won't help until somebody has changed something."""
-
-    status = 2
-
-
-class ConnectionLost(MailroomError):
-    """The database can't be reached now; trying again may help. who doesn't, ends with 2."""
-
-    status = 2
+from mailroom_runtime.errors import MailroomError
 
 
 class ReaderGone(MailroomError):

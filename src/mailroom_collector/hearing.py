@@ -7,10 +7,10 @@ from typing import assert_never
 from mailroom_collector.attendance import Attendance, Do
 from mailroom_collector.database import notify
 from mailroom_collector.echo import Echo
-from mailroom_collector.errors import MailroomError
 from mailroom_collector.ledger import Ledger
 from mailroom_collector.log import log
 from mailroom_collector.settings import Settings
+from mailroom_runtime.errors import MailroomError
 
 _ECHO_PATIENCE = 2.0  # seconds for which the loop may stand still for a call: leases must be extended meanwhile
 

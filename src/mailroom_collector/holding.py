@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from mailroom_collector.agenda import Backoff
 from mailroom_collector.ledger import Ledger
 from mailroom_collector.log import log
 from mailroom_collector.outlet import Outlet
-from mailroom_collector.summary import counted
+from mailroom_runtime.backoff import Backoff
+from mailroom_runtime.words import counted
 
 _GLANCE_FIRST, _GLANCE_CAP = 0.005, 1.0  # seconds between looks at what the reader took
 _EXTENSIONS: Final = 3

@@ -12,8 +12,8 @@ import psycopg
 from mailroom_collector.actions import Action
 from mailroom_collector.agenda import Place
 from mailroom_collector.database import Impatient, Link, translated
-from mailroom_collector.errors import OperatorNeeded
 from mailroom_collector.tokens import Token
+from mailroom_runtime.errors import OperatorNeeded
 
 
 class Look(NamedTuple):

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import errors
 
 from mailroom_collector.database import connect, translated
-from mailroom_collector.errors import UNREACHABLE, ConnectionLost, MailroomError, OperatorNeeded
+from mailroom_runtime.errors import UNREACHABLE, ConnectionLost, MailroomError, OperatorNeeded
 
 NONE: Final = -1
 """The version of a database without any migration."""

@@ -4,12 +4,11 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from mailroom_collector.errors import SettingError
+from mailroom_runtime.errors import SettingError
+from mailroom_runtime.secret_setting import required_secret
 
 _KEY = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
@@ -44,30 +43,11 @@ class Settings:
         return max(_PATIENCE, self.lease_ms / 1000)
 
 
-def secret_setting(name: str, file: str | None, environ: Mapping[str, str], what: str) -> str:
-    """Return a secret from the variable `name` or from the file that `name`_FILE names.
-
-    `what` says what is wanted. Raises SettingError when there is none, both, or no such file.
-    """
-    value = environ.get(name)
-    if value and file:
-        raise SettingError(f"{name} and {name}_FILE are both set", "set only one of them")
-    if file:
-        try:
-            value = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise SettingError(f"{name}_FILE: {file} can't be read: {reason}") from None
-    if not value:
-        raise SettingError(f"{name} is not set", f"set it, or {name}_FILE to a file that holds it: {what}")
-    return value
-
-
 def database_url(file: str | None) -> str:
     """Return the database URL, from the environment or a file. Raises SettingError."""
     from mailroom_collector.database import check_url  # here, as psycopg is slow to import
 
-    url = secret_setting("MAILROOM_DATABASE_URL", file, os.environ, "a libpq URL or key=value string")
+    url = required_secret("MAILROOM_DATABASE_URL", file, os.environ, "a libpq URL or key=value string")
     try:
         check_url(url)
     except ValueError as error:

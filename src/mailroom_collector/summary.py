@@ -5,6 +5,8 @@ Times are seconds of one monotonic clock, handed in by the caller.
 
 from typing import Final, NamedTuple
 
+from mailroom_runtime.words import counted, spell
+
 _EVERY: Final = 300.0  # seconds
 
 
@@ -51,13 +53,3 @@ class Summary:
         ]
         printed = f"printed {counted(new.rows, 'row')} in {counted(new.lines, 'line')}"
         return "; ".join([f"in {spell(seconds)}: {printed}", *others])
-
-
-def counted(number: int, thing: str) -> str:
-    """Return how many there are of a thing, as people say it."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def spell(seconds: float) -> str:
-    """Return a time as people say it."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - two minutes

@@ -4,7 +4,6 @@ The files, in the order in which a row meets them:
 
     cli         options and environment to settings; errors to exit statuses
     sender      the join: one poll, a few workers, bounded buffers
-    wakeup      signals and finished calls as a readable descriptor
     inlet       stdin to complete lines
     wire        pure: a line to rows and bad rows
     actions     pure: what a mail may be for
@@ -26,9 +25,8 @@ The files, in the order in which a row meets them:
 
 Beside the way:
 
-    watchdog    ends the process when its loop hangs
-    notify      tells a service manager how it goes (sd_notify)
     summary     pure: what was sent, a line every few minutes
 
-And settings, links, errors, log. In golive: what a person does before it all goes live.
+And settings, links, errors, log. Leaves that both programs use are in mailroom_runtime.
+In golive: what a person does before it all goes live.
 """

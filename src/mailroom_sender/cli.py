@@ -1,7 +1,6 @@
 """Options and environment to settings; errors to one line on stderr and an exit status."""
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -10,115 +9,33 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mailroom_sender.errors import MailroomError, SettingError
+from mailroom_runtime.errors import MailroomError, SettingError
+from mailroom_runtime.options import (
+    Decorator,
+    Flag,
+    FlagOption,
+    Name,
+    Text,
+    Whole,
+    claim_descriptors,
+    database_url_file,
+    log_format,
+)
+from mailroom_runtime.secret_setting import optional_secret
 from mailroom_sender.golive.commands import check, templates
 from mailroom_sender.links import checked_base_url
 from mailroom_sender.log import log
-from mailroom_sender.settings import Settings, optional_secret
+from mailroom_sender.settings import Settings
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-    from click.types import OptionHelpExtra
-
     from mailroom_sender.actions import Known
     from mailroom_sender.database import Database
     from mailroom_sender.delivery import Deliver
     from mailroom_sender.setaside import SetAside
 
-_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-_WHOLE = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _DAY_MS = 86_400_000
 _HANG = 4
 """Times the patience with the database that the main loop may stand still: it waits for no more answers than three."""
-
-
-class Whole(click.IntRange):
-    """A whole number in a range; unlike int(), without spaces, underscores and foreign digits."""
-
-    name = "whole number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number. Raises click.BadParameter that says what is allowed."""
-        number = int(value) if isinstance(value, int) or _WHOLE.fullmatch(value) else None
-        if number is None or not (self.min or 0) <= number <= (self.max or 0):
-            self.fail(f"'{value}' is not allowed; give a whole number from {self.min} to {self.max}", param, ctx)
-        return number
-
-    def _describe_range(self) -> str:
-        """Return the range as --help shows it."""
-        return f"{self.min} to {self.max}"
-
-
-class Flag(click.types.BoolParamType):
-    """true or false, and nothing that could be either."""
-
-    name = "true|false"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the truth value. Raises click.BadParameter that says what is allowed."""
-        known = {
-            "true": True,
-            "1": True,
-            "yes": True,
-            "on": True,
-            "false": False,
-            "0": False,
-            "no": False,
-            "off": False,
-        }
-        if isinstance(value, bool):
-            return value
-        if value.lower() not in known:
-            self.fail(f"'{value}' is not allowed; give true or false", param, ctx)
-        return known[value.lower()]
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002 - click's signature
-        param: click.Parameter,  # noqa: ARG002
-        incomplete: str,
-    ) -> "list[CompletionItem]":
-        """Offer true and false."""
-        from click.shell_completion import CompletionItem
-
-        return [CompletionItem(word) for word in ("true", "false") if word.startswith(incomplete)]
-
-
-class FlagOption(click.Option):
-    """An option of true or false: --help tells its default in these words."""
-
-    def get_help_extra(self, ctx: click.Context) -> "OptionHelpExtra":
-        """Return what stands in brackets."""
-        extra = super().get_help_extra(ctx)
-        extra["default"] = extra["default"].lower()
-        return extra
-
-
-class Text(click.types.StringParamType):
-    """Text that fits a pattern."""
-
-    def __init__(self, name: str, pattern: str, allowed: str) -> None:
-        self.name = name
-        self._pattern = re.compile(pattern, re.ASCII)
-        self._allowed = allowed
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the text. Raises click.BadParameter that says what is allowed."""
-        if not self._pattern.fullmatch(value):
-            self.fail(f"'{value}' is not allowed; give {self._allowed}", param, ctx)
-        return value
-
-
-class Name(click.types.StringParamType):
-    """A PostgreSQL name: 1 to 63 bytes (NAMEDATALEN - 1), without control characters."""
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the name. Raises click.BadParameter that says what is allowed."""
-        if not value.isprintable() or not 1 <= len(value.encode()) <= 63:  # noqa: PLR2004
-            self.fail(f"'{value}' is not allowed; give a name of 1 to 63 bytes, without control characters", param, ctx)
-        return value
 
 
 class BaseUrl(click.types.StringParamType):
@@ -140,24 +57,13 @@ _ADDRESS = "[!-;=?A-~]{1,64}@[!-;=?A-~]{1,253}"  # printable ASCII but for space
 _SOURCE = Text("address", f"{_ADDRESS}|[ -;=?A-~]{{0,200}}<{_ADDRESS}>", "name@domain or Name <name@domain>, in ASCII")
 
 
-def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, what: str) -> _Decorator:
+def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, what: str) -> Decorator:
     # A flag may also stand alone: --debug is --debug true.
     alone: dict[str, Any] = {"is_flag": False, "flag_value": True, "cls": FlagOption} if isinstance(kind, Flag) else {}
     return click.option(
         option, type=kind, default=default, envvar=variable, show_envvar=True, show_default=True, metavar=metavar,
         help=what, **alone,
     )  # fmt: skip
-
-
-def _choose_format(_: click.Context, __: click.Parameter, value: str) -> None:
-    log.as_json = value == "json"
-
-
-_log_format = click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", envvar="MAILROOM_LOG_FORMAT",
-    show_envvar=True, show_default=True, metavar="text|json", help="One line an event, or one JSON object.",
-    is_eager=True, expose_value=False, callback=_choose_format,  # before the others, whose errors are logged
-)  # fmt: skip
 
 
 def _database_url(file: str | None) -> str | None:
@@ -172,19 +78,6 @@ def _database_url(file: str | None) -> str | None:
     return url
 
 
-def _claim_descriptors(needed: int, name: str) -> None:
-    """Let no socket get the number of a standard descriptor that was closed, or rows and logs would go into it."""
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            if fd == needed:
-                raise SettingError(
-                    f"{name} is closed", "pipe mailroom-collect into it, or name a file with <"
-                ) from None
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
-
-
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -192,11 +85,7 @@ def _claim_descriptors(needed: int, name: str) -> None:
     "sends nothing twice; without it, it says so. Credentials, region and endpoint are the AWS SDK's own.",
 )
 @click.version_option(package_name="mailroom", prog_name="mailroom-send")
-@click.option(
-    "--database-url-file", type=click.Path(readable=False), envvar="MAILROOM_DATABASE_URL_FILE", show_envvar=True,
-    metavar="FILE",
-    help="A file that holds the database URL.",
-)  # fmt: skip
+@database_url_file
 @_option("--queue-name", "MAILROOM_QUEUE_NAME", Name(), "mailroom", "NAME", "Which row of jobs. 1 to 63 bytes.")
 @_option("--debug", "MAILROOM_DEBUG", Flag(), False, "true|false", "Print every request, send nothing.")
 @_option("--ses-config-set", "MAILROOM_SES_CONFIG_SET", _CONFIG_SET, "default", "NAME", "SES configuration set.")
@@ -222,7 +111,7 @@ def _claim_descriptors(needed: int, name: str) -> None:
     "--lease", "MAILROOM_LEASE", Whole(1000, _DAY_MS), 30_000, "MS",
     "How long a begun row is this sender's; a call is given up after half of it. In ms.",
 )  # fmt: skip
-@_log_format
+@log_format(log)
 @click.pass_context
 def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each option
     ctx: click.Context,
@@ -261,17 +150,17 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     if not is_sender:
         ctx.obj = settings, database_url_file
         return
-    _claim_descriptors(0, "stdin")
+    claim_descriptors(0, "stdin", "pipe mailroom-collect into it, or name a file with <")
     if os.isatty(0):
         log("reading lines from the terminal, as nothing is piped in; Ctrl-D ends them")
+    from mailroom_runtime.systemd import Notifier
+    from mailroom_runtime.watchdog import Watchdog
     from mailroom_sender.actions import Known
     from mailroom_sender.inlet import Inlet
     from mailroom_sender.learning import Learning
-    from mailroom_sender.notify import Notifier
     from mailroom_sender.pacing import Pace
     from mailroom_sender.sender import Sender
     from mailroom_sender.setaside import SetAside
-    from mailroom_sender.watchdog import Watchdog
 
     known = Known()
     setaside = SetAside(settings.output_path)
@@ -281,7 +170,7 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     concurrency = 1 if settings.debug else settings.concurrency
     pace = Pace() if settings.max_rate is None else Pace(settings.max_rate)
     notifier = Notifier(os.environ)
-    watchdog = Watchdog(_HANG * settings.patience, notifier)
+    watchdog = Watchdog(_HANG * settings.patience, notifier, log)
     learning = Learning(known, _ask_actions(settings, database, known))
     Sender(Inlet(0), delivery, setaside, database, concurrency, pace, ask_rate, learning, notifier, watchdog).run()
 

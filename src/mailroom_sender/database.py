@@ -12,8 +12,9 @@ from typing import Any, Final
 import psycopg
 from psycopg import conninfo, errors
 
+from mailroom_runtime.errors import ConnectionLost, MailroomError, OperatorNeeded
 from mailroom_sender.actions import LIST, Known
-from mailroom_sender.errors import ConnectionLost, MailroomError, OperatorNeeded, Stopped
+from mailroom_sender.errors import Stopped
 from mailroom_sender.log import log
 
 _DEFAULTS: Final = {

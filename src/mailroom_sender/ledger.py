@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+from mailroom_runtime.log import escape
 from mailroom_sender.database import Database
 from mailroom_sender.database import Rows as DatabaseRows
-from mailroom_sender.log import escape, log
+from mailroom_sender.log import log
 from mailroom_sender.retries import MOST_ATTEMPTS, backoff
 from mailroom_sender.rows import Row
 from mailroom_sender.setaside import SetAside

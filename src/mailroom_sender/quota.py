@@ -4,7 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Final
 
-from mailroom_sender.log import Level, log
+from mailroom_runtime.log import Level
+from mailroom_sender.log import log
 from mailroom_sender.pacing import Pace
 
 _AGAIN: Final = 3600.0  # seconds between questions: people may raise the quota

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from mailroom_runtime.backoff import backoff as exponential
 from mailroom_sender.verdicts import Outcome, Scope, Verdict
 
 _FIRST: Final = 1.0  # seconds
@@ -15,7 +16,7 @@ MOST_ATTEMPTS: Final = 12
 
 def backoff(attempt: int, random: float) -> float:
     """Return the seconds before a row is tried again after its attempt number `attempt` (from 1)."""
-    return min(_CAP, _FIRST * 2.0 ** min(attempt - 1, 16)) * (0.5 + random / 2)
+    return exponential(attempt, random, first=_FIRST, cap=_CAP)
 
 
 @dataclass(slots=True)

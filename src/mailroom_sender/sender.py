@@ -12,14 +12,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
+from mailroom_runtime.errors import ConnectionLost, MailroomError
+from mailroom_runtime.systemd import Notifier
+from mailroom_runtime.wakeup import Wakeup
+from mailroom_runtime.watchdog import Watchdog
 from mailroom_sender.batches import MOST_DESTINATIONS, Waiting
 from mailroom_sender.database import Database
 from mailroom_sender.delivery import Deliver, Result
-from mailroom_sender.errors import ConnectionLost, MailroomError
 from mailroom_sender.inlet import Inlet, Overlong
 from mailroom_sender.learning import Learning
 from mailroom_sender.log import log
-from mailroom_sender.notify import Notifier
 from mailroom_sender.pacing import Pace
 from mailroom_sender.quota import Quota
 from mailroom_sender.retries import Gates
@@ -27,8 +29,6 @@ from mailroom_sender.rows import BadRow, Row, UnknownRow
 from mailroom_sender.setaside import SetAside
 from mailroom_sender.summary import Summary
 from mailroom_sender.verdicts import Outcome
-from mailroom_sender.wakeup import Wakeup
-from mailroom_sender.watchdog import Watchdog
 from mailroom_sender.wire import decode_line
 
 _DISK_RETRY: Final = 1.0  # seconds between tries to write what the disk did not take
@@ -121,7 +121,7 @@ class Sender:
                 log(f"{error}; trying again in {_CONNECT_RETRY:.0f} s", "warning")
                 self._notifier.status(f"waiting for the database: {error}")
                 select.select([wakeup], [], [], _CONNECT_RETRY)
-                self._stops += wakeup.stops()
+                self._stops += len(wakeup.stops())
                 continue
             rows = f"; {taken_over} rows that were handed out before are taken over" if taken_over else ""
             log(f"acknowledging what is sent, in the ledger{rows}")
@@ -240,7 +240,7 @@ class Sender:
         if self._setaside.owes:
             self._setaside.flush()
         if wakeup.fileno() in ready:
-            self._signalled(wakeup.stops())
+            self._signalled(len(wakeup.stops()))
         if self._inlet.fd in ready and self._reads:
             self._read()
 

@@ -16,7 +16,7 @@ from botocore import exceptions
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from mailroom_sender.errors import OperatorNeeded
+from mailroom_runtime.errors import OperatorNeeded
 from mailroom_sender.verdicts import Accepted, Answer, Lost, NotAsked, Refused
 
 if TYPE_CHECKING:

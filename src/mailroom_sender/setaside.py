@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mailroom_runtime.errors import SettingError
 from mailroom_sender.actions import Action
-from mailroom_sender.errors import SettingError
 from mailroom_sender.log import log
 from mailroom_sender.rows import Row
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from mailroom_runtime.words import spell
 from mailroom_sender.verdicts import Outcome, Verdict
 
 _EVERY: Final = 300.0  # seconds
@@ -71,8 +72,3 @@ class Summary:
                 ms = _STEP**step * 1000
                 return f"{ms:,.0f}" if ms >= 10 else f"{ms:.1f}"  # noqa: PLR2004 - no more digits than are sure
         return "0"
-
-
-def spell(seconds: float) -> str:
-    """Return a time as people say it."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - two minutes

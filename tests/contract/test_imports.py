@@ -1,12 +1,14 @@
 """The layout's rules: what a file may know."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 SRC = Path(__file__).parents[2] / "src"
 PURE = {
+    "mailroom_runtime": ["backoff", "errors", "words"],
     "mailroom_collector": [
         "actions",
         "agenda",
@@ -49,9 +51,17 @@ def imported(file: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize(("package", "other"), [tuple(PURE), tuple(PURE)[::-1]])
+@pytest.mark.parametrize(
+    ("package", "other"),
+    [
+        ("mailroom_collector", "mailroom_sender"),
+        ("mailroom_sender", "mailroom_collector"),
+        ("mailroom_runtime", "mailroom_collector"),
+        ("mailroom_runtime", "mailroom_sender"),
+    ],
+)
 def test_packages_do_not_import_each_other(package: str, other: str) -> None:
-    """The two programs share a wire and a ledger, and no code."""
+    """The two programs share a wire, a ledger and some leaves; the leaves know neither program."""
     for file in (SRC / package).rglob("*.py"):
         assert not any(name.split(".")[0] == other for name in imported(file)), file
 
@@ -63,6 +73,14 @@ def test_pure_file_knows_no_clock_and_no_socket(file: Path) -> None:
         package, _, module = name.partition(".")
         assert package not in OUTSIDE, name
         assert package not in PURE or module.replace(".", "/") in [*PURE[package], "errors"], name
+
+
+def test_leaves_know_no_word_of_the_domain() -> None:
+    """Nothing in the leaves speaks of tokens, deliveries, the ledger or SES, but for the names of settings."""
+    words = re.compile(r"(?i)\b(tokens?|deliver(y|ies)|ledger|ses|accounts?|activation|recovery)\b")
+    for file in (SRC / "mailroom_runtime").glob("*.py"):
+        text = file.read_text().replace("leaves that know nothing of tokens, the ledger or SES", "")
+        assert not words.search(text), (file.name, words.search(text))
 
 
 @pytest.mark.parametrize("library", ["boto3", "botocore"])

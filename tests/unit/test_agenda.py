@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailroom_collector.agenda import Agenda, Backoff, ChunkSize, Place, Scan
+from mailroom_collector.agenda import Agenda, ChunkSize, Place, Scan
+from mailroom_runtime.backoff import Backoff
 
 
 @pytest.fixture

@@ -2,23 +2,24 @@
 
 import json
 import re
-from collections.abc import Callable
 
 import pytest
 
-from mailroom_collector import log as collector
-from mailroom_sender import log as sender
+from mailroom_collector.log import log as collector
+from mailroom_runtime.log import Log
+from mailroom_sender.log import log as sender
 
-LOGS = [(collector.Log, "PG", "mailroom-collect"), (sender.Log, "SES", "mailroom-send")]
+LOGS = [(collector, "PG", "mailroom-collect"), (sender, "SES", "mailroom-send")]
 ODD = "café \n[PG] forged \x1b[31m \u202e \u2028 \x85 \x00" + "x" * 5000
 
 
-@pytest.mark.parametrize(("make", "tag", "program"), LOGS)
+@pytest.mark.parametrize(("log", "tag", "program"), LOGS)
 def test_event_is_one_stamped_line(
-    make: Callable[..., collector.Log], tag: str, program: str, capfd: pytest.CaptureFixture[str]
+    log: Log, tag: str, program: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever an event quotes, it is one line, without anything that a terminal would obey."""
-    make(as_json=False)(ODD, "error")
+    monkeypatch.setattr(log, "as_json", False)
+    log(ODD, "error")
     (line,) = capfd.readouterr().err.splitlines()
     assert re.match(rf"\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d \[{tag}\] café \\n\[PG\] forged ", line)
     assert r"\x1b[31m \u202e \u2028 \x85 \x00xxx" in line
@@ -26,12 +27,13 @@ def test_event_is_one_stamped_line(
     assert program not in line
 
 
-@pytest.mark.parametrize(("make", "tag", "program"), LOGS)
+@pytest.mark.parametrize(("log", "tag", "program"), LOGS)
 def test_event_as_json_is_one_object(
-    make: Callable[..., collector.Log], tag: str, program: str, capfd: pytest.CaptureFixture[str]
+    log: Log, tag: str, program: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same as data: when, how bad, who, what; the text as harmless as in the other form."""
-    make(as_json=True)(ODD, "warning")
+    monkeypatch.setattr(log, "as_json", True)
+    log(ODD, "warning")
     (line,) = capfd.readouterr().err.splitlines()
     event = json.loads(line)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event.pop("time"))

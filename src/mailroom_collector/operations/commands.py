@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mailroom_collector.asking import agreed
-from mailroom_collector.errors import MailroomError, OperatorNeeded, SettingError
 from mailroom_collector.settings import database_url
-from mailroom_collector.whole import Whole
+from mailroom_runtime.errors import MailroomError, OperatorNeeded, SettingError
+from mailroom_runtime.options import Whole
 
 if TYPE_CHECKING:
     from mailroom_collector.database import Impatient
@@ -304,7 +304,7 @@ def prune(ctx: click.Context, older_than: timedelta, dry_run: bool) -> None:
         raise SettingError("--older-than is less than 1d", "somebody may still work on what is younger")
     url, queue = _url_and_queue(ctx)
     from mailroom_collector.operations.progress import Bar
-    from mailroom_collector.wakeup import Wakeup
+    from mailroom_runtime.wakeup import Wakeup
 
     before = datetime.now(UTC) - older_than
     with _session(url, queue) as connection, Wakeup() as wakeup, Bar(before) as bar:

@@ -8,9 +8,9 @@ import psycopg
 from psycopg import sql
 
 from mailroom_collector.database import connect, translated
-from mailroom_collector.errors import MailroomError
 from mailroom_collector.operations.figures import Echo
 from mailroom_collector.operations.session import named
+from mailroom_runtime.errors import MailroomError
 
 _PATIENCE: Final = 2.0  # seconds for an echo, which takes milliseconds
 

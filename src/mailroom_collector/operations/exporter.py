@@ -18,14 +18,14 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from mailroom_collector.database import Impatient
-from mailroom_collector.errors import MailroomError, OperatorNeeded, SettingError
 from mailroom_collector.log import log
 from mailroom_collector.operations.counting import BOUNDS, Counts
 from mailroom_collector.operations.echoing import EchoTest
 from mailroom_collector.operations.figures import Echo, Progress
 from mailroom_collector.operations.overview import read_progress
 from mailroom_collector.operations.session import one_snapshot, open_session
-from mailroom_collector.wakeup import Wakeup
+from mailroom_runtime.errors import MailroomError, OperatorNeeded, SettingError
+from mailroom_runtime.wakeup import Wakeup
 
 _PATIENCE: Final = 5.0  # seconds for an answer: Prometheus gives a scrape up after 10
 _FRESH: Final = 1.0  # seconds for which an answer is good for other scrapes

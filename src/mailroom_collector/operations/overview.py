@@ -4,8 +4,8 @@ from typing import Any
 
 import psycopg
 
-from mailroom_collector.errors import OperatorNeeded
 from mailroom_collector.operations.figures import History, Oldest, Progress, Sessions, Settled, Unsettled
+from mailroom_runtime.errors import OperatorNeeded
 
 
 def read_progress(connection: psycopg.Connection[Any], queue: str) -> Progress:

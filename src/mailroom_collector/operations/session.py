@@ -8,7 +8,7 @@ import psycopg
 from psycopg import conninfo, errors
 
 from mailroom_collector.database import Impatient, check_schema, connect, translated
-from mailroom_collector.errors import UNREACHABLE, ConnectionLost, MailroomError, OperatorNeeded
+from mailroom_runtime.errors import UNREACHABLE, ConnectionLost, MailroomError, OperatorNeeded
 
 PATIENCE: Final = 60.0  # seconds that an answer may take: the figures of a large day are counted, not kept
 _STEP: Final = "mailroom_unsettled(job_type)"  # of the migration that all here needs

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from mailroom_collector.database import Impatient
-from mailroom_collector.errors import ConnectionLost
 from mailroom_collector.operations.echoing import EchoTest
 from mailroom_collector.operations.figures import Echo, History, Overview
 from mailroom_collector.operations.fitting import fitting
@@ -20,7 +19,8 @@ from mailroom_collector.operations.report import Kind, Line, as_json, text
 from mailroom_collector.operations.screen import Paint
 from mailroom_collector.operations.session import one_snapshot, open_session
 from mailroom_collector.operations.tables import cut
-from mailroom_collector.wakeup import Wakeup
+from mailroom_runtime.errors import ConnectionLost
+from mailroom_runtime.wakeup import Wakeup, stop_signals
 
 _INTERVAL: Final = 1.0  # seconds from one question to the next, at least
 _PIPED_INTERVAL: Final = 2.0
@@ -137,7 +137,7 @@ def _wait(wakeup: Wakeup, until: float, keyboard: Keyboard | None = None) -> tup
         sources: list[Wakeup | int] = [wakeup] if keys is None else [wakeup, keys]
         ready, _, _ = select.select(sources, [], [], max(0.0, until - time.monotonic()))
         signals = wakeup.signals() if wakeup in ready else []
-        ends = bool({signal.SIGINT, signal.SIGTERM} & set(signals))
+        ends = bool(stop_signals() & set(signals))
         if keyboard is not None and keys in ready:
             ends = keyboard.says_end() or ends
         if ends or signals or time.monotonic() >= until:

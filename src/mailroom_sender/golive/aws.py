@@ -16,7 +16,7 @@ from botocore import exceptions, xform_name
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from mailroom_sender.errors import OperatorNeeded
+from mailroom_runtime.errors import OperatorNeeded
 from mailroom_sender.golive.refusals import NoAnswer, Why
 from mailroom_sender.ses import region_of
 

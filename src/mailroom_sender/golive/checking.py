@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mailroom_runtime.errors import MailroomError
 from mailroom_sender.actions import Action
-from mailroom_sender.errors import MailroomError
 from mailroom_sender.golive import judging
 from mailroom_sender.golive.aws import Aws
 from mailroom_sender.golive.findings import Finding, Status

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mailroom_sender.errors import MailroomError, SettingError
-from mailroom_sender.settings import Settings, optional_secret
+from mailroom_runtime.errors import MailroomError, SettingError
+from mailroom_runtime.secret_setting import optional_secret
+from mailroom_sender.settings import Settings
 
 if TYPE_CHECKING:
     from mailroom_sender.golive.findings import Finding
@@ -72,8 +73,8 @@ def _address(text: str) -> str:
 
 
 def _tell(finding: "Finding") -> None:
+    from mailroom_runtime.log import escape
     from mailroom_sender.golive.findings import lines
-    from mailroom_sender.log import escape
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     status = finding.status.value
@@ -149,10 +150,10 @@ def diff(folder: Path | None, names: tuple[str, ...]) -> int:
     Exits with 1 if there is any difference, else with 0. Needs ses:GetTemplate.
     """
     ours = _read(folder, names)
+    from mailroom_runtime.log import escape
     from mailroom_sender.golive.aws import Aws
     from mailroom_sender.golive.comparing import difference
     from mailroom_sender.golive.pushing import in_ses
-    from mailroom_sender.log import escape
 
     aws = Aws()
     told = [line for template in ours for line in difference(template, in_ses(aws, template.name))]

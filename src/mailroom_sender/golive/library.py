@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mailroom_sender.errors import SettingError
+from mailroom_runtime.errors import SettingError
 from mailroom_sender.golive.template import ENDINGS, Template
 
 SHIPPED: Final = Path(__file__).parents[1] / "templates"

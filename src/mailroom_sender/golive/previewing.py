@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mailroom_sender.errors import SettingError
+from mailroom_runtime.errors import SettingError
 from mailroom_sender.golive.aws import Aws
 from mailroom_sender.golive.handlebars import Unrenderable, render
 from mailroom_sender.golive.mime import Mail, compose, parse

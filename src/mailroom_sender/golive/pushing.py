@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from mailroom_sender.errors import OperatorNeeded, SettingError
+from mailroom_runtime.errors import OperatorNeeded, SettingError
 from mailroom_sender.golive.aws import Aws
 from mailroom_sender.golive.comparing import complaint, different_parts, unknown_names
 from mailroom_sender.golive.refusals import NoAnswer, Why

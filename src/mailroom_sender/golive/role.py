@@ -3,9 +3,9 @@
 import contextlib
 from typing import Any, Final
 
+from mailroom_runtime.errors import MailroomError
 from mailroom_sender.actions import Action, Known
 from mailroom_sender.database import Database, check_url
-from mailroom_sender.errors import MailroomError
 from mailroom_sender.golive.findings import Finding, Status
 
 _CHECK: Final = "database"

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final, Self
 
-from mailroom_sender.log import log
-from mailroom_sender.notify import Notifier
+from mailroom_runtime.log import Log
+from mailroom_runtime.systemd import Notifier
 
 _TICK: Final = 10.0  # seconds, at most
 _LAST_WORDS: Final = 1.0  # seconds for the log, which may be what hangs
@@ -24,8 +24,9 @@ _LAST_WORDS: Final = 1.0  # seconds for the log, which may be what hangs
 class Watchdog:
     """Watches the main thread while it is entered."""
 
-    def __init__(self, limit: float, notifier: Notifier, tick: float = _TICK) -> None:
+    def __init__(self, limit: float, notifier: Notifier, log: Log, tick: float = _TICK) -> None:
         """`limit`: seconds without a turn that are a hang; what a turn waits for must be given up before."""
+        self._log = log
         self._notifier = notifier
         # Half of what the manager allows, as sd_watchdog_enabled(3) advises.
         self._tick = min(tick, notifier.patience / 2) if notifier.patience else tick
@@ -60,7 +61,7 @@ class Watchdog:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, _LAST_WORDS)
         seconds = self._missed * self._tick
-        log(
+        self._log(
             f"the main loop has not turned for {seconds:.0f} s, so this process ends; it hangs in {_where(frame)}",
             "error",
         )

@@ -1,0 +1,12 @@
+"""What both programs need and neither owns: leaves that know nothing of tokens, the ledger or SES.
+
+errors          what a person reads: message, hint and exit status
+log             one event a line on stderr, as text or as JSON
+words           pure: counts and times as people write them
+backoff         pure: how long to wait before the next try
+secret_setting  a secret from the environment or from a file
+options         types of option values, and the options that both programs have
+wakeup          signals and finished work as a readable descriptor
+watchdog        ends the process when its main loop hangs
+systemd         tells a service manager how the program fares (sd_notify)
+"""

@@ -1,0 +1,149 @@
+"""Types of option values, and the options that both programs have."""
+
+import os
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mailroom_runtime.errors import SettingError
+from mailroom_runtime.log import Log
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+    from click.types import OptionHelpExtra
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_WHOLE = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+
+
+class Whole(click.IntRange):
+    """A whole number in a range; unlike int(), without spaces, underscores and foreign digits."""
+
+    name = "whole number"
+
+    def __init__(self, low: int, high: int, *, tells_range: bool = True) -> None:
+        """`tells_range`: the help names the range."""
+        super().__init__(low, high)
+        self._low, self._high = low, high
+        self._tells_range = tells_range
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number. Raises click.BadParameter that says what is allowed."""
+        number = int(value) if isinstance(value, int) or _WHOLE.fullmatch(value) else None
+        if number is None or not self._low <= number <= self._high:
+            self.fail(f"'{value}' is not allowed; give a whole number from {self._low} to {self._high}", param, ctx)
+        return number
+
+    def _describe_range(self) -> str:
+        """Return what the help says, as people write it."""
+        return f"{self._low} to {self._high}" if self._tells_range else ""
+
+
+class Flag(click.types.BoolParamType):
+    """true or false, and nothing that could be either."""
+
+    name = "true|false"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the truth value. Raises click.BadParameter that says what is allowed."""
+        known = {
+            "true": True,
+            "1": True,
+            "yes": True,
+            "on": True,
+            "false": False,
+            "0": False,
+            "no": False,
+            "off": False,
+        }
+        if isinstance(value, bool):
+            return value
+        if value.lower() not in known:
+            self.fail(f"'{value}' is not allowed; give true or false", param, ctx)
+        return known[value.lower()]
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> "list[CompletionItem]":
+        """Offer true and false."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(word) for word in ("true", "false") if word.startswith(incomplete)]
+
+
+class FlagOption(click.Option):
+    """An option of true or false: --help tells its default in these words."""
+
+    def get_help_extra(self, ctx: click.Context) -> "OptionHelpExtra":
+        """Return what stands in brackets."""
+        extra = super().get_help_extra(ctx)
+        extra["default"] = extra["default"].lower()
+        return extra
+
+
+class Text(click.types.StringParamType):
+    """Text that fits a pattern."""
+
+    def __init__(self, name: str, pattern: str, allowed: str) -> None:
+        self.name = name
+        self._pattern = re.compile(pattern, re.ASCII)
+        self._allowed = allowed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the text. Raises click.BadParameter that says what is allowed."""
+        if not self._pattern.fullmatch(value):
+            self.fail(f"'{value}' is not allowed; give {self._allowed}", param, ctx)
+        return value
+
+
+class Name(click.types.StringParamType):
+    """A PostgreSQL name: 1 to 63 bytes (NAMEDATALEN - 1), without control characters."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the name. Raises click.BadParameter that says what is allowed."""
+        if not value.isprintable() or not 1 <= len(value.encode()) <= 63:  # noqa: PLR2004
+            self.fail(f"'{value}' is not allowed; give a name of 1 to 63 bytes, without control characters", param, ctx)
+        return value
+
+
+database_url_file: Decorator = click.option(
+    "--database-url-file", type=click.Path(readable=False), envvar="MAILROOM_DATABASE_URL_FILE", show_envvar=True,
+    metavar="FILE",
+    help="A file that holds the database URL.",
+)  # fmt: skip
+"""A path, so that a shell completes it; that it can be read is checked when it is read."""
+
+
+def log_format(log: Log) -> Decorator:
+    """Return the option that chooses how this log writes."""
+
+    def choose(_: click.Context, __: click.Parameter, value: str) -> None:
+        log.as_json = value == "json"
+
+    return click.option(
+        "--log-format", type=click.Choice(["text", "json"]), default="text", envvar="MAILROOM_LOG_FORMAT",
+        show_envvar=True, show_default=True, metavar="text|json", help="One line an event, or one JSON object.",
+        is_eager=True, expose_value=False, callback=choose,  # before the others, whose errors are logged
+    )  # fmt: skip
+
+
+def claim_descriptors(needed: int, name: str, hint: str) -> None:
+    """Let no socket get the number of a standard descriptor that was closed, or rows and logs would go into it.
+
+    Raises SettingError, with the hint, when the descriptor `needed`, called `name`, is closed.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            if fd == needed:
+                raise SettingError(f"{name} is closed", hint) from None
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one

@@ -1,0 +1,37 @@
+"""A secret from the environment or from a file, never from an option, which a process list would show."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mailroom_runtime.errors import SettingError
+
+
+def optional_secret(name: str, file: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return a secret from the variable `name` or from the file that `name`_FILE names, if there is one.
+
+    Raises SettingError when both are set, or the file can't be read or is empty.
+    """
+    value = environ.get(name) or None
+    if value and file:
+        raise SettingError(f"{name} and {name}_FILE are both set", "set only one of them")
+    if not file:
+        return value
+    try:
+        value = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingError(f"{name}_FILE: {file} can't be read: {reason}") from None
+    if not value:
+        raise SettingError(f"{name}_FILE: {file} is empty", f"write what {name} would hold into it")
+    return value
+
+
+def required_secret(name: str, file: str | None, environ: Mapping[str, str], wanted: str) -> str:
+    """Return a secret as optional_secret() does; `wanted` says what it looks like.
+
+    Raises SettingError when there is none, too.
+    """
+    value = optional_secret(name, file, environ)
+    if value is None:
+        raise SettingError(f"{name} is not set", f"set it, or {name}_FILE to a file that holds it: {wanted}")
+    return value

@@ -1,0 +1,11 @@
+"""Pure: counts and times as people write them."""
+
+
+def counted(number: int, thing: str) -> str:
+    """Return how many there are of a thing: "1 row", "2,000 rows"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def spell(seconds: float) -> str:
+    """Return a time: in seconds, from two minutes on in minutes."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - two minutes
