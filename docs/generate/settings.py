@@ -31,8 +31,8 @@ def secret_of(option: Option) -> str:
 
 def others(program: Command) -> dict[str, str]:
     """Return the variables of others that a program heeds."""
-    folder = _ROOT / "src" / _PACKAGES[program.path]
-    source = "".join(file.read_text() for file in folder.rglob("*.py"))
+    folders = [_ROOT / "src" / package for package in (_PACKAGES[program.path], "mailroom_runtime")]
+    source = "".join(file.read_text() for folder in folders for file in folder.rglob("*.py"))
     is_sender = "boto3" in source
     return {
         name: text

@@ -10,9 +10,10 @@ from mailroom_collector.actions import SHIPPED, Action
 from mailroom_collector.asking import agreed
 from mailroom_collector.log import log
 from mailroom_collector.operations.commands import COMMANDS
-from mailroom_collector.settings import Settings, database_url, parse_key
-from mailroom_runtime.errors import UNREACHABLE, ConnectionLost, MailroomError, SettingError
+from mailroom_collector.settings import Settings, parse_key
+from mailroom_runtime.errors import MailroomError, SettingError
 from mailroom_runtime.options import Decorator, Name, Whole, claim_descriptors, database_url_file, log_format
+from mailroom_runtime.postgres.url import required_url
 from mailroom_runtime.secret_setting import required_secret
 
 _DAY_MS = 86_400_000
@@ -97,7 +98,7 @@ def cli(
         ctx.obj = database_url_file, secret_key_file
         return
     settings = Settings(
-        database_url=database_url(database_url_file),
+        database_url=required_url(database_url_file, os.environ),
         secret_key=_secret_key(secret_key_file),
         channel_name=channel_name,
         queue_name=queue_name,
@@ -134,7 +135,7 @@ def migrate(ctx: click.Context, target: int | None, dry_run: bool, is_sure: bool
     Needs MAILROOM_DATABASE_URL, with the role that owns the schema, or may create it. Going up never asks. Going
     down loses what the version has stored: it says what, asks on a terminal, and needs --yes without one.
     """
-    url = database_url(ctx.obj[0])
+    url = required_url(ctx.obj[0], os.environ)
     from mailroom_collector.migrating import Migrator, as_owner
 
     with as_owner(url) as connection:
@@ -163,15 +164,12 @@ def _action(name: str, database_url_file: str | None) -> Action:
             f"--action: '{name}' is neither activation nor password_recovery",
             "to look for an action of your own, set MAILROOM_DATABASE_URL",
         )
-    url = database_url(database_url_file)
-    from mailroom_collector.database import connect
+    url = required_url(database_url_file, os.environ)
     from mailroom_collector.ledger import read_actions
+    from mailroom_runtime.postgres.connection import OPERATOR, connect
 
-    try:
-        with connect(url, _VERIFY_PATIENCE) as connection:
-            known = {action.name: action for action in read_actions(connection)}
-    except ConnectionLost as error:
-        raise ConnectionLost(str(error), UNREACHABLE) from None
+    with connect(url, OPERATOR, _VERIFY_PATIENCE) as connection:
+        known = {action.name: action for action in read_actions(connection)}
     if name not in known:
         raise SettingError(f"--action: there is no '{name}' in mailroom_actions", f"give one of: {', '.join(known)}")
     return known[name]

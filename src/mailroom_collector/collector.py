@@ -6,7 +6,7 @@ import select
 import time
 
 from mailroom_collector.agenda import Agenda
-from mailroom_collector.database import Link, connect, listen
+from mailroom_collector.database import NAME, Link, listen
 from mailroom_collector.drain import Drain
 from mailroom_collector.errors import ReaderGone
 from mailroom_collector.hearing import Hearing
@@ -21,6 +21,7 @@ from mailroom_collector.summary import Summary, Totals
 from mailroom_collector.terminal import Terminal
 from mailroom_runtime.backoff import Backoff
 from mailroom_runtime.errors import ConnectionLost, MailroomError
+from mailroom_runtime.postgres.connection import connect
 from mailroom_runtime.systemd import Notifier
 from mailroom_runtime.wakeup import Wakeup
 from mailroom_runtime.watchdog import Watchdog
@@ -176,7 +177,7 @@ class Collector:
         """Connect once more, so that emitting does not hold up claiming; without, it does, and that is all."""
         settings = self._settings
         try:
-            link = Link(connect(settings.database_url, settings.patience))
+            link = Link(connect(settings.database_url, NAME, settings.patience))
         except MailroomError as error:
             log(f"a second connection, which makes a backlog faster, is not to be had: {error}", "warning")
             return None

@@ -1,6 +1,6 @@
 """The collector's steps in the ledger, one SQL call each (migrations/2_steps.up.sql, 4_actions.up.sql).
 
-Every step raises what database.translated() makes of a failure.
+Every step raises what translated() makes of a failure.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +11,10 @@ import psycopg
 
 from mailroom_collector.actions import Action
 from mailroom_collector.agenda import Place
-from mailroom_collector.database import Impatient, Link, translated
+from mailroom_collector.database import Link
 from mailroom_collector.tokens import Token
 from mailroom_runtime.errors import OperatorNeeded
+from mailroom_runtime.postgres.connection import DeadlineConnection, translated
 
 
 class Look(NamedTuple):
@@ -60,8 +61,8 @@ class Claim:
         )
 
 
-def read_actions(connection: Impatient) -> list[Action]:
-    """Return the actions that the database knows. Raises what database.translated() makes of a failure."""
+def read_actions(connection: DeadlineConnection) -> list[Action]:
+    """Return the actions that the database knows. Raises what translated() makes of a failure."""
     with translated():
         rows = connection.execute("SELECT name, number, prefix, signs_code FROM mailroom_list_actions()").fetchall()
     try:

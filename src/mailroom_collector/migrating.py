@@ -16,8 +16,9 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors
 
-from mailroom_collector.database import connect, translated
-from mailroom_runtime.errors import UNREACHABLE, ConnectionLost, MailroomError, OperatorNeeded
+from mailroom_runtime.errors import MailroomError
+from mailroom_runtime.postgres.connection import OPERATOR, connect, translated
+from mailroom_runtime.postgres.url import DatabaseUrl
 
 NONE: Final = -1
 """The version of a database without any migration."""
@@ -37,17 +38,10 @@ _ALL_LOST: Final = "everything, with all accounts and tokens"
 
 
 @contextmanager
-def as_owner(url: str) -> Iterator[psycopg.Connection[Any]]:
+def as_owner(url: DatabaseUrl | str) -> Iterator[psycopg.Connection[Any]]:
     """Connect to migrate. Raises like connect(), with what to do about it."""
-    try:
-        connection = connect(url)
-    except ConnectionLost as error:
-        raise ConnectionLost(str(error), UNREACHABLE) from None
-    with connection, translated():
-        try:
-            yield connection
-        except errors.InsufficientPrivilege as error:
-            raise OperatorNeeded(f"the database role may not do this: {_reason(error)}", _OWNER) from None
+    with connect(url, OPERATOR) as connection, translated(grant=_OWNER):
+        yield connection
 
 
 def _reason(error: psycopg.Error) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mailroom_runtime.errors import SettingError
-from mailroom_runtime.secret_setting import required_secret
+from mailroom_runtime.postgres.url import DatabaseUrl
 
 _KEY = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
@@ -20,7 +20,7 @@ _PATIENCE: Final = 10.0  # seconds, at least: a busy server is not a dead one
 class Settings:
     """The collector's settings; times in ms."""
 
-    database_url: str = field(repr=False)
+    database_url: DatabaseUrl
     secret_key: bytes = field(repr=False)
     channel_name: str
     queue_name: str
@@ -41,18 +41,6 @@ class Settings:
     def patience(self) -> float:
         """Return the seconds that the database may take to answer: later than a lease, it is of no use."""
         return max(_PATIENCE, self.lease_ms / 1000)
-
-
-def database_url(file: str | None) -> str:
-    """Return the database URL, from the environment or a file. Raises SettingError."""
-    from mailroom_collector.database import check_url  # here, as psycopg is slow to import
-
-    url = required_secret("MAILROOM_DATABASE_URL", file, os.environ, "a libpq URL or key=value string")
-    try:
-        check_url(url)
-    except ValueError as error:
-        raise SettingError(f"MAILROOM_DATABASE_URL is wrong: {error}") from None
-    return url
 
 
 def parse_key(text: str) -> bytes:

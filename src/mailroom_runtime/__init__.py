@@ -5,6 +5,7 @@ log             one event a line on stderr, as text or as JSON
 words           pure: counts and times as people write them
 backoff         pure: how long to wait before the next try
 secret_setting  a secret from the environment or from a file
+postgres        the database: its URL, connections with a deadline, what a failure means
 options         types of option values, and the options that both programs have
 wakeup          signals and finished work as a readable descriptor
 watchdog        ends the process when its main loop hangs

@@ -1,10 +1,5 @@
 """Errors: what happened, what to do, and the exit status. Only the command exits on them."""
 
-from typing import Final
-
-UNREACHABLE: Final = "look at MAILROOM_DATABASE_URL and whether the server runs"
-"""What to do about a ConnectionLost, for a program that does not try again."""
-
 
 class MailroomError(Exception):
     """Something a person reads: one sentence that says what is wrong, one that says what to do."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mailroom_runtime.errors import MailroomError, SettingError
+from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.options import (
     Decorator,
     Flag,
@@ -21,7 +21,7 @@ from mailroom_runtime.options import (
     database_url_file,
     log_format,
 )
-from mailroom_runtime.secret_setting import optional_secret
+from mailroom_runtime.postgres.url import optional_url
 from mailroom_sender.golive.commands import check, templates
 from mailroom_sender.links import checked_base_url
 from mailroom_sender.log import log
@@ -64,18 +64,6 @@ def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, w
         option, type=kind, default=default, envvar=variable, show_envvar=True, show_default=True, metavar=metavar,
         help=what, **alone,
     )  # fmt: skip
-
-
-def _database_url(file: str | None) -> str | None:
-    url = optional_secret("MAILROOM_DATABASE_URL", file, os.environ)
-    if url is not None:
-        from mailroom_sender.database import check_url  # here, as psycopg is slow to import
-
-        try:
-            check_url(url)
-        except ValueError as error:
-            raise SettingError(f"MAILROOM_DATABASE_URL is wrong: {error}", "correct it") from None
-    return url
 
 
 @click.group(
@@ -135,7 +123,7 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     """
     is_sender = ctx.invoked_subcommand is None
     settings = Settings(
-        database_url=_database_url(database_url_file) if is_sender else None,
+        database_url=optional_url(database_url_file, os.environ) if is_sender else None,
         queue_name=queue_name,
         debug=debug,
         config_set=ses_config_set,
@@ -196,10 +184,13 @@ def _database(settings: Settings, known: "Known") -> "Database | None":
     if settings.database_url is None:
         log("no MAILROOM_DATABASE_URL: nothing is acknowledged; what can't be sent goes to replay files", "warning")
         return None
+    from mailroom_runtime.postgres.schema import check_schema
     from mailroom_sender.database import Database
-    from mailroom_sender.ledger import ACKNOWLEDGE
+    from mailroom_sender.ledger import ACKNOWLEDGE, STEP
 
-    return Database(settings.database_url, ACKNOWLEDGE, (settings.queue_name,), settings.patience, known)
+    queue = settings.queue_name
+    check = partial(check_schema, queue=queue, function=STEP)
+    return Database(settings.database_url, ACKNOWLEDGE, (queue,), settings.patience, known, check)
 
 
 def _delivery(

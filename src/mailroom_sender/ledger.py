@@ -24,6 +24,8 @@ from mailroom_sender.wire import token_secret
 _FRESH: Final = 0.25
 """Part of the lease that may pass until the call is made, which then takes two thirds of it at most."""
 
+STEP: Final = "mailroom_list_actions()"
+"""Of the migration that all here needs."""
 ACKNOWLEDGE = "SELECT mailroom_acknowledge(%s::job_type)"
 _LOCKED: Final = "locked by another transaction"  # in mailroom_begin's words
 _BEGIN = "SELECT place, token, attempt, refused FROM mailroom_begin(%s::job_type, %s, %s::integer, %s::bytea[])"

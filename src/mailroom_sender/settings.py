@@ -1,8 +1,10 @@
 """What the sender was told, checked. The database URL comes from the environment or a file, never from options."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from mailroom_runtime.postgres.url import DatabaseUrl
 
 _PATIENCE: Final = 10.0  # seconds, at least: a busy server is not a dead one
 
@@ -11,7 +13,7 @@ _PATIENCE: Final = 10.0  # seconds, at least: a busy server is not a dead one
 class Settings:
     """The sender's settings; times in ms."""
 
-    database_url: str | None = field(repr=False)
+    database_url: DatabaseUrl | None
     queue_name: str
     debug: bool
     config_set: str

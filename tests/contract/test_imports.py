@@ -8,7 +8,7 @@ import pytest
 
 SRC = Path(__file__).parents[2] / "src"
 PURE = {
-    "mailroom_runtime": ["backoff", "errors", "words"],
+    "mailroom_runtime": ["backoff", "errors", "words", "postgres/failures"],
     "mailroom_collector": [
         "actions",
         "agenda",
@@ -78,7 +78,7 @@ def test_pure_file_knows_no_clock_and_no_socket(file: Path) -> None:
 def test_leaves_know_no_word_of_the_domain() -> None:
     """Nothing in the leaves speaks of tokens, deliveries, the ledger or SES, but for the names of settings."""
     words = re.compile(r"(?i)\b(tokens?|deliver(y|ies)|ledger|ses|accounts?|activation|recovery)\b")
-    for file in (SRC / "mailroom_runtime").glob("*.py"):
+    for file in (SRC / "mailroom_runtime").rglob("*.py"):
         text = file.read_text().replace("leaves that know nothing of tokens, the ledger or SES", "")
         assert not words.search(text), (file.name, words.search(text))
 
@@ -93,7 +93,9 @@ def test_only_two_files_know_the_sdk(library: str) -> None:
     assert users == {"ses.py", "golive/aws.py"}
 
 
-@pytest.mark.parametrize("package", [*PURE, "mailroom_collector/operations", "mailroom_sender/golive"])
+@pytest.mark.parametrize(
+    "package", [*PURE, "mailroom_runtime/postgres", "mailroom_collector/operations", "mailroom_sender/golive"]
+)
 def test_package_lists_its_files(package: str) -> None:
     """The package's docstring names each of its files."""
     docstring = ast.get_docstring(ast.parse((SRC / package / "__init__.py").read_text())) or ""

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mailroom_collector import Action, verify_token
-from mailroom_collector.database import connect
 from mailroom_collector.migrating import Migrator
+from mailroom_runtime.postgres.connection import connect
 from tests.conftest import Environment
 from tests.support.ledger import Steps
 from tests.support.postgres import Database, Server
@@ -280,7 +280,7 @@ def test_bytes_that_are_no_text_harm_only_their_row(server: Server, collector_en
         admin.execute("CREATE DATABASE mailroom_ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
     database = Database(server, "mailroom_ascii")
     try:
-        with connect(database.url) as connection:
+        with connect(database.url, "test") as connection:
             Migrator(connection).run(None, dry_run=False, tell=lambda _: None)
         database.run("INSERT INTO accounts (email, login) VALUES ('a@b.c', E'l\\351on'), ('d@e.f', E'l\\303\\251on')")
         with running("mailroom-collect", collector_env(MAILROOM_DATABASE_URL=database.url)) as collector:

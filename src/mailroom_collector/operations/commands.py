@@ -1,6 +1,7 @@
 """The commands status, failed, retry, prune and metrics, and their options; each imports itself what is slow."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mailroom_collector.asking import agreed
-from mailroom_collector.settings import database_url
 from mailroom_runtime.errors import MailroomError, OperatorNeeded, SettingError
 from mailroom_runtime.options import Whole
+from mailroom_runtime.postgres.url import DatabaseUrl, required_url
 
 if TYPE_CHECKING:
-    from mailroom_collector.database import Impatient
     from mailroom_collector.operations.figures import Choice, Overview
     from mailroom_collector.operations.report import Health
+    from mailroom_runtime.postgres.connection import DeadlineConnection
 
 _MANY: Final = 10
 """Deliveries that are put back without being asked."""
@@ -58,12 +59,12 @@ class _Moment(click.types.StringParamType):
 _TOKEN = Whole(1, 2**63 - 1, tells_range=False)
 
 
-def _url_and_queue(ctx: click.Context) -> tuple[str, str]:
+def _url_and_queue(ctx: click.Context) -> tuple[DatabaseUrl, str]:
     given = ctx.find_root().params
-    return database_url(given["database_url_file"]), given["queue_name"]
+    return required_url(given["database_url_file"], os.environ), given["queue_name"]
 
 
-def _session(url: str, queue: str) -> AbstractContextManager["Impatient"]:
+def _session(url: DatabaseUrl, queue: str) -> AbstractContextManager["DeadlineConnection"]:
     from mailroom_collector.operations.session import open_session
 
     return open_session(url, queue)
@@ -153,7 +154,7 @@ def status(ctx: click.Context, is_json: bool, is_watch: bool, is_check: bool, ma
             click.echo(style.line(line))
 
 
-def _health(url: str, queue: str, max_age: float) -> "Health":
+def _health(url: DatabaseUrl, queue: str, max_age: float) -> "Health":
     from mailroom_collector.operations.overview import read_progress
     from mailroom_collector.operations.report import check
     from mailroom_collector.operations.session import one_snapshot
@@ -165,7 +166,7 @@ def _health(url: str, queue: str, max_age: float) -> "Health":
         raise OperatorNeeded(str(error)) from None  # 1 says something else here
 
 
-def _overview(url: str, queue: str) -> "Overview":
+def _overview(url: DatabaseUrl, queue: str) -> "Overview":
     from mailroom_collector.operations.echoing import EchoTest
     from mailroom_collector.operations.figures import Overview
     from mailroom_collector.operations.overview import read_history, read_progress, read_pulse, read_sessions

@@ -7,10 +7,10 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from mailroom_collector.database import connect, translated
 from mailroom_collector.operations.figures import Echo
-from mailroom_collector.operations.session import named
 from mailroom_runtime.errors import MailroomError
+from mailroom_runtime.postgres.connection import OPERATOR, connect, translated
+from mailroom_runtime.postgres.url import DatabaseUrl
 
 _PATIENCE: Final = 2.0  # seconds for an echo, which takes milliseconds
 
@@ -18,9 +18,9 @@ _PATIENCE: Final = 2.0  # seconds for an echo, which takes milliseconds
 class EchoTest:
     """Calls, again and again, over a channel of its own: no collector wakes up for it."""
 
-    def __init__(self, connection: psycopg.Connection[Any], url: str) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], url: DatabaseUrl | str) -> None:
         self._listener = connection
-        self._url = named(url)
+        self._url = url
         self._channel = f"mailroom_echo_{secrets.token_hex(8)}"
         self._listens = False
 
@@ -38,7 +38,7 @@ class EchoTest:
             if not self._listens:
                 self._listener.execute(sql.SQL("LISTEN {}").format(name))
                 self._listens = True
-            with connect(self._url, _PATIENCE) as caller:
+            with connect(self._url, OPERATOR, _PATIENCE) as caller:
                 called = time.monotonic()
                 caller.execute("SELECT pg_notify(%s, %s)", (self._channel, payload))
                 ends = called + _PATIENCE

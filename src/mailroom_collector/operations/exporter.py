@@ -17,7 +17,6 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from mailroom_collector.database import Impatient
 from mailroom_collector.log import log
 from mailroom_collector.operations.counting import BOUNDS, Counts
 from mailroom_collector.operations.echoing import EchoTest
@@ -25,6 +24,8 @@ from mailroom_collector.operations.figures import Echo, Progress
 from mailroom_collector.operations.overview import read_progress
 from mailroom_collector.operations.session import one_snapshot, open_session
 from mailroom_runtime.errors import MailroomError, OperatorNeeded, SettingError
+from mailroom_runtime.postgres.connection import DeadlineConnection
+from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.wakeup import Wakeup
 
 _PATIENCE: Final = 5.0  # seconds for an answer: Prometheus gives a scrape up after 10
@@ -37,11 +38,11 @@ _ECHO: Final = 30.0  # seconds between tests whether notifications arrive
 class Exporter(Collector):
     """Asks one queue when it is scraped, over one connection after another."""
 
-    def __init__(self, url: str, queue: str) -> None:
+    def __init__(self, url: DatabaseUrl, queue: str) -> None:
         self._url = url
         self._queue = queue
         self._lock = threading.Lock()
-        self._connection: Impatient | None = None
+        self._connection: DeadlineConnection | None = None
         self._echo_test: EchoTest | None = None
         self._echo = Echo(None)
         self._echo_at = 0.0
@@ -199,7 +200,7 @@ class Exporter(Collector):
         yield self._gauge("ledger_answer_seconds", "How long the ledger took for its last answer.", self._took)
 
 
-def serve(url: str, queue: str, address: str, port: int) -> None:
+def serve(url: DatabaseUrl, queue: str, address: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT. Raises OperatorNeeded when the database needs a person, and SettingError."""
     exporter = Exporter(url, queue)
     try:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from mailroom_collector.database import Impatient
 from mailroom_collector.operations.echoing import EchoTest
 from mailroom_collector.operations.figures import Echo, History, Overview
 from mailroom_collector.operations.fitting import fitting
@@ -20,6 +19,8 @@ from mailroom_collector.operations.screen import Paint
 from mailroom_collector.operations.session import one_snapshot, open_session
 from mailroom_collector.operations.tables import cut
 from mailroom_runtime.errors import ConnectionLost
+from mailroom_runtime.postgres.connection import DeadlineConnection
+from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.wakeup import Wakeup, stop_signals
 
 _INTERVAL: Final = 1.0  # seconds from one question to the next, at least
@@ -37,10 +38,10 @@ _HOME, _END_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
 class Watcher:
     """Asks one queue, over one connection after another."""
 
-    def __init__(self, url: str, queue: str) -> None:
+    def __init__(self, url: DatabaseUrl, queue: str) -> None:
         self._url = url
         self._queue = queue
-        self._connection: Impatient | None = None
+        self._connection: DeadlineConnection | None = None
         self._echo_test: EchoTest | None = None
         self._echo = Echo(None, problem="not yet")
         self._history: History | None = None

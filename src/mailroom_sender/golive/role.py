@@ -4,8 +4,9 @@ import contextlib
 from typing import Any, Final
 
 from mailroom_runtime.errors import MailroomError
-from mailroom_sender.actions import Action, Known
-from mailroom_sender.database import Database, check_url
+from mailroom_runtime.postgres.connection import OPERATOR, DeadlineConnection, connect, translated
+from mailroom_runtime.postgres.url import check_url
+from mailroom_sender.actions import LIST, Action, Known
 from mailroom_sender.golive.findings import Finding, Status
 
 _CHECK: Final = "database"
@@ -39,16 +40,13 @@ def database(url: str | None, queue: str) -> list[Finding]:
             )
         ]  # fmt: skip
     try:
-        check_url(url)
         found: dict[str, Any] = _ask(url, _PROBE, list(_STEPS), queue)
         findings = judged(found, queue)
         is_fit = all(finding.status is not Status.TASK for finding in findings)
         if is_fit and "jobs" in found["reads"] and not _ask(url, _ROW, queue):
             findings = [_todo(f"queue {queue} has no row in jobs", "insert that row in jobs")]
-    except ValueError as error:
-        return [_todo(f"MAILROOM_DATABASE_URL is wrong: {error}", "correct it")]
     except MailroomError as error:
-        return [_todo(error.message, error.hint or "let this machine reach it")]
+        return [_todo(error.message, error.hint)]
     return findings or [Finding(_CHECK, Status.OK, f"role {found['role']} may do the sender's steps in queue {queue}")]
 
 
@@ -56,20 +54,24 @@ def actions(url: str | None) -> list[Action]:
     """Return the actions that the database knows, or if it can't be asked, of which database() tells, the two."""
     known = Known()
     if url is not None:
-        connection = Database(url, "SELECT 1", (), _PATIENCE, known)
-        with contextlib.suppress(ValueError, MailroomError):
-            check_url(url)
-            connection.open()
-        connection.close()
+        with (
+            contextlib.suppress(MailroomError),
+            _connect(url) as connection,
+            translated(),
+        ):
+            known.learn(connection.execute(LIST).fetchall())
     return list(known.by_number.values())
 
 
+def _connect(url: str) -> DeadlineConnection:
+    check_url(url)
+    return connect(url, OPERATOR, _PATIENCE)
+
+
 def _ask(url: str, question: str, *parameters: Any) -> Any:
-    connection = Database(url, question, parameters, _PATIENCE)
-    try:
-        return connection.open()
-    finally:
-        connection.close()
+    with _connect(url) as connection, translated():
+        row = connection.execute(question.encode(), parameters).fetchone()
+    return row[0] if row else None
 
 
 def judged(found: dict[str, Any], queue: str) -> list[Finding]:

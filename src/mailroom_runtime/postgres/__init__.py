@@ -1,0 +1,7 @@
+"""PostgreSQL as both programs and all commands use it.
+
+url         where the database is; a file is read again before each connection
+failures    pure: what a failure means, as data
+connection  connects: a connection whose statements have a deadline; its errors, translated by the table
+schema      sees that schema and queue are there
+"""

@@ -1,0 +1,191 @@
+"""Connects; a connection whose statements have a deadline; and its errors, translated by the table of failures."""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import psycopg
+from psycopg import adapt, conninfo, errors, pq
+
+from mailroom_runtime.errors import ConnectionLost, MailroomError, OperatorNeeded, SettingError
+from mailroom_runtime.postgres import failures
+from mailroom_runtime.postgres.failures import Failure, Meaning
+from mailroom_runtime.postgres.url import DatabaseUrl
+
+OPERATOR: Final = "mailroom-operator"
+"""The application_name of a person's commands: neither program, and so not counted as one."""
+_CONNECT: Final = 5.0  # seconds to connect, at most
+_DEFAULTS: Final[dict[str, Any]] = {
+    "client_encoding": "utf-8",
+    # A peer that vanished is noticed within half a minute (libpq, 34.1.2).
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # ms
+}
+
+_READY_NONE: Final = 0  # nothing happened on the socket for a while (psycopg.waiting)
+_WAIT_READ: Final = 1  # all is sent, the answer has not come (psycopg.waiting)
+
+
+class DeadlineConnection(psycopg.Connection[Any]):
+    """A connection that gives a statement up whose answer does not come.
+
+    A network that swallows packets, or a peer that only acknowledges them, is not seen by TCP.
+    """
+
+    timeout: float = float("inf")
+    """Seconds that a statement may take."""
+    sends_only: bool = False
+    """Whether statements are only sent, and finish() is to be called for their answer."""
+    _pending: Generator[Any, Any, Any] | None = None
+    _meanwhile: Callable[[], None] | None = None
+
+    def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
+        """Wait as psycopg does. Raises psycopg.OperationalError at the deadline."""
+        if self.sends_only:
+            self._pending, gen = gen, _until_sent(gen)
+        return super().wait(_limited(gen, self.timeout, self._work), *args, **kwargs)
+
+    def finish(self) -> None:
+        """Wait for the answer to the statement that is sent; its cursor has the rows then. Raises like wait()."""
+        gen, self._pending = self._pending, None
+        if gen is not None:
+            super().wait(_limited(_from_sent(gen), self.timeout, self._work))
+
+    @contextmanager
+    def meanwhile(self, work: Callable[[], None]) -> Iterator[None]:
+        """Do the work once, while the server is at the next statement; at the end of the block at the latest.
+
+        It must not use this connection. What it raises leaves the statement without its answer, and the
+        connection of no more use.
+        """
+        self._meanwhile = work
+        yield
+        self._work()
+
+    def _work(self) -> None:
+        work, self._meanwhile = self._meanwhile, None
+        if work is not None:
+            work()
+
+
+def _limited(gen: Generator[Any, Any, Any], timeout: float, when_sent: Callable[[], None]) -> Generator[Any, Any, Any]:
+    """Pass on what the generator wants of its socket, until the deadline."""
+    ends = time.monotonic() + timeout
+    try:
+        wanted = next(gen)
+        while True:
+            if wanted == _WAIT_READ:
+                when_sent()
+            ready = yield wanted
+            if ready == _READY_NONE and time.monotonic() >= ends:
+                raise psycopg.OperationalError(f"the server has not answered for {timeout:.0f} s")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return done.value
+
+
+def _until_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, None]:
+    """Pass on what the generator wants, until that is an answer, or it has all."""
+    with suppress(StopIteration):
+        wanted = next(gen)
+        while wanted != _WAIT_READ:
+            wanted = gen.send((yield wanted))
+
+
+def _from_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Pass on what it wants from there on."""
+    wanted = _WAIT_READ
+    try:
+        while True:
+            wanted = gen.send((yield wanted))
+    except StopIteration as done:
+        return done.value
+
+
+class _AnyBytes(adapt.Loader):
+    """Text of a database without an encoding: what is not UTF-8 becomes surrogates, which are found later."""
+
+    def load(self, data: bytes | bytearray | memoryview) -> str:
+        return bytes(data).decode("utf-8", "surrogateescape")
+
+
+class _AnyBytesBinary(_AnyBytes):
+    format = pq.Format.BINARY
+
+
+def connect(url: DatabaseUrl | str, name: str, timeout: float = float("inf")) -> DeadlineConnection:
+    """Open a connection in autocommit, on which a statement may take `timeout` seconds.
+
+    `name` is its application_name. Raises ConnectionLost, or OperatorNeeded with what to do.
+    """
+    try:
+        text = url if isinstance(url, str) else url.read()
+    except SettingError as error:
+        raise OperatorNeeded(error.message, error.hint) from None
+    defaults = _DEFAULTS | {"application_name": name, "connect_timeout": int(min(_CONNECT, max(2.0, timeout)))}
+    given = conninfo.conninfo_to_dict(text)
+    options: dict[str, Any] = {name: value for name, value in defaults.items() if name not in given}
+    try:
+        # Without prepared statements, which a pooler in transaction mode would mix up.
+        connection = DeadlineConnection.connect(text, autocommit=True, prepare_threshold=None, **options)
+    except psycopg.Error as error:
+        raise _connect_failure(error) from None
+    connection.timeout = timeout
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        _take_any_bytes(connection)
+    return connection
+
+
+def _take_any_bytes(connection: DeadlineConnection) -> None:
+    with translated():
+        connection.execute("SET client_encoding TO SQL_ASCII")  # else the server refuses whole results
+    for loader in (_AnyBytes, _AnyBytesBinary):
+        connection.adapters.register_loader("text", loader)
+
+
+@contextmanager
+def translated(grant: str = failures.GRANT) -> Iterator[None]:
+    """Turn psycopg's errors into ConnectionLost, OperatorNeeded or another MailroomError, as the table says.
+
+    `grant` is what to do about a missing right.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _statement_failure(error, grant) from None
+
+
+def _statement_failure(error: psycopg.Error, grant: str) -> MailroomError:
+    text = first_line(error)
+    if isinstance(error, errors.InsufficientPrivilege):
+        return _as_error(Failure(Meaning.OPERATOR, failures.by_sqlstate("42501").words, grant), text)
+    if error.sqlstate is None:  # libpq's or psycopg's own words: no server said this
+        is_connection = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        return _as_error(failures.LOST if is_connection else failures.FAULT, text)
+    failure = failures.by_sqlstate(error.sqlstate)
+    return _as_error(failure, f"{error.sqlstate} {text}" if failure.meaning is Meaning.FAULT else text)
+
+
+def _connect_failure(error: psycopg.Error) -> MailroomError:
+    text = first_line(error)
+    return _as_error(failures.by_words(text), text)
+
+
+def _as_error(failure: Failure, text: str) -> MailroomError:
+    message = f"{failure.words}: {text}" if failure.words else text
+    match failure.meaning:
+        case Meaning.OPERATOR:
+            return OperatorNeeded(message, failure.hint)
+        case Meaning.RETRY | Meaning.RECONNECT:
+            return ConnectionLost(message, failure.hint)
+        case Meaning.FAULT:
+            return MailroomError(message, failure.hint)
+
+
+def first_line(error: psycopg.Error) -> str:
+    """Return what the server said, or libpq."""
+    text = error.diag.message_primary or str(error)
+    return text.strip().splitlines()[0] if text.strip() else type(error).__name__
