@@ -10,6 +10,8 @@ The files, in the order in which a row meets them:
     rows        what is read: one row, with its own bytes
     learning    asks the database for its actions; keeps the rows of unknown ones meanwhile
     addresses   pure: an email address as SES takes it, or why not
+    host_names  pure: its domain in ASCII, or why not
+    label_context   pure: characters that a domain has in some places only
     batches     pure: waiting rows to batches of one action
     delivery    one batch: begin, call, verdicts, settle, report
     ledger      begin and settle in the database; or alone, without one

@@ -24,6 +24,8 @@ PURE = {
         "actions",
         "addresses",
         "batches",
+        "host_names",
+        "label_context",
         "links",
         "pacing",
         "request",

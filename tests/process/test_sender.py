@@ -108,7 +108,7 @@ def test_domain_is_sent_as_punycode(endpoint: Endpoint, sender_env: Environment,
     assert endpoint.addresses == [address]
 
 
-@pytest.mark.parametrize("email", ["jörg@example.com", "a@b.c; x@y.z", "Ann <ann@b.c>", "nobody", "a@b..c"])
+@pytest.mark.parametrize("email", ["jörg@example.com", "a@b.c; x@y.z", "Ann <ann@b.c>", "nobody", "a@b..c", "a..b@b.c"])
 def test_address_that_ses_cannot_take_is_refused(
     endpoint: Endpoint, sender_env: Environment, tmp_path: Path, email: str
 ) -> None:

@@ -1,11 +1,17 @@
 """Addresses as SES takes them, with the idna package as the referee for host names."""
 
+import unicodedata
+
 import idna
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from idna import idnadata
+from idna.core import valid_contextj
+from idna.intranges import intranges_contain
 
 from mailroom_sender.addresses import UnfitAddress, for_ses
+from mailroom_sender.label_context import CONTEXTS
 
 
 @pytest.mark.parametrize(
@@ -19,6 +25,16 @@ from mailroom_sender.addresses import UnfitAddress, for_ses
         ("ann@ΛΌΓΟΣ.example", "ann@xn--oxapnq6b.example"),
         ("ann@例え.テスト", "ann@xn--r8jz45g.xn--zckzah"),
         ("ann@xn--bcher-kva.example", "ann@xn--bcher-kva.example"),
+        ("a.b.c@example.com", "a.b.c@example.com"),
+        ("a" * 64 + "@example.com", "a" * 64 + "@example.com"),
+        ("ann@" + "a" * 63 + ".com", "ann@" + "a" * 63 + ".com"),
+        ("ann@a-b.c--d.r3---sn.1.example", "ann@a-b.c--d.r3---sn.1.example"),
+        ("ann@bü-cher.example", "ann@xn--b-cher-3ya.example"),
+        ("a@" + "b." * 125 + "cc", "a@" + "b." * 125 + "cc"),
+        ("ann@\u0646\u0627\u0645\u0647\u200c\u0627\u06cc.example", "ann@xn--mgba3gch31f060k.example"),
+        ("ann@ශ්\u200dරී.example", "ann@xn--10cl1a0b660p.example"),
+        ("ann@col·lecció.example", "ann@xn--collecci-ioa91d.example"),
+        ("ann@ゴールド・カード.example", "ann@xn--lckr7db1otdee.example"),
     ],
 )
 def test_address_is_made_ascii(email: str, address: str) -> None:
@@ -57,6 +73,28 @@ def test_address_that_ses_would_misread_is_refused(email: str) -> None:
         ("a@ex.com, b", "its email's domain holds a space or a line break"),
         ("a@ex.com,b", "its email's domain holds a comma"),
         ("a@ex_.com", "its email's domain is not a host name"),
+        (".a@ex.com", "its email's part before the @ begins with a dot"),
+        ("a.@ex.com", "its email's part before the @ ends with a dot"),
+        ("a..b@ex.com", "its email's part before the @ has two dots in a row"),
+        (".@ex.com", "its email's part before the @ begins with a dot"),
+        ('"a..b"@ex.com', "its email's part before the @ holds a character that would have to be quoted"),
+        ("a@", "its email has nothing behind the @"),
+        ("a@.com", "its email's domain begins with a dot"),
+        ("a@ex.com.", "its email's domain ends with a dot"),
+        ("a@ex..com", "its email's domain has two dots in a row"),
+        ("a@-x.com", "its email's domain has a part that begins or ends with a hyphen"),
+        ("a@x-.com", "its email's domain has a part that begins or ends with a hyphen"),
+        ("a@-ü.com", "its email's domain has a part that begins or ends with a hyphen"),
+        ("a@ü-.com", "its email's domain has a part that begins or ends with a hyphen"),
+        ("a@xn--.com", "its email's domain has a part that begins or ends with a hyphen"),
+        ("a@ab--ü.com", "its email's domain is not a host name"),
+        ("a@" + "x" * 64 + ".com", "its email's domain has a part that is longer than 63 characters"),
+        ("a@" + "ü" * 60 + ".com", "its email's domain has a part that is longer than 63 characters"),
+        ("a@" + "x." * 126 + "xx", "its email's domain is longer than 253 characters"),
+        ("a@" + "x." * 126 + "x", "its email is longer than 254 characters"),
+        ("a" * 100_000 + '"@ex.com', "its email's part before the @ holds a character that would have to be quoted"),
+        ("a@" + "ü\u200c・" * 100_000, "its email's domain has a part that is longer than 63 characters"),
+        ("a@ex\u200cample.com", "its email's domain holds a character that no domain name has in that place"),
         ("a", "its email has no @"),
     ],
 )
@@ -67,7 +105,60 @@ def test_reason_is_the_true_one(email: str, reason: str) -> None:
     assert str(refused.value) == reason
 
 
-@given(st.text(st.characters(categories=["Ll", "Lo", "Nd"], include_characters="-ß"), min_size=1, max_size=20))
+PVALID = idnadata.codepoint_classes["PVALID"]
+JOINING = [chr(n) for t in "CDLR" for r in idnadata.joining_types[t] for n in range(r >> 32, r & 0xFFFFFFFF)
+           if intranges_contain(n, PVALID) and unicodedata.category(chr(n)) != "Cn"]  # fmt: skip
+
+
+@pytest.mark.parametrize("context", ["{}\u200cب", "ب\u200c{}", "{}\u064e\u200cب", "ب\u200c\u064e\U0001e94b{}"])
+def test_non_joiner_parts_the_letters_that_would_join(context: str) -> None:
+    """Beside each letter that idna knows to join: taken where idna takes it (RFC 5892, appendix A.1)."""
+    for name in map(context.format, JOINING):
+        at = name.index("\u200c")
+        assert CONTEXTS["\u200c"](name, at) == valid_contextj(name, at), ascii(name)
+
+
+def of_ours(label: str) -> str | None:
+    try:
+        return for_ses(f"a@{label}.example").removeprefix("a@").removesuffix(".example")
+    except UnfitAddress:
+        return None
+
+
+def of_idna(label: str) -> str | None:
+    try:
+        return idna.encode(unicodedata.normalize("NFC", label.lower())).decode()
+    except idna.IDNAError:
+        return None
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        "\u200cب ب\u200c ب\u064e\u200c\u064eب \u0627\u200cب ب\u200cא ب\u200c\u200cب ب\u200cب\u200cب a\u200cb \u200c",
+        "क्\u200cष क\u200cष क्\u200dष क्\u200d क\u200dष \u200dक क\u094d\u093c\u200dष ب\u200dب \u200d",
+        "l·l l· ·l · a·l l·a l·l·l L·L",
+        "\u0375\u03b1 \u03b1\u0375 \u0375a \u0375",
+        "א\u05f3 א\u05f4 \u05f3א a\u05f4 \u05f4",
+        "ア・ ・ a・b ・ー あ・い ・漢",
+        "\u3007 \u06fd \u0f0b \u0640 \u07fa \u302e \u3031",
+    ],
+)
+def test_character_in_its_place_is_taken_and_elsewhere_refused(labels: str) -> None:
+    """Joiners, middle dots and the like are taken exactly where idna takes them (RFC 5892, appendix A and 2.6)."""
+    taken = {label: of_idna(label) for label in labels.split(" ")}
+    assert {label: of_ours(label) for label in taken} == taken
+    assert None in taken.values()
+    assert any(taken.values())
+
+
+@given(
+    st.text(
+        st.characters(categories=["Ll", "Lo", "Nd"], include_characters="-ß\u200c\u200d·・\u094d"),
+        min_size=1,
+        max_size=20,
+    )
+)
 def test_host_name_is_that_of_idna_or_refused(label: str) -> None:
     """Where both take a name, it is the same host: a mail never goes to another domain than was meant."""
     try:
