@@ -17,6 +17,7 @@ The files, in the order in which a row meets them:
     ledger      begin and settle in the database; or alone, without one
     database    the sender's connection, shared by the workers
     request     pure: a batch to the exact API parameters
+    login       pure: a login as it goes into a mail, for HTML and for text
     ses         the only user of boto3: parameters to an answer
     verdicts    pure: an answer to a verdict for each row, tables as data
     pacing      pure: how many recipients may go when

@@ -84,11 +84,11 @@ def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, w
 )  # fmt: skip
 @_option(
     "--ses-escape-html", "MAILROOM_SES_ESCAPE_HTML", Flag(), True, "true|false",
-    "Escape & < > in logins; false for templates without an HTML part.",
+    "Escape & < > in the templates' login; login_text, for text and subject, never is.",
 )  # fmt: skip
 @_option(
     "--link-base-url", "MAILROOM_LINK_BASE_URL", BaseUrl(), None, "URL",
-    "What links begin with: base_url in the templates; https, without a query. Unset, it is not sent.",
+    "What links begin with: base_url in the templates; https, without a query. Unset, it and login_text are not sent.",
 )  # fmt: skip
 @_option("--ses-concurrency", "MAILROOM_SES_CONCURRENCY", Whole(1, 64), 4, "CALLS", "Most calls to SES at once.")
 @_option(

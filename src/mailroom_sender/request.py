@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mailroom_sender.addresses import for_ses
+from mailroom_sender.login import contained, for_html, for_text
 from mailroom_sender.rows import Row
 
 _json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps() would make an encoder for each row
-_MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +19,19 @@ class Envelope:
     source: str
     config_set: str
     escape_html: bool
-    base_url: str | None = None  # what the links begin with; None: the templates know it
+    base_url: str | None = None
+    """What the links begin with. None: the templates know it, and get the values of the first version and no others."""
 
 
 def _data(row: Row, envelope: Envelope) -> dict[str, str]:
-    login = row.login.translate(_MARKUP) if envelope.escape_html else row.login
+    login = for_html(row.login) if envelope.escape_html else contained(row.login)
     data = {"login": login, "secret": row.secret}
     if row.action.needs_code:
         data["code"] = row.code
     if envelope.base_url is not None:
         # Here and not in the default: SES was seen to merge both key by key, but AWS only promises the
         # default for a destination without data of its own, and a missing value loses the mail silently.
+        data["login_text"] = for_text(row.login)
         data["base_url"] = envelope.base_url
     return data
 

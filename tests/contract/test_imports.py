@@ -27,6 +27,7 @@ PURE = {
         "host_names",
         "label_context",
         "links",
+        "login",
         "pacing",
         "request",
         "retries",
@@ -36,7 +37,17 @@ PURE = {
         "wire",
         *(
             f"golive/{name}"
-            for name in ("comparing", "findings", "handlebars", "judging", "mime", "refusals", "sample", "template")
+            for name in (
+                "comparing",
+                "findings",
+                "handlebars",
+                "judging",
+                "mime",
+                "refusals",
+                "sample",
+                "shown_login",
+                "template",
+            )
         ),
     ],
 }

@@ -162,11 +162,24 @@ def test_what_differs_is_not_overwritten_unasked(endpoint: Endpoint, env: Enviro
     ]
 
 
+def test_push_says_which_senders_must_be_there_first(endpoint: Endpoint, env: Environment) -> None:
+    """A sender that does not send a value which a template newly uses would have its mails dropped in silence."""
+    assert run("mailroom-send templates push", env=env()).err == ""
+    template = endpoint.account.templates[NAMES[1]]
+    template["TextPart"] = template["TextPart"].replace("{{login_text}}", "{{login}}")
+    dry, done, again = (run(f"mailroom-send templates push {how}", env=env()) for how in ("--dry-run", "--yes", ""))
+    condition = "every running sender is of version 0.3 or newer, with MAILROOM_LINK_BASE_URL"
+    assert dry.err == f"passwordrecoveryv1: push it only when {condition}, or SES drops mails in silence\n"
+    assert done.err == dry.err
+    assert (done.status, again.err) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "settings", "message"),
     [
         ("push", {"MAILROOM_LINK_BASE_URL": ""}, "SES would drop every such mail; set MAILROOM_LINK_BASE_URL"),
         ("push --folder own", {}, "its text uses {{name}}, which is not sent, so SES would drop every such mail"),
+        ("push --folder markup", {}, "its HTML uses {{login_text}}, in which & < > are not escaped; use {{login}}"),
         ("push nothing", {}, "holds no template nothing; it holds activationv1, passwordrecoveryv1"),
         ("push --folder nowhere", {}, "nowhere can't be read: No such file or directory"),
         ("push --folder empty", {}, "empty holds no template"),
@@ -187,8 +200,10 @@ def test_what_does_not_go_is_one_line(
 ) -> None:
     """It says what is wrong, where and what to do; exit status 2, and SES is as it was."""
     own_folder(tmp_path, activationv1_txt="{{name}} {{secret}}")
-    for name in ("empty", "half", "latin1"):
+    for name in ("empty", "half", "latin1", "markup"):
         (tmp_path / name).mkdir()
+    (tmp_path / "markup" / "welcome.subject").write_text("Welcome")
+    (tmp_path / "markup" / "welcome.html").write_text("{{login_text}}")
     (tmp_path / "half" / "welcome.txt").write_text("x")
     (tmp_path / "latin1" / "welcome.txt").write_bytes(b"\xe9")
     result = run(f"mailroom-send templates {arguments}", env=env(**settings), cwd=tmp_path)
@@ -222,6 +237,8 @@ def test_preview_is_what_the_mail_will_be(endpoint: Endpoint, env: Environment, 
     html = (tmp_path / "preview" / "passwordrecoveryv1.html").read_text()
     assert f'href="{BASE}/recover/' in html
     assert "{{" not in html
+    assert "<bdi>Tom &amp; Jerry</bdi>" in html
+    assert "\nTom & Jerry\n" in (tmp_path / "preview" / "passwordrecoveryv1.txt").read_text()
     assert run("mailroom-send templates push", env=env()).status == 0
     by_ses = run("mailroom-send templates preview --ses --out ses activationv1", env=env(), cwd=tmp_path)
     assert by_ses.status == 0, by_ses.err

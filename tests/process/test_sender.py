@@ -123,8 +123,10 @@ def test_markup_in_a_login_is_escaped_unless_turned_off(
     endpoint: Endpoint, sender_env: Environment, setting: str, login: str
 ) -> None:
     """A login can't become markup in a mail; plain-text templates can have it as it is."""
-    send(sender_env(MAILROOM_SES_ESCAPE_HTML=setting), activation(1, login="<b>&{{secret}}"))
-    assert json.loads(endpoint.calls[0].destinations[0][1])["login"] == login
+    env = sender_env(MAILROOM_SES_ESCAPE_HTML=setting, MAILROOM_LINK_BASE_URL="https://app.example.com")
+    send(env, activation(1, login="<b>&{{secret}}"))
+    data = json.loads(endpoint.calls[0].destinations[0][1])
+    assert (data["login"], data["login_text"]) == (login, "<b>&{{secret}}")
 
 
 def test_start_tells_of_links_that_would_be_missing(sender_env: Environment) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from mailroom_sender.golive import checking, judging
 from mailroom_sender.golive.aws import Aws
+from mailroom_sender.golive.comparing import SENT_BY
 from mailroom_sender.golive.findings import Finding, Status, exit_status, lines, summary
 from mailroom_sender.golive.library import SHIPPED, read
 from mailroom_sender.settings import Settings
@@ -188,9 +189,10 @@ def test_sandbox_is_recognized(endpoint: Endpoint, account: Account, found: Call
     ("changes", "check", "status", "says"),
     [
         ({"link_base_url": None}, NAMES[0], Status.TASK, "set MAILROOM_LINK_BASE_URL"),
+        ({"link_base_url": None}, NAMES[1], Status.TASK, "set MAILROOM_LINK_BASE_URL"),
         ({"link_base_url": None}, "base URL", Status.WARNING, "unset: the shipped templates"),
         ({"link_base_url": "http://localhost:3000"}, "base URL", Status.WARNING, "own machine"),
-        ({"escape_html": False}, NAMES[1], Status.WARNING, "not escaped"),
+        ({"escape_html": False}, NAMES[1], Status.WARNING, "its HTML shows the login, which is not escaped"),
         ({"max_rate": 100}, "quota", Status.WARNING, "MAILROOM_SES_MAX_RATE is 100"),
         ({"config_set": "other"}, "configuration set", Status.TASK, "there is no other"),
         ({"output_path": Path("/dev/null")}, "output folder", Status.TASK, "is no folder"),
@@ -206,6 +208,35 @@ def test_settings_that_do_not_fit_are_said(
         pytest.skip("os.access() says that root may make it")
     assert {finding.status for finding in findings} == {status}
     assert any(says in f"{finding.found} {finding.todo}" for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("changed", "escape_html", "status", "found_", "todo"),
+    [
+        ({"TextPart": "{{login}}"}, True, Status.WARNING, "its text would show a login like a&b as a&amp;b",
+         f"use {{{{login_text}}}} there once {SENT_BY['login_text']}"),
+        ({"SubjectPart": "{{login}}", "TextPart": "{{login}}"}, True, Status.WARNING,
+         "its subject and text would show a login like a&b as a&amp;b",
+         f"use {{{{login_text}}}} there once {SENT_BY['login_text']}"),
+        ({"TextPart": "{{login}}", "HtmlPart": "{{base_url}}"}, False, Status.OK, "", ""),
+        ({"HtmlPart": "<b>{{login}}</b>"}, True, Status.WARNING, "a login could turn the text around it in its HTML",
+         "write <bdi>{{login}}</bdi>"),
+        ({"HtmlPart": "<b dir=auto>{{login}}</b>"}, True, Status.OK, "", ""),
+        ({"HtmlPart": "<bdi>{{login_text}}</bdi>"}, True, Status.TASK,
+         "its HTML uses {{login_text}}, in which & < > are not escaped", "use {{login}} in the HTML"),
+    ],
+)  # fmt: skip
+def test_login_that_is_shown_otherwise_is_said(
+    account: Account, found: Callable[..., list[Finding]], changed: dict[str, str], escape_html: bool, status: Status,
+    found_: str, todo: str,
+) -> None:  # fmt: skip
+    """Escaped where that shows, not escaped where it matters, or free to turn the sentence around it."""
+    kept = {"SubjectPart": "s", "TextPart": "{{secret}} {{code}}", "HtmlPart": "{{secret}} {{code}}"}
+    account.templates[NAMES[1]] = {part: kept[part] + changed.get(part, "") for part in kept}
+    exists, renders = of(found(escape_html=escape_html), NAMES[1])
+    assert (exists.status, renders.status) == (status, Status.OK)
+    if status is not Status.OK:
+        assert (exists.found, exists.todo) == (found_, todo)
 
 
 def test_missing_permissions_are_warnings_that_name_them(account: Account, found: Callable[..., list[Finding]]) -> None:

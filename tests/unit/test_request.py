@@ -36,12 +36,18 @@ def test_request_has_exactly_the_promised_parameters() -> None:
 
 
 def test_base_url_is_in_the_data_of_each_destination() -> None:
-    """Where the link begins goes with the row, whatever SES makes of defaults; unset, not a byte is added."""
-    plain = build([row(1), row(2)], ENVELOPE)
-    request = build([row(1), row(2)], replace(ENVELOPE, base_url="https://app.example.com"))
+    """Where the link begins goes with the row, and so does the login for text, whatever SES makes of defaults.
+
+    Unset, not a byte is added to the contract's request.
+    """
+    rows = [row(1, login="Tom & Jerry"), row(2, login="Tom & Jerry")]
+    plain = build(rows, ENVELOPE)
+    request = build(rows, replace(ENVELOPE, base_url="https://app.example.com"))
     for destination, without in zip(request["Destinations"], plain["Destinations"], strict=True):
         data = json.loads(destination["ReplacementTemplateData"])
         assert data.pop("base_url") == "https://app.example.com"
+        assert data.pop("login_text") == "Tom & Jerry"
+        assert data["login"] == "Tom &amp; Jerry"
         assert data == json.loads(without["ReplacementTemplateData"])
     assert request | {"Destinations": plain["Destinations"]} == plain
 

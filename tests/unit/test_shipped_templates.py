@@ -1,21 +1,26 @@
 """The two mails in templates/."""
 
 import base64
+import json
 import quopri
 import re
 from html.parser import HTMLParser
 
 import pytest
 
+from mailroom_sender.actions import SHIPPED as ACTIONS
+from mailroom_sender.actions import Action
 from mailroom_sender.golive.handlebars import names, render
 from mailroom_sender.golive.library import SHIPPED, read
 from mailroom_sender.golive.mime import Mail, compose, parse
 from mailroom_sender.golive.sample import Sample, samples
 from mailroom_sender.golive.template import Template
-from mailroom_sender.request import Envelope
+from mailroom_sender.request import Envelope, build
+from mailroom_sender.rows import Row
 
 BASE = "https://app.example.com"
-KNOWN = samples(Envelope("Mailroom <noreply@example.com>", "tracking", escape_html=True, base_url=BASE))
+ENVELOPE = Envelope("Mailroom <noreply@example.com>", "tracking", escape_html=True, base_url=BASE)
+KNOWN = samples(ENVELOPE)
 SHIPPED_TEMPLATES = {template.name: template for template in read(SHIPPED)}
 each_mail = pytest.mark.parametrize("sample", KNOWN, ids=lambda sample: sample.template)
 PATHS = {"activationv1": "activate", "passwordrecoveryv1": "recover"}
@@ -92,6 +97,23 @@ def test_login_stands_in_no_attribute(sample: Sample) -> None:
     """The sender escapes & < > in it and no quotes."""
     assert not any("{{login}}" in (value or "") for _, attributes in Page(of(sample).html).tags
                    for value in attributes.values())  # fmt: skip
+
+
+@pytest.mark.parametrize("login", ["Tom & Jerry", "moc.live\u202e", "x\u2069\u202e", "x\u2067", "x\u2029\u202e"])
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+def test_login_is_shown_as_it_is_and_turns_nothing_around(action: Action, login: str) -> None:
+    """HTML escapes it and isolates its direction; the text shows it as the account has it, on a line of its own."""
+    template = SHIPPED_TEMPLATES[action.template]
+    (sample,) = samples(ENVELOPE, actions=[action])
+    shown = build([Row(action, "ann@example.com", login, sample.data["secret"], "01234", b"")], ENVELOPE)
+    data = json.loads(shown["Destinations"][0]["ReplacementTemplateData"])
+    html, text = render(template.html, data), render(template.text, data)
+    assert html.count(data["login"]) == html.count(f"<bdi>{data['login']}</bdi>")
+    assert ("login" in names(template.html)) == ("login_text" in names(template.text))
+    assert "login_text" not in names(template.html)
+    assert "login" not in names(template.text)
+    assert "&amp;" not in text
+    assert text.count(data["login_text"]) == text.count(f"\n{data['login_text']}\n")
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED_TEMPLATES))

@@ -16,6 +16,7 @@ The files:
     handlebars  pure: the part of SES's template language that is certain
     mime        pure: a mail's three parts to a MIME message, and back
     comparing   pure: templates here beside those in SES
+    shown_login pure: how a template shows a login
     pushing     brings templates to SES
     previewing  templates with sample data, to files
 """

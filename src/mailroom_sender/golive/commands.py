@@ -174,16 +174,20 @@ def push(given: Given, folder: Path | None, dry_run: bool, yes: bool, names: tup
     """Bring templates to SES, all or those named: create what is missing, update what differs.
 
     Asks before it overwrites; without a terminal, --yes must say so. Refuses a template that needs a value
-    that is not sent. Needs ses:GetTemplate, ses:CreateTemplate, ses:UpdateTemplate.
+    that is not sent, or whose HTML uses login_text. Needs ses:GetTemplate, ses:CreateTemplate, ses:UpdateTemplate.
     """
     ours = _read(folder, names)
     from mailroom_sender.golive.aws import Aws
-    from mailroom_sender.golive.pushing import plan, refuse_unknown
+    from mailroom_sender.golive.pushing import plan, refuse_unfit
     from mailroom_sender.golive.pushing import push as bring
 
-    refuse_unknown(ours, _samples(given[0], given[0].link_base_url))
+    refuse_unfit(ours, _samples(given[0], given[0].link_base_url))
     aws = Aws()
     steps = plan(aws, ours)
+    for step in steps:
+        for condition in step.conditions:
+            told = f"{step.template.name}: push it only when {condition}, or SES drops mails in silence"
+            click.echo(told, err=True)
     if dry_run:
         for step in steps:
             _say(step.told)

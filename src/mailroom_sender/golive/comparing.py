@@ -2,9 +2,16 @@
 
 import difflib
 from collections.abc import Collection
+from typing import Final
 
 from mailroom_sender.golive.handlebars import names
 from mailroom_sender.golive.template import ENDINGS, Template
+
+SENT_BY: Final = {
+    "login_text": "every running sender is of version 0.3 or newer, with MAILROOM_LINK_BASE_URL",
+    "base_url": "every running sender has MAILROOM_LINK_BASE_URL",
+}
+"""The values that not every sender sends: when all do."""
 
 
 def different_parts(ours: Template, theirs: Template) -> list[str]:
@@ -44,9 +51,15 @@ def unknown_names(template: Template, known: Collection[str]) -> dict[str, list[
     return unknown
 
 
+def newly_needed(ours: Template, theirs: Template) -> list[str]:
+    """Return the conditions under which the senders send what a template uses and the one in SES does not."""
+    ours_use, theirs_use = ({name for part in ENDINGS for name in names(one.part(part))} for one in (ours, theirs))
+    return [condition for name, condition in SENT_BY.items() if name in ours_use - theirs_use]
+
+
 def complaint(name: str, parts: Collection[str], known: Collection[str]) -> tuple[str, str]:
     """Return what is wrong with a value that is not sent, and what to do."""
     found = f"its {' and '.join(parts)} {'uses' if len(parts) == 1 else 'use'} {{{{{name}}}}}, which is not sent"
-    if name == "base_url":
+    if name in SENT_BY:
         return found, "set MAILROOM_LINK_BASE_URL, here and for the sender"
     return found, f"use only {', '.join(known)}"

@@ -10,6 +10,7 @@ from mailroom_sender.golive.handlebars import names
 from mailroom_sender.golive.mime import parse
 from mailroom_sender.golive.refusals import NoAnswer, Why
 from mailroom_sender.golive.sample import Sample
+from mailroom_sender.golive.shown_login import shows_markup, shows_otherwise
 from mailroom_sender.golive.template import from_ses
 from mailroom_sender.links import is_local
 
@@ -206,9 +207,13 @@ def _exists(asked: Asked, escape_html: bool) -> Finding:
     for name, parts in unknown_names(found, asked.sample.data).items():
         said, todo = complaint(name, parts, asked.sample.data)
         return Finding(check, Status.TASK, f"{said}: SES drops every such mail", todo, permission)
+    if told := shows_markup(found):
+        return Finding(check, Status.TASK, *told, permission)
     if not escape_html and "login" in names(found.html):
         todo = "set MAILROOM_SES_ESCAPE_HTML=true"
         return Finding(check, Status.WARNING, "its HTML shows the login, which is not escaped", todo, permission)
+    if told := shows_otherwise(found, escape_html):
+        return Finding(check, Status.WARNING, *told, permission)
     return Finding(check, Status.OK, "exists, and needs only what is sent", permission=permission)
 
 
@@ -224,7 +229,7 @@ def _renders(asked: Asked) -> Finding:
         if answer.code == "TemplateDoesNotExist":
             return _missing(check, permission)
         if answer.code == "MissingRenderingAttribute" and "base_url" not in asked.sample.data:
-            todo = "if it is base_url: set MAILROOM_LINK_BASE_URL"
+            todo = "if it is base_url or login_text: set MAILROOM_LINK_BASE_URL"
             return Finding(check, Status.TASK, f"a value is not sent ({answer.words})", todo, permission)
         if answer.code == "MissingRenderingAttribute":
             todo = f"use only {', '.join(asked.sample.data)}"

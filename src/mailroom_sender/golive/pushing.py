@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from mailroom_runtime.errors import OperatorNeeded, SettingError
 from mailroom_sender.golive.aws import Aws
-from mailroom_sender.golive.comparing import complaint, different_parts, unknown_names
+from mailroom_sender.golive.comparing import complaint, different_parts, newly_needed, unknown_names
 from mailroom_sender.golive.refusals import NoAnswer, Why
 from mailroom_sender.golive.sample import Sample, data_for
+from mailroom_sender.golive.shown_login import shows_markup
 from mailroom_sender.golive.template import Template, from_ses
 
 
@@ -35,13 +36,20 @@ def needs_person(action: str, answer: NoAnswer) -> OperatorNeeded:
     return OperatorNeeded(answer.told, hints.get(answer.why, ""))
 
 
-def refuse_unknown(templates: Iterable[Template], known: list[Sample]) -> None:
-    """Raise SettingError if a template needs what is not sent: SES takes such a mail, and drops it in silence."""
+def refuse_unfit(templates: Iterable[Template], known: list[Sample]) -> None:
+    """Raise SettingError for a template that is unfit to be mailed.
+
+    One that needs what is not sent: SES takes such a mail, and drops it in silence. One whose HTML shows a login that
+    is not escaped: whoever signs up could write the mail.
+    """
     for template in templates:
         data = data_for(template.name, known)
         for name, parts in unknown_names(template, data).items():
             found, hint = complaint(name, parts, data)
             raise SettingError(f"template {template.name}: {found}, so SES would drop every such mail", hint)
+        if told := shows_markup(template):
+            found, hint = told
+            raise SettingError(f"template {template.name}: {found}", hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ class Step:
     template: Template
     action: str | None  # CreateTemplate, UpdateTemplate or, if nothing is to be done, None
     different: Sequence[str] = ()
+    conditions: Sequence[str] = ()
+    """What must be so of every sender that runs, or SES drops its mails in silence."""
 
     @property
     def told(self) -> str:
@@ -71,7 +81,9 @@ def _step(template: Template, theirs: Template | None) -> Step:
     if theirs is None:
         return Step(template, "CreateTemplate")
     different = different_parts(template, theirs)
-    return Step(template, "UpdateTemplate", different) if different else Step(template, None)
+    if not different:
+        return Step(template, None)
+    return Step(template, "UpdateTemplate", different, newly_needed(template, theirs))
 
 
 def push(aws: Aws, steps: Sequence[Step], tell: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ from mailroom_sender.rows import Row
 
 SECRET: Final = "c2FtcGxlLW9ubHktbm8tYWNjb3VudC1oYXMtdGhpcy1zZWNyZXQtaXQtaXMtbm90LXNpZ25lZC1ieS1hbnkta2V5"[:86]
 CODE: Final = "01234"
-LOGIN: Final = "ann"
+LOGIN: Final = "Tom & Jerry"
 EMAIL: Final = "ann@example.com"
 
 
