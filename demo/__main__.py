@@ -1,24 +1,36 @@
 """`make run`: the main job, seen working.
 
-Starts an embedded PostgreSQL in .demo, signs up sample accounts, and runs the pipeline in
-debug mode, so that the requests to SES are printed and nothing is sent. With
-MAILROOM_DATABASE_URL set, it runs the pipeline on that database, and writes no samples.
+Starts an embedded PostgreSQL in .demo, signs up sample accounts, and runs the pipeline in debug mode: the mails are
+shown and none is sent. On a terminal each mail is shown for a person to read, slowly; elsewhere as the exact request to
+SES. With MAILROOM_DATABASE_URL set, it runs the pipeline on that database, and writes no samples.
 """
 
 import contextlib
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
+from demo import folder
 from demo.samples import sign_up_samples
+from demo.window import Window
 
-_FOLDER = Path(".demo")
 # The trap lets the shell wait for both programs when Ctrl-C ends them.
-_PIPELINE = "trap : INT TERM; set -o pipefail; mailroom-collect | mailroom-send"
+_PIPELINE: Final = (
+    "trap : INT TERM HUP; set -o pipefail;"
+    " mailroom-collect | env -u MAILROOM_SECRET_KEY -u MAILROOM_SECRET_KEY_FILE mailroom-send"
+)
+_STDOUT: Final = 1
+_PAUSES: Final = {True: 2.0, False: 0.4}
+"""Seconds between two sample sign-ups: on a terminal they are read."""
+_INSTRUCTION: Final = f"""\
+Sign up by hand, in another terminal, in this folder (Ctrl-C ends this):
+  {folder.PSQL} -c "INSERT INTO accounts (email, login) VALUES ('you@example.com', 'you')"\
+"""
 
 
 def _say(text: str) -> None:
@@ -29,69 +41,85 @@ def _given(name: str) -> bool:
     return bool(os.environ.get(name) or os.environ.get(f"{name}_FILE"))
 
 
-def _secret_key() -> dict[str, str]:
-    """Return the setting for the demo's own key, made once and kept; nothing if the user gave one."""
-    if _given("MAILROOM_SECRET_KEY"):
-        return {}
-    file = _FOLDER / "secret_key"
-    if not file.exists():
-        _FOLDER.mkdir(exist_ok=True)
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_hex(32))
-    return {"MAILROOM_SECRET_KEY": file.read_text()}
-
-
-def _sign_up_by_hand(psql: Path, url: str) -> None:
-    _say(
-        "Sign up by hand, in another terminal:\n"
-        f"""  {psql} '{url}' -c "INSERT INTO accounts (email, login) VALUES ('you@example.com', 'you')"\n"""
-        "Ctrl-C ends this. What follows are the requests that SES would get, one a line."
-    )
-
-
-def _run_pipeline(database: dict[str, str]) -> int:
-    """Run the pipeline until it ends or a signal comes; return its exit status."""
+def _environment(database: dict[str, str], *, on_terminal: bool) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    env = os.environ | database | _secret_key() | {"PATH": path, "MAILROOM_DEBUG": "true"}
+    env = os.environ | database | {"PATH": path, "MAILROOM_DEBUG": "true"}
+    if not _given("MAILROOM_SECRET_KEY"):
+        env["MAILROOM_SECRET_KEY"] = folder.secret_key()
     env.setdefault("MAILROOM_BATCH_TIMEOUT", "1000")
     env.setdefault("MAILROOM_LINK_BASE_URL", "https://app.example.com")
-    env.setdefault("MAILROOM_SES_OUTPUT_PATH", str(_FOLDER / "output"))
-    pipeline = subprocess.Popen(["bash", "-c", _PIPELINE], env=env, start_new_session=True)
+    env.setdefault("MAILROOM_SES_OUTPUT_PATH", str(folder.FOLDER / "output"))
+    if on_terminal and env.get("MAILROOM_DEBUG_FORMAT", "auto") in ("", "auto"):
+        env["MAILROOM_DEBUG_FORMAT"] = "text"  # its stdout is a pipe to us
+    return env
+
+
+def _run_pipeline(database: dict[str, str], window: Window | None) -> int:
+    """Run the pipeline until it ends or a signal comes; return its exit status."""
+    env = _environment(database, on_terminal=window is not None)
+    stdout = None if window is None else subprocess.PIPE
+    pipeline = subprocess.Popen(["bash", "-c", _PIPELINE], env=env, stdout=stdout, start_new_session=True, text=True)
 
     def forward(number: int, _: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pipeline.pid, number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, forward)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, forward)
+    if window is not None and pipeline.stdout is not None:
+        with contextlib.suppress(OSError):  # the terminal has gone; SIGHUP says so too
+            for line in pipeline.stdout:
+                window.show(line.rstrip("\n"))
     return pipeline.wait()
 
 
 def main() -> int:
-    """Run the demo; return the pipeline's exit status."""
+    """Run the demo; return the pipeline's exit status, 2 if it can't start."""
+    on_terminal = os.isatty(_STDOUT)
     if _given("MAILROOM_DATABASE_URL"):
         _say(
             "Using MAILROOM_DATABASE_URL, in debug mode, without samples. Ctrl-C ends this. As long as it runs, other\n"
             "pipelines of the queue do not get what it prints; where no sender acknowledges, that counts as handed out."
         )
-        return _run_pipeline({})
-    from demo.embedded import embedded_server  # here, as a given database needs no server
+        return _run_pipeline({}, Window(_STDOUT, "") if on_terminal else None)
+    return _run_on_samples(Window(_STDOUT, _INSTRUCTION) if on_terminal else None)
 
-    _FOLDER.mkdir(exist_ok=True)
-    with embedded_server(_FOLDER / "postgres") as server:
+
+def _run_on_samples(window: Window | None) -> int:
+    from demo.embedded import embedded_server, server_user, what_root_changes  # here, as a given database needs none
+
+    if refusal := folder.refusal(server_user()):
+        _say(refusal)
+        return 2
+    if changes := what_root_changes(folder.DATA):
+        _say(changes)
+    _say("Starting a PostgreSQL of its own in .demo; the first time it takes about five seconds ...")
+    with embedded_server(folder.DATA) as server:
         url = server.get_uri()
         database = {"MAILROOM_DATABASE_URL": url}
         collect = Path(sys.executable).parent / "mailroom-collect"
         subprocess.run([collect, "migrate"], env=os.environ | database, check=True, stdout=sys.stderr)
-        _sign_up_by_hand(server.bin_path / "psql", url)
-        stop = threading.Event()
-        samples = threading.Thread(target=sign_up_samples, args=(url, stop))
-        samples.start()
-        try:
-            return _run_pipeline(database)
-        finally:
-            stop.set()
-            samples.join()
+        folder.write_psql(server.bin_path / "psql", url)
+        if window is None:
+            _say(f"{_INSTRUCTION}\nWhat follows are the requests that SES would get, one a line.")
+        else:
+            window.instruct()
+        with _samples(url, _PAUSES[window is not None]):
+            return _run_pipeline(database, window)
+
+
+@contextlib.contextmanager
+def _samples(url: str, pause: float) -> Iterator[None]:
+    """Sign up samples while the block lasts."""
+    stop = threading.Event()
+    samples = threading.Thread(target=sign_up_samples, args=(url, stop, pause))
+    samples.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        samples.join()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Sample accounts, a few a second: sign-ups, activations, and recoveries of active accounts."""
+"""Sample accounts, one after the other: sign-ups, activations, and recoveries of active accounts."""
 
 import random
 import threading
@@ -6,13 +6,12 @@ import threading
 import psycopg
 
 _NAMES = ("ada", "björn", "chloé", "dmitri", "emre", "fatima", "grace", "hiroshi", "ines", "o'neil, jr.", '"kit" k.')
-_PAUSE = 0.4  # seconds
 
 
-def sign_up_samples(url: str, stop: threading.Event) -> None:
-    """Write samples until told to stop."""
+def sign_up_samples(url: str, stop: threading.Event, pause: float) -> None:
+    """Write samples, so many seconds apart, until told to stop."""
     with psycopg.connect(url, autocommit=True) as connection:
-        while not stop.wait(_PAUSE):
+        while not stop.wait(pause):
             _sign_up(connection)
             if random.random() < 0.5:  # noqa: PLR2004 - half of them
                 _activate_one(connection)
@@ -31,12 +30,14 @@ def _sign_up(connection: psycopg.Connection) -> None:
 def _activate_one(connection: psycopg.Connection) -> None:
     connection.execute(
         "UPDATE tokens SET consumed_at = mailroom_epoch() WHERE id ="
-        " (SELECT id FROM tokens WHERE action = 'activation' AND consumed_at IS NULL ORDER BY id DESC LIMIT 1 OFFSET 5)"
+        " (SELECT id FROM tokens WHERE action = 'activation' AND consumed_at IS NULL AND expires_at > mailroom_epoch()"
+        " AND created_at < mailroom_epoch() - 2 ORDER BY id DESC LIMIT 1)"  # its mail has gone by then
     )
 
 
 def _recover_one(connection: psycopg.Connection) -> None:
     connection.execute(
         "INSERT INTO tokens (action, account)"
-        " SELECT 'password_recovery', id FROM accounts WHERE status = 'active' ORDER BY random() LIMIT 1"
+        " SELECT 'password_recovery', id FROM accounts a WHERE status = 'active' AND NOT EXISTS"
+        " (SELECT FROM tokens t WHERE t.account = a.id AND t.action = 'password_recovery') ORDER BY random() LIMIT 1"
     )

@@ -1,10 +1,12 @@
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from demo.embedded import what_root_changes
 from tests.support import processes
 from tests.support.postgres import Database, Server, running_server
 from tests.support.ses_endpoint import Endpoint, running_endpoint
@@ -74,5 +76,6 @@ def pipeline_env(collector_env: Environment, sender_env: Environment) -> Environ
     return env
 
 
-def pytest_report_header() -> str:
-    return f"python {sys.version.split()[0]}, PostgreSQL embedded"
+def pytest_report_header() -> list[str]:
+    changes = what_root_changes(Path(tempfile.gettempdir()) / "mailroom" / "pg")
+    return [f"python {sys.version.split()[0]}, PostgreSQL embedded", *filter(None, [changes])]

@@ -13,7 +13,7 @@ _NAMES = {
 _EXAMPLES = {
     "mailroom-collect": [
         ("Create the schema, or bring it up to date:", "mailroom-collect migrate"),
-        ("See what would be sent, as requests:", "mailroom-collect | MAILROOM_DEBUG=true mailroom-send"),
+        ("See what would be sent:", "mailroom-collect | MAILROOM_DEBUG=true mailroom-send"),
         ("Run the pipeline:", "mailroom-collect | mailroom-send"),
         ("Check the secret of a link, in $FIELD:", "echo $FIELD | mailroom-collect verify --action activation"),
     ],

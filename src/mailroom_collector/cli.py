@@ -108,6 +108,14 @@ def cli(
         lease_ms=lease,
     )
     claim_descriptors(1, "stdout", "pipe it into mailroom-send, or into a file with >")
+    if os.isatty(1):
+        log(
+            "stdout is a terminal: rows are claimed and printed here, with live links, and nobody mails them. What is"
+            " printed is withheld from other pipelines of the queue until this ends, and counts as handed out where no"
+            " sender acknowledges. Pipe it into mailroom-send; 'mailroom-collect status' shows what waits and claims"
+            " nothing",
+            "warning",
+        )
     from mailroom_collector.collector import Collector
     from mailroom_collector.outlet import Outlet
     from mailroom_runtime.systemd import Notifier

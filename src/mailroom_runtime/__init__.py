@@ -2,7 +2,7 @@
 
 errors          what a person reads: message, hint and exit status
 log             one event a line on stderr, as text or as JSON
-words           pure: counts and times as people write them
+words           pure: counts, times and the words of others, as people read them
 backoff         pure: how long to wait before the next try
 secret_setting  a secret from the environment or from a file
 postgres        the database: its URL, connections with a deadline, what a failure means

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Literal
 
+from mailroom_runtime.words import visible
+
 Level = Literal["info", "warning", "error"]
 """error: mails stand still, or the program ends, until a person acts; warning: what went wrong is dealt with."""
 
@@ -17,9 +19,7 @@ _LONGEST: Final = 2000
 
 def escape(text: str) -> str:
     """Make control, format and line-breaking characters visible, so that one event stays one line."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text[:_LONGEST]
-    )
+    return visible(text[:_LONGEST])
 
 
 class Log:

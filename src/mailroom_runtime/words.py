@@ -1,4 +1,9 @@
-"""Pure: counts and times as people write them."""
+"""Pure: counts and times as people write them, and the words of others without harm to a terminal."""
+
+
+def visible(text: str) -> str:
+    """Return text with control, format (also bidirectional) and line-breaking characters written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def counted(number: int, thing: str) -> str:

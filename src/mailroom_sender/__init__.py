@@ -18,6 +18,7 @@ The files, in the order in which a row meets them:
     database    the sender's connection, shared by the workers
     request     pure: a batch to the exact API parameters
     login       pure: a login as it goes into a mail, for HTML and for text
+    mail_text   pure: a mail as debug mode shows it to a person
     ses         the only user of boto3: parameters to an answer
     verdicts    pure: an answer to a verdict for each row, tables as data
     pacing      pure: how many recipients may go when

@@ -76,6 +76,12 @@ def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, w
 @database_url_file
 @_option("--queue-name", "MAILROOM_QUEUE_NAME", Name(), "mailroom", "NAME", "Which row of jobs. 1 to 63 bytes.")
 @_option("--debug", "MAILROOM_DEBUG", Flag(), False, "true|false", "Print every request, send nothing.")
+@click.option(
+    "--debug-format", type=click.Choice(["auto", "json", "text"]), default="auto", envvar="MAILROOM_DEBUG_FORMAT",
+    show_envvar=True, show_default=True, metavar="auto|json|text",
+    help="How requests are printed: json, exactly, one a line; text, each mail for a person to read; auto, text on a "
+    "terminal, else json.",
+)  # fmt: skip
 @_option("--ses-config-set", "MAILROOM_SES_CONFIG_SET", _CONFIG_SET, "default", "NAME", "SES configuration set.")
 @_option("--ses-source", "MAILROOM_SES_SOURCE", _SOURCE, "noreply@localhost", "ADDRESS", "From address, in ASCII.")
 @_option(
@@ -106,6 +112,7 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     database_url_file: str | None,
     queue_name: str,
     debug: bool,
+    debug_format: str,
     ses_config_set: str,
     ses_source: str,
     ses_output_path: Path,
@@ -126,6 +133,7 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
         database_url=optional_url(database_url_file, os.environ) if is_sender else None,
         queue_name=queue_name,
         debug=debug,
+        debug_format=debug_format,
         config_set=ses_config_set,
         source=ses_source,
         output_path=ses_output_path,
@@ -211,7 +219,8 @@ def _delivery(
             " pipelines of the queue until its collector ends, and counts as handed out where no sender acknowledges",
             "warning",
         )
-        return Preview(envelope, setaside, report), None
+        as_text = settings.debug_format == "text" or (settings.debug_format == "auto" and os.isatty(1))
+        return Preview(envelope, setaside, report, as_text=as_text), None
     if settings.link_base_url is None:
         log(
             "MAILROOM_LINK_BASE_URL is unset: templates that use base_url, as the shipped ones do, would not render,"

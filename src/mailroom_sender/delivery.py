@@ -13,6 +13,7 @@ from mailroom_sender.errors import Stopped
 from mailroom_sender.ledger import Again, Begun, Ledger, Settlement
 from mailroom_sender.ledger import Answer as Beginning
 from mailroom_sender.log import log
+from mailroom_sender.mail_text import mail_text
 from mailroom_sender.report import Report
 from mailroom_sender.request import Envelope, build
 from mailroom_sender.rows import Row
@@ -163,9 +164,11 @@ class SesDelivery:
 
 
 class Preview:
-    """Debug mode: prints each request as it would be made, and sends nothing."""
+    """Debug mode: prints each request as it would be made, or its mails for a person, and sends nothing."""
 
-    def __init__(self, envelope: Envelope, setaside: SetAside, report: Report) -> None:
+    def __init__(self, envelope: Envelope, setaside: SetAside, report: Report, *, as_text: bool) -> None:
+        """`as_text`: print mails for a person."""
+        self._as_text = as_text
         self._envelope = envelope
         self._setaside = setaside
         self._report = report
@@ -178,7 +181,10 @@ class Preview:
         begun, unfit = _sort_out([Begun(row, 0, 1) for row in batch])
         for settlement in unfit:
             self._setaside.reject(settlement.begun.row.raw, settlement.verdict.reason if settlement.verdict else "")
-        if begun:
+        if self._as_text:
+            for one in begun:
+                self._report.text(mail_text(one.row, self._envelope.base_url))
+        elif begun:
             self._report.line(build([b.row for b in begun], self._envelope))
         return Result(batch[0].action)
 

@@ -1,4 +1,4 @@
-"""stdout: one JSON object a line, the answer to each call, or in debug mode the request."""
+"""stdout: one JSON object a line, the answer to each call, or in debug mode the request, or its text for a person."""
 
 import json
 import os
@@ -18,7 +18,11 @@ class Report:
 
     def line(self, data: dict[str, Any]) -> None:
         """Print one object. A stdout that can't be written to is said once, and mails still go."""
-        left = memoryview(json.dumps(data, separators=(",", ":")).encode() + b"\n")
+        self.text(json.dumps(data, separators=(",", ":")) + "\n")
+
+    def text(self, text: str) -> None:
+        """Print text, which ends with a line break, as line() does."""
+        left = memoryview(text.encode())
         with self._lock:
             try:
                 while left and not self._closed:

@@ -16,6 +16,7 @@ class Settings:
     database_url: DatabaseUrl | None
     queue_name: str
     debug: bool
+    debug_format: str  # auto, json, text
     config_set: str
     source: str
     output_path: Path

@@ -28,6 +28,7 @@ PURE = {
         "label_context",
         "links",
         "login",
+        "mail_text",
         "pacing",
         "request",
         "retries",

@@ -1,6 +1,8 @@
 """mailroom-collect as a process: from the database to its stdout, through every ending."""
 
 import itertools
+import json
+import os
 import re
 import signal
 import time
@@ -15,6 +17,7 @@ from tests.conftest import Environment
 from tests.support.ledger import Steps
 from tests.support.postgres import Database, Server
 from tests.support.processes import KEY, program_of, run, running
+from tests.support.ptys import open_pty
 from tests.support.waiting import until
 
 COLLECT = "exec mailroom-collect"
@@ -28,10 +31,29 @@ def test_plain_row_is_bytewise_as_promised(database: Database, collector_env: En
         collector.prints("\n")
         line = collector.out
         assert collector.stop() == 0
+        assert "terminal" not in collector.err
     match = re.fullmatch(r"1,ann@example\.com,ann,([A-Za-z0-9_-]{86}),([0-9]{5})\n", line)
     assert match
     secret = verify_token(match[1], action=Action.ACTIVATION, key=bytes.fromhex(KEY))
     assert database.run("SELECT secret, code FROM tokens") == [(secret, match[2])]
+
+
+def test_terminal_is_told_what_becomes_of_its_rows(database: Database, collector_env: Environment) -> None:
+    """Before a row is claimed, a person hears that nobody mails it, and how to look without claiming."""
+    database.sign_up("ann")
+    ours, theirs = open_pty()
+    try:
+        command = f"{COLLECT} >{os.ttyname(theirs)}"
+        with running(command, collector_env(MAILROOM_LOG_FORMAT="json")) as collector:
+            until(lambda: database.states() == {"emitted": 1}, "the row is printed")
+            assert collector.stop() == 0
+            first = json.loads(collector.err.splitlines()[0])
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    assert first["level"] == "warning"
+    assert first["message"].startswith("stdout is a terminal: rows are claimed and printed here, with live links, and")
+    assert "'mailroom-collect status' shows what waits and claims nothing" in first["message"]
 
 
 def test_recovery_is_signed_with_its_code(database: Database, collector_env: Environment) -> None:

@@ -1,5 +1,6 @@
 """`make run`, but for the setting up."""
 
+import contextlib
 import os
 import re
 import signal
@@ -7,20 +8,38 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from demo import embedded
 from tests.conftest import Environment
 from tests.support.postgres import Database
-from tests.support.processes import running
+from tests.support.processes import run, running
+from tests.support.ptys import open_pty
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_demo_shows_requests_of_both_kinds_and_ends_cleanly(tmp_path: Path) -> None:
-    """Sample sign-ups and recoveries are seen as requests; Ctrl-C ends everything; the next run finds its data."""
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "d"
     folder.mkdir()
     tmp_path.chmod(0o755)
+    return folder
+
+
+def demo_env(folder: Path, **settings: str) -> dict[str, str]:
+    """Return a bare environment on a machine whose first user of the server's package was another one."""
+    temporary = folder / "tmp"
+    (temporary / ".lockfile").mkdir(parents=True, exist_ok=True)  # what even root can't open for writing
+    return {
+        "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(folder), "TMPDIR": str(temporary), **settings
+    }  # fmt: skip
+
+
+def test_demo_shows_requests_of_both_kinds_and_ends_cleanly(folder: Path) -> None:
+    """Sample sign-ups and recoveries are seen as requests; Ctrl-C ends everything; the next run finds its data."""
+    env = demo_env(folder)
     first = ""
     for _ in range(2):
         with running(f"exec {sys.executable} -m demo", env, folder) as demo:
@@ -37,6 +56,67 @@ def test_demo_shows_requests_of_both_kinds_and_ends_cleanly(tmp_path: Path) -> N
     servers = subprocess.run(["grep", "-lsr", str(folder), *Path("/proc").glob("[0-9]*/cmdline")],
                              capture_output=True, text=True, check=False)  # fmt: skip
     assert servers.stdout == ""
+
+
+def test_demo_on_a_terminal_is_for_people(folder: Path) -> None:
+    """A mail is two lines, slowly; a sign-up by hand, as the instruction says, is seen; Ctrl-C ends it."""
+    ours, theirs = open_pty()
+    with running(f"exec {sys.executable} -m demo >{os.ttyname(theirs)}", demo_env(folder), folder) as demo:
+        os.close(theirs)
+        screen = Output(ours)
+        until(lambda: "activation  user1@example.com  login " in screen.text, f"a mail; {demo.err}", 30)
+        (by_hand,) = re.findall(r"^  (.demo/psql -c .*)\r$", screen.text, re.MULTILINE)
+        assert run(by_hand, env={"PATH": "/usr/bin:/bin"}, cwd=folder).status == 0
+        mine = r"activation  you@example\.com  login you\r\n  https://app\.example\.com/activate/[\w-]{86}\r\n"
+        until(lambda: re.search(mine, screen.text), "my own sign-up")
+        os.kill(demo.process.pid, signal.SIGINT)
+        assert demo.wait() == 0
+    os.close(ours)
+    assert "{" not in screen.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_demo_tells_another_user_of_the_folder_to_take_a_copy(folder: Path) -> None:
+    """One line and exit status 2, no traceback: in a folder that can't be made, and in one that is another's."""
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    command = f"exec setpriv --reuid 65534 --regid 65534 --clear-groups {sys.executable} -m demo"
+    first = run(command, env=env, cwd=folder)
+    (folder / ".demo").mkdir()
+    second = run(command, env=env, cwd=folder)
+    assert (first.status, second.status) == (2, 2)
+    copy = "Run it in a copy of the checkout that is your own.\n"
+    assert first.err == f".demo can't be made here: Permission denied. {copy}"
+    assert second.err == f".demo belongs to root, and you may not write there. {copy}"
+
+
+def test_root_is_told_what_the_server_s_package_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it happens: the user it makes, and the folders it opens. Others hear nothing."""
+    closed = tmp_path / "home"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(embedded, "_USER", "no-such-user")
+    told = embedded.what_root_changes(closed / ".demo" / "postgres")
+    assert "the system user no-such-user is created ('userdel no-such-user' removes it)" in told
+    assert re.search(rf"everybody may then list .*{closed}(,|\.$)", told)
+    assert "\n" not in told
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert embedded.what_root_changes(closed / ".demo" / "postgres") == ""
+
+
+class Output:
+    """What came out of a terminal."""
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._seen = b""
+
+    @property
+    def text(self) -> str:
+        with contextlib.suppress(OSError):  # nothing more now, or nobody writes any more
+            while data := os.read(self._fd, 65536):
+                self._seen += data
+        return self._seen.decode()
 
 
 def test_demo_on_a_given_database_writes_no_samples(

@@ -163,6 +163,40 @@ def test_terminal_is_told_that_it_is_read(sender_env: Environment, tmp_path: Pat
     assert "reading lines from the terminal, as nothing is piped in; Ctrl-D ends them" in result.err
 
 
+TEXT = f"activation  u1@example.com  login u1\n  https://app.example.com/activate/{field_of(1)}\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "on_terminal", "is_text"),
+    [("", True, True), ("json", True, False), ("text", True, True), ("", False, False), ("text", False, True)],
+)
+def test_debug_shows_people_mails_and_programs_requests(
+    sender_env: Environment, setting: str, *, on_terminal: bool, is_text: bool
+) -> None:
+    """Text on a terminal and the exact request elsewhere, unless the setting says otherwise."""
+    env = sender_env(
+        MAILROOM_DEBUG="true", MAILROOM_DEBUG_FORMAT=setting, MAILROOM_LINK_BASE_URL="https://app.example.com"
+    )
+    ours, theirs = open_pty()
+    try:
+        to = f" >{os.ttyname(theirs)}" if on_terminal else ""
+        result = run(f"mailroom-send{to}", env=env, stdin=activation(1).encode() + b"\n")
+        out = os.read(ours, 65536).decode().replace("\r\n", "\n") if on_terminal else result.out
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    assert result.status == 0
+    assert out == TEXT if is_text else json.loads(out)["Template"] == "activationv1"
+
+
+def test_only_debug_mode_shows_mails(endpoint: Endpoint, sender_env: Environment) -> None:
+    """A sender that sends prints SES's answers, whatever the setting of debug mode, and no link."""
+    result = send(sender_env(MAILROOM_DEBUG_FORMAT="text"), activation(1))
+    assert endpoint.addresses == ["u1@example.com"]
+    assert json.loads(result.out)["destinations"][0]["outcome"] == "sent"
+    assert field_of(1) not in result.out + result.err
+
+
 def test_debug_prints_the_exact_request_and_sends_nothing(endpoint: Endpoint, sender_env: Environment) -> None:
     """Debug mode needs neither credentials nor SES: it prints the API parameters of each call."""
     env = sender_env(MAILROOM_DEBUG="true", MAILROOM_DATABASE_URL="host=127.0.0.1 port=9")

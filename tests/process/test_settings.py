@@ -48,6 +48,7 @@ def test_collector_names_a_bad_setting(variable: str, value: str, message: str) 
     ("variable", "value", "message"),
     [
         ("MAILROOM_DEBUG", "maybe", "'maybe' is not allowed; give true or false"),
+        ("MAILROOM_DEBUG_FORMAT", "pretty", "'pretty' is not one of 'auto', 'json', 'text'"),
         ("MAILROOM_SES_ESCAPE_HTML", "2", "'2' is not allowed; give true or false"),
         ("MAILROOM_SES_CONFIG_SET", "a b", "'a b' is not allowed; give 1 to 64 of the characters A-Z a-z 0-9 _ -"),
         ("MAILROOM_SES_SOURCE", "nobody", "'nobody' is not allowed; give name@domain"),

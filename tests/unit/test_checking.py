@@ -27,7 +27,7 @@ BROKEN_TEMPLATE = {"SubjectPart": "s", "TextPart": "{{base_url}} {{secret}}", "H
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(
-        database_url=None, queue_name="mailroom", debug=False, config_set="tracking",
+        database_url=None, queue_name="mailroom", debug=False, debug_format="auto", config_set="tracking",
         source="Mailroom <noreply@mail.example.com>", output_path=tmp_path, escape_html=True,
         link_base_url="https://app.example.com", concurrency=4, max_rate=None, lease_ms=30_000,
     )  # fmt: skip
