@@ -1,13 +1,13 @@
-"""A local SES for trying the pipeline out: takes every mail, sends none, and prints each as one JSON object.
-
-    python demo/ses.py [PORT]
+"""A local SES for trying the pipeline out: takes every mail, sends none, and prints each as its reader would see it.
 
 It knows the calls that mailroom-send makes, those of its commands included (with STS's GetCallerIdentity), and checks
 neither signatures nor addresses: every identity is verified, every configuration set exists. Templates are kept until
-it ends; a mail is taken without its template. What it prints holds the secrets of the links, as the mails would. Needs
-nothing but Python's standard library.
+it ends; without its template a mail is taken all the same, and its data are printed. What it prints holds the secrets
+of the links, as the mails would, so it listens on this machine only unless --host says otherwise.
 """
 
+import argparse
+import errno
 import itertools
 import json
 import re
@@ -23,6 +23,11 @@ _NAMESPACE: Final = "http://ses.amazonaws.com/doc/2010-12-01/"
 _MOST_BYTES: Final = 1 << 22
 """Of a request: 50 destinations with 256 KiB of template data at most, of which a mail of ours takes a few hundred."""
 _PARTS: Final = ("SubjectPart", "TextPart", "HtmlPart")
+_HERE: Final = "127.0.0.1"
+_PORT: Final = 8005
+_LAST_PORT: Final = 65_535
+_BAD_USE: Final = 2
+"""Exit status, as argparse has it."""
 _VALUE = re.compile(r"\{\{\{?\s*(\w+)\s*\}?\}\}")
 _numbers = itertools.count(1)
 _templates: dict[str, dict[str, str]] = {}
@@ -46,7 +51,7 @@ def mails(form: dict[str, str]) -> Iterator[dict[str, Any]]:
         if address is None:
             return
         data = default | json.loads(form.get(f"{prefix}ReplacementTemplateData", "{}"))
-        yield {"to": address, "from": form.get("Source"), "template": form.get("Template"), "data": data}
+        yield {"to": address, "from": form.get("Source", ""), "template": form.get("Template", ""), "data": data}
 
 
 def answer(form: dict[str, str]) -> tuple[int, str]:
@@ -62,12 +67,48 @@ def answer(form: dict[str, str]) -> tuple[int, str]:
     return 200, f'<{action}Response xmlns="{_NAMESPACE}"><{action}Result>{result}</{action}Result></{action}Response>'
 
 
+def as_json(message_id: str, mail: dict[str, Any]) -> str:
+    """Return a mail as one JSON object: what it was made of, and its parts if its template is here."""
+    try:
+        parts = rendered(mail["template"], mail["data"])
+    except Refused:
+        parts = {}
+    return json.dumps({"message_id": message_id} | mail | {"parts": parts}) + "\n"
+
+
+def as_text(message_id: str, mail: dict[str, Any]) -> str:
+    """Return a mail as its reader would see it; without its template, or what it needs, the data and why."""
+    head = f"--- {message_id}\nFrom: {mail['from']}\nTo: {mail['to']}\n"
+    try:
+        parts = rendered(mail["template"], mail["data"])
+    except Refused as error:
+        why = "SES would take this mail and then drop it"
+        if error.code == "TemplateDoesNotExist":
+            why = "'mailroom-send templates push' brings it, and then the mails themselves are shown"
+        return _visible(f"{head}(not rendered: {error} {why}.)\n{_data(mail['data'])}\n")
+    body = parts.get("TextPart") or parts.get("HtmlPart", "")
+    return _visible(f"{head}Subject: {parts.get('SubjectPart', '')}\n\n{body.rstrip()}\n\n")
+
+
+def _data(data: dict[str, Any]) -> str:
+    return "".join(f"{name}: {value}\n" for name, value in data.items())
+
+
+def _visible(text: str) -> str:
+    """Return text without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+_form: Callable[[str, dict[str, Any]], str] = as_text
+"""How mails are printed."""
+
+
 def _send(form: dict[str, str]) -> str:
     """Print the mails, and take them."""
     members = []
     for mail in mails(form):
         message_id = f"local-{next(_numbers):08}"
-        print(json.dumps({"message_id": message_id} | mail), flush=True)
+        print(_form(message_id, mail), end="", flush=True)
         members.append(f"<member>{_xml(Status='Success', MessageId=message_id)}</member>")
     return f"<Status>{''.join(members)}</Status>"
 
@@ -122,16 +163,20 @@ def _put_template(name: str, form: dict[str, str]) -> str:
     return ""
 
 
-def _render(form: dict[str, str]) -> str:
-    """Return the mail with each {{name}} replaced; other tags stay as they are."""
-    data = json.loads(form.get("TemplateData", "{}"))
+def rendered(name: str, data: dict[str, Any]) -> dict[str, str]:
+    """Return the parts of a template with each {{name}} replaced; other tags stay as they are. Raises Refused."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in data:
             raise Refused("MissingRenderingAttribute", f"Attribute '{match[1]}' is not present in the rendering data.")
         return str(data[match[1]])
 
-    parts = {part: _VALUE.sub(value, text) for part, text in _template(form.get("TemplateName", "")).items()}
+    return {part: _VALUE.sub(value, text) for part, text in _template(name).items()}
+
+
+def _render(form: dict[str, str]) -> str:
+    """Return the mail as TestRenderTemplate does."""
+    parts = rendered(form.get("TemplateName", ""), json.loads(form.get("TemplateData", "{}")))
     mail = EmailMessage()
     mail["Subject"] = parts.get("SubjectPart", "")
     if "TextPart" in parts:
@@ -193,10 +238,56 @@ class Handler(BaseHTTPRequestHandler):
         """Print mails only."""
 
 
+def _port(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", text, re.ASCII) or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"'{text}' is not allowed; give a number from 0 to {_LAST_PORT}")
+    return int(text)
+
+
+def _arguments() -> argparse.Namespace:
+    about, _, more = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(prog="ses.py", description=about, epilog=more)
+    parser.add_argument(
+        "port", nargs="?", type=_port, default=_PORT, metavar="PORT",
+        help="where to listen; 0 takes one that is free, and the first line says which (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--host", default=_HERE,
+        help="the address to listen on; 0.0.0.0 lets other machines in, as containers need (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print each mail as one JSON object a line")
+    return parser.parse_args()
+
+
+class _LocalSes(ThreadingHTTPServer):
+    daemon_threads = True
+
+
+def _listening(host: str, port: int) -> _LocalSes:
+    """Return the server. Ends the program when it can't listen there."""
+    try:
+        return _LocalSes((host, port), Handler)
+    except OSError as error:
+        way = f"give another port, such as: python3 demo/ses.py {port + 1 if port < _LAST_PORT else _PORT}"
+        if error.errno == errno.EADDRINUSE:
+            print(f"ses.py: port {port} of {host} is taken; {way}", file=sys.stderr)
+        else:
+            print(f"ses.py: can't listen on port {port} of {host}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(_BAD_USE)
+
+
 def main() -> None:
-    """Serve until interrupted, on all interfaces: a container's is reached from others."""
-    server = ThreadingHTTPServer(("", int(sys.argv[1]) if len(sys.argv) > 1 else 8005), Handler)
-    server.daemon_threads = True
+    """Serve until interrupted."""
+    global _form  # noqa: PLW0603 - one server a process
+    arguments = _arguments()
+    if arguments.json:
+        _form = as_json
+    server = _listening(arguments.host, arguments.port)
+    print(
+        f"A local SES listens on http://{arguments.host}:{server.server_port}. It sends nothing and prints each mail,"
+        " with its live link. Ctrl-C ends it.",
+        file=sys.stderr, flush=True,
+    )  # fmt: skip
     try:
         server.serve_forever()
     except KeyboardInterrupt:
