@@ -11,10 +11,11 @@ import click
 import psycopg
 import pytest
 
-from mailroom_collector import Action
 from mailroom_collector.cli import cli as collect
 from mailroom_sender.cli import cli as send
 from tests.support.ledger import Steps
+from tests.support.lines import field_of, secret_of
+from tests.support.pages import pages
 from tests.support.postgres import Database
 from tests.support.processes import KEY
 
@@ -121,37 +122,96 @@ def test_every_option_has_the_words_of_its_variable(command: click.Command) -> N
     assert not {"MAILROOM_DATABASE_URL", "MAILROOM_SECRET_KEY"} & options(command).keys()
 
 
+ACTIVATION = [(FIELD, "activation", ""), *((field, "activation", "") for field in SPOILT)]
+RECOVERY = field_of(1, "54321")
+OTHERS = [
+    (RECOVERY, "password_recovery", "54321"),
+    (RECOVERY, "password_recovery", "54320"),
+    (RECOVERY, "password_recovery", None),
+    (RECOVERY, "password_recovery", ""),
+    (RECOVERY, "sign_in", "54321"),  # an action that the recipe does not know is no recovery
+    (RECOVERY, "activation", "54321"),
+    (FIELD, "sign_in", ""),
+    (FIELD, "password_recovery", ""),
+]
+CHECKS: list[tuple[str, str, str | None]] = [*ACTIVATION, *OTHERS]
+EXPECTED = [SECRET, *[None] * len(SPOILT), secret_of(1), *[None] * (len(OTHERS) - 1)]
+"""What each recipe says to each of the checks."""
+
+
 def test_python_recipe_checks_a_token() -> None:
-    """The README's Python code takes the vector and refuses what is spoilt."""
+    """The README's Python code takes the vectors, and refuses what is spoilt or for another action."""
     (code,) = code_blocks("python")
     names: dict[str, Any] = {}
     exec(code, names)
     check = names["token_secret"]
-    assert check(FIELD, Action.ACTIVATION, None, bytes.fromhex(KEY)) == SECRET
-    assert [check(field, Action.ACTIVATION, None, bytes.fromhex(KEY)) for field in SPOILT] == [None] * len(SPOILT)
+    assert [check(*one, bytes.fromhex(KEY)) for one in CHECKS] == EXPECTED
 
 
 def test_node_recipe_checks_a_token(tmp_path: Path) -> None:
-    """The README's Node code takes the vector and refuses what is spoilt, where Node is installed."""
+    """The README's Node code takes the vectors, and refuses what is spoilt or for another action, where Node is."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed")
     (code,) = code_blocks("js")
-    calls = [f"tokenSecret({json.dumps(field)}, 'activation', null, key)" for field in [FIELD, *SPOILT]]
     script = tmp_path / "check.js"
     script.write_text(
-        f"{code}\nconst key = Buffer.from('{KEY}', 'hex');\n"
-        f"console.log(JSON.stringify([{', '.join(calls)}].map(s => s && s.toString('hex'))));"
+        f"{code}\nconst key = Buffer.from('{KEY}', 'hex');\nconst checks = {json.dumps(CHECKS)};\n"
+        "console.log(JSON.stringify(checks.map(c => tokenSecret(...c, key)).map(s => s && s.toString('hex'))));"
     )
     done = subprocess.run([node, script], capture_output=True, check=True, timeout=30)
-    assert json.loads(done.stdout) == [SECRET.hex()] + [None] * len(SPOILT)
+    assert json.loads(done.stdout) == [secret and secret.hex() for secret in EXPECTED]
 
 
 def test_sql_recipe_checks_a_token(database: Database) -> None:
-    """The README's SQL function takes the vector and refuses what is spoilt."""
+    """The README's SQL function takes the vectors, and refuses what is spoilt or for another action."""
+    database.run("ALTER TYPE token_action ADD VALUE 'sign_in'")
     database.run(code_blocks("sql")[1])
-    for field, expected in [(FIELD, SECRET), *((field, None) for field in SPOILT)]:
-        assert database.one("SELECT token_secret(%s, 'activation', '', %s)", field, bytes.fromhex(KEY)) == expected
+    question = "SELECT token_secret(%s, %s::token_action, %s, %s)"
+    assert [database.one(question, *one, bytes.fromhex(KEY)) for one in CHECKS] == EXPECTED
+
+
+LINK_USED = r"^ {4}(UPDATE tokens SET consumed_at = .*?) +-- the link was used\n((?: {4}.*\n)+)"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "is_taken"),
+    [
+        ("", True),
+        ("UPDATE tokens SET consumed_at = 1", False),
+        ("UPDATE tokens SET expires_at = floor(extract(epoch FROM now()))", False),
+        ("UPDATE tokens SET action = 'password_recovery'", False),
+        ("UPDATE tokens SET secret = decode(repeat('00', 32), 'hex')", False),
+    ],
+    ids=["good", "used", "expired", "another-action", "another-secret"],
+)
+def test_link_is_used_once_in_time_and_for_its_action(database: Database, spoil: str, *, is_taken: bool) -> None:
+    """The README's statement consumes a good token and returns its account; of others it returns no row."""
+    ((first, rest),) = re.findall(LINK_USED, README, re.MULTILINE)
+    statement = f"{first} {rest}".replace("$1", "%s")
+    database.sign_up("ann")
+    secret = database.one("SELECT secret FROM tokens")
+    if spoil:
+        database.run(spoil)
+    before = database.run("SELECT consumed_at FROM tokens")
+    assert len(database.run(statement, secret)) == is_taken
+    assert (database.run("SELECT consumed_at FROM tokens") != before) is is_taken
+    assert database.one("SELECT status FROM accounts") == (
+        "active" if is_taken or "consumed" in spoil else "provisioned"
+    )
+    assert database.run(statement, secret) == []
+
+
+def test_every_statement_that_uses_a_link_is_guarded() -> None:
+    """Whoever copies one from any page gets the checks of expiry, use and action with it."""
+    for page in pages():
+        for statement in re.findall(
+            r"UPDATE tokens (?:t )?SET consumed_at[^;]*;|UPDATE tokens (?:t )?SET consumed_at.*?RETURNING",
+            page.read_text(),
+            re.DOTALL,
+        ):
+            for guard in ("consumed_at IS NULL", "expires_at > ", "action = "):
+                assert guard in statement, (page, statement)
 
 
 def test_roles_of_the_recipe_can_do_their_steps_and_nothing_else(database: Database) -> None:
