@@ -47,11 +47,12 @@ WORKDIR /var/lib/mailroom
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001
 
-# Are both alive? The kernel keeps 15 characters of a program's name.
+# Are both alive? The kernel keeps 15 characters of a program's name. An image in the OCI format, the default of buildah
+# and podman, has no health check: build it with --format docker, or give the check to what runs it, as deploy does.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=2 \
     CMD ["sh", "-c", "grep -qsx mailroom-collec /proc/[0-9]*/comm && grep -qsx mailroom-send /proc/[0-9]*/comm"]
 
 # -g: a signal reaches both programs, not only the shell.
 ENTRYPOINT ["tini", "-g", "--"]
-# The trap keeps the shell until both have ended, so that its exit status is theirs.
-CMD ["bash", "-c", "trap : TERM INT; set -o pipefail; mailroom-collect | mailroom-send"]
+# The trap keeps the shell until both have ended, so that its exit status is theirs. The signing key is the collector's.
+CMD ["bash", "-c", "trap : TERM INT; set -o pipefail; mailroom-collect | env -u MAILROOM_SECRET_KEY -u MAILROOM_SECRET_KEY_FILE mailroom-send"]

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Environment
 from tests.support.manager import managing
 from tests.support.postgres import Database
-from tests.support.processes import running
+from tests.support.processes import program_of, running
 from tests.support.ses_endpoint import Endpoint
 from tests.support.waiting import until
 
@@ -65,10 +65,25 @@ def test_services_are_hardened(unit: Path) -> None:
     assert float(exposure) <= MOST_EXPOSED, done.stdout
 
 
-def command() -> str:
-    """Return what the service's shell is told to do."""
-    (found,) = re.findall(r"^ExecStart=/bin/bash -c '([^']*)'$", (UNITS / "mailroom.service").read_text(), re.MULTILINE)
+def command(credentials: Path) -> str:
+    """Return what the service's shell is told to do, with its credentials in that folder."""
+    unit = (UNITS / "mailroom.service").read_text().replace("\\\n", " ").replace("%d", str(credentials))
+    (found,) = re.findall(r"^ExecStart=/bin/bash -c '([^']*)'$", unit, re.MULTILINE)
     return str(found)
+
+
+def as_credentials(env: dict[str, str], folder: Path) -> dict[str, str]:
+    """Write the secrets of an environment into files as LoadCredential does; return the environment without them."""
+    secrets = {
+        "collector-database-url": env["MAILROOM_DATABASE_URL"],
+        "sender-database-url": env["MAILROOM_DATABASE_URL"],
+        "secret-key": env["MAILROOM_SECRET_KEY"],
+    }
+    for name, value in secrets.items():
+        (folder / name).write_text(value)
+    loaded = re.findall(r"^LoadCredential=([^:]+):", (UNITS / "mailroom.service").read_text(), re.MULTILINE)
+    assert sorted(loaded) == sorted(secrets)
+    return {name: value for name, value in env.items() if value not in secrets.values()}
 
 
 def test_service_is_ready_when_the_sender_is_and_ends_with_0(
@@ -76,10 +91,12 @@ def test_service_is_ready_when_the_sender_is_and_ends_with_0(
 ) -> None:
     """One program speaks for the service; SIGTERM to all of it ends it well, with what it has begun."""
     with managing(tmp_path / "notify") as manager:
-        env = pipeline_env(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="400000")
-        with running(f"export WATCHDOG_PID=$$; {command()}", env) as service:
+        env = as_credentials(pipeline_env(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="400000"), tmp_path)
+        with running(f"export WATCHDOG_PID=$$; {command(tmp_path)}", env) as service:
             until(lambda: manager.heard("READY=1"), "it is ready")
             service.says("acknowledging")
+            sender = program_of("mailroom-send", service.process.pid)
+            assert b"MAILROOM_SECRET_KEY" not in Path(f"/proc/{sender}/environ").read_bytes()
             database.sign_up("ann")
             until(lambda: manager.heard("STATUS=1 mails since the start"), "it tells of the mail")
             until(lambda: manager.heard("WATCHDOG=1") >= 2, "it is alive")
@@ -94,6 +111,7 @@ def test_service_tells_that_a_person_is_needed(pipeline_env: Environment, tmp_pa
     """Exit status 2 of either program is the service's, which was never ready."""
     bad = {"MAILROOM_SECRET_KEY": "short"} if program == "mailroom-collect" else {"MAILROOM_SES_SOURCE": "nobody"}
     with managing(tmp_path / "notify") as manager:
-        with running(command(), pipeline_env(NOTIFY_SOCKET=manager.path, **bad)) as service:
+        env = as_credentials(pipeline_env(NOTIFY_SOCKET=manager.path, **bad), tmp_path)
+        with running(command(tmp_path), env) as service:
             assert service.wait() == 2
         assert program == "mailroom-collect" or not manager.heard("READY")
