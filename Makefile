@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint .ci/constraints.txt
 export PIP_ROOT_USER_ACTION := ignore
 # For pip's exit status at the end of a pipe.
-SHELL := /bin/bash
+SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 # A dot for each step that pip tells of, so that a long download does not look like a standstill.
 DOTS := while read -r _; do printf . >&2; done; echo >&2
@@ -20,7 +20,7 @@ run: $(VENV)/.demo ## See sample mails flow, on a PostgreSQL of its own (Ctrl-C 
 	@$(BIN)/python -m demo
 
 test: $(VENV)/.dev ## Run all tests, against a PostgreSQL of their own
-	@echo "Running the tests, with a PostgreSQL of their own; all of them take several minutes on two cores." >&2
+	@echo "Running the tests, with a PostgreSQL of their own; all of them take about ten minutes on two cores." >&2
 	@$(BIN)/python -m pytest $(TEST)
 
 SECONDS ?= 60

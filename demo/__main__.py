@@ -58,7 +58,9 @@ def _run_pipeline(database: dict[str, str], window: Window | None) -> int:
     """Run the pipeline until it ends or a signal comes; return its exit status."""
     env = _environment(database, on_terminal=window is not None)
     stdout = None if window is None else subprocess.PIPE
-    pipeline = subprocess.Popen(["bash", "-c", _PIPELINE], env=env, stdout=stdout, start_new_session=True, text=True)
+    pipeline = subprocess.Popen(
+        ["bash", "-c", _PIPELINE], env=env, stdout=stdout, start_new_session=True, encoding="utf-8", errors="replace"
+    )
 
     def forward(number: int, _: object) -> None:
         with contextlib.suppress(ProcessLookupError):

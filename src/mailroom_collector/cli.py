@@ -15,6 +15,7 @@ from mailroom_runtime.errors import MailroomError, SettingError
 from mailroom_runtime.options import Decorator, Name, Whole, claim_descriptors, database_url_file, log_format
 from mailroom_runtime.postgres.url import required_url
 from mailroom_runtime.secret_setting import required_secret
+from mailroom_runtime.words import counted
 
 _DAY_MS = 86_400_000
 _HANG = 4
@@ -218,7 +219,8 @@ def _read_field(characters: int) -> str:
     if len(field) != characters:
         got = f"{_LONGEST_FIELD} or more" if len(field) >= _LONGEST_FIELD else len(field)
         raise MailroomError(
-            f"this is no secret field: {characters} characters are expected, got {got}", "give the link's field alone"
+            f"this is no secret field: {counted(characters, 'character')} are expected, got {got}",
+            "give the link's field alone",
         )
     return field
 

@@ -25,6 +25,7 @@ from mailroom_runtime.postgres.connection import connect
 from mailroom_runtime.systemd import Notifier
 from mailroom_runtime.wakeup import Wakeup
 from mailroom_runtime.watchdog import Watchdog
+from mailroom_runtime.words import counted
 
 _HELD_ROWS = 4500
 """Most rows held at once: one chunk claimed or being signed, one printed, one being emitted."""
@@ -239,7 +240,7 @@ class Collector:
             self._tell_summary(len(self._holding))
         if self._ledger is not None and now >= self._status_at:
             self._status_at = now + _STATUS_EVERY
-            self._notifier.status(f"{self._outlet.rows:,} rows printed since the start")
+            self._notifier.status(f"{counted(self._outlet.rows, 'row')} printed since the start")
         if self._terminal.can_draw:
             self._draw(now)
 
@@ -293,7 +294,7 @@ class Collector:
         except ConnectionLost as error:
             log(f"{error}; what was claimed comes back when its lease ends", "warning")
         else:
-            log(f"{given_back} claimed rows are given back")
+            log(f"gave back {counted(given_back, 'claimed row')}")
 
     # Waiting
 

@@ -18,6 +18,7 @@ from mailroom_collector.signing import Signer
 from mailroom_collector.tokens import Token
 from mailroom_collector.wire import Row, encode_row, lines
 from mailroom_runtime.errors import MailroomError
+from mailroom_runtime.words import counted
 
 _CHUNK_ROWS = 1500
 """Most rows of one claim: from there on its cost a row hardly falls (docs/performance.md)."""
@@ -123,8 +124,8 @@ class Drain:
             return
         self._warn_at = now + _WARN_AGAIN
         log(
-            f"{len(waiting)} tokens (first {waiting[0]}) wait: their action is not in mailroom_actions;"
-            " insert it (docs/adding-an-action.md); said at most once a minute",
+            f"waiting: {counted(len(waiting), 'token')} (first {waiting[0]}) of an action that is not in"
+            " mailroom_actions; insert it (docs/adding-an-action.md); said at most once a minute",
             "warning",
         )
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from mailroom_runtime.errors import SettingError
 from mailroom_runtime.postgres.url import DatabaseUrl
+from mailroom_runtime.words import counted
 
 _KEY = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
@@ -47,7 +48,7 @@ def parse_key(text: str) -> bytes:
     """Return the 32 bytes that 64 hexadecimal digits stand for. Raises SettingError, without the digits."""
     if not _KEY.fullmatch(text):
         raise SettingError(
-            f"MAILROOM_SECRET_KEY is wrong ({len(text)} characters)",
+            f"MAILROOM_SECRET_KEY is wrong ({counted(len(text), 'character')})",
             "it must be 64 hexadecimal digits; 'openssl rand -hex 32' makes a new one",
         )
     return bytes.fromhex(text)

@@ -11,6 +11,7 @@ from typing import Final
 
 from mailroom_collector.actions import SHIPPED, Action
 from mailroom_collector.errors import UnfitToken, UnknownAction
+from mailroom_runtime.words import counted
 
 SECRET_BYTES: Final = 32
 KEY_BYTES: Final = 32
@@ -31,7 +32,7 @@ class Signer:
     def __init__(self, key: bytes, actions: Iterable[Action] = SHIPPED) -> None:
         """Raises ValueError when the key is not 32 bytes."""
         if len(key) != KEY_BYTES:
-            raise ValueError(f"the key is {len(key)} bytes, not {KEY_BYTES}")
+            raise ValueError(f"the key is {counted(len(key), 'byte')}, not {KEY_BYTES}")
         self._keyed = hmac.new(key, digestmod="sha256")
         self.learn(actions)
 
@@ -50,7 +51,7 @@ class Signer:
         Raises UnknownAction; UnfitToken when the secret is not 32 bytes, or a code that is signed not five digits.
         """
         if len(secret) != SECRET_BYTES:
-            raise UnfitToken(f"its secret is {len(secret)} bytes, not {SECRET_BYTES}")
+            raise UnfitToken(f"its secret is {counted(len(secret), 'byte')}, not {SECRET_BYTES}")
         return _encode(secret + self.signature(number, secret, code))
 
     def signature(self, number: int, secret: bytes, code: str | None) -> bytes:

@@ -6,9 +6,9 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
-def counted(number: int, thing: str) -> str:
-    """Return how many there are of a thing: "1 row", "2,000 rows"."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def counted(number: float, thing: str, things: str = "") -> str:
+    """Return how many there are of a thing: "1 row", "2,000 rows"; `things` is a plural that is no mere s."""
+    return f"{number:,.10g} {thing if number == 1 else things or thing + 's'}"
 
 
 def spell(seconds: float) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
+from mailroom_runtime.words import counted
 from mailroom_sender.actions import Action
 from mailroom_sender.addresses import UnfitAddress, for_ses
 from mailroom_sender.errors import Stopped
@@ -73,10 +74,8 @@ class SesDelivery:
             try:
                 verdicts = self._part(part, answered, result)
             except Stopped:
-                log(
-                    f"{len(part)} rows of a call are left to their lease: the database did not answer before the end",
-                    "warning",
-                )
+                left = counted(len(part), "row")
+                log(f"{left} of a call left to the lease: the database did not answer before the end", "warning")
                 break
             if verdicts and verdicts[0].outcome is Outcome.SPLIT:
                 middle = (len(part) + 1) // 2
@@ -147,9 +146,10 @@ class SesDelivery:
         verdicts = judge(answer, len(rows))
         doubtful = [b.token for b, v in zip(begun, verdicts, strict=True) if v.outcome is Outcome.UNKNOWN]
         if doubtful:
-            log(f"{len(doubtful)} rows are perhaps mailed twice: {verdicts[0].reason}; tokens {doubtful}", "warning")
+            many = counted(len(doubtful), "row")
+            log(f"{many} perhaps mailed twice: {verdicts[0].reason}; tokens {doubtful}", "warning")
         elif verdicts[0].outcome is not Outcome.SENT:
-            log(f"a call for {len(rows)} rows of {rows[0].action.name}: {verdicts[0].reason}", "warning")
+            log(f"a call for {counted(len(rows), 'row')} of {rows[0].action.name}: {verdicts[0].reason}", "warning")
         return answer, verdicts
 
     def give_back(self, rows: Sequence[Row]) -> None:
@@ -160,7 +160,7 @@ class SesDelivery:
             begun = self._ledger.begin(rows, self._ledger.new_holder()).begun
             self._ledger.settle([Settlement(one, None) for one in begun])
         except Stopped:
-            log(f"{len(rows)} rows are left to their lease: the database did not answer before the end", "warning")
+            log(f"{counted(len(rows), 'row')} left to the lease: the database did not answer before the end", "warning")
 
 
 class Preview:

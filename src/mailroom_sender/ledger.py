@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from mailroom_runtime.log import escape
+from mailroom_runtime.words import counted
 from mailroom_sender.database import Database
 from mailroom_sender.database import Rows as DatabaseRows
 from mailroom_sender.log import log
@@ -186,7 +187,7 @@ def _begun(rows: Sequence[Row], holder: str, answer: DatabaseRows, call_by: floa
             if refused == _LOCKED:
                 locked.append(rows[place - 1])
     if len(answer) < len(rows):
-        log(f"{len(rows) - len(answer)} rows are not sent: each is a copy of another in the same call")
+        log(f"{counted(len(rows) - len(answer), 'row')} not sent: a copy of another in the same call")
     return Answer(begun, locked)
 
 

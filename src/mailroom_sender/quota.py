@@ -5,6 +5,7 @@ from concurrent.futures import Executor, Future
 from typing import Final
 
 from mailroom_runtime.log import Level
+from mailroom_runtime.words import counted
 from mailroom_sender.log import log
 from mailroom_sender.pacing import Pace
 
@@ -41,7 +42,7 @@ class Quota:
         level: Level = "info"
         if isinstance(answer, float):
             self._pace.most = answer
-            told = f"SES takes {answer:g} recipients a second"
+            told = f"SES takes {counted(answer, 'recipient')} a second"
         else:
             level = "warning"
             told = (

@@ -16,6 +16,7 @@ from mailroom_runtime.errors import ConnectionLost, MailroomError
 from mailroom_runtime.systemd import Notifier
 from mailroom_runtime.wakeup import Wakeup
 from mailroom_runtime.watchdog import Watchdog
+from mailroom_runtime.words import counted
 from mailroom_sender.batches import MOST_DESTINATIONS, Waiting
 from mailroom_sender.database import Database
 from mailroom_sender.delivery import Deliver, Result
@@ -93,7 +94,8 @@ class Sender:
             self._finish()
             self._tell_summary()
         if self._setaside.owes:
-            raise MailroomError(f"{self._setaside.owes} entries could not be written to the output folder and are lost")
+            lost = counted(self._setaside.owes, "entry", "entries")
+            raise MailroomError(f"{lost} lost, as the output folder could not be written")
 
     @property
     def _reads(self) -> bool:
@@ -123,7 +125,7 @@ class Sender:
                 select.select([wakeup], [], [], _CONNECT_RETRY)
                 self._stops += len(wakeup.stops())
                 continue
-            rows = f"; {taken_over} rows that were handed out before are taken over" if taken_over else ""
+            rows = f"; taking over {counted(taken_over, 'row')} that had been handed out before" if taken_over else ""
             log(f"acknowledging what is sent, in the ledger{rows}")
             return
 
@@ -139,7 +141,8 @@ class Sender:
         if time.monotonic() >= self._status_at:
             self._status_at = time.monotonic() + _STATUS_EVERY
             held = self._gates.reason
-            self._notifier.status(f"{self._summary.sent:,} mails since the start{held and f'; calls wait: {held}'}")
+            sent = counted(self._summary.sent, "mail")
+            self._notifier.status(f"{sent} since the start{held and f'; calls wait: {held}'}")
 
     def _tell_summary(self) -> None:
         if told := self._summary.tell(time.monotonic()):
@@ -209,7 +212,8 @@ class Sender:
             if error is not None:
                 # Not its text, which may hold what must not be logged.
                 kind = type(error).__name__
-                log(f"a batch of {len(batch)} rows failed within mailroom: {kind}; please report it", "error")
+                rows = counted(len(batch), "row")
+                log(f"a batch of {rows} failed within mailroom: {kind}; please report it", "error")
                 self._setaside.replay(batch, "it is not known what became of them")
                 continue
             self._learn(future.result())
@@ -270,9 +274,9 @@ class Sender:
         self._notifier.stopping()
         rest: Sequence[Row] = [*self._waiting.take_all(), *(row for _, _, row in self._later)]
         if rest:
-            log(f"{len(rest)} rows are handed back")
+            log(f"handing back {counted(len(rest), 'row')}")
         if self._learning:
-            log(f"{len(self._learning)} rows of unknown actions are left to their lease")
+            log(f"leaving {counted(len(self._learning), 'row')} of unknown actions to the lease")
         for start in range(0, len(rest), MOST_DESTINATIONS):
             self._watchdog.turn()
             self._delivery.give_back(rest[start : start + MOST_DESTINATIONS])

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mailroom_runtime.errors import SettingError
+from mailroom_runtime.words import counted
 from mailroom_sender.actions import Action
 from mailroom_sender.log import log
 from mailroom_sender.rows import Row
@@ -108,7 +109,7 @@ class SetAside:
 
     def replay(self, rows: Sequence[Row], reason: str) -> None:
         """Keep rows that were not sent, one to a line."""
-        log(f"{len(rows)} rows go to a replay file: {reason}", "warning")
+        log(f"writing {counted(len(rows), 'row')} to a replay file: {reason}", "warning")
         self._put(self._replay, b"".join(row.raw + b"\n" for row in rows))
 
     def _put(self, book: _Book, data: bytes) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from mailroom_runtime.words import spell
+from mailroom_runtime.words import counted, spell
 from mailroom_sender.verdicts import Outcome, Verdict
 
 _EVERY: Final = 300.0  # seconds
@@ -56,7 +56,7 @@ class Summary:
                 parts.append(f"{count:,} {words}")
         if calls := self._took.total():
             half, most = (self._ms(calls * part) for part in (0.5, 0.95))
-            told = f"SES answered {calls:,} calls, half of them within {half} ms, 95 % within {most} ms"
+            told = f"SES answered {counted(calls, 'call')}, half of them within {half} ms, 95 % within {most} ms"
             parts.append(told if calls > 1 else f"SES answered 1 call, within {half} ms")
         self._outcomes.clear()
         self._took.clear()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from mailroom_runtime.words import counted
+
 
 class Outcome(Enum):
     """What is to become of a row."""
@@ -137,8 +139,9 @@ def judge(answer: Answer, count: int) -> list[Verdict]:
     match answer:
         case Accepted(statuses):
             if statuses is None or len(statuses) != count:
-                found = "no" if statuses is None else len(statuses)
-                return [Verdict(Outcome.UNKNOWN, f"SES's answer has {found} statuses for {count} destinations")] * count
+                found = "no statuses" if statuses is None else counted(len(statuses), "status", "statuses")
+                reason = f"SES's answer has {found} for {counted(count, 'destination')}"
+                return [Verdict(Outcome.UNKNOWN, reason)] * count
             return [_destination(status) for status in statuses]
         case Refused():
             return [_call(answer, count)] * count

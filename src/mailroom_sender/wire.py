@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from mailroom_runtime.words import counted
 from mailroom_sender.actions import Action
 from mailroom_sender.rows import BadRow, Row, UnknownRow
 
@@ -28,7 +29,7 @@ def decode_line(line: bytes, known: Mapping[str, Action]) -> Iterator[Row | Unkn
     if fields is None:
         yield BadRow(line, "the line is not CSV: a quote is out of place")
     elif len(fields) % _FIELDS:
-        yield BadRow(line, f"the line has {len(fields)} fields, which is not a multiple of {_FIELDS}")
+        yield BadRow(line, f"the line has {counted(len(fields), 'field')}, which is not a multiple of {_FIELDS}")
     else:
         for start in range(0, len(fields), _FIELDS):
             five = fields[start : start + _FIELDS]

@@ -98,7 +98,7 @@ def test_service_is_ready_when_the_sender_is_and_ends_with_0(
             sender = program_of("mailroom-send", service.process.pid)
             assert b"MAILROOM_SECRET_KEY" not in Path(f"/proc/{sender}/environ").read_bytes()
             database.sign_up("ann")
-            until(lambda: manager.heard("STATUS=1 mails since the start"), "it tells of the mail")
+            until(lambda: manager.heard("STATUS=1 mail since the start"), "it tells of the mail")
             until(lambda: manager.heard("WATCHDOG=1") >= 2, "it is alive")
             assert service.stop() == 0
         assert not manager.heard("STATUS=0 rows")

@@ -122,7 +122,7 @@ def test_odd_logins_are_quoted_or_set_aside(database: Database, collector_env: E
     assert sorted(database.run("SELECT state::text, error FROM deliveries WHERE state = 'failed'")) == [
         ("failed", "its email holds a control character"),
         ("failed", "its login is empty"),
-        ("failed", "its secret is 1 bytes, not 32"),
+        ("failed", "its secret is 1 byte, not 32"),
     ]
 
 

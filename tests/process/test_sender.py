@@ -263,7 +263,7 @@ def test_lost_answer_is_repeated_and_counted_as_a_doubt(
     endpoint.replies.append(reply)
     result = send(sender_env(MAILROOM_LEASE="1000"), activation(1))
     assert len(endpoint.calls) == 2
-    assert "1 rows are perhaps mailed twice" in result.err
+    assert "1 row perhaps mailed twice" in result.err
 
 
 def test_poisoned_call_is_split_until_the_row_is_alone(

@@ -50,7 +50,7 @@ def test_row_that_is_not_utf8_is_named() -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"", "the line has 1 fields, which is not a multiple of 5"),
+        (b"", "the line has 1 field, which is not a multiple of 5"),
         (b"1,2,3,4,5,6", "the line has 6 fields, which is not a multiple of 5"),
         (b'a"b,,,,', "the line is not CSV: a quote is out of place"),
         (b'"a"b,,,,', "the line is not CSV: a quote is out of place"),

@@ -14,6 +14,7 @@ from mailroom_collector.asking import agreed
 from mailroom_runtime.errors import MailroomError, OperatorNeeded, SettingError
 from mailroom_runtime.options import Whole
 from mailroom_runtime.postgres.url import DatabaseUrl, required_url
+from mailroom_runtime.words import counted
 
 if TYPE_CHECKING:
     from mailroom_collector.operations.figures import Choice, Overview
@@ -271,7 +272,7 @@ def retry(
             chosen = [one.token for one in found if one.stale is None]
             told = [Verdict(one.token, one.stale) for one in found if one.stale is not None]
         if not dry_run and not is_sure and len(chosen) > _MANY:
-            what = f"this puts back {len(chosen):,} deliveries, to be tried again at once"
+            what = f"this puts back {counted(len(chosen), 'delivery', 'deliveries')}, to be tried again at once"
             if not agreed(what, "give --yes if that is wanted, or see with --dry-run what it would do"):
                 click.echo("nothing was put back", err=True)
                 ctx.exit(1)

@@ -8,6 +8,8 @@ from typing import Self
 
 import click
 
+from mailroom_runtime.words import counted
+
 
 class Bar:
     """A bar from the first delivery's time to `ends`; gone when it is done."""
@@ -45,4 +47,4 @@ class Bar:
 
 
 def _rows(rows: int | None) -> str:
-    return "" if rows is None else f"{rows:,} deliveries"
+    return "" if rows is None else counted(rows, "delivery", "deliveries")

@@ -1,0 +1,55 @@
+"""Counts as people write them, everywhere."""
+
+import ast
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+from mailroom_runtime.words import counted, visible
+
+SRC = Path(__file__).parents[2] / "src"
+PLURAL = re.compile(
+    r" (other |claimed )?(rows|tokens|mails|entries|deliveries|recipients|lines|destinations|templates|actions|files"
+    r"|calls|accounts|characters|pages|queues|statuses|fields|bytes|times|warnings)\b"
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1_000_000, "1,000,000 rows"), (1.0, "1 row"), (12.5, "12.5 rows")],
+)
+def test_counts_are_written_as_people_do(number: float, written: str) -> None:
+    """One is one, and a million is no 1e+06."""
+    assert counted(number, "row") == written
+
+
+def test_plural_can_be_given() -> None:
+    """For words that don't take a mere s."""
+    assert [counted(n, "delivery", "deliveries") for n in (1, 2)] == ["1 delivery", "2 deliveries"]
+
+
+def test_no_text_pastes_a_count_before_a_plural() -> None:
+    """It would say "1 rows"; a constant or a rate with its decimals can't be 1."""
+    found = []
+    for file in SRC.rglob("*.py"):
+        for text in ast.walk(ast.parse(file.read_text())):
+            if isinstance(text, ast.JoinedStr):
+                pairs = itertools.pairwise(text.values)
+                found += [f"{file.name}: {ast.unparse(text)}" for pair in pairs if pastes_a_count(*pair)]
+    assert found == []
+
+
+def pastes_a_count(value: ast.expr, behind: ast.expr) -> bool:
+    if not (isinstance(value, ast.FormattedValue) and isinstance(behind, ast.Constant)):
+        return False
+    spelt = ast.unparse(value.value)
+    is_constant = spelt.strip("_").isupper()
+    is_rate = value.format_spec is not None and ".1f" in ast.unparse(value.format_spec)
+    return bool(PLURAL.match(str(behind.value))) and not is_constant and not is_rate
+
+
+def test_words_of_others_are_made_visible() -> None:
+    """Controls, line breaks and what turns the direction of writing; letters stay."""
+    assert visible("é\x1b[2J\n\u202e\u2028\x9b") == r"é\x1b[2J\n\u202e\u2028\x9b"
