@@ -148,6 +148,7 @@ def test_second_queue_gets_each_token_too(database: Database, collector_env: Env
     database.sign_up("ann")
     with running(code("queues-and-regions.md", "sh", "QUEUE_NAME=trial").strip(), collector_env()) as trial:
         trial.prints("ann@example.com")
+        until(lambda: database.states() == {"pending": 1, "emitted": 1}, "it counts as handed out")
         trial.stop()
     assert sorted(database.run("SELECT queue::text, state::text FROM deliveries")) == [
         ("mailroom", "pending"),
