@@ -11,7 +11,7 @@ SHELL := bash
 # A dot for each step that pip tells of, so that a long download does not look like a standstill.
 DOTS := while read -r _; do printf . >&2; done; echo >&2
 
-.PHONY: help run test storm soak bench docs lint check format clean
+.PHONY: help run test storm soak bench mutants docs lint check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -36,6 +36,10 @@ RUNS ?= 5
 bench: $(VENV)/.bench ## Measure speed, RUNS=5 times each, beside other queues (half an hour); into docs
 	@$(BIN)/python -m benchmarks --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
 
+mutants: $(VENV)/.mutants ## Change the code in small ways, and list the changes that no test notices (an hour)
+	@$(BIN)/mutmut run
+	@$(BIN)/mutmut results
+
 docs: $(VENV)/.demo ## Make the reference, manual pages and shell completion from the commands
 	@$(BIN)/python docs/generate
 
@@ -51,7 +55,7 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove what make made, the demo's data included
-	rm -rf $(VENV) .demo output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .demo output dist mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # pip learns of dependency groups (PEP 735) in 25.1, so it comes first.
 $(VENV)/.pip: .ci/constraints.txt
@@ -71,4 +75,8 @@ $(VENV)/.dev: $(VENV)/.demo
 
 $(VENV)/.bench: $(VENV)/.demo
 	@printf "what the benchmarks need " >&2; $(PIP_INSTALL) --group bench | { $(DOTS); }
+	@touch $@
+
+$(VENV)/.mutants: $(VENV)/.dev
+	@$(PIP_INSTALL) --group mutants
 	@touch $@

@@ -111,3 +111,29 @@ def test_row_is_printed_whole_or_refused(token: Token) -> None:
     assert isinstance(line, Line)
     assert line.data.count(b"\n") == 1
     assert [type(one) for one in decode_line(line.data[:-1], KNOWN)] == [read.Row]
+
+
+@pytest.mark.parametrize(
+    ("email", "login", "code", "reason"),
+    [
+        ("", "ann", "01234", "its email is empty"),
+        ("a@b.c", "", "01234", "its login is empty"),
+        ("a\ud800@b.c", "ann", "01234", "its email is not UTF-8"),
+        ("a@b.c", "a\x85n", "01234", "its login holds a control character"),
+        ("a@b.c", "ann", "01\r34", "its code holds a control character"),
+    ],
+)
+def test_refused_row_names_its_fault(email: str, login: str, code: str, reason: str) -> None:
+    """The reason is what an operator reads in the ledger."""
+    with pytest.raises(UnfitToken) as refusal:
+        encode_row(SIGNER, Token(1, 1, email, login, b"s" * 32, code))
+    assert str(refusal.value) == reason
+
+
+def test_row_keeps_its_token_and_an_empty_code() -> None:
+    """A quoted row is of the same token; a token without a code has an empty last field."""
+    row = encode_row(SIGNER, Token(4711, 1, 'a"b@c.d', "x,y", b"s" * 32, None))
+    assert row.token == 4711
+    assert row.text.startswith('1,"a""b@c.d","x,y",')
+    assert row.text.endswith(",")
+    assert encode_row(SIGNER, Token(4712, 1, "a@b.c", "ann", b"s" * 32, None)).text.endswith(",")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mailroom_collector.agenda import Agenda, ChunkSize, Place, Scan
-from mailroom_runtime.backoff import Backoff
+from mailroom_runtime.backoff import Backoff, backoff
 
 
 @pytest.fixture
@@ -96,13 +96,13 @@ def test_chunk_of_lines_longer_than_the_most_is_one_line() -> None:
 
 def test_backoff_doubles_to_its_cap_and_starts_again() -> None:
     """100 ms, doubled to 30 s, with jitter down to a half; a success starts over."""
-    backoff = Backoff(0.1, 30.0)
-    waits = [backoff.failed(1.0) for _ in range(12)]
+    reconnection = Backoff(0.1, 30.0)
+    waits = [reconnection.failed(1.0) for _ in range(12)]
     assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
     assert waits[-1] == 30.0
-    assert backoff.failed(0.0) == 15.0
-    backoff.succeeded()
-    assert backoff.failed(1.0) == 0.1
+    assert reconnection.failed(0.0) == 15.0
+    reconnection.succeeded()
+    assert reconnection.failed(1.0) == 0.1
 
 
 PLACE = Place(datetime(2026, 1, 31, tzinfo=UTC), 7)
@@ -127,3 +127,62 @@ def test_scan_starts_again_once_a_second() -> None:
     assert scan.begin(10.9) == PLACE
     scan.claimed(PLACE, full=True)
     assert scan.begin(11.0) is None
+
+
+def test_connection_is_followed_by_a_check_after_the_interval() -> None:
+    """The first check of a new connection comes a whole interval later."""
+    agenda = Agenda(10, 5.0, 100.0)
+    agenda.connected(7.0)
+    assert agenda.deadline() == 107.0
+
+
+def test_without_notifications_it_checks_every_second(agenda: Agenda) -> None:
+    """While notifications don't arrive, a second is the interval from now on; later the usual one."""
+    agenda.deaf(10.0, True)
+    assert agenda.deadline() == 11.0
+    agenda.looked(11.0, waiting=0, next_due_ms=None)
+    assert agenda.deadline() == 12.0
+    agenda.deaf(11.5, False)
+    assert agenda.deadline() == 12.0
+    agenda.looked(12.0, waiting=0, next_due_ms=None)
+    assert agenda.deadline() == 112.0
+
+
+def test_check_of_every_second_does_not_put_off_an_earlier_one(agenda: Agenda) -> None:
+    """What is due sooner stays due."""
+    agenda.deaf(99.5, True)
+    assert agenda.deadline() == 100.0
+
+
+def test_look_tells_whether_there_are_more_rows_than_before(agenda: Agenda) -> None:
+    """The same number is no news; after a drain the count begins at nothing."""
+    assert agenda.looked(10.0, waiting=1, next_due_ms=None)
+    assert not agenda.looked(11.0, waiting=1, next_due_ms=None)
+    assert agenda.looked(12.0, waiting=2, next_due_ms=None)
+    agenda.drained(13.0)
+    assert agenda.looked(14.0, waiting=1, next_due_ms=None)
+
+
+def test_drain_at_the_very_moment_has_done_what_was_due(agenda: Agenda) -> None:
+    """The moment itself counts as reached, for a row and for a check."""
+    agenda.looked(10.0, waiting=0, next_due_ms=2500)
+    agenda.drained(12.5)
+    assert agenda.deadline() == 110.0
+    agenda.drained(110.0)
+    assert agenda.deadline() == 210.0
+
+
+def test_chunk_of_five_lines_is_halved_to_two() -> None:
+    """A half, rounded down, and not a third."""
+    chunk = ChunkSize(line=1, most=7)
+    for _ in range(3):
+        chunk.kept_up()
+    assert chunk.rows == 7
+    chunk.stalled()
+    assert chunk.rows == 3
+
+
+def test_backoff_grows_to_any_cap() -> None:
+    """It stops doubling after 32 failures, before a float could overflow, however large the cap is."""
+    waits = [backoff(failures, 1.0, first=1.0, cap=float("inf")) for failures in (1, 2, 33, 34, 5000)]
+    assert waits == [1.0, 2.0, 2.0**32, 2.0**32, 2.0**32]

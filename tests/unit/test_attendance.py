@@ -113,3 +113,25 @@ def test_disconnected_it_wants_nothing() -> None:
     assert not attendance.attending
     assert attendance.deadline() == float("inf")
     assert list(everything(attendance, 99.0)) == []
+
+
+def test_25_notifications_in_a_quarter_of_a_second_are_enough() -> None:
+    """Exactly so many in exactly that time start fast polling; one that came a moment earlier does not count."""
+    exact, late = Attendance(), Attendance()
+    exact.heard(10.0, 1)
+    exact.heard(10.25, 24)
+    assert exact.do(10.25) is Do.ATTEND
+    late.heard(9.99, 1)
+    late.heard(10.25, 24)
+    assert late.do(10.25) is Do.NOTHING
+
+
+def test_notifies_others_at_the_moment_it_said() -> None:
+    """The moment that deadline() names is the moment at which it is done."""
+    attendance = attending()
+    list(everything(attendance, 10.02))
+    attendance.looked(10.02, another_attends=False)
+    while attendance.deadline() < 10.1:
+        list(everything(attendance, attendance.deadline()))
+    assert attendance.deadline() == 10.1
+    assert attendance.do(10.1) is Do.RING

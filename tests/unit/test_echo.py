@@ -51,3 +51,10 @@ def test_without_a_connection_there_is_nothing_to_do() -> None:
     echo.connected(20)
     echo.not_asked(20)
     assert echo.deadline() == 120
+
+
+def test_each_notification_that_is_no_echo_counts() -> None:
+    """Their number tells how fast they come, whatever echoes are between them."""
+    echo = Echo(100, "me")
+    assert echo.heard(["", "mailroom-echo:other", "x", "mailroom-echo:me", ""]) == 3
+    assert echo.heard([]) == 0

@@ -1,12 +1,12 @@
 """What makes text of what an operator asked for."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom_collector.operations.durations import parse_duration, parse_moment, spoken, spoken_ms
+from mailroom_collector.operations.durations import iso, parse_duration, parse_moment, spoken, spoken_ms, stamp
 from mailroom_collector.operations.figures import (
     Echo,
     Failure,
@@ -237,3 +237,70 @@ def test_failed_is_told_with_the_whole_address(columns: int) -> None:
         assert f"<{email}>" in "".join(line.removeprefix("    ") for line in lines)
         assert "failed" in lines[0]
     assert ("1 try" in lines[0]) is (columns > 130)
+
+
+def test_bounds_between_units_are_sharp() -> None:
+    """Tenths below ten, whole numbers from ten on; milliseconds below a second."""
+    assert [spoken(seconds) for seconds in (9.94, 10, 10.6)] == ["9.9 s", "10 s", "11 s"]
+    assert [spoken_ms(ms) for ms in (9.94, 10, 10.6, 999.4, 1000)] == ["9.9 ms", "10 ms", "11 ms", "999 ms", "1.0 s"]
+
+
+def test_longest_duration_is_a_hundred_years() -> None:
+    """One second more is refused, by its own text."""
+    assert parse_duration("36500d") == timedelta(days=36_500)
+    with pytest.raises(ValueError, match=r"^36500d1s$"):
+        parse_duration("36500d1s")
+
+
+def test_times_are_written_in_utc() -> None:
+    """For people to the second, for programs to the millisecond; no time stays none."""
+    moment = datetime(2026, 2, 1, 1, 59, 59, 123_456, tzinfo=timezone(timedelta(hours=2)))
+    assert stamp(moment) == "2026-01-31 23:59:59"
+    assert iso(moment) == "2026-01-31T23:59:59.123Z"
+    assert iso(None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "fits"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("abcd", 1, "…"),
+        ("abcd", 0, ""),
+        ("日本語", 5, "日本…"),
+        ("日本語", 4, "日…"),
+    ],
+)
+def test_cut_text_keeps_what_it_can(text: str, columns: int, fits: str) -> None:
+    """All the columns there are, one of them for the ellipsis; a wide character goes whole."""
+    assert cut(text, columns) == fits
+
+
+def test_text_is_wrapped_between_words() -> None:
+    """A line is filled to its last column; only a word that is longer than a line is broken; blanks stay."""
+    assert wrapped("aaa bb ccccccc d", 6) == ["aaa bb", "cccccc", "c d"]
+    assert wrapped("a  b", 6) == ["a  b"]
+    assert wrapped("", 6) == [""]
+
+
+def test_strange_characters_are_spelled_out() -> None:
+    """What can't be printed is shown as an escape; what can stays, whatever its script."""
+    assert shown("é日 \x1b\u202e\ud800") == r"é日 \x1b\u202e\ud800"
+
+
+def test_width_counts_columns() -> None:
+    """A combining mark takes none, a wide or fullwidth character two."""
+    assert [width(text) for text in ("a", "e\u0301", "日", "\uff21", "")] == [1, 1, 2, 2, 0]
+
+
+def test_table_fits_its_lines() -> None:
+    """A line that is too long is cut, blanks at its end are not printed, an empty table has no line."""
+    assert table([["abc", "de"], ["a", ""]], "<<", most=6) == ["abc  …", "a"]
+    assert table([[" a", "de"]], "<<") == [" a  de"]
+    assert table([], "<<") == []
+
+
+def test_sparkline_grows_in_steps() -> None:
+    """Eighths of the largest, each with a bar of its own."""
+    assert sparkline(range(1, 9), 8) == "▂▃▄▅▆▇██"
+    assert sparkline([0.5, 8], 2) == "▁█"

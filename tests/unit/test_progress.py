@@ -57,3 +57,42 @@ def test_backlog_shows_a_bar_until_it_ends(printed: int) -> None:
     assert " 60,000/70,000 " in progress.line(20.5, 61_000, 80)
     progress.ended()
     assert progress.draw_at == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "rate", "columns", "line"),
+    [
+        (0, 0, 0.0, 80, "[###############################]  100 %  0/0  -:--  0/s"),
+        (1, 3, 0.01, 80, "[##########----------------------]  33 %  1/3  3:20  0/s"),
+        (99, 100, 1.0, 80, "[############################-]  99 %  99/100  0:01  1/s"),
+        (5, 10, 1.0, 24, "50 %  5/10  0:05  1/s"),
+        (5, 10, 1.0, 22, "50 %  5/10  0:05  1/s"),
+        (5, 10, 1.0, 21, "50 %  5/10  0:05"),
+        (5, 10, 1.0, 14, "50 %  5/10"),
+        (5, 10, 1.0, 3, "50"),
+        (5, 10, 1.0, 1, ""),
+    ],
+)
+def test_bar_is_drawn_to_the_column(done: int, total: int, rate: float, columns: int, line: str) -> None:
+    """Each width shows as much as fits and no less; the last column stays free for the cursor."""
+    assert bar(done, total, rate, columns) == line
+
+
+def test_rate_is_that_of_the_last_ten_seconds() -> None:
+    """What was slow before is forgotten; at the first drawing there is no rate yet."""
+    progress = Progress()
+    assert progress.goes_on(0.0, 0) is False
+    progress.counted(0.5, 0, 100_000)
+    assert progress.line(0.5, 0, 80).endswith("-:--  0/s")
+    for second in range(1, 21):
+        progress.line(float(second), 100 * second, 80)
+    assert progress.line(21.0, 12_000, 80).endswith("1,090/s")
+
+
+def test_bar_appears_when_more_than_a_second_is_left() -> None:
+    """A second's worth of rows is not worth a bar; one more is."""
+    for waiting, is_shown in ((2000, False), (2001, True)):
+        progress = Progress()
+        progress.goes_on(10.0, 500)
+        progress.counted(10.5, 1500, waiting)
+        assert (progress.draw_at < float("inf")) is is_shown

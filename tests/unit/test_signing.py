@@ -124,3 +124,18 @@ def test_action_that_is_not_known_is_not_signed() -> None:
     assert verify_token(signer.sign(3, SECRET, None), action=invitation, key=KEY) == SECRET
     with pytest.raises(UnknownAction):
         signer.sign(1, SECRET, None)
+
+
+@pytest.mark.parametrize("number", [0, -1, 32768])
+def test_action_has_a_number_that_the_database_can_hold(number: int) -> None:
+    """From 1 to the largest smallint."""
+    with pytest.raises(ValueError, match="the number of odd is not from 1 to 32767"):
+        Action("odd", number, "/odd", signs_code=False)
+    assert [Action("odd", fit, "/odd", signs_code=False).number for fit in (1, 32767)] == [1, 32767]
+
+
+def test_code_that_is_refused_is_named() -> None:
+    """The whole reason, as it stands in the ledger."""
+    with pytest.raises(UnfitToken) as refusal:
+        SIGNER.sign(RECOVERY.number, SECRET, "1234")
+    assert str(refusal.value) == "its code is not five ASCII digits"

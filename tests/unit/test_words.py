@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroom_runtime.words import counted, visible
+from mailroom_runtime.words import counted, spell, visible
 
 SRC = Path(__file__).parents[2] / "src"
 PLURAL = re.compile(
@@ -53,3 +53,11 @@ def pastes_a_count(value: ast.expr, behind: ast.expr) -> bool:
 def test_words_of_others_are_made_visible() -> None:
     """Controls, line breaks and what turns the direction of writing; letters stay."""
     assert visible("é\x1b[2J\n\u202e\u2028\x9b") == r"é\x1b[2J\n\u202e\u2028\x9b"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (119.4, "119 s"), (119.9, "120 s"), (120.0, "2 min"), (3600.0, "60 min")]
+)
+def test_time_is_in_minutes_from_two_on(seconds: float, words: str) -> None:
+    """Below two minutes a second matters."""
+    assert spell(seconds) == words
