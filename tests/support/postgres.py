@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import shutil
 import subprocess
 import tempfile
@@ -34,6 +35,8 @@ class Server:
         self.new_database("mailroom_template", template="template1")
         with self.connect("mailroom_template") as connection:
             Migrator(connection).run(None, dry_run=False, tell=lambda _: None)
+            if wrong := os.environ.get("MAILROOM_TEST_TEMPLATE_SQL"):  # tests.sql_mutants
+                connection.execute(Path(wrong).read_bytes())
 
     def url(self, database: str) -> str:
         return str(self._server.get_uri(database))

@@ -1,0 +1,222 @@
+"""Small wrong changes of the ledger's SQL functions: each breaks a promise, and some test must notice.
+
+`find` stands in the function's source once, and is replaced by `replace`.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A wrong change of one function of the migrated schema."""
+
+    function: str
+    find: str
+    replace: str
+
+
+def _of(function: str, *changes: tuple[str, str]) -> list[Change]:
+    return [Change(function, find, replace) for find, replace in changes]
+
+
+CHANGES: Final[list[Change]] = [
+    *_of(
+        "mailroom_account_inserted",
+        ("WHERE status = 'provisioned'\n      AND", "WHERE"),
+        ("AND created_at >", "AND created_at <"),
+        ("created_at > EXTRACT(epoch FROM pg_catalog.now()) -", "created_at > EXTRACT(epoch FROM pg_catalog.now()) +"),
+    ),
+    *_of(
+        "mailroom_account_status_changed",
+        ("NEW.unsuspended_at := NULL;", ""),
+        ("NEW.suspended_at := NULL;", ""),
+        ("IF NEW.activated_at IS NULL THEN", "IF false THEN"),
+        ("NEW.activated_at := mailroom_epoch();", ""),
+    ),
+    *_of("mailroom_token_consumed", (" AND status = 'provisioned'", "")),
+    *_of(
+        "mailroom_announce",
+        ("IF NOT pg_catalog.pg_try", "IF pg_catalog.pg_try"),
+        ("PERFORM pg_catalog.pg_notify('token_insert', '');", "NULL;"),
+        ("IF FOUND THEN", "IF NOT FOUND THEN"),
+        ("pg_try_advisory_xact_lock_shared(1835100524, 1)", "pg_try_advisory_xact_lock_shared(1835100524, 9)"),
+        ("pg_try_advisory_lock_shared(1835100524, 2)", "pg_try_advisory_lock_shared(1835100524, 9)"),
+    ),
+    *_of(
+        "mailroom_token_deleted",
+        ("WHERE d.token = deleted.id", "WHERE d.token <> deleted.id"),
+        ("DELETE FROM deliveries;", "NULL;"),
+    ),
+    *_of(
+        "mailroom_stale",
+        ("WHEN $3 IS NOT NULL THEN 'the token was consumed'", ""),
+        ("$2 <= extract", "$2 < extract"),
+        ("clock_timestamp()", "now()"),
+        ("$4 IS NULL OR ", ""),
+        ("$4 <> ALL", "$4 = ANY"),
+    ),
+    *_of(
+        "mailroom_look",
+        ("d.due_at <= now()", "true"),
+        (
+            "d.due_at > now()\n              AND (SELECT q.paused_at IS NULL",
+            "d.due_at > now()\n              OR (SELECT q.paused_at IS NULL",
+        ),
+        ("LIMIT $2) due", ") due"),
+        ("NOT (pg_try_advisory", "(pg_try_advisory"),
+    ),
+    *_of(
+        "mailroom_claim_any",
+        ("FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
+        ("LIMIT $4 FOR UPDATE SKIP LOCKED", "LIMIT $4"),
+        ("AND d.due_at <= now()", ""),
+        ("ORDER BY d.due_at, d.token\n", "\n"),
+        ("AND (SELECT q.paused_at IS NULL FROM jobs q WHERE q.job_type = $1)", ""),
+        ("AND (d.due_at, d.token) > (coalesce($5, '-infinity'), coalesce($6, 0))", ""),
+        ("WHEN t.id IS NULL THEN 'the token is gone'", "WHEN false THEN 'x'"),
+        ("doubts = d.doubts + j.doubt::integer", "doubts = d.doubts"),
+        ("due.state = 'sending' AS doubt", "false AS doubt"),
+        ("now() + $3 * interval '1 ms'", "now()"),
+        ("holder = $2,", "holder = NULL,"),
+        ("coalesce(last_seq, 0) < newest.token", "true"),
+        ("WHERE j.stale IS NULL AND j.number <= $7) newest", ") newest"),
+        ("least(60, greatest(5, j.age))", "0"),
+        ("least(15, greatest(1, j.age))", "0"),
+        ("ELSE nullif(d.error, waits) END", "ELSE d.error END"),
+        ("WHERE d.queue = $1 AND d.token = j.token", "WHERE d.token = j.token"),
+        ("WHERE job_type = $1 AND coalesce", "WHERE coalesce"),
+        ("settled_at = CASE WHEN j.stale IS NOT NULL THEN now() END", "settled_at = NULL"),
+    ),
+    *_of(
+        "mailroom_extend",
+        ("AND d.state = 'claimed' AND d.holder = $2", "AND d.state = 'claimed'"),
+        ("AND d.state = 'claimed' AND d.holder = $2", "AND d.holder = $2"),
+        ("FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
+        ("now() + $3 * interval '1 ms'", "now()"),
+        ("WHERE d.queue = $1 AND d.token = ANY (held)", "WHERE d.token = ANY (held)"),
+    ),
+    *_of(
+        "mailroom_release",
+        ("FOR UPDATE SKIP LOCKED", ""),
+        ("AND d.state = 'claimed' AND d.holder = $2", "AND d.state = 'claimed'"),
+        ("AND d.state = 'claimed' AND d.holder = $2", "AND d.holder = $2"),
+        ("PERFORM pg_notify('token_insert', '');", "NULL;"),
+        ("least(now(), to_timestamp", "greatest(now(), to_timestamp"),
+        ("WHERE d.queue = $1 AND d.token = held.token", "WHERE d.token = held.token"),
+    ),
+    *_of(
+        "mailroom_emitted",
+        ("AND q.acknowledged_at IS NULL FOR KEY SHARE", "FOR KEY SHARE"),
+        ("AND d.holder = $2\n            FOR UPDATE", "FOR UPDATE"),
+        ("settled_at = now() WHERE d.queue = $1 AND", "settled_at = now() WHERE"),
+    ),
+    *_of(
+        "mailroom_set_aside",
+        ("AND d.state = 'claimed' AND d.holder = $2", "AND d.holder = $2"),
+        ("AND d.state = 'claimed' AND d.holder = $2", "AND d.state = 'claimed'"),
+        ("error = r.reason", "error = NULL"),
+    ),
+    *_of(
+        "mailroom_attend",
+        ("IF NOT $1 AND NOT pg_try_advisory_lock", "IF NOT pg_try_advisory_lock"),
+        ("PERFORM pg_notify('token_insert', '');", ""),
+    ),
+    *_of(
+        "mailroom_leave",
+        ("PERFORM pg_advisory_unlock(1835100524, 2);", "NULL;"),
+        ("pg_try_advisory_lock(1835100524, 1) AND pg_advisory_unlock(1835100524, 1)", "true"),
+    ),
+    *_of(
+        "mailroom_acknowledge",
+        ("SET acknowledged_at = now() WHERE job_type = $1", "SET acknowledged_at = now()"),
+        ("PERFORM pg_notify('token_insert', '');", "NULL;"),
+        ("IF NOT FOUND THEN", "IF false THEN"),
+        ("WHERE d.queue = $1 AND d.token = alive.token", "WHERE d.token = alive.token"),
+    ),
+    *_of(
+        "mailroom_begin_rows",
+        ("ORDER BY d.token FOR UPDATE SKIP LOCKED", "ORDER BY d.token"),
+        ("FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
+        ("WHEN s.token <> ALL (ours) THEN 'locked'", ""),
+        ("WHEN s.state IN ('sent', 'failed', 'skipped') THEN 'settled'", ""),
+        ("s.state IN ('sent', 'failed', 'skipped')", "s.state IN ('sent', 'failed')"),
+        ("s.state IN ('sent', 'failed', 'skipped')", "s.state IN ('sent', 'skipped')"),
+        ("WHEN s.state = 'sending' AND s.holder IS DISTINCT FROM p_holder THEN 'taken'", ""),
+        ("WHEN s.is_paused THEN 'paused'", ""),
+        ("WHEN s.state = 'pending' AND s.due_at > now() THEN 'later'", ""),
+        ("WHEN s.stale IS NOT NULL THEN 'stale'", ""),
+        ("WHEN s.has_changed THEN 'changed'", ""),
+        ("(NOT j.again)::integer", "1"),
+        ("clock_timestamp() + p_lease_ms * interval '1 ms'", "clock_timestamp()"),
+        ("p_lease_ms * interval '1 ms'", "p_lease_ms * interval '1 s'"),
+        ("min(s.place) AS place", "max(s.place) AS place"),
+        ("now() + interval '5 s'", "now()"),
+        ("PERFORM set_config('synchronous_commit', 'on', true);", "NULL;"),
+        ("set_config('synchronous_commit', 'on', true)", "set_config('synchronous_commit', 'off', true)"),
+        ("hashtextextended(p_holder, 0) ELSE d.begun_by", "d.begun_by ELSE d.begun_by"),
+        ("pg_notify('token_insert', '') IS NULL", "true"),
+        ("settled_at = CASE WHEN j.code = 'stale' THEN now() END", "settled_at = NULL"),
+        ("WHERE d.queue = p_queue AND d.token = j.token", "WHERE d.token = j.token"),
+        ("ELSE -j.again::integer END", "ELSE 0 END"),
+    ),
+    *_of(
+        "mailroom_settle_rows",
+        ("d.state = 'sending' AND d.holder = p_holder", "d.state = 'sending'"),
+        ("d.state = 'sending' AND d.holder = p_holder", "d.holder = p_holder"),
+        ("AND d.begun_by = hashtextextended(p_holder, 0)", ""),
+        ("NOT IN ('sending', 'sent', 'failed') AND o.outcome", "NOT IN ('sending', 'sent') AND o.outcome"),
+        ("NOT IN ('sending', 'sent', 'failed') AND o.outcome", "NOT IN ('sent', 'failed') AND o.outcome"),
+        ("AND o.outcome = 'sent'", ""),
+        ("attempts = d.attempts - (o.outcome = 'release')::integer", "attempts = d.attempts"),
+        ("doubts = d.doubts + (o.outcome = 'unknown')::integer", "doubts = d.doubts"),
+        ("- now()) / 2 FROM", "- now()) FROM"),
+        ("greatest(interval '1 s'", "greatest(interval '0 s'"),
+        ("message_id = o.message_id", "message_id = NULL"),
+        ("error = o.error", "error = NULL"),
+        ("PERFORM pg_notify('token_insert', '');", "NULL;"),
+        ("PERFORM set_config('synchronous_commit', 'on', true);", "NULL;"),
+        ("set_config('synchronous_commit', 'on', true)", "set_config('synchronous_commit', 'off', true)"),
+        ("AND d.token <> ALL (done) AND d.holder = p_holder", "AND d.token <> ALL (done)"),
+        ("ORDER BY d.token FOR UPDATE SKIP LOCKED", "ORDER BY d.token FOR UPDATE"),
+        ("WHERE d.queue = p_queue AND d.token = o.token AND d.token = ANY (free)", "WHERE d.token = o.token"),
+    ),
+    *_of(
+        "mailroom_retry",
+        ("WHEN d.state = 'sent' THEN 'already sent'", ""),
+        ("WHEN d.settled_at IS NULL THEN 'it is not given up: ' || d.state", ""),
+        ("WHEN d.state = 'emitted' THEN 'it was handed out to a reader that does not acknowledge'", ""),
+        ("WHERE NOT $3 AND d.queue = $1 AND d.token = j.token", "WHERE d.queue = $1 AND d.token = j.token"),
+        ("settled_at = NULL", "settled_at = d.settled_at"),
+    ),
+    *_of(
+        "mailroom_prune",
+        ("before > now() - interval '1 day'", "false"),
+        ("AND l.is_over AND d.settled_at < before", "AND d.settled_at < before"),
+        ("t.consumed_at IS NOT NULL OR ", ""),
+        ("WHERE NOT $5 AND l.is_over AND", "WHERE l.is_over AND"),
+    ),
+    *_of(
+        "mailroom_pause",
+        ("coalesce(j.paused_at, now())", "now()"),
+        ("paused_reason = p_reason WHERE j.job_type = p_queue", "paused_reason = p_reason"),
+        ("PERFORM pg_notify('token_insert', '');", ""),
+    ),
+    *_of(
+        "mailroom_resume",
+        ("paused_reason = NULL WHERE job_type = p_queue", "paused_reason = NULL"),
+        ("PERFORM pg_notify('token_insert', '');", ""),
+    ),
+    *_of(
+        "mailroom_action_guarded",
+        ("PERFORM FROM mailroom_actions m ORDER BY m.number LIMIT 1 FOR UPDATE;", ""),
+        ("starts_with(prefix, NEW.prefix) OR ", ""),
+        (" OR starts_with(NEW.prefix, prefix)", ""),
+        ("IF TG_OP IN ('DELETE', 'TRUNCATE') THEN", "IF TG_OP = 'DELETE' THEN"),
+    ),
+    *_of(
+        "mailroom_actions_compiled",
+        ("PERFORM pg_notify('token_insert', '');", "NULL;"),
+        ("SET due_at = now()", "SET due_at = d.due_at"),
+    ),
+]
