@@ -304,3 +304,18 @@ def test_sparkline_grows_in_steps() -> None:
     """Eighths of the largest, each with a bar of its own."""
     assert sparkline(range(1, 9), 8) == "▂▃▄▅▆▇██"
     assert sparkline([0.5, 8], 2) == "▁█"
+
+
+@pytest.mark.parametrize(
+    ("reason", "note"),
+    [
+        ("MessageRejected: Sending paused", "retry would try it again"),
+        ("its email has no @", "retry helps once that is corrected"),
+        ("InvalidParameterValue: Illegal address", "retry helps once that is corrected"),
+        ("InvalidTemplateData: x", "retry helps once that is corrected"),
+    ],
+)
+def test_retry_is_promised_only_where_it_may_help(reason: str, note: str) -> None:
+    """What failed for what it is fails again."""
+    one = Failure(154, "activation", 7, "ann", "ann@example.com", "failed", reason, 1, 0, NOW, NOW, None)
+    assert [line.text for line in listed([one], 200)][1] == f"    {reason} ({note})"

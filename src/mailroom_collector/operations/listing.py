@@ -12,6 +12,8 @@ from mailroom_collector.operations.tables import cut, shown, table, width, wrapp
 _INDENT: Final = " " * 4
 _NAMED: Final = 20
 """Tokens that are told one by one; more are counted."""
+_OF_THE_ROW: Final = ("its ", "InvalidParameter", "InvalidTemplateData")
+"""How a reason begins that the row itself gave: mailroom's own ("its email has no @"), and SES's codes of that kind."""
 SENT_ALREADY: Final = "already sent"
 _ANEW: Final = (
     "who never got the mail needs a new token:"
@@ -78,7 +80,9 @@ def _notes(one: Failure) -> str:
     notes = []
     if one.doubts:
         notes.append("perhaps sent all the same")
-    if one.stale is None:
+    if one.stale is None and (one.reason or "").startswith(_OF_THE_ROW):
+        notes.append("retry helps once that is corrected")
+    elif one.stale is None:
         notes.append("retry would try it again")
     elif one.stale not in (one.reason or ""):
         notes.append(f"now {one.stale}")
