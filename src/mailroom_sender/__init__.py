@@ -14,17 +14,25 @@ The files, in the order in which a row meets them:
     label_context   pure: characters that a domain has in some places only
     batches     pure: waiting rows to batches of one action
     delivery    one batch: begin, call, verdicts, settle, report
+    progress    how far a batch is, and whose fault its refusals are
+    splitting   pure: the parts of a batch that are still to be called
+    refusal_run the rule: a row's fault, or nobody's row
     ledger      begin and settle in the database; or alone, without one
     database    the sender's connection, shared by the workers
     request     pure: a batch to the exact API parameters
     login       pure: a login as it goes into a mail, for HTML and for text
     mail_text   pure: a mail as debug mode shows it to a person
     ses         the only user of boto3: parameters to an answer
+    redact      pure: takes secrets out of answers
     verdicts    pure: an answer to a verdict for each row, tables as data
+    faults      pure: of whom SES's words speak
+    identities  pure: an address to the identities that may stand for it
+    holds       pure: why calls wait, for whom, and what ends it
     pacing      pure: how many recipients may go when
     quota       asks SES for its rate, and hands it to the pace
     retries     pure: again when; who waits meanwhile
     setaside    what could not be read or sent, and SES's errors, to files
+    call_log    what became of a call's rows, in the log
     report      stdout
 
 Beside the way:

@@ -17,6 +17,7 @@ Parts = dict[str, str]  # SubjectPart, TextPart, HtmlPart
 
 _SES = "http://ses.amazonaws.com/doc/2010-12-01/"
 _STS = "https://sts.amazonaws.com/doc/2011-06-15/"
+GARBAGE = b"<html><p>Sign in to this network"
 _PARTS = ("SubjectPart", "TextPart", "HtmlPart")
 
 
@@ -57,8 +58,6 @@ class Account:
             raise Refused("AccessDenied", f"User: {self.arn} is not authorized to perform: ses:{action}", 403)
         if self.errors.get(action):
             raise self.errors[action].popleft()
-        if action in self.garbage:
-            return b"<html><p>Sign in to this network"
         body = _ANSWERS[action](self, form)
         namespace = _STS if action == "GetCallerIdentity" else _SES
         return (

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-from tests.support.ses_account import Account, Refused
+from tests.support.ses_account import GARBAGE, Account, Refused
 
 _NAMESPACE = "http://ses.amazonaws.com/doc/2010-12-01/"
 
@@ -133,6 +133,8 @@ def _quota(rate: str | None, account: Account) -> Reply:
 
 
 def _reply(endpoint: Endpoint, form: dict[str, str]) -> Reply:
+    if form["Action"] in endpoint.account.garbage:
+        return Reply(body=GARBAGE)
     if form["Action"] == "GetSendQuota":
         return _quota(endpoint.max_send_rate, endpoint.account)
     if not endpoint.account.knows(form["Action"]):

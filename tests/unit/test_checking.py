@@ -21,6 +21,10 @@ from tests.support.ses_endpoint import Endpoint, accepted, running_endpoint
 
 NAMES = ["activationv1", "passwordrecoveryv1"]
 Change = Callable[[Account], object]
+_ACTIONS = [
+    "GetAccountSendingEnabled", "GetSendQuota", "GetIdentityVerificationAttributes", "DescribeConfigurationSet",
+    "GetTemplate", "TestRenderTemplate",
+]  # fmt: skip
 BROKEN_TEMPLATE = {"SubjectPart": "s", "TextPart": "{{base_url}} {{secret}}", "HtmlPart": "{{secret}} {{name}}"}
 
 
@@ -316,13 +320,25 @@ def test_refused_credentials_are_said_once(account: Account, found: Callable[...
     assert sum(account.asked.values()) == 2
 
 
-def test_what_is_not_ses_is_told_once(endpoint: Endpoint, found: Callable[..., list[Finding]]) -> None:
+def test_what_is_not_ses_is_told_twice_and_no_more(endpoint: Endpoint, found: Callable[..., list[Finding]]) -> None:
     """A proxy's page, where SES should be, is something to do."""
-    endpoint.account.garbage.add("GetAccountSendingEnabled")
+    endpoint.account.garbage.update(_ACTIONS)
     findings = found()
-    (told,) = [f for f in findings if f.status is Status.TASK]
-    assert told.found == f"what {endpoint.url} answers to GetAccountSendingEnabled can't be read (ResponseParserError)"
+    told = [f.found for f in findings if f.status is Status.TASK]
+    assert told == [
+        f"what {endpoint.url} answers to {action} can't be read (ResponseParserError)" for action in _ACTIONS[:2]
+    ]
     assert {f.found for f in findings if f.status is Status.WARNING} == {"not checked, for the reason above"}
+
+
+@pytest.mark.parametrize("action", ["GetAccountSendingEnabled", "GetTemplate"])
+def test_one_action_that_ses_does_not_know_keeps_no_other_from_being_asked(
+    endpoint: Endpoint, found: Callable[..., list[Finding]], action: str
+) -> None:
+    """An SES that is not AWS's may lack some."""
+    endpoint.account.garbage.add(action)
+    told = {f.found for f in found() if f.status is not Status.OK}
+    assert told == {f"what {endpoint.url} answers to {action} can't be read (ResponseParserError)"}
 
 
 def test_sts_that_is_out_of_reach_is_no_obstacle(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from mailroom_runtime.errors import MailroomError
 from mailroom_sender.actions import Action
@@ -13,10 +13,13 @@ from mailroom_sender.golive.folder import output_folder
 from mailroom_sender.golive.refusals import NoAnswer, Why
 from mailroom_sender.golive.role import actions, database
 from mailroom_sender.golive.sample import samples
+from mailroom_sender.identities import address_of, identities_of
 from mailroom_sender.request import Envelope
 from mailroom_sender.settings import Settings
 
-_FOR_GOOD = (Why.CREDENTIALS, Why.UNREACHABLE, Why.UNREADABLE)
+_FOR_GOOD: Final = (Why.CREDENTIALS, Why.UNREACHABLE)
+_UNREADABLE: Final = 2
+"""Answers that can't be read, and none that can, from which on it is no SES that answers; one action it may lack."""
 _ALREADY_TOLD = NoAnswer(Why.ALREADY_TOLD, "")
 
 
@@ -26,12 +29,19 @@ class _Ses:
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
         self._is_in_vain = False
+        self._is_ses = False
+        self._unreadable = 0
 
     def ask(self, action: str, **parameters: Any) -> judging.Answer:
         if self._is_in_vain:
             return _ALREADY_TOLD
         answer = self._aws.ask(action, **parameters)
-        self._is_in_vain = isinstance(answer, NoAnswer) and answer.why in _FOR_GOOD
+        why = answer.why if isinstance(answer, NoAnswer) else None
+        if why is Why.UNREADABLE:
+            self._unreadable += 1
+        elif why not in _FOR_GOOD:
+            self._is_ses = True
+        self._is_in_vain = why in _FOR_GOOD or (self._unreadable >= _UNREADABLE and not self._is_ses)
         return answer
 
 
@@ -56,7 +66,7 @@ def _aws(aws: Aws, settings: Settings, mail_to: str | None, known: list[Action])
     ses = _Ses(aws)
     yield judging.sending(ses.ask("GetAccountSendingEnabled"))
     yield judging.quota(ses.ask("GetSendQuota"), settings.max_rate)
-    identities = judging.identities_of(settings.source)
+    identities = identities_of(address_of(settings.source))
     verified, name = judging.identity(
         settings.source, ses.ask("GetIdentityVerificationAttributes", Identities=identities)
     )

@@ -12,6 +12,7 @@ from mailroom_sender.golive.refusals import NoAnswer, Why
 from mailroom_sender.golive.sample import Sample
 from mailroom_sender.golive.shown_login import shows_markup, shows_otherwise
 from mailroom_sender.golive.template import from_ses
+from mailroom_sender.identities import address_of, identities_of
 from mailroom_sender.links import is_local
 
 Answer = dict[str, Any] | NoAnswer
@@ -96,25 +97,15 @@ def quota(answer: Answer, max_rate: int | None) -> Finding:
     return Finding(check, Status.OK, found, permission=permission)
 
 
-def address_of(source: str) -> str:
-    """Return the address in a From, which is an address or a name before one in angle brackets."""
-    return source.rpartition("<")[2].rstrip(">")
-
-
-def identities_of(source: str) -> list[str]:
-    """Return what, if verified, lets this From be used: the address, its domain, and the domains above."""
-    address = address_of(source)
-    labels = address.rpartition("@")[2].lower().split(".")
-    return [address, *(".".join(labels[at:]) for at in range(max(1, len(labels) - 1)))]
-
-
 def identity(source: str, answer: Answer) -> tuple[Finding, str | None]:
     """Return whether the From is verified, and by which identity."""
     check, permission = "identity", "ses:GetIdentityVerificationAttributes"
     if isinstance(answer, NoAnswer):
         return unanswered(check, permission, answer), None
     known: dict[str, dict[str, Any]] = answer.get("VerificationAttributes", {})
-    status = {name: str(known[name].get("VerificationStatus")) for name in identities_of(source) if name in known}
+    status = {
+        name: str(known[name].get("VerificationStatus")) for name in identities_of(address_of(source)) if name in known
+    }
     for name, verified in status.items():
         if verified == _VERIFIED:
             return Finding(
@@ -260,7 +251,7 @@ def mailed(sample: Sample, answer: Answer) -> Finding:
             return Finding(check, Status.TASK, found, f"allow {permission}", permission)
         return unanswered(check, permission, answer)
     statuses: Sequence[dict[str, Any]] = answer.get("Status") or [{}]
-    if statuses[0].get("Status") == "Success":
+    if statuses[0].get("Status") == "Success" or statuses[0].get("MessageId"):  # which only what was taken has
         return Finding(check, Status.OK, f"{sample.template} was accepted; see that it arrives", permission=permission)
     said = ": ".join(str(statuses[0][key]) for key in ("Status", "Error") if statuses[0].get(key)) or "no status"
     return Finding(check, Status.TASK, f"{sample.template} was not accepted ({said})", permission=permission)
