@@ -1,32 +1,35 @@
 """One batch: begin, call, verdicts, settle, report. Runs in a worker's thread."""
 
-import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
 
 from mailroom_runtime.words import counted
 from mailroom_sender.actions import Action
 from mailroom_sender.addresses import UnfitAddress, for_ses
+from mailroom_sender.call_log import log_call
 from mailroom_sender.errors import Stopped
 from mailroom_sender.ledger import Again, Begun, Ledger, Settlement
 from mailroom_sender.ledger import Answer as Beginning
 from mailroom_sender.log import log
 from mailroom_sender.mail_text import mail_text
+from mailroom_sender.progress import Progress
+from mailroom_sender.redact import masked, message_id, without_secrets
+from mailroom_sender.refusal_run import RefusalRun
 from mailroom_sender.report import Report
 from mailroom_sender.request import Envelope, build
 from mailroom_sender.rows import Row
 from mailroom_sender.ses import RawResponse, Sent, Ses
 from mailroom_sender.setaside import SetAside
-from mailroom_sender.verdicts import SUCCESS, Accepted, Answer, NotAsked, Outcome, Refused, Verdict, judge
+from mailroom_sender.verdicts import Accepted, Answer, Asked, NotAsked, Outcome, Refused, Verdict, judge
 
 _NOT_SENT: Final = (NotAsked("the call was not made"), None)
 _SIGNATURE_FRESH: Final = 30.0
 """Seconds that a signed request may wait for the ledger: SES refuses it after five minutes (Signature Version 4)."""
 _LOCKED_FOR: Final = 2.0  # seconds until a row is asked for again that somebody has locked
-_MESSAGE_ID = re.compile(r"[0-9A-Za-z-]{6,85}", re.ASCII)  # too short for a secret field
 
 
 @dataclass(slots=True)
@@ -59,33 +62,49 @@ class SesDelivery:
         self._envelope = envelope
         self._setaside = setaside
         self._report = report
+        self._runs: defaultdict[str, RefusalRun] = defaultdict(RefusalRun)  # by the action's name
 
     def start(self, batch: Sequence[Row]) -> Callable[[], Result]:
         """Begin a batch, so that the ledger is at it while a worker wakes and builds the call."""
-        rows, holder = list(batch), self._ledger.new_holder()
-        return partial(self._deliver, rows, holder, self._ledger.begin_soon(rows, holder))
+        holder, run = self._ledger.new_holder(), self._runs[batch[0].action.name]
+        return partial(self._deliver, list(batch), run, holder, self._ledger.begin_soon(batch, holder))
 
-    def _deliver(self, batch: list[Row], holder: str, answered: Callable[[], Beginning]) -> Result:
+    def _deliver(self, batch: list[Row], run: RefusalRun, holder: str, answered: Callable[[], Beginning]) -> Result:
         """Send a batch; a call that SES refuses for perhaps one row's fault is split until it is alone."""
-        result = Result(batch[0].action)
-        parts = [batch]
-        while parts:
-            part = parts.pop()
-            try:
-                verdicts = self._part(part, answered, result)
-            except Stopped:
-                left = counted(len(part), "row")
-                log(f"{left} of a call left to the lease: the database did not answer before the end", "warning")
-                break
-            if verdicts and verdicts[0].outcome is Outcome.SPLIT:
-                middle = (len(part) + 1) // 2
-                parts += [part[middle:], part[:middle]]
-            if parts:
-                # Again for each part: what is stale by now must not go, and the lease is renewed.
-                answered = self._ledger.begin_soon(parts[-1], holder)
+        result, progress = Result(batch[0].action), Progress(batch, run)
+        try:
+            while progress.parts:
+                part = progress.parts.take()
+                if progress.held:
+                    self._put_back(answered, progress.held, result)
+                else:
+                    self._part(part, answered, result, progress)
+                self._settle([], self._decided(progress), result, run)
+                if progress.parts:
+                    # Again for each part: what is stale by now must not go, and the lease is renewed.
+                    answered = self._ledger.begin_soon(progress.parts.next, holder)
+        except Stopped:
+            left = counted(len(batch) - len(result.verdicts), "row")
+            log(f"up to {left} of a call left to the lease: the database did not answer before the end", "warning")
         return result
 
-    def _part(self, rows: list[Row], answered: Callable[[], Beginning], result: Result) -> list[Verdict]:
+    def _decided(self, progress: Progress) -> list[Settlement]:
+        """Return the rows that were refused alone and are judged by now; log which of them failed."""
+        settled = progress.decided(time.monotonic())
+        failed = [(one.begun, one.verdict) for one in settled if one.verdict and one.verdict.outcome is Outcome.NEVER]
+        log_call([begun for begun, _ in failed], [verdict for _, verdict in failed], progress.said)
+        return settled
+
+    def _put_back(self, answered: Callable[[], Beginning], held: Verdict, result: Result) -> None:
+        """Record of rows that are not called for now why they wait."""
+        begun, locked = answered()
+        result.again += [Again(row, _LOCKED_FOR) for row in locked]
+        result.verdicts += [held] * len(begun)
+        result.again += self._ledger.settle([Settlement(one, held) for one in begun])
+
+    def _part(self, rows: list[Row], answered: Callable[[], Beginning], result: Result, progress: Progress) -> None:
+        """Call for some rows of a batch, and settle what is decided."""
+        called_at = time.monotonic()
         try:
             sent = self._send_early(rows, answered, result)
         finally:
@@ -95,18 +114,23 @@ class SesDelivery:
         result.unfit += len(unfit)
         if not begun:
             result.again += self._ledger.settle(unfit)
-            return []
+            return
         if sent is None:
             sent = self._send([b.row for b in begun], lambda: _call_by(begun), result) or _NOT_SENT
-        answer, verdicts = self._judge(begun, *sent)
-        settlements = unfit
-        if verdicts[0].outcome is not Outcome.SPLIT:
-            settlements = unfit + [Settlement(b, v) for b, v in zip(begun, verdicts, strict=True)]
-        result.verdicts += verdicts
-        result.again += self._ledger.settle(settlements)
+        answer, raw = sent
+        verdicts = self._judge(begun, answer, raw, source_works=progress.source_works)
+        verdicts = progress.learn(begun, verdicts, called_at, time.monotonic())
+        log_call(begun, verdicts, progress.said)
+        self._settle(unfit, progress.settled_now(begun, verdicts), result, progress.run)
         # Last, as a stdout that nobody empties may hold it up for longer than a lease.
         self._report.line(_told(answer, [b.row for b in begun], verdicts))
-        return verdicts
+
+    def _settle(self, unfit: list[Settlement], settlements: list[Settlement], result: Result, run: RefusalRun) -> None:
+        for one in settlements:
+            if one.verdict and one.verdict.outcome is Outcome.SENT:
+                run.forget(one.begun.row.secret)
+        result.verdicts += [one.verdict for one in settlements if one.verdict]
+        result.again += self._ledger.settle(unfit + settlements)
 
     def _send(self, rows: list[Row], call_by: Callable[[], float | None], result: Result) -> Sent | None:
         """Make a call, and note how long SES took to answer it."""
@@ -138,19 +162,13 @@ class SesDelivery:
 
         return self._send(rows, call_by, result)
 
-    def _judge(self, begun: list[Begun], answer: Answer, raw: RawResponse | None) -> tuple[Answer, list[Verdict]]:
+    def _judge(
+        self, begun: list[Begun], answer: Answer, raw: RawResponse | None, *, source_works: bool
+    ) -> list[Verdict]:
         rows = [b.row for b in begun]
         if raw is not None:
-            self._setaside.response(rows[0].action, _masked(raw.to_bytes(), rows))
-        answer = _without_secrets(answer, rows)
-        verdicts = judge(answer, len(rows))
-        doubtful = [b.token for b, v in zip(begun, verdicts, strict=True) if v.outcome is Outcome.UNKNOWN]
-        if doubtful:
-            many = counted(len(doubtful), "row")
-            log(f"{many} perhaps mailed twice: {verdicts[0].reason}; tokens {doubtful}", "warning")
-        elif verdicts[0].outcome is not Outcome.SENT:
-            log(f"a call for {counted(len(rows), 'row')} of {rows[0].action.name}: {verdicts[0].reason}", "warning")
-        return answer, verdicts
+            self._setaside.response(rows[0].action, masked(raw.to_bytes(), rows))
+        return judge(answer, Asked(rows, self._envelope, source_works))
 
     def give_back(self, rows: Sequence[Row]) -> None:
         """Return rows to the ledger, due at once; without one, to a replay file."""
@@ -219,37 +237,6 @@ def _sort_out(begun: Sequence[Begun]) -> tuple[list[Begun], list[Settlement]]:
     return fit, unfit
 
 
-def _masked(response: bytes, rows: Sequence[Row]) -> bytes:
-    """Put stars over what lets somebody in, as many as it had characters: it stays the same HTTP message."""
-    for row in rows:
-        for secret in filter(None, (row.secret, row.code)):
-            response = response.replace(secret.encode(), b"*" * len(secret))
-    return response
-
-
-def _without_secrets(answer: Answer, rows: Sequence[Row]) -> Answer:
-    """SES's words may repeat what it was sent; neither log nor ledger may."""
-
-    def clean(name: str, text: str) -> str:
-        if _is_ses_own(name, text):
-            return text
-        for row in rows:
-            for secret in filter(None, (row.secret, row.code)):
-                text = text.replace(secret, "...")
-        return text
-
-    if isinstance(answer, Refused):
-        return replace(answer, message=clean("Message", answer.message))
-    if isinstance(answer, Accepted) and answer.statuses is not None:
-        return Accepted([{name: clean(name, str(value)) for name, value in one.items()} for one in answer.statuses])
-    return answer
-
-
-def _is_ses_own(name: str, value: str) -> bool:
-    """Say whether a value is none of ours: five digits in a message id are no code, and must stay what they are."""
-    return (name == "Status" and value == SUCCESS) or (name == "MessageId" and bool(_MESSAGE_ID.fullmatch(value)))
-
-
 def _told(answer: Answer, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """Return the answer to one call as it is printed."""
     told: dict[str, Any] = {
@@ -268,8 +255,8 @@ def _told(answer: Answer, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> d
         {
             "email": row.email,
             "outcome": verdict.outcome.value,
-            "status": status.get("Status"),
-            "message_id": status.get("MessageId"),
+            "status": without_secrets(status["Status"], rows) if "Status" in status else None,
+            "message_id": message_id(status["MessageId"], rows) if "MessageId" in status else None,
         }
         for row, verdict, status in zip(rows, verdicts, statuses, strict=True)
     ]

@@ -16,7 +16,7 @@ from mailroom_runtime.words import counted
 from mailroom_sender.database import Database
 from mailroom_sender.database import Rows as DatabaseRows
 from mailroom_sender.log import log
-from mailroom_sender.retries import MOST_ATTEMPTS, backoff
+from mailroom_sender.retries import MOST_ATTEMPTS, MOST_REFUSALS, backoff
 from mailroom_sender.rows import Row
 from mailroom_sender.setaside import SetAside
 from mailroom_sender.verdicts import Outcome, Verdict
@@ -85,14 +85,14 @@ class Ledger(Protocol):
         """Record what became of rows of one holder; return what nobody else will bring again. Raises Stopped."""
 
 
+def most_attempts(verdict: Verdict) -> int:
+    """Return how often a sender without a database tries a row with this verdict; then it keeps it in a file."""
+    return MOST_REFUSALS if verdict.outcome is Outcome.REFUSED else MOST_ATTEMPTS
+
+
 def delay_after(verdict: Verdict, attempt: int) -> float:
     """Return the seconds before a row with this verdict is tried again."""
     return backoff(4 if verdict.outcome is Outcome.HOLD else attempt, random.random())
-
-
-def is_over(verdict: Verdict, attempt: int) -> bool:
-    """Say whether a row with this verdict is not to be tried again, though it was not sent."""
-    return verdict.outcome in (Outcome.NEVER, Outcome.SPLIT) or (verdict.outcome is Outcome.ONCE_MORE and attempt > 1)
 
 
 class DatabaseLedger:
@@ -169,7 +169,7 @@ class DatabaseLedger:
             return "release", None, None, 0
         if verdict.outcome is Outcome.SENT:
             return "sent", verdict.message_id, None, 0
-        if is_over(verdict, attempt):
+        if verdict.outcome is Outcome.NEVER:
             return "failed", None, escape(verdict.reason), 0
         outcome = "unknown" if verdict.outcome is Outcome.UNKNOWN else "later"
         return outcome, None, escape(verdict.reason), int(1000 * delay_after(verdict, attempt))
@@ -218,8 +218,8 @@ class NoLedger:
         given_up: list[Row] = []
         for settlement in settlements:
             row, attempt, verdict = settlement.begun.row, settlement.begun.attempt, settlement.verdict
-            if verdict is not None and verdict.outcome is not Outcome.SENT and not is_over(verdict, attempt):
-                if attempt < MOST_ATTEMPTS:
+            if verdict is not None and verdict.outcome not in (Outcome.SENT, Outcome.NEVER):
+                if attempt < most_attempts(verdict):
                     again.append(Again(row, delay_after(verdict, attempt)))
                     continue
                 given_up.append(row)

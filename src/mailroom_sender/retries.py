@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mailroom_runtime.backoff import backoff as exponential
-from mailroom_sender.verdicts import Outcome, Scope, Verdict
+from mailroom_sender.holds import PROBE, Hold, Scope
+from mailroom_sender.verdicts import Outcome, Verdict
 
 _FIRST: Final = 1.0  # seconds
 _CAP: Final = 60.0  # seconds: a token lives 15 minutes, so it gets a dozen tries
-_PROBE: Final = 15.0  # seconds between calls while everybody waits
 MOST_ATTEMPTS: Final = 12
 """Tries of a row by a sender without a database, which makes about eight minutes."""
+MOST_REFUSALS: Final = 4
+"""The same for one that SES refuses alone while it takes no other: some seconds, as nobody may come to tell."""
 
 
 def backoff(attempt: int, random: float) -> float:
@@ -23,6 +25,7 @@ def backoff(attempt: int, random: float) -> float:
 class _Gate:
     until: float
     reason: str
+    probe: float  # seconds to the next call
 
 
 @dataclass(slots=True)
@@ -60,15 +63,16 @@ class Gates:
         """A call is made: if its gate is ajar, nobody else goes until its answer is known."""
         for gate in (self._account, self._actions.get(action)):
             if gate and gate.until <= now:
-                gate.until = now + _PROBE
+                gate.probe = min(PROBE, 2 * gate.probe)
+                gate.until = now + gate.probe
 
     def learn(self, action: str, verdicts: list[Verdict], now: float, random: float) -> list[str]:
         """Close or open gates by a call's verdicts; return what is worth a log line."""
-        held = next((verdict for verdict in verdicts if verdict.outcome is Outcome.HOLD), None)
-        if held:
-            return self._close(action, held, now)
+        for verdict in verdicts:
+            if verdict.hold is not None:
+                return self._close(action, verdict, verdict.hold, now)
         said: list[str] = []
-        if any(verdict.outcome in (Outcome.SENT, Outcome.NEVER, Outcome.SPLIT) for verdict in verdicts):
+        if any(verdict.outcome in (Outcome.SENT, Outcome.NEVER) for verdict in verdicts):
             said = self._open(action)
         if any(verdict.slower for verdict in verdicts):
             self._throttled += 1
@@ -77,17 +81,19 @@ class Gates:
             self._throttled = 0
         return said
 
-    def _close(self, action: str, verdict: Verdict, now: float) -> list[str]:
-        known = self._account if verdict.scope is Scope.ACCOUNT else self._actions.get(action)
-        gate = _Gate(now + _PROBE, verdict.reason)
-        if verdict.scope is Scope.ACCOUNT:
+    def _close(self, action: str, verdict: Verdict, hold: Hold, now: float) -> list[str]:
+        is_for_all = hold.scope is Scope.ACCOUNT
+        known = self._account if is_for_all else self._actions.get(action)
+        probe = known.probe if known else hold.first_probe
+        gate = _Gate(now + probe, verdict.reason, probe)
+        if is_for_all:
             self._account = gate
         else:
             self._actions[action] = gate
         if known and known.reason == verdict.reason:
             return []
-        who = "all calls wait" if verdict.scope is Scope.ACCOUNT else f"calls for {action} wait"
-        return [f"{who}, probing every {_PROBE:.0f} s: {verdict.reason}"]
+        who = "all calls wait" if is_for_all else f"calls for {action} wait"
+        return [f"{who}, probing every {PROBE:.0f} s: {verdict.reason}; {hold.hint}"]
 
     def _open(self, action: str) -> list[str]:
         gates = [self._account, self._actions.pop(action, None)]

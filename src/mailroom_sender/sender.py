@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from mailroom_runtime.errors import ConnectionLost, MailroomError
+from mailroom_runtime.log import Level
 from mailroom_runtime.systemd import Notifier
 from mailroom_runtime.wakeup import Wakeup
 from mailroom_runtime.watchdog import Watchdog
@@ -29,7 +30,6 @@ from mailroom_sender.retries import Gates
 from mailroom_sender.rows import BadRow, Row, UnknownRow
 from mailroom_sender.setaside import SetAside
 from mailroom_sender.summary import Summary
-from mailroom_sender.verdicts import Outcome
 from mailroom_sender.wire import decode_line
 
 _DISK_RETRY: Final = 1.0  # seconds between tries to write what the disk did not take
@@ -221,9 +221,10 @@ class Sender:
     def _learn(self, result: Result) -> None:
         now = time.monotonic()
         self._summary.add(now, result.verdicts, result.unfit, result.took)
-        is_held = any(verdict.outcome is Outcome.HOLD for verdict in result.verdicts)
+        holds = [verdict.hold for verdict in result.verdicts if verdict.hold]
+        level: Level = "info" if not holds else "warning" if holds[0].ends_itself else "error"
         for said in self._gates.learn(result.action.name, result.verdicts, now, random.random()):
-            log(said, "error" if is_held else "info")
+            log(said, level)
         if any(verdict.slower for verdict in result.verdicts) and self._pace.throttled(now):
             rate = self._pace.rate(now)
             log(f"SES is to be asked for less: {rate:.1f} recipients a second, then more again", "warning")

@@ -16,7 +16,7 @@ _STEP: Final = 1.05
 """A time is kept as the power of this that it is nearest to: a few hundred counters, and 3 % off at most."""
 _WORDS: Final = (
     ((Outcome.NEVER,), "failed"),
-    ((Outcome.LATER, Outcome.ONCE_MORE, Outcome.HOLD), "not taken now"),
+    ((Outcome.LATER, Outcome.ONCE_MORE, Outcome.REFUSED, Outcome.HOLD), "not taken now"),
     ((Outcome.UNKNOWN,), "perhaps mailed twice"),
 )
 

@@ -24,15 +24,20 @@ PURE = {
         "actions",
         "addresses",
         "batches",
+        "faults",
+        "holds",
         "host_names",
+        "identities",
         "label_context",
         "links",
         "login",
         "mail_text",
         "pacing",
+        "redact",
         "request",
         "retries",
         "rows",
+        "splitting",
         "summary",
         "verdicts",
         "wire",
@@ -60,6 +65,8 @@ def imported(file: Path) -> set[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module in PURE:
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module or "")
     return names

@@ -53,6 +53,9 @@ SHOWN_BY = {
     "SES throttles": "process/test_sender.py::test_throttling_slows_all_calls_down",
     "daily quota used up": "pipeline/test_pipeline.py::test_held_account_holds_everything_up_and_goes_on",
     "a template does not exist": "pipeline/test_pipeline.py::test_missing_template_holds_up_its_action_only",
+    "SES refuses a call and names a recipient":
+        "process/test_sender_faults.py::test_recipient_that_is_named_fails_alone",
+    "SES refuses every mail": "pipeline/test_faults.py::test_refusal_of_everything_puts_all_rows_back",
     "SES refuses a call for one row's fault":
         "process/test_sender.py::test_poisoned_call_is_split_until_the_row_is_alone",
     "SES's answer is lost": "process/test_sender.py::test_lost_answer_is_repeated_and_counted_as_a_doubt",

@@ -92,7 +92,9 @@ def test_addresses_reach_nobody_else(database: Database, endpoint: Endpoint, pip
 
 def test_answers_of_ses_forge_no_log_line(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
     """SES's words stay one line of the log and of stdout, without control or format characters."""
-    endpoint.decide = lambda _: refused("MessageRejected", "bad\n2026/01/01 00:00:00 [PG] forged\u2028\u202e\u0085 x")
+    endpoint.decide = lambda _: refused(
+        "MessageRejected", "ann@example.com: bad\n2026/01/01 00:00:00 [PG] forged\u2028\u202e\u0085 x"
+    )
     with running(PIPELINE, pipeline_env()) as pipeline:
         database.sign_up("ann")
         until(lambda: database.states() == {"failed": 1}, "the row is failed")

@@ -60,12 +60,15 @@ def test_refused_row_comes_again_by_itself(database: Database, endpoint: Endpoin
 
 def test_never_is_recorded_with_its_reason(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
     """What SES will never take is failed in the ledger, with SES's words and without the secret."""
-    endpoint.replies.append(accepted([("MessageRejected", "Email address is not verified")]))
+    endpoint.replies.append(accepted([("MessageRejected", "Email address is not verified: ann@example.com")]))
     with running(PIPELINE, pipeline_env()) as pipeline:
         pipeline.says("acknowledging")
         (token,) = database.sign_up("ann")
         until(lambda: database.state(token) == "failed", "the token is failed")
-    assert database.one("SELECT error FROM deliveries") == "MessageRejected: Email address is not verified"
+    assert (
+        database.one("SELECT error FROM deliveries")
+        == "MessageRejected: Email address is not verified: ann@example.com"
+    )
 
 
 def test_unfit_address_is_recorded_as_failed(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:

@@ -2,13 +2,15 @@
 
 import pytest
 
+from mailroom_sender import holds
 from mailroom_sender.retries import Gates, backoff
-from mailroom_sender.verdicts import Outcome, Scope, Verdict
+from mailroom_sender.verdicts import Outcome, Verdict
 
 A, R = "activation", "password_recovery"
 SENT = [Verdict(Outcome.SENT)]
-PAUSED = [Verdict(Outcome.HOLD, "paused")]
-NO_TEMPLATE = [Verdict(Outcome.HOLD, "no template", scope=Scope.TEMPLATE)]
+PAUSED = [Verdict(Outcome.HOLD, "paused", hold=holds.ACCOUNT)]
+NO_TEMPLATE = [Verdict(Outcome.HOLD, "no template", hold=holds.TEMPLATE)]
+REFUSALS = [Verdict(Outcome.HOLD, "refusals", hold=holds.REFUSALS)]
 THROTTLED = [Verdict(Outcome.LATER, "rate", slower=True)]
 BUSY = [Verdict(Outcome.LATER, "busy")]
 
@@ -22,7 +24,7 @@ def test_backoff_doubles_up_to_a_minute(attempt: int, whole: float) -> None:
 def test_account_hold_closes_everything_until_a_probe() -> None:
     """While the account is held nothing goes; then one call, and nobody else until its answer."""
     gates = Gates()
-    assert gates.learn(A, PAUSED, 100, 0) == ["all calls wait, probing every 15 s: paused"]
+    assert gates.learn(A, PAUSED, 100, 0) == [f"all calls wait, probing every 15 s: paused; {holds.ACCOUNT.hint}"]
     assert gates.closed((A, R), 114) == {A, R}
     assert gates.opens_at(114) == 115
     assert gates.closed((A, R), 115) == frozenset()
@@ -33,7 +35,9 @@ def test_account_hold_closes_everything_until_a_probe() -> None:
 def test_template_hold_closes_its_action_only() -> None:
     """A missing template for one action does not hold up the other."""
     gates = Gates()
-    assert gates.learn(A, NO_TEMPLATE, 0, 0) == ["calls for activation wait, probing every 15 s: no template"]
+    assert gates.learn(A, NO_TEMPLATE, 0, 0) == [
+        f"calls for activation wait, probing every 15 s: no template; {holds.TEMPLATE.hint}"
+    ]
     assert gates.closed((A, R), 1) == {A}
     assert gates.learn(R, SENT, 2, 0) == []
     assert gates.closed((A, R), 3) == {A}
@@ -71,3 +75,25 @@ def test_throttling_slows_everybody_more_and_more_until_a_success() -> None:
     gates.learn(A, SENT, 3, 1.0)
     gates.learn(A, THROTTLED, 4, 1.0)
     assert gates.closed((A, R), 5.0) == frozenset()
+
+
+def test_hold_for_refusals_is_probed_soon() -> None:
+    """A run of bad rows may be over with the next one: after 1 s, then 2, 4, 8, and 15 from then on."""
+    gates, now = Gates(), 100.0
+    gates.learn(A, REFUSALS, now, 0)
+    for wait in (1, 2, 4, 8, 15, 15):
+        assert gates.closed((A, R), now + wait - 0.5) == {A}
+        now += wait
+        assert gates.closed((A, R), now) == frozenset()
+        gates.probing(A, now)
+        gates.learn(A, REFUSALS, now, 0)
+    assert gates.learn(A, SENT, now, 0) == ["calls go on; it was: refusals"]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.SPLIT, Outcome.LATER])
+def test_refusal_opens_no_gate(outcome: Outcome) -> None:
+    """A probe that is refused may be refused for what calls are held for."""
+    gates = Gates()
+    gates.learn(A, PAUSED, 0, 0)
+    assert gates.learn(A, [Verdict(outcome, "no")], 15, 0) == []
+    assert gates.held

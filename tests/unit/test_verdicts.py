@@ -2,7 +2,21 @@
 
 import pytest
 
-from mailroom_sender.verdicts import Accepted, Lost, NotAsked, Outcome, Refused, Scope, Verdict, judge
+from mailroom_sender import holds
+from mailroom_sender.actions import Action
+from mailroom_sender.holds import Hold
+from mailroom_sender.request import Envelope
+from mailroom_sender.rows import Row
+from mailroom_sender.verdicts import Accepted, Answer, Asked, Lost, NotAsked, Outcome, Refused, Verdict, judge
+
+ENVELOPE = Envelope("Mailroom <noreply@example.com>", "tracking", escape_html=True)
+UNVERIFIED = "Email address is not verified. The following identities failed the check in region EU-WEST-1: "
+
+
+def verdicts_on(answer: Answer, count: int = 1, *, source_works: bool = False) -> list[Verdict]:
+    """Judge a call for u0@b.example, u1@b.example ..."""
+    rows = [Row(Action.ACTIVATION, f"u{n}@b.example", f"u{n}", "S" * 86, "01234", b"") for n in range(count)]
+    return judge(answer, Asked(rows, ENVELOPE, source_works))
 
 
 @pytest.mark.parametrize(
@@ -20,7 +34,7 @@ from mailroom_sender.verdicts import Accepted, Lost, NotAsked, Outcome, Refused,
 def test_status_of_one_destination_is_its_rows_alone(status: str, outcome: Outcome) -> None:
     """A destination's status decides on its own row; its neighbours are sent."""
     answer = Accepted([{"Status": "Success", "MessageId": "m"}, {"Status": status, "Error": "why"}])
-    first, second = judge(answer, 2)
+    first, second = verdicts_on(answer, 2)
     assert first == Verdict(Outcome.SENT, message_id="m")
     assert (second.outcome, second.reason) == (outcome, f"{status}: why")
 
@@ -28,56 +42,147 @@ def test_status_of_one_destination_is_its_rows_alone(status: str, outcome: Outco
 @pytest.mark.parametrize("statuses", [None, [], [{"Status": "Success"}] * 3])
 def test_statuses_that_do_not_fit_the_call_are_unknown(statuses: list[dict[str, str]] | None) -> None:
     """A missing list, or one of another length, says nothing of any row."""
-    assert [verdict.outcome for verdict in judge(Accepted(statuses), 2)] == [Outcome.UNKNOWN] * 2
+    assert [verdict.outcome for verdict in verdicts_on(Accepted(statuses), 2)] == [Outcome.UNKNOWN] * 2
+
+
+@pytest.mark.parametrize("status", ["TransientFailure", "Failed", "AccountThrottled", "AccountSuspended"])
+def test_message_id_beside_a_status_that_refuses_is_a_doubt(status: str) -> None:
+    """SES may have taken it."""
+    (verdict,) = verdicts_on(Accepted([{"Status": status, "MessageId": "m"}]))
+    assert verdict.outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("status", [{}, {"Status": "Queued"}])
+def test_message_id_without_a_known_status_is_sent(status: dict[str, str]) -> None:
+    """Only what SES took has one."""
+    (verdict,) = verdicts_on(Accepted([{"MessageId": "m", **status}]))
+    assert (verdict.outcome, verdict.message_id) == (Outcome.SENT, "m")
+
+
+def test_destination_of_which_nothing_is_told_is_unknown() -> None:
+    """The call was taken, so perhaps this mail was."""
+    assert verdicts_on(Accepted([{}]))[0].outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("status", ["InvalidParameterValue", "InvalidParameter", "MessageRejected"])
+def test_refused_destination_needs_a_neighbour_that_was_taken(status: str) -> None:
+    """Alone, it may be anybody's fault."""
+    bad, good = {"Status": status, "Error": "no"}, {"Status": "Success", "MessageId": "m"}
+    assert [one.outcome for one in verdicts_on(Accepted([bad, bad]), 2)] == [Outcome.REFUSED] * 2
+    assert [one.outcome for one in verdicts_on(Accepted([bad, good]), 2)] == [Outcome.NEVER, Outcome.SENT]
 
 
 @pytest.mark.parametrize(
-    ("code", "outcome", "scope"),
+    ("status", "words", "outcome", "hold"),
     [
-        ("Throttling", Outcome.LATER, Scope.ACCOUNT), ("ThrottlingException", Outcome.LATER, Scope.ACCOUNT),
-        ("InvalidParameterValue", Outcome.SPLIT, Scope.ACCOUNT), ("MessageRejected", Outcome.SPLIT, Scope.ACCOUNT),
-        ("InvalidTemplateData", Outcome.SPLIT, Scope.ACCOUNT), ("TemplateDoesNotExist", Outcome.HOLD, Scope.TEMPLATE),
-        ("ConfigurationSetDoesNotExist", Outcome.HOLD, Scope.ACCOUNT), ("AccessDenied", Outcome.HOLD, Scope.ACCOUNT),
-        ("MailFromDomainNotVerifiedException", Outcome.HOLD, Scope.ACCOUNT),
-        ("AccountSendingPausedException", Outcome.HOLD, Scope.ACCOUNT),
-        ("ConfigurationSetSendingPausedException", Outcome.HOLD, Scope.ACCOUNT),
-        ("SignatureDoesNotMatch", Outcome.HOLD, Scope.ACCOUNT), ("InvalidClientTokenId", Outcome.HOLD, Scope.ACCOUNT),
-        ("ServiceUnavailable", Outcome.LATER, Scope.ACCOUNT), ("SomethingNew", Outcome.LATER, Scope.ACCOUNT),
+        ("MessageRejected", UNVERIFIED + "u0@b.example", Outcome.NEVER, None),
+        ("SomethingNew", UNVERIFIED + "u0@b.example", Outcome.NEVER, None),
+        ("MessageRejected", UNVERIFIED + "noreply@example.com", Outcome.HOLD, holds.SOURCE),
+        ("SomethingNew", UNVERIFIED + "noreply@example.com", Outcome.HOLD, holds.SOURCE),
+        ("MessageRejected", UNVERIFIED + "other@b.example", Outcome.REFUSED, None),
+        ("MessageRejected", "Sending paused for this account.", Outcome.HOLD, holds.ACCOUNT),
+        ("AccountThrottled", "Daily sending quota exceeded", Outcome.HOLD, holds.QUOTA),
+        ("TransientFailure", "this account is busy", Outcome.LATER, None),
+    ],
+)
+def test_words_of_a_destination_say_whose_fault_it_is(
+    status: str, words: str, outcome: Outcome, hold: Hold | None
+) -> None:
+    """As those of a whole call do."""
+    (verdict,) = verdicts_on(Accepted([{"Status": status, "Error": words}]))
+    assert (verdict.outcome, verdict.hold) == (outcome, hold)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "hold"),
+    [
+        ("InvalidParameterValue", Outcome.SPLIT, None), ("MessageRejected", Outcome.SPLIT, None),
+        ("InvalidTemplateData", Outcome.SPLIT, None), ("SomethingNew", Outcome.SPLIT, None),
+        ("Throttling", Outcome.LATER, None), ("ThrottlingException", Outcome.LATER, None),
+        ("ServiceUnavailable", Outcome.LATER, None), ("TooManyRequestsException", Outcome.LATER, None),
+        ("TemplateDoesNotExist", Outcome.HOLD, holds.TEMPLATE), ("AccessDenied", Outcome.HOLD, holds.PERMISSION),
+        ("AccessDeniedException", Outcome.HOLD, holds.PERMISSION),
+        ("ConfigurationSetDoesNotExist", Outcome.HOLD, holds.CONFIG_SET),
+        ("MailFromDomainNotVerifiedException", Outcome.HOLD, holds.SOURCE),
+        ("AccountSendingPausedException", Outcome.HOLD, holds.ACCOUNT),
+        ("AccountSuspended", Outcome.HOLD, holds.ACCOUNT),
+        ("ConfigurationSetSendingPausedException", Outcome.HOLD, holds.CONFIG_SET_PAUSED),
+        ("SignatureDoesNotMatch", Outcome.HOLD, holds.CREDENTIALS),
+        ("InvalidClientTokenId", Outcome.HOLD, holds.CREDENTIALS),
+        ("ExpiredTokenException", Outcome.HOLD, holds.CREDENTIALS),
     ],
 )  # fmt: skip
-def test_refused_call_decides_on_all_its_rows(code: str, outcome: Outcome, scope: Scope) -> None:
+def test_refused_call_decides_on_all_its_rows(code: str, outcome: Outcome, hold: Hold | None) -> None:
     """A call that SES refuses has not been accepted for any row."""
-    verdicts = judge(Refused(400, code, "why"), 3)
-    assert [(v.outcome, v.scope, v.reason) for v in verdicts] == [(outcome, scope, f"{code}: why")] * 3
+    verdicts = verdicts_on(Refused(400, code, "why"), 3)
+    assert [(v.outcome, v.hold, v.reason) for v in verdicts] == [(outcome, hold, f"{code}: why")] * 3
 
 
-def test_refused_call_of_one_row_is_never() -> None:
-    """A row that is refused alone is at fault itself."""
-    assert judge(Refused(400, "InvalidParameterValue", "bad"), 1)[0].outcome is Outcome.NEVER
+@pytest.mark.parametrize(
+    ("status", "outcome", "slower"),
+    [
+        (400, Outcome.SPLIT, False), (403, Outcome.SPLIT, False), (413, Outcome.SPLIT, False),
+        (408, Outcome.LATER, False), (429, Outcome.LATER, True), (500, Outcome.LATER, True), (503, Outcome.LATER, True),
+    ],
+)  # fmt: skip
+def test_unknown_code_is_judged_by_its_status(status: int, outcome: Outcome, slower: bool) -> None:
+    """A 4xx may be one row's fault, and slows nobody down; the other end's troubles do."""
+    for code in ("SomethingNew", ""):
+        verdict = verdicts_on(Refused(status, code, ""), 2)[0]
+        assert (verdict.outcome, verdict.slower) == (outcome, slower)
+
+
+def test_row_that_is_refused_alone_needs_a_second_opinion() -> None:
+    """Alone is not enough: it may be anybody's fault."""
+    assert verdicts_on(Refused(400, "InvalidParameterValue", "bad"))[0].outcome is Outcome.REFUSED
+
+
+def test_rows_that_are_named_fail_and_the_others_go_again() -> None:
+    """Without halving."""
+    verdicts = verdicts_on(Refused(400, "MessageRejected", UNVERIFIED + "u1@b.example, u3@b.example"), 4)
+    expected = [Outcome.SPLIT, Outcome.NEVER, Outcome.SPLIT, Outcome.NEVER]
+    assert [(one.outcome, one.apart) for one in verdicts] == [(outcome, False) for outcome in expected]
+
+
+def test_row_at_the_identity_of_the_from_goes_apart() -> None:
+    """If SES takes the others, it was the row; if it refuses them too, or there are none, the From."""
+    refusal = Refused(400, "MessageRejected", UNVERIFIED + "u1@b.example, noreply@example.com")
+    assert [(one.outcome, one.apart) for one in verdicts_on(refusal, 2)] == [
+        (Outcome.SPLIT, False), (Outcome.SPLIT, True)
+    ]  # fmt: skip
+    alone = Refused(400, "MessageRejected", UNVERIFIED + "u0@b.example, noreply@example.com")
+    assert verdicts_on(alone)[0].hold is holds.SOURCE
+    assert verdicts_on(alone, source_works=True)[0].outcome is Outcome.NEVER
 
 
 @pytest.mark.parametrize(
     ("message", "outcome", "slower"),
-    [("Maximum sending rate exceeded.", Outcome.LATER, True), ("Daily message quota exceeded.", Outcome.HOLD, False)],
+    [
+        ("Maximum sending rate exceeded.", Outcome.LATER, True),
+        ("Daily message quota exceeded.", Outcome.HOLD, False),
+        ("daily sending quota exceeded", Outcome.HOLD, False),
+    ],
 )
 def test_throttling_is_a_rate_or_a_quota_by_its_message(message: str, outcome: Outcome, slower: bool) -> None:
     """Only the message tells whether to go slower or to wait for tomorrow."""
-    verdict = judge(Refused(400, "Throttling", message), 1)[0]
+    verdict = verdicts_on(Refused(400, "Throttling", message), 1)[0]
     assert (verdict.outcome, verdict.slower) == (outcome, slower)
 
 
 def test_answer_without_a_code_is_named_by_its_status() -> None:
     """A 503 from a proxy is a refusal too, and its log line says what it was."""
-    assert judge(Refused(503, "", ""), 1) == [Verdict(Outcome.LATER, "HTTP 503", slower=True)]
+    assert verdicts_on(Refused(503, "", ""), 1) == [Verdict(Outcome.LATER, "HTTP 503", slower=True)]
 
 
 def test_what_was_not_asked_is_certain_and_what_was_lost_is_not() -> None:
     """Only a call that may have reached SES is a doubt."""
-    assert judge(NotAsked("no route"), 1) == [Verdict(Outcome.LATER, "no route", slower=True)]
-    assert judge(NotAsked("no credentials", operator=True), 1) == [Verdict(Outcome.HOLD, "no credentials")]
-    assert judge(Lost("cut"), 2) == [Verdict(Outcome.UNKNOWN, "cut", slower=True)] * 2
+    assert verdicts_on(NotAsked("no route"), 1) == [Verdict(Outcome.LATER, "no route", slower=True)]
+    assert verdicts_on(NotAsked("no credentials", operator=True), 1) == [
+        Verdict(Outcome.HOLD, "no credentials", hold=holds.CREDENTIALS)
+    ]
+    assert verdicts_on(Lost("cut"), 2) == [Verdict(Outcome.UNKNOWN, "cut", slower=True)] * 2
 
 
 def test_words_of_ses_are_cut() -> None:
     """However much SES says, a log line and a ledger's column stay short."""
-    assert len(judge(Refused(400, "Odd", "x" * 5000), 1)[0].reason) == 300
+    assert len(verdicts_on(Refused(400, "Odd", "x" * 5000), 1)[0].reason) == 300

@@ -1,0 +1,58 @@
+"""Both programs where SES refuses in words that no table knows: nothing is lost to a fault that is nobody's row."""
+
+from tests.conftest import Environment
+from tests.pipeline.test_pipeline import PIPELINE
+from tests.support.postgres import Database
+from tests.support.processes import running
+from tests.support.ses_endpoint import Endpoint, refused
+from tests.support.waiting import until
+
+REFUSAL = refused("MessageRejected", "Not today")
+
+
+def test_refusal_of_everything_puts_all_rows_back(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """None fails, a person is told, and all are mailed once SES takes them, each once."""
+    endpoint.decide = lambda _: REFUSAL
+    with running(PIPELINE, pipeline_env(MAILROOM_SES_CONCURRENCY="1", MAILROOM_LOG_FORMAT="json")) as pipeline:
+        pipeline.says("acknowledging")
+        database.sign_up_many(30)
+        pipeline.says('"level": "error", "program": "mailroom-send", "message": "calls for activation wait')
+        assert "failed" not in database.states()
+        assert len(endpoint.calls) < 25
+        endpoint.decide = lambda _: None
+        until(lambda: database.states() == {"sent": 30}, "all are sent")
+        pipeline.says("calls go on")
+    assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 31))
+    assert database.one("SELECT sum(doubts) FROM deliveries") == 0
+
+
+def test_run_of_bad_rows_among_good_ones_fails_one_by_one(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """Also where they come first, and more than make a run."""
+    bad = {f"u{n}@example.com" for n in range(1, 13)}
+    endpoint.decide = lambda call: REFUSAL if bad & set(call.addresses) else None
+    with running(PIPELINE, pipeline_env(MAILROOM_SES_CONCURRENCY="1")) as pipeline:
+        pipeline.says("acknowledging")
+        database.sign_up_many(60)
+        until(lambda: database.states() == {"sent": 48, "failed": 12}, "all are settled")
+    assert database.run("SELECT DISTINCT error FROM deliveries WHERE state = 'failed'") == [
+        ("MessageRejected: Not today",)
+    ]
+
+
+def test_lone_refused_row_fails_once_another_mail_is_taken(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """Until then it is tried again, as it may be nobody's fault that can be seen."""
+    endpoint.decide = lambda call: REFUSAL if "ann@example.com" in call.addresses else None
+    with running(PIPELINE, pipeline_env()) as pipeline:
+        pipeline.says("acknowledging")
+        (ann,) = database.sign_up("ann")
+        until(lambda: database.one("SELECT attempts FROM deliveries") >= 2, "it is tried again")
+        assert database.state(ann) != "failed"
+        database.sign_up("ben")
+        until(lambda: database.state(ann) == "failed", "it failed")
+    assert endpoint.addresses == ["ben@example.com"]

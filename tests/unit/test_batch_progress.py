@@ -1,0 +1,132 @@
+"""How far one batch is: what is called next, what is settled when, and what everybody waits for."""
+
+from collections.abc import Callable, Iterable
+
+from mailroom_sender import holds
+from mailroom_sender.actions import Action
+from mailroom_sender.ledger import Begun
+from mailroom_sender.progress import Progress
+from mailroom_sender.refusal_run import RUN, RefusalRun
+from mailroom_sender.rows import Row
+from mailroom_sender.verdicts import Outcome, Verdict
+
+WHY = "MessageRejected: no"
+LEASE_NEARLY_OVER = 1000.0
+HELD = Verdict(Outcome.HOLD, "paused", hold=holds.ACCOUNT)
+
+
+class Play:
+    """A batch against an SES that is a function of the rows in a call; each call takes a second."""
+
+    def __init__(self, rows: Iterable[int], ses: Callable[[list[int]], list[Verdict]], run: RefusalRun | None = None):
+        self.progress = Progress([row(number) for number in rows], run or RefusalRun())
+        self.ses = ses
+        self.calls: list[list[int]] = []
+        self.settled: dict[int, Verdict] = {}
+        self.now = 0.0
+
+    def play(self) -> "Play":
+        while self.progress.parts:
+            part = self.progress.parts.take()
+            numbers = [int(one.login) for one in part]
+            begun = [Begun(one, int(one.login), 1, "me", LEASE_NEARLY_OVER) for one in part]
+            if self.progress.held:
+                self.settled.update((number, self.progress.held) for number in numbers)
+            else:
+                self.calls.append(numbers)
+                verdicts = self.progress.learn(begun, self.ses(numbers), self.now, self.now + 0.5)
+                self._settle(self.progress.settled_now(begun, verdicts))
+            self.now += 1
+            self._settle(self.progress.decided(self.now))
+        return self
+
+    def _settle(self, settlements: Iterable[object]) -> None:
+        for one in settlements:
+            assert one.begun.token not in self.settled, "settled twice"  # type: ignore[attr-defined]
+            self.settled[one.begun.token] = one.verdict  # type: ignore[attr-defined]
+
+    def numbers(self, outcome: Outcome) -> list[int]:
+        return sorted(number for number, verdict in self.settled.items() if verdict.outcome is outcome)
+
+
+def row(number: int) -> Row:
+    return Row(Action.ACTIVATION, "a@b.example", str(number), str(number), "01234", b"")
+
+
+def refusing(*bad: int) -> Callable[[list[int]], list[Verdict]]:
+    """Return an SES that refuses calls in which one of these is."""
+
+    def answer(numbers: list[int]) -> list[Verdict]:
+        if not set(bad) & set(numbers):
+            return [Verdict(Outcome.SENT, message_id="m")] * len(numbers)
+        return [Verdict(Outcome.SPLIT if len(numbers) > 1 else Outcome.REFUSED, WHY)] * len(numbers)
+
+    return answer
+
+
+def test_bad_row_fails_and_its_neighbours_go() -> None:
+    """Wherever it stands; each row is settled once."""
+    for bad in range(10):
+        play = Play(range(10), refusing(bad)).play()
+        others = [number for number in range(10) if number != bad]
+        assert (play.numbers(Outcome.NEVER), play.numbers(Outcome.SENT)) == ([bad], others)
+
+
+def test_run_of_bad_rows_is_ended_by_a_part_that_is_taken() -> None:
+    """More of them than make a run: what is left is tried whole before anything is held, and then split on."""
+    bad = range(3 * RUN)
+    play = Play(range(50), refusing(*bad)).play()
+    assert (play.numbers(Outcome.NEVER), len(play.numbers(Outcome.SENT))) == ([*bad], 50 - len(bad))
+    assert play.progress.held is None
+
+
+def test_refusal_of_all_is_held_after_a_few_calls() -> None:
+    """Each row is put back, none fails; the next batch, a probe, costs the same at most."""
+    run = RefusalRun()
+    for start in (0, 100):
+        play = Play(range(50), refusing(*range(50)), run)
+        play.now = start
+        play.play()
+        assert play.numbers(Outcome.HOLD) == [*range(50)]
+        assert play.progress.held
+        assert play.progress.held.hold is holds.REFUSALS
+        assert len(play.calls) < 20
+
+
+def test_row_that_was_put_back_fails_when_others_were_taken_meanwhile() -> None:
+    """Also one that was refused in company only."""
+    run = RefusalRun()
+    Play(range(20), refusing(*range(20)), run).play()
+    good = Play([100], refusing(), run)
+    good.now = 100
+    good.play()
+    again = Play([19], refusing(19), run)
+    again.now = 200
+    assert again.play().numbers(Outcome.NEVER) == [19]
+
+
+def test_hold_leaves_the_rest_uncalled() -> None:
+    """When a part is held, all that is left of the batch waits for the same reason."""
+    answers = iter([[Verdict(Outcome.SPLIT, WHY)] * 4, [HELD] * 2])
+    play = Play(range(4), lambda _: next(answers)).play()
+    assert [len(call) for call in play.calls] == [4, 2]
+    assert play.numbers(Outcome.HOLD) == [0, 1, 2, 3]
+
+
+def test_undecided_row_is_settled_before_its_lease_ends() -> None:
+    """As one that is to be tried again."""
+    play = Play(range(2), refusing(0, 1))
+    play.now = LEASE_NEARLY_OVER
+    play.play()
+    assert play.numbers(Outcome.REFUSED) == [0, 1]
+
+
+def test_second_failed_needs_a_second_opinion_too() -> None:
+    """`Failed` may speak of all: once more, and then only if another mail was taken."""
+    failed = Verdict(Outcome.ONCE_MORE, "Failed: x")
+    for others, expected in (([failed], Outcome.REFUSED), ([Verdict(Outcome.SENT)], Outcome.NEVER)):
+        progress = Progress([row(0), row(1)], RefusalRun())
+        begun = [Begun(row(number), number, 2, "me") for number in range(2)]
+        assert progress.learn(begun, [failed, *others], 0, 1)[0].outcome is expected
+    first = Progress([row(0)], RefusalRun())
+    assert first.learn([Begun(row(0), 0, 1, "me")], [failed], 0, 1) == [failed]

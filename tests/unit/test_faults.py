@@ -1,0 +1,142 @@
+"""Of whom SES's words speak when it refuses."""
+
+import pytest
+
+from mailroom_sender.actions import Action
+from mailroom_sender.faults import Named, named, speaks_of_account, speaks_of_daily_quota
+from mailroom_sender.request import Envelope
+from mailroom_sender.rows import Row
+
+ENVELOPE = Envelope("Mailroom, Inc. <NoReply@mail.Example.com>", "tracking", escape_html=True)
+LIST = "Email address is not verified. The following identities failed the check in region US-EAST-1: "
+ANN, BEN, STAFF = 0, 1, 2
+
+
+def row(email: str, login: str = "ann") -> Row:
+    return Row(Action.ACTIVATION, email, login, "s", "01234", b"")
+
+
+ROWS = [row("Ann@Brand2.example"), row("ben@bücher.example"), row("staff@example.com")]
+
+
+def rows(*places: int) -> Named:
+    return Named(frozenset(places))
+
+
+@pytest.mark.parametrize(
+    ("resource", "expected"),
+    [
+        ("identity/brand2.example", rows(ANN)),
+        ("identity/BRAND2.example", rows(ANN)),
+        ("identity/ann@brand2.example", rows(ANN)),
+        ("identity/Ann%40brand2.example", rows(ANN)),
+        ("identity/xn--bcher-kva.example", rows(BEN)),
+        ("identity/mail.example.com", Named(source=True)),
+        ("identity/noreply@mail.example.com", Named(source=True)),
+        ("identity/example.com", Named(frozenset({STAFF}), source=True)),
+        ("identity/brand2.example.org", Named()),
+        ("identity/d2.example", Named()),
+        ("identity/*", Named()),
+        ("configuration-set/tracking", Named(config_set=True)),
+        ("configuration-set/brand2.example", Named()),
+        ("template/activationv1", Named(template=True)),
+        ("template/passwordrecoveryv1", Named()),
+    ],
+)
+@pytest.mark.parametrize("form", ["on resource: {}", "on resource `{}' because", "on resource: {}.", '("{}"),'])
+def test_denial_names_by_its_resource(resource: str, expected: Named, form: str) -> None:
+    """Domain, domain above or address, in any case and spelling; whatever stands around it."""
+    words = form.format(f"arn:aws:ses:us-east-1:111122223333:{resource}")
+    assert named("AccessDenied", words, ROWS, ENVELOPE) == expected
+
+
+def test_user_of_a_denial_is_not_named() -> None:
+    """A role's session is often called like an address."""
+    user = "User: arn:aws:sts::111122223333:assumed-role/x/noreply@mail.example.com is not authorized to perform: x"
+    assert named("AccessDenied", user, ROWS, ENVELOPE) == Named()
+
+
+def test_other_partitions_have_other_arns() -> None:
+    """China and GovCloud."""
+    words = "resource: arn:aws-us-gov:ses:us-gov-west-1:1:identity/brand2.example"
+    assert named("AccessDenied", words, ROWS, ENVELOPE) == rows(ANN)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (LIST + "ann@brand2.example", rows(ANN)),
+        (LIST + "ann@brand2.example, ben@xn--bcher-kva.example", rows(ANN, BEN)),
+        (LIST + "brand2.example", rows(ANN)),
+        (LIST + "arn:aws:ses:us-east-1:1:identity/brand2.example", rows(ANN)),
+        (LIST + "Mailroom, Inc. <noreply@mail.example.com>, noreply@mail.example.com", Named(source=True)),
+        (LIST + '"Mailroom, Inc." <noreply@mail.example.com>', Named(source=True)),
+        (LIST + "ann@brand2.example, noreply@mail.example.com", Named(frozenset({ANN}), source=True)),
+        ("Email address not verified Mailroom, Inc. <NoReply@mail.Example.com>", Named(source=True)),
+        ("Illegal address: 'ann@brand2.example'.", rows(ANN)),
+        ("Invalid domain brand2.example", Named()),
+        (LIST + "joann@brand2.example", Named()),
+        ("no", Named()),
+    ],
+)
+def test_rejection_names_by_addresses(words: str, expected: Named) -> None:
+    """Addresses anywhere; domains where SES lists what failed its check."""
+    assert named("MessageRejected", words, ROWS, ENVELOPE) == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Sending paused for this account. For more information, please check the inbox of the email address",
+        "Sending suspended for this account.",
+        "Email sending is disabled for your AWS account",
+        "Your account is under review",
+        "The account has been shut down",
+        "Request production access",
+        "The account's status does not allow this",
+    ],
+)
+def test_words_about_the_account(words: str) -> None:
+    """Under whatever code."""
+    assert speaks_of_account(words, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("words", "login"),
+    [
+        ("Address is on the suppression list for your account", "ann"),
+        ("Illegal address: your.account.is.paused@brand2.example", "ann"),
+        ("Bad data: {'login': 'this account is suspended'}", "this account is suspended"),
+        ("Bad data: {'login': '&lt;b&gt; this account is suspended'}", "<b> this account is suspended"),
+        ("Accounting is not verified", "ann"),
+        ("no", "ann"),
+    ],
+)
+def test_words_that_are_not_about_the_account(words: str, login: str) -> None:
+    """What strangers chose can't hold up everybody."""
+    assert not speaks_of_account(words, [row("ann@brand2.example", login)])
+
+
+@pytest.mark.parametrize(
+    ("words", "is_quota"),
+    [
+        ("Daily message quota exceeded.", True),
+        ("Daily sending quota exceeded", True),
+        ("DAILY SENDING QUOTA EXCEEDED", True),
+        ("Sending quota per day exceeded", True),
+        ("Maximum sending rate exceeded.", False),
+        ("Daily mail", False),
+    ],
+)
+def test_words_about_the_daily_quota(words: str, is_quota: bool) -> None:
+    """In any of AWS's words, in any case."""
+    assert speaks_of_daily_quota(words, ROWS) is is_quota
+
+
+def test_login_can_hold_up_nobody() -> None:
+    """Not by the From's address, and not by the quota's words."""
+    evil = [row("ann@brand2.example", "NoReply@mail.example.com"), row("ben@b.example", "daily quota")]
+    assert named("MessageRejected", "Bad data NoReply@mail.example.com", evil, ENVELOPE) == Named()
+    assert not speaks_of_daily_quota("Bad data daily quota", evil)
+    own = [row("ann@brand2.example", "ann@brand2.example")]
+    assert named("MessageRejected", "Bad data ann@brand2.example", own, ENVELOPE) == rows(0)
