@@ -20,7 +20,7 @@ from mailroom_collector.signing import Signer
 from mailroom_collector.summary import Summary, Totals
 from mailroom_collector.terminal import Terminal
 from mailroom_runtime.backoff import Backoff
-from mailroom_runtime.errors import ConnectionLost, MailroomError
+from mailroom_runtime.errors import MailroomError, OperatorNeeded, StatementRefused, Unavailable
 from mailroom_runtime.postgres.connection import connect
 from mailroom_runtime.systemd import Notifier
 from mailroom_runtime.wakeup import Wakeup
@@ -65,6 +65,7 @@ class Collector:
         self._summary = Summary(time.monotonic())
         self._terminal = Terminal(2, os.environ)
         self._progress = Progress()
+        self._has_worked = False
         self._stopping = False
         self._writable = False
         self._kept_waiting = False
@@ -93,8 +94,8 @@ class Collector:
                 self._connect()
             if self._ledger is not None:
                 self._work(self._ledger)
-        except ConnectionLost as error:
-            self._lost(str(error))
+        except (Unavailable, OperatorNeeded, StatementRefused) as error:
+            self._lost(error)
         self._report()
         if self._writable and not self._outlet.empty:
             self._write()
@@ -108,8 +109,8 @@ class Collector:
             return False
         try:
             return self._ledger.link.was_rung()
-        except ConnectionLost as error:
-            self._lost(str(error))
+        except Unavailable as error:
+            self._lost(error)
             return False
 
     def _work(self, ledger: Ledger) -> None:
@@ -135,7 +136,6 @@ class Collector:
             # Else the next claim sees to both.
             self._drain.pause(ledger)
             self._holding.glance(ledger, now)
-        self._backoff.succeeded()  # here, as a connection that opens may still be of no use
 
     # The database
 
@@ -156,7 +156,10 @@ class Collector:
         self._notifier.ready()
         self._status_at = 0.0
 
-    def _lost(self, text: str) -> None:
+    def _lost(self, error: MailroomError) -> None:
+        """Connect again later. Raises the error when it is for a person to see to, and nothing has worked yet."""
+        if not (self._has_worked or isinstance(error, Unavailable)):
+            raise error
         self._close()
         self._agenda.disconnected()
         self._hearing.disconnected()
@@ -164,8 +167,8 @@ class Collector:
         self._drain.withdraw()
         wait = self._backoff.failed(random.random())
         self._connect_at = time.monotonic() + wait
-        log(f"{text}; trying again in {wait:.1f} s", "warning")
-        self._notifier.status(f"waiting for the database: {text}")
+        log(f"{error}; trying again in {wait:.1f} s", error.level)
+        self._notifier.status(f"waiting for the database: {error}")
 
     def _close(self) -> None:
         self._terminal.erase()
@@ -180,7 +183,7 @@ class Collector:
         try:
             link = Link(connect(settings.database_url, NAME, settings.patience))
         except MailroomError as error:
-            log(f"a second connection, which makes a backlog faster, is not to be had: {error}", "warning")
+            log(f"a second connection, which makes a backlog faster, can't be opened: {error}", error.level)
             return None
         return Ledger(link, settings.queue_name, self._holder, settings.lease_ms)
 
@@ -211,6 +214,8 @@ class Collector:
 
     def _claim(self, ledger: Ledger) -> None:
         progress = self._drain.claim(ledger)
+        self._has_worked = True
+        self._backoff.succeeded()  # here, as a connection that opens may still be of no use
         if progress.found:
             self._hearing.found(time.monotonic())
             self._summary.happened(time.monotonic())
@@ -260,7 +265,7 @@ class Collector:
         if self._progress.goes_on(now, printed):
             try:
                 waiting = ledger.look(_ALL).waiting + self._drain.unsigned + self._outlet.rows_waiting
-            except ConnectionLost:
+            except MailroomError:
                 return  # found out and told of at the next turn
             self._progress.counted(time.monotonic(), printed, waiting)
         if now >= self._progress.draw_at:
@@ -282,8 +287,8 @@ class Collector:
         if self._ledger:
             try:
                 self._holding.finish(self._ledger)
-            except ConnectionLost as error:
-                log(f"{error}; what was just printed may be printed again", "warning")
+            except MailroomError as error:
+                log(f"{error}; what was just printed may be printed again", error.level)
 
     def _give_up_reader(self) -> None:
         if not self._ledger:
@@ -291,8 +296,8 @@ class Collector:
         self._drain.withdraw()
         try:
             given_back = self._holding.abandon(self._ledger)
-        except ConnectionLost as error:
-            log(f"{error}; what was claimed comes back when its lease ends", "warning")
+        except MailroomError as error:
+            log(f"{error}; what was claimed comes back when its lease ends", error.level)
         else:
             log(f"gave back {counted(given_back, 'claimed row')}")
 

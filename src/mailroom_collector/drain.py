@@ -96,7 +96,7 @@ class Drain:
             self._holding.emit(self._emitter)
         except MailroomError as error:
             # Not raised, as the claim would go unread: what was taken is told later, by the first connection.
-            log(f"the second connection failed: {error}", "warning")
+            log(f"the second connection failed: {error}", error.level)
             self.rest()
 
     def _read(self) -> list[Token]:

@@ -103,7 +103,7 @@ class Hearing:
             # Another session: through a pooler, one's own might answer without listening.
             notify(settings.database_url, settings.channel_name, self._echo.payload, _ECHO_PATIENCE)
         except MailroomError as error:
-            log(f"whether notifications arrive can't be tested now: {error}", "warning")
+            log(f"whether notifications arrive can't be tested now: {error}", error.level)
             self._echo.not_asked(time.monotonic())
         else:
             self._echo.asked(time.monotonic())

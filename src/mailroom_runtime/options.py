@@ -117,7 +117,7 @@ class Name(click.types.StringParamType):
 database_url_file: Decorator = click.option(
     "--database-url-file", type=click.Path(readable=False), envvar="MAILROOM_DATABASE_URL_FILE", show_envvar=True,
     metavar="FILE",
-    help="A file that holds the database URL.",
+    help="A file that holds the database URL; read again before each connection.",
 )  # fmt: skip
 """A path, so that a shell completes it; that it can be read is checked when it is read."""
 

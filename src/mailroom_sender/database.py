@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
-from mailroom_runtime.errors import ConnectionLost, MailroomError
+from mailroom_runtime.errors import ConnectionLost, MailroomError, Unavailable
 from mailroom_runtime.postgres.connection import DeadlineConnection, connect, translated
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_sender.actions import LIST, Known
@@ -31,7 +32,7 @@ def learn_once(url: DatabaseUrl | str, known: Known, patience: float) -> None:
         with connect(url, _NAME, patience) as connection, translated():
             known.learn(connection.execute(LIST).fetchall())
     except MailroomError as error:
-        log(f"the actions of the database can't be read now: {error}", "warning")
+        log(f"the actions of the database can't be read now: {error}", error.level)
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ class Database:
         self._give_up_at = float("inf")
 
     def open(self) -> Any:
-        """Connect; return what the greeting says. Raises ConnectionLost or OperatorNeeded."""
+        """Connect; return what the greeting says. Raises Unavailable, OperatorNeeded or StatementRefused."""
         connection = connect(self._url, _NAME, self._patience)
         try:
             if self._check is not None:
@@ -98,7 +99,7 @@ class Database:
                 with translated():
                     self._learn(self._connected, strict=True)
             except MailroomError as error:
-                log(f"the actions of the database can't be read now: {error}", "warning")
+                log(f"the actions of the database can't be read now: {error}", error.level)
                 raise
 
     def _learn(self, connection: DeadlineConnection, *, strict: bool = False) -> None:
@@ -130,7 +131,8 @@ class Database:
                     with translated():
                         return self._connected.execute(text.encode(), parameters, binary=True).fetchall()
                 except MailroomError as error:
-                    self._drop()
+                    if isinstance(error, ConnectionLost) or not isinstance(error, Unavailable):
+                        self._drop()
                     failures += 1
                     self._pause(error, failures)
 
@@ -182,7 +184,13 @@ class Database:
                 self._connected.finish()
                 sent.rows = sent.cursor.fetchall()
             except (psycopg.Error, ConnectionLost):
-                self._drop()
+                # Whoever asked runs it again; if it only made room for others, on this connection.
+                if not self._is_idle:
+                    self._drop()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._connection is not None and self._connection.info.transaction_status is TransactionStatus.IDLE
 
     @property
     def _connected(self) -> DeadlineConnection:
@@ -194,7 +202,7 @@ class Database:
         if time.monotonic() >= self._give_up_at:
             raise Stopped from None
         wait = min(_BACKOFF_CAP, _BACKOFF_FIRST * 2 ** min(failures - 1, 16)) * (0.5 + random.random() / 2)
-        log(f"the database does not answer, no calls are made: {error}; trying again in {wait:.1f} s", "warning")
+        log(f"{error}; no calls are made, trying again in {wait:.1f} s", error.level)
         if self._stopped.is_set():
             time.sleep(min(wait, 0.5))
         else:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from mailroom_runtime.errors import ConnectionLost, MailroomError
+from mailroom_runtime.errors import MailroomError, Unavailable
 from mailroom_runtime.log import Level
 from mailroom_runtime.systemd import Notifier
 from mailroom_runtime.wakeup import Wakeup
@@ -119,8 +119,8 @@ class Sender:
             self._watchdog.turn()
             try:
                 taken_over = self._database.open()
-            except ConnectionLost as error:
-                log(f"{error}; trying again in {_CONNECT_RETRY:.0f} s", "warning")
+            except Unavailable as error:
+                log(f"{error}; trying again in {_CONNECT_RETRY:.1f} s", error.level)
                 self._notifier.status(f"waiting for the database: {error}")
                 select.select([wakeup], [], [], _CONNECT_RETRY)
                 self._stops += len(wakeup.stops())

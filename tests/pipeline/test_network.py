@@ -1,23 +1,19 @@
 """What is between the programs and the database: networks that go silent, poolers that drop LISTEN."""
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import Environment
 from tests.pipeline.test_pipeline import PIPELINE
+from tests.support.pooler import running_pgbouncer
 from tests.support.postgres import Database
 from tests.support.processes import run, running
 from tests.support.ses_endpoint import Endpoint
 from tests.support.tcp_proxy import Proxy, postgres_target, running_proxy
 from tests.support.waiting import until
 
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 DEAF = "notifications do not arrive"
 
 
@@ -97,28 +93,10 @@ def test_arriving_notifications_are_not_complained_of(database: Database, collec
 
 
 @pytest.fixture
-def pgbouncer(database: Database, tmp_path: Path) -> Iterator[int]:
+def pgbouncer(database: Database) -> Iterator[int]:
     """PgBouncer in transaction mode before the database; yields its port."""
-    if PGBOUNCER is None:
-        pytest.skip("pgbouncer is not installed")
-    folder = Path(database.server.folder).parent / "pgbouncer"
-    folder.mkdir(exist_ok=True)
-    folder.chmod(0o777)
-    port = 20_000 + os.getpid() % 10_000
-    (folder / "ini").write_text(
-        f"[databases]\n{database.name} = host={database.server.folder} user=postgres\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-        "pool_mode = transaction\ndefault_pool_size = 3\n"
-    )
-    # It refuses to run as root, as PostgreSQL does.
-    command = [PGBOUNCER, *(["-u", "pgserver"] if os.geteuid() == 0 else []), str(folder / "ini")]
-    with (tmp_path / "pgbouncer.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
+    with running_pgbouncer(database) as port:
         yield port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def test_pgbouncer_in_transaction_mode(

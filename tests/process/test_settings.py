@@ -8,6 +8,15 @@ from tests.support.processes import KEY, environment, run
 
 URL = "host=127.0.0.1 port=9"
 A_DAY = 86_400_000
+FOREIGN_URLS = [
+    (
+        "MAILROOM_DATABASE_URL",
+        f"{scheme}://ann:hunter2@db/app",
+        f"is wrong: it begins with {scheme}://, which libpq does not know;"
+        " write it like postgresql://user:password@host:5432/database",
+    )
+    for scheme in ("postgresql+psycopg", "postgres+asyncpg", "jdbc:postgresql")
+] + [("MAILROOM_DATABASE_URL", "'postgresql://ann:hunter2@db/app'", "is wrong: it begins with a quotation mark; write")]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +40,7 @@ A_DAY = 86_400_000
         ("MAILROOM_SECRET_KEY_FILE", "/nowhere", "are both set; set only one of them"),
         ("MAILROOM_DATABASE_URL", "", "is not set; set it, or MAILROOM_DATABASE_URL_FILE to a file that holds it"),
         ("MAILROOM_DATABASE_URL", "pw: hunter2", "is wrong: it is not a libpq URL or key=value string"),
+        *FOREIGN_URLS,
     ],
 )
 def test_collector_names_a_bad_setting(variable: str, value: str, message: str) -> None:
@@ -65,6 +75,7 @@ def test_collector_names_a_bad_setting(variable: str, value: str, message: str) 
         ("MAILROOM_QUEUE_NAME", "a\tb", "without control characters"),
         ("MAILROOM_QUEUE_NAME", "ü" * 32, "give a name of 1 to 63 bytes"),
         ("MAILROOM_DATABASE_URL", "pw: hunter2", "is wrong: it is not a libpq URL or key=value string"),
+        *FOREIGN_URLS,
         ("MAILROOM_DATABASE_URL_FILE", "/nowhere", "/nowhere can't be read: No such file or directory"),
     ],
 )

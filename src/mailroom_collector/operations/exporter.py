@@ -23,7 +23,8 @@ from mailroom_collector.operations.echoing import EchoTest
 from mailroom_collector.operations.figures import Echo, Progress
 from mailroom_collector.operations.overview import read_progress
 from mailroom_collector.operations.session import one_snapshot, open_session
-from mailroom_runtime.errors import MailroomError, OperatorNeeded, SettingError
+from mailroom_runtime.errors import MailroomError, SettingError, Unavailable
+from mailroom_runtime.log import Level
 from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.wakeup import Wakeup
@@ -87,12 +88,13 @@ class Exporter(Collector):
     def _refresh(self) -> None:
         began = time.monotonic()
         problem = ""
+        level: Level = "info"
         try:
             self.ask()
         except MailroomError as error:
-            problem = str(error)
+            problem, level = str(error), error.level
         if problem != self._problem:
-            log(problem or "the database answers again")
+            log(problem or "the database answers again", level)
         self._problem = problem
         ended = time.monotonic()
         self._fresh_until = ended + (_FRESH if problem else max(_FRESH, _SHARE * (ended - began)))
@@ -201,14 +203,12 @@ class Exporter(Collector):
 
 
 def serve(url: DatabaseUrl, queue: str, address: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT. Raises OperatorNeeded when the database needs a person, and SettingError."""
+    """Serve until SIGTERM or SIGINT. Raises MailroomError when the database needs a person, and SettingError."""
     exporter = Exporter(url, queue)
     try:
         exporter.ask()
-    except OperatorNeeded:
-        raise
-    except MailroomError as error:
-        log(f"{error}; a scrape will try again")
+    except Unavailable as error:
+        log(f"{error}; a scrape will try again", error.level)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(exporter)
     with Wakeup() as wakeup:

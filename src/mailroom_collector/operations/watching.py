@@ -18,7 +18,7 @@ from mailroom_collector.operations.report import Kind, Line, as_json, text
 from mailroom_collector.operations.screen import Paint
 from mailroom_collector.operations.session import one_snapshot, open_session
 from mailroom_collector.operations.tables import cut
-from mailroom_runtime.errors import ConnectionLost
+from mailroom_runtime.errors import MailroomError, Unavailable
 from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.wakeup import Wakeup, stop_signals
@@ -48,10 +48,10 @@ class Watcher:
         self._history_at = self._echo_at = 0.0
 
     def look(self) -> Overview:
-        """Return how the queue is. Raises ConnectionLost, and MailroomError for what won't mend itself."""
+        """Return how the queue is. Raises MailroomError."""
         try:
             return self._look()
-        except ConnectionLost:
+        except MailroomError:
             self.close()
             raise
 
@@ -104,7 +104,10 @@ class _Screen:
 
 
 def watch(watcher: Watcher, paint: Paint) -> None:
-    """Show it on this terminal until SIGINT or SIGTERM, or until q is pressed."""
+    """Show it on this terminal until SIGINT or SIGTERM, or until q is pressed.
+
+    Raises MailroomError for what only a person can help with, while nothing was shown yet.
+    """
     with Wakeup(signal.SIGWINCH) as wakeup, Keyboard() as keyboard, _Screen(paint) as screen:
         overview: Overview | None = None
         problem, ends = "", False
@@ -112,7 +115,9 @@ def watch(watcher: Watcher, paint: Paint) -> None:
             began = time.monotonic()
             try:
                 overview, problem = watcher.look(), ""
-            except ConnectionLost as error:
+            except MailroomError as error:
+                if overview is None and not isinstance(error, Unavailable):
+                    raise
                 problem = str(error)
             next_at = time.monotonic() + max(_INTERVAL, _SHARE * (time.monotonic() - began))
             while True:

@@ -3,19 +3,34 @@
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import psycopg
-from psycopg import adapt, conninfo, errors, pq
+from psycopg import adapt, capabilities, conninfo, pq
+from psycopg.abc import Params, Query
 
-from mailroom_runtime.errors import ConnectionLost, MailroomError, OperatorNeeded, SettingError
+from mailroom_runtime.errors import (
+    ConnectionLost,
+    MailroomError,
+    OperatorNeeded,
+    SettingError,
+    StatementRefused,
+    Unavailable,
+)
 from mailroom_runtime.postgres import failures
 from mailroom_runtime.postgres.failures import Failure, Meaning
+from mailroom_runtime.postgres.pins import PIN, PINS
 from mailroom_runtime.postgres.url import DatabaseUrl
 
 OPERATOR: Final = "mailroom-operator"
 """The application_name of a person's commands: neither program, and so not counted as one."""
 _CONNECT: Final = 5.0  # seconds to connect, at most
+_CANCEL: Final = 2.0  # seconds to cancel a statement, at most
+_SERVER_LATER: Final = 5.0
+"""Seconds after the deadline of a statement at which the server gives it up too, as for a program that was killed."""
+_TRIES: Final = 5
+"""Times that a statement is run which the server undoes each time."""
 _DEFAULTS: Final[dict[str, Any]] = {
     "client_encoding": "utf-8",
     # A peer that vanished is noticed within half a minute (libpq, 34.1.2).
@@ -29,10 +44,15 @@ _READY_NONE: Final = 0  # nothing happened on the socket for a while (psycopg.wa
 _WAIT_READ: Final = 1  # all is sent, the answer has not come (psycopg.waiting)
 
 
+class _NoAnswer(psycopg.OperationalError):
+    """The deadline of a statement passed."""
+
+
 class DeadlineConnection(psycopg.Connection[Any]):
     """A connection that gives a statement up whose answer does not come.
 
-    A network that swallows packets, or a peer that only acknowledges them, is not seen by TCP.
+    A network that swallows packets, or a peer that only acknowledges them, is not seen by TCP. What is given up is
+    cancelled, or its session would wait on at the server, beside the next one and the one after that.
     """
 
     timeout: float = float("inf")
@@ -42,17 +62,46 @@ class DeadlineConnection(psycopg.Connection[Any]):
     _pending: Generator[Any, Any, Any] | None = None
     _meanwhile: Callable[[], None] | None = None
 
+    def execute(self, query: Query, params: Params | None = None, **kwargs: Any) -> psycopg.Cursor[Any]:
+        """Do as psycopg does. A statement that was undone so that others could go on is run again at once.
+
+        Not within a transaction, which is undone as a whole.
+        """
+        tries = _TRIES
+        while True:
+            tries -= 1
+            try:
+                return super().execute(query, params, **kwargs)  # type: ignore[arg-type] # psycopg 3.3 knows more kinds
+            except psycopg.OperationalError as error:
+                if not tries or not self._may_retry(error):
+                    raise
+
+    def _may_retry(self, error: psycopg.Error) -> bool:
+        is_idle = self.info.transaction_status is pq.TransactionStatus.IDLE
+        return is_idle and failures.by_sqlstate(error.sqlstate or "").meaning is Meaning.RETRY
+
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
-        """Wait as psycopg does. Raises psycopg.OperationalError at the deadline."""
+        """Wait as psycopg does. Raises psycopg.OperationalError at the deadline; the connection is then closed."""
         if self.sends_only:
             self._pending, gen = gen, _until_sent(gen)
-        return super().wait(_limited(gen, self.timeout, self._work), *args, **kwargs)
+        try:
+            return super().wait(_limited(gen, self.timeout, self._work), *args, **kwargs)
+        except _NoAnswer:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close it, whatever state it is in; a statement that the server is at is cancelled."""
+        if self.info.transaction_status is pq.TransactionStatus.ACTIVE and capabilities.has_cancel_safe():
+            with suppress(psycopg.Error, OSError):
+                self.cancel_safe(timeout=_CANCEL)
+        super().close()
 
     def finish(self) -> None:
         """Wait for the answer to the statement that is sent; its cursor has the rows then. Raises like wait()."""
         gen, self._pending = self._pending, None
         if gen is not None:
-            super().wait(_limited(_from_sent(gen), self.timeout, self._work))
+            self.wait(_from_sent(gen))
 
     @contextmanager
     def meanwhile(self, work: Callable[[], None]) -> Iterator[None]:
@@ -81,7 +130,7 @@ def _limited(gen: Generator[Any, Any, Any], timeout: float, when_sent: Callable[
                 when_sent()
             ready = yield wanted
             if ready == _READY_NONE and time.monotonic() >= ends:
-                raise psycopg.OperationalError(f"the server has not answered for {timeout:.0f} s")
+                raise _NoAnswer(f"the server has not answered for {timeout:.0f} s")
             wanted = gen.send(ready)
     except StopIteration as done:
         return done.value
@@ -134,9 +183,22 @@ def connect(url: DatabaseUrl | str, name: str, timeout: float = float("inf")) ->
     except psycopg.Error as error:
         raise _connect_failure(error) from None
     connection.timeout = timeout
+    try:
+        _pin_settings(connection)
+    except MailroomError:
+        connection.close()
+        raise
     if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
         _take_any_bytes(connection)
     return connection
+
+
+def _pin_settings(connection: DeadlineConnection) -> None:
+    """Let no setting of the role or the database change what statements do, as far as this session is ours alone."""
+    limit = connection.timeout + _SERVER_LATER
+    pins = PINS | {"statement_timeout": str(int(1000 * limit)) if limit < float("inf") else "0"}
+    with translated():
+        connection.execute(PIN, (list(pins), list(pins.values()), connection.info.backend_pid))
 
 
 def _take_any_bytes(connection: DeadlineConnection) -> None:
@@ -148,7 +210,7 @@ def _take_any_bytes(connection: DeadlineConnection) -> None:
 
 @contextmanager
 def translated(grant: str = failures.GRANT) -> Iterator[None]:
-    """Turn psycopg's errors into ConnectionLost, OperatorNeeded or another MailroomError, as the table says.
+    """Turn psycopg's errors into Unavailable, ConnectionLost, OperatorNeeded or StatementRefused, by the table.
 
     `grant` is what to do about a missing right.
     """
@@ -160,12 +222,12 @@ def translated(grant: str = failures.GRANT) -> Iterator[None]:
 
 def _statement_failure(error: psycopg.Error, grant: str) -> MailroomError:
     text = first_line(error)
-    if isinstance(error, errors.InsufficientPrivilege):
-        return _as_error(Failure(Meaning.OPERATOR, failures.by_sqlstate("42501").words, grant), text)
     if error.sqlstate is None:  # libpq's or psycopg's own words: no server said this
         is_connection = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
         return _as_error(failures.LOST if is_connection else failures.FAULT, text)
-    failure = failures.by_sqlstate(error.sqlstate)
+    failure = failures.by_sqlstate(error.sqlstate, text)
+    if failure.hint == failures.GRANT:
+        failure = replace(failure, hint=grant)
     return _as_error(failure, f"{error.sqlstate} {text}" if failure.meaning is Meaning.FAULT else text)
 
 
@@ -179,10 +241,12 @@ def _as_error(failure: Failure, text: str) -> MailroomError:
     match failure.meaning:
         case Meaning.OPERATOR:
             return OperatorNeeded(message, failure.hint)
-        case Meaning.RETRY | Meaning.RECONNECT:
+        case Meaning.RETRY | Meaning.LATER:
+            return Unavailable(message, failure.hint)
+        case Meaning.RECONNECT:
             return ConnectionLost(message, failure.hint)
         case Meaning.FAULT:
-            return MailroomError(message, failure.hint)
+            return StatementRefused(message, failure.hint)
 
 
 def first_line(error: psycopg.Error) -> str:

@@ -11,14 +11,14 @@ from typing import Final
 
 GRANT: Final = "grant it (README, 'Database roles')"
 MIGRATE: Final = "run 'mailroom-collect migrate' with a role that owns the database"
-_CORRECT: Final = "correct MAILROOM_DATABASE_URL"
-_QUEUE: Final = "set MAILROOM_QUEUE_NAME to a row of jobs"
+CORRECT: Final = "correct MAILROOM_DATABASE_URL"
 
 
 class Meaning(Enum):
     """What a program does about a failure."""
 
-    RETRY = "the statement was undone: run it again, on the same connection"
+    RETRY = "the statement was undone so that others could go on: run it again at once"
+    LATER = "the statement was undone: run it again after a while; the connection is good"
     RECONNECT = "this connection is of no more use: connect again, after a while"
     OPERATOR = "only a person can help"
     FAULT = "a statement that can't work: a programming error"
@@ -37,6 +37,10 @@ def _retry(words: str) -> Failure:
     return Failure(Meaning.RETRY, words)
 
 
+def _later(words: str, hint: str = "") -> Failure:
+    return Failure(Meaning.LATER, words, hint)
+
+
 def _reconnect(words: str = "", hint: str = "") -> Failure:
     return Failure(Meaning.RECONNECT, words, hint)
 
@@ -46,36 +50,50 @@ def _operator(words: str, hint: str) -> Failure:
 
 
 LOST: Final = _reconnect("the database connection is lost")
-FAULT: Final = Failure(Meaning.FAULT, "the database refused a statement", "please report it")
+FAULT: Final = Failure(
+    Meaning.FAULT, "the database refused a statement", "please report it, if the schema is as released"
+)
 _OLD_SCHEMA: Final = _operator("the database schema is not this version's", MIGRATE)
-_NO_QUEUE: Final = _operator("there is no such queue", _QUEUE)
-_READ_ONLY: Final = _operator(
+_DAMAGED: Final = _operator("the database is damaged", "look at the server's log")
+_TLS: Final = _operator(
+    "the connection can't be encrypted as MAILROOM_DATABASE_URL asks", "correct its sslmode or its certificates"
+)
+NO_DATABASE: Final = _operator("", "create it, or correct MAILROOM_DATABASE_URL")
+NOT_LET_IN: Final = _operator("", "let this role in, in pg_hba.conf, or correct MAILROOM_DATABASE_URL")
+PASSWORD: Final = _operator("", "correct the password in MAILROOM_DATABASE_URL")
+TOO_MANY: Final = _reconnect("the server takes no more connections", "raise max_connections, or see who has them")
+ROW_SECURITY: Final = _operator(
+    "row-level security hides rows", "let the owner of mailroom's functions bypass it (ALTER ROLE ... BYPASSRLS)"
+)
+READ_ONLY: Final = _operator(
     "the database is read-only",
     "if it is a standby, name the primary in MAILROOM_DATABASE_URL; else set default_transaction_read_only to off",
 )
 
 BY_SQLSTATE: Final[dict[str, Failure]] = {
-    # Undone, so that another transaction could go on, or by somebody's wish.
-    "40001": _retry("a transaction was in the way of another one"),  # serialization_failure
-    "40P01": _retry("a transaction was in the way of another one"),  # deadlock_detected
-    "55P03": _retry("another transaction holds a lock for long"),  # lock_not_available
-    "57014": _retry("a statement was cancelled"),  # query_canceled: by a timeout or a person
-    # A plan or a type that is older than the schema: a new session knows neither.
+    # Undone, so that others could go on, or by somebody's wish.
+    "40": _retry("other transactions were in the way"),  # serialization_failure, deadlock_detected
+    "55P03": _later("another transaction holds a lock for long"),  # lock_not_available
+    "55006": _later("another session is using it"),  # object_in_use
+    "57014": _later("a statement was cancelled, by a person or by a timeout"),  # query_canceled
+    # A plan or a type that is older than the schema, or a session that was left in a transaction.
     "0A000": _reconnect("the session is older than the schema"),  # feature_not_supported
+    "25": _reconnect("the session is in an unexpected state"),  # invalid_transaction_state
+    "26": _reconnect("the session is in an unexpected state"),  # a statement's name, which a pooler mixed up
     # The server or a pooler ends a session, or can't begin one now.
     "08": LOST,  # connection exceptions
     "25P03": LOST,  # idle_in_transaction_session_timeout
     "25P04": LOST,  # transaction_timeout
-    "53": _reconnect("the server is short of resources"),
-    "53300": _reconnect("the server takes no more connections", "raise max_connections, or see who has them"),
+    "53": _reconnect("the server is short of resources", "look at its log"),
+    "53300": TOO_MANY,  # too_many_connections
     "57P": LOST,  # the server shuts down, crashed, or starts up; idle_session_timeout
-    "58": _reconnect("the server has a problem with its system", "see its log"),
-    "XX": _reconnect("the server has a problem", "see its log"),
-    # A person must change something.
-    "25006": _READ_ONLY,  # read_only_sql_transaction
-    "28": _operator("", f"{_CORRECT}, or let this role in"),  # invalid authorization
-    "28P01": _operator("", "correct the password in MAILROOM_DATABASE_URL"),  # invalid_password
-    "3D000": _operator("", "create it, or correct MAILROOM_DATABASE_URL"),  # invalid_catalog_name
+    "58": _reconnect("the server has a problem with its system", "look at its log"),
+    "XX": _reconnect("the server has an internal problem", "look at its log"),
+    # Only a person can help.
+    "25006": READ_ONLY,  # read_only_sql_transaction
+    "28": NOT_LET_IN,  # invalid authorization
+    "28P01": PASSWORD,  # invalid_password
+    "3D000": NO_DATABASE,  # invalid_catalog_name
     "3F000": _OLD_SCHEMA,  # invalid_schema_name
     "42501": _operator("the database role may not do this", GRANT),  # insufficient_privilege
     "42703": _OLD_SCHEMA,  # undefined_column
@@ -83,21 +101,35 @@ BY_SQLSTATE: Final[dict[str, Failure]] = {
     "42883": _OLD_SCHEMA,  # undefined_function
     "42P01": _OLD_SCHEMA,  # undefined_table
     "53100": _operator("the server's disk is full", "make room there"),  # disk_full
-    "57P04": _operator("", "create it, or correct MAILROOM_DATABASE_URL"),  # database_dropped
-    "P0002": _NO_QUEUE,  # no_data_found: what the steps raise
-    "XX001": _operator("the database is damaged", "see the server's log"),  # data_corrupted
-    "XX002": _operator("the database is damaged", "see the server's log"),  # index_corrupted
+    "57P04": NO_DATABASE,  # database_dropped
+    "P0002": _operator("there is no such queue", "insert that row in jobs"),  # no_data_found: what a step raises
+    "XX001": _DAMAGED,  # data_corrupted
+    "XX002": _DAMAGED,  # index_corrupted
 }
 """The whole SQLSTATE, or else its first three or two characters."""
 
 BY_WORDS: Final[tuple[tuple[str, Failure], ...]] = (
-    (r"password authentication failed|no password supplied", BY_SQLSTATE["28P01"]),
-    (r'(database|role) ".*" does not exist', BY_SQLSTATE["3D000"]),
-    (
-        r"no pg_hba.conf entry|is not permitted to log in|authentication failed",
-        _operator("", "let this role in, in pg_hba.conf"),
-    ),
+    (r"password authentication failed|no password supplied|password is an empty string", PASSWORD),
+    (r"SASL authentication failed|SCRAM", PASSWORD),
+    (r"(database|role) .* does not exist|no such (database|user)", NO_DATABASE),
+    (r"no pg_hba.conf entry|pg_hba.conf rejects|not permitted to log in|authentication failed", NOT_LET_IN),
+    (r"authentication method|bouncer config error", NOT_LET_IN),
     (r"permission denied for database", _operator("", "grant CONNECT to this role")),
+    (r"not currently accepting connections|is disabled|invalid database", _operator("", "see why it is closed")),
+    # Encryption: libpq's words and OpenSSL's.
+    (r"certificate verify failed|does not match host name", _TLS),
+    (r"root certificate|could not (read|load) .*certificate|private key", _TLS),
+    (r"does not support SSL|SSL.* required|requires? SSL", _TLS),
+    # The URL.
+    (r"invalid .*(value|port|option)|unsupported startup parameter|unrecognized configuration", _operator("", CORRECT)),
+    # It may be otherwise in a moment.
+    (r"too many (clients|connections)|slots are reserved|no more connections allowed", TOO_MANY),
+    (
+        r"starting up|shutting down|in \w+ mode|not (yet )?accepting connections",
+        _reconnect("the server is not ready"),
+    ),
+    (r"resolve host|translate host name", _reconnect("", "correct the host in MAILROOM_DATABASE_URL, if it stays so")),
+    (r"session is read-only|hot standby mode", _reconnect("none of the servers is the primary now")),
 )
 """Words of the server or of libpq about a connection that failed; the first that fit."""
 
@@ -105,8 +137,10 @@ NO_CONNECTION: Final = _reconnect("", "look at MAILROOM_DATABASE_URL and whether
 """A connection that failed for another reason."""
 
 
-def by_sqlstate(sqlstate: str) -> Failure:
-    """Return what a failed statement means."""
+def by_sqlstate(sqlstate: str, text: str = "") -> Failure:
+    """Return what a failed statement means, of which the server said `text`."""
+    if sqlstate == "42501" and "row-level security" in text:
+        return ROW_SECURITY
     for length in (5, 3, 2):
         if failure := BY_SQLSTATE.get(sqlstate[:length]):
             return failure

@@ -1,0 +1,128 @@
+"""The connection that both programs use: what is given up ends at the server, and no setting changes its statements."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from mailroom_runtime.errors import ConnectionLost, Unavailable
+from mailroom_runtime.postgres.connection import connect, translated
+from mailroom_sender.database import Database as Sender
+from tests.support.pooler import running_pgbouncer
+from tests.support.postgres import Connection, Database
+from tests.support.waiting import until
+
+NAME = "given-up"
+
+
+def sessions(database: Database) -> int:
+    """Return how many statements of ours wait at the server."""
+    return int(
+        database.one(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+            " AND query LIKE 'SELECT id FROM a%%'"
+        )
+    )
+
+
+@pytest.fixture
+def locked(database: Database) -> Iterator[Connection]:
+    """The accounts are locked by a transaction that goes on."""
+    with database.connect() as connection, connection.transaction():
+        connection.execute("LOCK accounts")
+        yield connection
+
+
+def give_up(url: str) -> None:
+    connection = connect(url, NAME, timeout=0.2)
+    with pytest.raises(ConnectionLost, match="the server has not answered for 0 s"), translated():
+        connection.execute("SELECT id FROM accounts")
+    assert connection.closed
+
+
+@pytest.mark.usefixtures("locked")
+def test_statement_that_is_given_up_ends_at_the_server(database: Database) -> None:
+    """Else each one leaves a session that waits, until nobody can connect any more."""
+    give_up(database.url)
+    until(lambda: sessions(database) == 0, "the statement has ended")
+
+
+@pytest.mark.usefixtures("locked")
+def test_statement_that_is_given_up_ends_behind_a_pooler(database: Database) -> None:
+    """A pooler passes the cancellation on."""
+    with running_pgbouncer(database) as port:
+        give_up(f"host=127.0.0.1 port={port} dbname={database.name} user=postgres")
+        until(lambda: sessions(database) == 0, "the statement has ended")
+
+
+@pytest.mark.usefixtures("locked")
+def test_connection_that_is_closed_in_the_middle_of_a_statement_cancels_it(database: Database) -> None:
+    """As when a program ends."""
+    connection = connect(database.url, NAME)
+    connection.sends_only = True
+    connection.execute("SELECT id FROM accounts")
+    until(lambda: sessions(database) == 1, "the statement waits")
+    connection.close()
+    until(lambda: sessions(database) == 0, "the statement has ended")
+
+
+def test_server_ends_what_a_killed_program_left(database: Database) -> None:
+    """Who is killed cancels nothing, so the server itself has a deadline, later than the program's."""
+    with connect(database.url, NAME, timeout=10) as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("15s",)
+
+
+@pytest.fixture
+def undone(database: Database) -> str:
+    """A function that the server undoes two times, with the SQLSTATE that it is given."""
+    database.run("CREATE SEQUENCE tries")
+    database.run(
+        "CREATE FUNCTION undone(code text) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('tries') < 3 THEN RAISE EXCEPTION 'undone' USING ERRCODE = code; END IF;"
+        " RETURN pg_backend_pid(); END $$"
+    )
+    return "SELECT undone(%s)"
+
+
+@pytest.mark.parametrize("code", ["40P01", "40001"])
+def test_statement_that_made_room_for_others_is_run_again_at_once(database: Database, undone: str, code: str) -> None:
+    """A deadlock or a serialization failure is no lost connection; within a transaction it is told."""
+    with connect(database.url, NAME) as connection:
+        assert connection.execute(undone, (code,)).fetchone() == (connection.info.backend_pid,)
+        database.run("SELECT setval('tries', 1, false)")
+        told = pytest.raises(Unavailable, match="other transactions were in the way: undone")
+        with told, translated(), connection.transaction():
+            connection.execute(undone, (code,))
+
+
+@pytest.mark.parametrize("code", ["40P01", "40001", "55P03", "57014"])
+@pytest.mark.parametrize("early", [True, False], ids=["sent early", "asked"])
+def test_sender_runs_what_was_undone_again_on_the_same_connection(
+    database: Database, undone: str, code: str, early: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whether it waits for the answer or not; what somebody's lock held up it tries again after a while."""
+    sender = Sender(database.url, "SELECT pg_backend_pid()", (), patience=30.0)
+    pid = sender.open()
+    try:
+        answer = sender.ask(undone, (code,))() if early else sender.query(undone, (code,))
+    finally:
+        sender.close()
+    assert answer == [(pid,)]
+    assert ("trying again in" in capfd.readouterr().err) == (code in {"55P03", "57014"})
+
+
+def test_password_file_is_read_again_by_libpq(database: Database, tmp_path: Path) -> None:
+    """As is all of the URL that names files."""
+    file = tmp_path / "passfile"
+    url = make_conninfo(database.url, passfile=str(file))
+    database.run("CREATE ROLE by_file LOGIN PASSWORD 'old'")
+    database.server.let_in_by_password("by_file")
+    try:
+        for password in ("old", "new"):
+            database.run(f"ALTER ROLE by_file PASSWORD '{password}'")
+            file.write_text(f"*:*:*:by_file:{password}\n")
+            file.chmod(0o600)
+            connect(make_conninfo(url, user="by_file", password=None), NAME).close()
+    finally:
+        database.run("DROP ROLE by_file")

@@ -1,0 +1,49 @@
+"""PgBouncer in transaction mode, as many put it before their database."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgres import Database
+from tests.support.waiting import until
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+@contextlib.contextmanager
+def running_pgbouncer(database: Database) -> Iterator[int]:
+    """Serve on a free port of the loopback interface; yields the port. Skips the test where it is not installed."""
+    if PGBOUNCER is None:
+        pytest.skip("pgbouncer is not installed")
+    folder = Path(database.server.folder).parent / "pgbouncer"
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o777)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (folder / "ini").write_text(
+        f"[databases]\n{database.name} = host={database.server.folder} user=postgres\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+        "pool_mode = transaction\ndefault_pool_size = 3\n"
+    )
+    # It refuses to run as root, as PostgreSQL does.
+    command = [PGBOUNCER, *(["-u", "pgserver"] if os.geteuid() == 0 else []), str(folder / "ini")]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        until(lambda: _answers(port), "pgbouncer answers")
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False

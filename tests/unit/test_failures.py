@@ -1,0 +1,95 @@
+"""The table of failures: every SQLSTATE and every word means what it is."""
+
+from pathlib import Path
+
+import pytest
+
+from mailroom_runtime.postgres import failures
+from mailroom_runtime.postgres.failures import Meaning, by_sqlstate, by_words
+from mailroom_runtime.postgres.pins import PINS
+
+
+@pytest.mark.parametrize(
+    ("meaning", "codes"),
+    [
+        (Meaning.RETRY, "40001 40P01 40000"),
+        (Meaning.LATER, "55P03 57014 55006"),
+        (
+            Meaning.RECONNECT,
+            "08006 08P01 0A000 25001 25P02 25P03 26000 53200 53300 57P01 57P02 57P03 57P05 58030 XX000",
+        ),
+        (Meaning.OPERATOR, "25006 28000 28P01 3D000 42501 42883 42P01 42703 42704 3F000 53100 57P04 P0002 XX001"),
+        (Meaning.FAULT, "22021 22P02 23505 42601 42804 P0001 22023"),
+    ],
+)
+def test_sqlstate_has_its_meaning(meaning: Meaning, codes: str) -> None:
+    """By the whole code, else by what it begins with; what is not in the table is a fault."""
+    assert {code: by_sqlstate(code).meaning for code in codes.split()} == dict.fromkeys(codes.split(), meaning)
+
+
+# As PostgreSQL 13 to 18, libpq 15 to 18, OpenSSL and PgBouncer say it.
+@pytest.mark.parametrize(
+    ("words", "meaning", "hint"),
+    [
+        ('FATAL:  password authentication failed for user "x"', Meaning.OPERATOR, "correct the password"),
+        ("fe_sendauth: no password supplied", Meaning.OPERATOR, "correct the password"),
+        ("FATAL:  SASL authentication failed", Meaning.OPERATOR, "correct the password"),
+        ('FATAL:  server login has been failing, cached error: FATAL: password authentication failed for user "x"',
+         Meaning.OPERATOR, "correct the password"),
+        ('FATAL:  Peer authentication failed for user "x"', Meaning.OPERATOR, "let this role in"),
+        ('FATAL:  pg_hba.conf rejects connection for host "::1", user "x", database "y", no encryption',
+         Meaning.OPERATOR, "let this role in"),
+        ('FATAL:  no pg_hba.conf entry for host "::1", user "x", database "y", no encryption',
+         Meaning.OPERATOR, "let this role in"),
+        ('FATAL:  database "x" does not exist', Meaning.OPERATOR, "create it"),
+        ("FATAL:  no such database: x", Meaning.OPERATOR, "create it"),
+        ("FATAL:  no such user: x", Meaning.OPERATOR, "create it"),
+        ("FATAL:  bouncer config error", Meaning.OPERATOR, "let this role in"),
+        ("FATAL:  SSL required", Meaning.OPERATOR, "correct its sslmode"),
+        ('FATAL:  cannot connect to invalid database "x"', Meaning.OPERATOR, "see why"),
+        ("SSL error: certificate verify failed", Meaning.OPERATOR, "correct its sslmode"),
+        ('server certificate for "a" does not match host name "b"', Meaning.OPERATOR, "correct its sslmode"),
+        ('root certificate file "/x" does not exist', Meaning.OPERATOR, "correct its sslmode"),
+        ('could not read certificate file "/x": No such file', Meaning.OPERATOR, "correct its sslmode"),
+        ('private key file "/x" has group or world access; file must have permissions u=rw (0600) or less',
+         Meaning.OPERATOR, "correct its sslmode"),
+        ('invalid integer value "x" for connection option "port"', Meaning.OPERATOR, "correct MAILROOM"),
+        ("FATAL:  unsupported startup parameter: options", Meaning.OPERATOR, "correct MAILROOM"),
+        ("FATAL:  sorry, too many clients already", Meaning.RECONNECT, "raise max_connections"),
+        ("FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+         Meaning.RECONNECT, "raise max_connections"),
+        ("FATAL:  no more connections allowed (max_client_conn)", Meaning.RECONNECT, "raise max_connections"),
+        ("FATAL:  the database system is starting up", Meaning.RECONNECT, ""),
+        ("FATAL:  the database system is shutting down", Meaning.RECONNECT, ""),
+        ("FATAL:  the database system is in recovery mode", Meaning.RECONNECT, ""),
+        ("FATAL:  the database system is not yet accepting connections", Meaning.RECONNECT, ""),
+        ('could not translate host name "x" to address: Name or service not known', Meaning.RECONNECT, "the host"),
+        ("failed to resolve host 'x': [Errno -3] Temporary failure in name resolution", Meaning.RECONNECT, "the host"),
+        ('connection to server at "a" failed: session is read-only', Meaning.RECONNECT, ""),
+        ('connection to server at "a" failed: Connection refused', Meaning.RECONNECT, "whether the server runs"),
+        ("connection timeout expired", Meaning.RECONNECT, "whether the server runs"),
+    ],
+)  # fmt: skip
+def test_words_of_a_connection_that_failed_have_their_meaning(words: str, meaning: Meaning, hint: str) -> None:
+    """What may pass is waited for; what only a person can change says what to change."""
+    failure = by_words(f"connection failed: {words}")
+    assert failure.meaning is meaning
+    assert hint in failure.hint
+
+
+def test_row_level_security_is_no_missing_grant() -> None:
+    """Functions that may not be filtered say this; the grants are all there."""
+    words = 'query would be affected by row-level security policy for table "accounts"'
+    assert "BYPASSRLS" in by_sqlstate("42501", words).hint
+
+
+def test_documentation_names_each_setting() -> None:
+    """What is set in each session is told."""
+    told = (Path(__file__).parents[2] / "docs" / "database.md").read_text()
+    assert [name for name in [*PINS, "statement_timeout"] if f"`{name}`" not in told] == []
+
+
+def test_what_only_a_person_can_fix_says_what_to_do() -> None:
+    """Each entry has its hint."""
+    table = [*failures.BY_SQLSTATE.values(), *(failure for _, failure in failures.BY_WORDS)]
+    assert all(failure.hint for failure in table if failure.meaning is Meaning.OPERATOR)
