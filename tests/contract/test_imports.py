@@ -18,7 +18,10 @@ PURE = {
         "summary",
         "tokens",
         "wire",
-        *(f"operations/{name}" for name in ("durations", "figures", "listing", "report", "sparkline", "tables")),
+        *(
+            f"operations/{name}"
+            for name in ("durations", "figures", "listing", "report", "scrapers", "sparkline", "tables")
+        ),
     ],
     "mailroom_sender": [
         "actions",

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from mailroom_collector.migrating import migrations
+from mailroom_collector.operations.counting import EXPIRED
 from tests.support.ledger import Steps
 from tests.support.postgres import Connection, Database, Server
 from tests.support.waiting import until
@@ -236,6 +237,12 @@ def test_settlements_are_sorted_into_buckets(database: Database) -> None:
     assert settlements(database.connection, mark)[1] == {
         ("sent", 1): 1, ("sent", 2): 1, ("sent", 3): 1, ("sent", None): 1, ("failed", None): 1,
     }  # fmt: skip
+
+
+def test_expired_token_has_the_reason_that_is_counted_from_the_start(database: Database) -> None:
+    """An alert waits for its first increase (docs/alerts.yml)."""
+    assert database.one("SELECT mailroom_stale('activation', 1, NULL, 'provisioned')") == EXPIRED
+    assert f'reason=~"{EXPIRED}.*"' in (Path(__file__).parents[2] / "docs" / "alerts.yml").read_text()
 
 
 @pytest.fixture

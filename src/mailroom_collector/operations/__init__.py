@@ -10,6 +10,7 @@ The files, from the command to the ledger and back to what is shown:
     pruning     removes what is old, batch by batch
     progress    a progress bar for that
     counting    counts each settlement once
+    scrapers    pure: which counters each scraper was shown, so that each begins at 0
     exporter    serves the metrics
     figures     pure: what the ledger told, and what it comes to
     report      pure: how the queue is, as text and as JSON

@@ -17,13 +17,18 @@ _LATE: Final = timedelta(minutes=1)
 _REASONS: Final = 50
 """Different reasons that are counted apart, so that no flood of them fills the monitor; the others are one."""
 OTHER: Final = "other"
+EXPIRED: Final = "the token expired"
+"""What mailroom_stale() says of a token that expired (migrations/4_actions.up.sql)."""
+KNOWN: Final = (("sent", ""), ("emitted", ""), ("failed", OTHER), ("skipped", EXPIRED), ("skipped", OTHER))
+"""States and reasons that are served from the start, at 0: an alert may wait for their first increase."""
+_LAST_TRY: Final = "; last try: "  # what stands behind is why it was not mailed before (mailroom_reason)
 
 
 @dataclass(slots=True)
 class Counts:
     """What was settled since the first look."""
 
-    settled: dict[tuple[str, str], int] = field(default_factory=dict)
+    settled: dict[tuple[str, str], int] = field(default_factory=lambda: dict.fromkeys(KNOWN, 0))
     """By state and reason; the reason is empty for what was sent or emitted."""
     doubts: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
@@ -47,14 +52,12 @@ class Counts:
         self._snapshot, self._at = snapshot, at
 
     def _begin(self, connection: psycopg.Connection[Any], queue: str) -> None:
-        """Count from 0, also what a day's reasons tell to expect: a series that begins at 1 shows no increase."""
+        """Count from 0. The reasons of the last day get a series each, as they are likely to come again."""
         rows = connection.execute(
             "SELECT state, reason, newest FROM mailroom_recent(%s::job_type)", (queue,)
         ).fetchall()
-        for state in ("sent", "emitted"):
-            self.settled.setdefault((state, ""), 0)
         for state, reason, newest in rows:
-            self._count(state, reason, 0)
+            self.add(state, reason, 0)
             if state == "sent":
                 self.last_sent_at = newest
 
@@ -65,7 +68,7 @@ class Counts:
             (queue, since - _LATE, self._snapshot, snapshot, list(BOUNDS)),
         ).fetchall()
         for state, reason, bucket, deliveries, doubts, seconds, newest in rows:
-            self._count(state, reason, deliveries)
+            self.add(state, reason, deliveries)
             self.doubts += doubts
             if bucket is not None:
                 self.buckets[bucket - 1] += deliveries
@@ -73,11 +76,17 @@ class Counts:
             if state == "sent":
                 self.last_sent_at = max(newest, self.last_sent_at or newest)
 
-    def _count(self, state: str, reason: str | None, deliveries: int) -> None:
-        key = (state, reason or "")
-        if key not in self.settled and len(self.settled) >= _REASONS:
-            key = (state, OTHER)
+    def add(self, state: str, reason: str | None, deliveries: int) -> None:
+        """Count so many more of a state and reason."""
+        key = self._key(state, reason or "")
         self.settled[key] = self.settled.get(key, 0) + deliveries
+
+    def _key(self, state: str, reason: str) -> tuple[str, str]:
+        """Return under which state and reason to count. A reason too many counts without its last try, or as other."""
+        if (state, reason) in self.settled or len(self.settled) < _REASONS:
+            return state, reason
+        first = reason.partition(_LAST_TRY)[0]
+        return state, first if (state, first) in self.settled else OTHER
 
 
 def _next(snapshot: str) -> int:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from importlib import metadata
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import (
@@ -22,6 +22,7 @@ from mailroom_collector.operations.counting import BOUNDS, Counts
 from mailroom_collector.operations.echoing import EchoTest
 from mailroom_collector.operations.figures import Echo, Progress
 from mailroom_collector.operations.overview import read_progress
+from mailroom_collector.operations.scrapers import Scrapers
 from mailroom_collector.operations.session import one_snapshot, open_session
 from mailroom_runtime.errors import MailroomError, SettingError, Unavailable
 from mailroom_runtime.log import Level
@@ -29,11 +30,17 @@ from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.wakeup import Wakeup
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
 _PATIENCE: Final = 5.0  # seconds for an answer: Prometheus gives a scrape up after 10
 _FRESH: Final = 1.0  # seconds for which an answer is good for other scrapes
 _SHARE: Final = 10
 """An answer that took long is good for so many times that time."""
 _ECHO: Final = 30.0  # seconds between tests whether notifications arrive
+_DOUBTS: Final = ("doubts", "")
+_LATENCY: Final = ("latency", "")
+"""The other counters, beside those of a state and a reason."""
 
 
 class Exporter(Collector):
@@ -48,6 +55,8 @@ class Exporter(Collector):
         self._echo = Echo(None)
         self._echo_at = 0.0
         self._counts = Counts()
+        self._scrapers = Scrapers()
+        self._scraper = threading.local()  # each request has a thread of its own
         self._progress: Progress | None = None
         self._took = 0.0
         self._fresh_until = 0.0
@@ -84,6 +93,15 @@ class Exporter(Collector):
             if time.monotonic() >= self._fresh_until:
                 self._refresh()
             return list(self._metrics())
+
+    def naming_scrapers(self, app: "WSGIApplication") -> "WSGIApplication":
+        """Return an application that notes who scrapes, by address and program, and then does what `app` does."""
+
+        def named(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+            self._scraper.name = f"{environ.get('REMOTE_ADDR', '')} {environ.get('HTTP_USER_AGENT', '')}"
+            return app(environ, start_response)
+
+        return named
 
     def _refresh(self) -> None:
         began = time.monotonic()
@@ -124,13 +142,17 @@ class Exporter(Collector):
             )
 
     def _totals(self) -> Iterator[Metric]:
+        counts = self._counts
+        first = self._scrapers.first_shown(
+            getattr(self._scraper, "name", ""), [*counts.settled, _DOUBTS, _LATENCY], time.monotonic()
+        )
         settled = CounterMetricFamily(
             "mailroom_deliveries_settled",
             "Deliveries settled since this exporter started, by state and reason.",
             labels=["queue", "state", "reason"],
         )
-        for (state, reason), number in sorted(self._counts.settled.items()):
-            settled.add_metric([self._queue, state, reason], number)
+        for (state, reason), number in sorted(counts.settled.items()):
+            settled.add_metric([self._queue, state, reason], 0 if (state, reason) in first else number)
         yield settled
         doubts = CounterMetricFamily(
             "mailroom_doubts",
@@ -138,24 +160,27 @@ class Exporter(Collector):
             " started.",
             labels=["queue"],
         )
-        doubts.add_metric([self._queue], self._counts.doubts)
+        doubts.add_metric([self._queue], 0 if _DOUBTS in first else counts.doubts)
         yield doubts
+        yield self._latency(Counts() if _LATENCY in first else counts)
+        if counts.last_sent_at is not None:
+            yield self._gauge(
+                "last_sent_timestamp_seconds", "When a mail was last recorded as sent, within a day before the start.",
+                counts.last_sent_at.timestamp(),
+            )  # fmt: skip
+
+    def _latency(self, counts: Counts) -> Metric:
         histogram = HistogramMetricFamily(
             "mailroom_commit_to_sent_seconds",
             "From the begin of the transaction that inserted a token until its mail was recorded as sent.",
             labels=["queue"],
         )
         upto, buckets = 0, []
-        for bound, mails in zip([*map(str, BOUNDS), "+Inf"], self._counts.buckets, strict=True):
+        for bound, mails in zip([*map(str, BOUNDS), "+Inf"], counts.buckets, strict=True):
             upto += mails
             buckets.append((bound, float(upto)))
-        histogram.add_metric([self._queue], buckets, self._counts.seconds)
-        yield histogram
-        if self._counts.last_sent_at is not None:
-            yield self._gauge(
-                "last_sent_timestamp_seconds", "When a mail was last recorded as sent, within a day before the start.",
-                self._counts.last_sent_at.timestamp(),
-            )  # fmt: skip
+        histogram.add_metric([self._queue], buckets, counts.seconds)
+        return histogram
 
     def _moment(self, progress: Progress) -> Iterator[Metric]:
         unsettled = GaugeMetricFamily(
@@ -218,6 +243,8 @@ def serve(url: DatabaseUrl, queue: str, address: str, port: int) -> None:
             raise SettingError(
                 f"{address} port {port} can't be listened on: {error.strerror}", "give another --address or --port"
             ) from None
+        if app := server.get_app():
+            server.set_app(exporter.naming_scrapers(app))
         log(f"metrics of queue {queue} at http://{address}:{server.server_port}/metrics")
         select.select([wakeup], [], [])
         server.shutdown()
