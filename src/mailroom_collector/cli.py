@@ -12,7 +12,15 @@ from mailroom_collector.log import log
 from mailroom_collector.operations.commands import COMMANDS
 from mailroom_collector.settings import Settings, parse_key
 from mailroom_runtime.errors import MailroomError, SettingError
-from mailroom_runtime.options import Decorator, Name, Whole, claim_descriptors, database_url_file, log_format
+from mailroom_runtime.options import (
+    Decorator,
+    Name,
+    Whole,
+    claim_descriptors,
+    database_url_file,
+    log_format,
+    warn_of_unknown_settings,
+)
 from mailroom_runtime.postgres.url import required_url
 from mailroom_runtime.secret_setting import required_secret
 from mailroom_runtime.words import counted
@@ -95,6 +103,7 @@ def cli(
     Runs until SIGTERM or SIGINT (exit status 0) or until its reader goes away (1); 2 says
     that a setting or the database needs a person. With a command, does that instead.
     """
+    warn_of_unknown_settings(log)
     if ctx.invoked_subcommand is not None:
         ctx.obj = database_url_file, secret_key_file
         return

@@ -4,6 +4,7 @@ errors          what a person reads: message, hint and exit status
 log             one event a line on stderr, as text or as JSON
 words           pure: counts, times and the words of others, as people read them
 backoff         pure: how long to wait before the next try
+setting_names   pure: the names of all settings, and what is none of them
 secret_setting  a secret from the environment or from a file
 postgres        the database: its URL, connections with a deadline, what a failure means
 options         types of option values, and the options that both programs have

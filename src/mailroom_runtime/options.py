@@ -9,6 +9,7 @@ import click
 
 from mailroom_runtime.errors import SettingError
 from mailroom_runtime.log import Log
+from mailroom_runtime.setting_names import unknown_settings
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -133,6 +134,12 @@ def log_format(log: Log) -> Decorator:
         show_envvar=True, show_default=True, metavar="text|json", help="One line an event, or one JSON object.",
         is_eager=True, expose_value=False, callback=choose,  # before the others, whose errors are logged
     )  # fmt: skip
+
+
+def warn_of_unknown_settings(log: Log) -> None:
+    """Say which variables of the environment look like settings and are none: each is likely a slip in a name."""
+    for sentence in unknown_settings(os.environ):
+        log(sentence, "warning")
 
 
 def claim_descriptors(needed: int, name: str, hint: str) -> None:

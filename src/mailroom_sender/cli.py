@@ -20,6 +20,7 @@ from mailroom_runtime.options import (
     claim_descriptors,
     database_url_file,
     log_format,
+    warn_of_unknown_settings,
 )
 from mailroom_runtime.postgres.url import optional_url
 from mailroom_sender.golive.commands import check, templates
@@ -128,6 +129,7 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     read could not be kept, 2 that a setting, the database or AWS needs a person. With a command, does
     that instead.
     """
+    warn_of_unknown_settings(log)
     is_sender = ctx.invoked_subcommand is None
     settings = Settings(
         database_url=optional_url(database_url_file, os.environ) if is_sender else None,

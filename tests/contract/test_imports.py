@@ -8,7 +8,7 @@ import pytest
 
 SRC = Path(__file__).parents[2] / "src"
 PURE = {
-    "mailroom_runtime": ["backoff", "errors", "words", "postgres/failures", "postgres/pins"],
+    "mailroom_runtime": ["backoff", "errors", "setting_names", "words", "postgres/failures", "postgres/pins"],
     "mailroom_collector": [
         "actions",
         "agenda",

@@ -188,3 +188,31 @@ def test_closed_descriptor_is_named(tmp_path: Path, command: str, message: str) 
     result = run(command, env=environment(MAILROOM_DATABASE_URL=URL, MAILROOM_DEBUG="true"), cwd=tmp_path)
     assert result.status == 2
     assert message in result.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "mailroom-collect",
+        "mailroom-collect status",
+        "mailroom-collect migrate",
+        "mailroom-collect verify --action activation",
+        "mailroom-send",
+        "mailroom-send check",
+        "mailroom-send templates push --dry-run",
+    ],
+)
+def test_variable_that_is_no_setting_is_warned_of(command: str, tmp_path: Path) -> None:
+    """Once, with the nearest name and never with its value; a setting of the other program is none such."""
+    env = environment(
+        MAILROOM_DATABASE_URL=URL, MAILROOM_SES_SOURCE="a@b.example", MAILROOM_BATCH_LIMIT="5",
+        MAILROOM_SECRET_KYE="hunter2", AWS_EC2_METADATA_DISABLED="true",
+    )  # fmt: skip
+    del env["MAILROOM_SECRET_KEY"]
+    result = run(command, env=env, cwd=tmp_path)
+    warned = [line for line in result.err.splitlines() if "is ignored" in line]
+    assert [line[20:].partition("] ")[2] for line in warned] == [
+        "the variable MAILROOM_SECRET_KYE is no setting of mailroom and is ignored;"
+        " the nearest setting is MAILROOM_SECRET_KEY"
+    ]
+    assert "hunter2" not in result.err

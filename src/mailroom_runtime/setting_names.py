@@ -1,0 +1,58 @@
+"""Pure: the names of all settings in the environment, and what to say of a variable that is none of them."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+_PREFIX: Final = "MAILROOM_"
+SETTINGS: Final = frozenset(
+    {
+        "MAILROOM_BATCH_LIMIT",
+        "MAILROOM_BATCH_TIMEOUT",
+        "MAILROOM_CHANNEL_NAME",
+        "MAILROOM_DATABASE_URL",
+        "MAILROOM_DATABASE_URL_FILE",
+        "MAILROOM_DEBUG",
+        "MAILROOM_DEBUG_FORMAT",
+        "MAILROOM_HEALTHCHECK_INTERVAL",
+        "MAILROOM_LEASE",
+        "MAILROOM_LINK_BASE_URL",
+        "MAILROOM_LOG_FORMAT",
+        "MAILROOM_QUEUE_NAME",
+        "MAILROOM_SECRET_KEY",
+        "MAILROOM_SECRET_KEY_FILE",
+        "MAILROOM_SES_CONCURRENCY",
+        "MAILROOM_SES_CONFIG_SET",
+        "MAILROOM_SES_ESCAPE_HTML",
+        "MAILROOM_SES_MAX_RATE",
+        "MAILROOM_SES_OUTPUT_PATH",
+        "MAILROOM_SES_SOURCE",
+    }
+)
+"""Of both programs, as they share an environment: what only the other one heeds is no mistake."""
+# Kubernetes puts these into each container beside a service that is called mailroom or mailroom-...
+# (its documentation, "Service", "Environment variables").
+_OF_A_SERVICE = re.compile(
+    r"MAILROOM_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)", re.ASCII
+)
+
+
+def unknown_settings(variables: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each variable that looks like a setting and is none, with the setting of the nearest name.
+
+    Only names are handed in, so that no value can get into the log.
+    """
+    for name in sorted(variables):
+        if name.startswith(_PREFIX) and name not in SETTINGS and not _OF_A_SERVICE.fullmatch(name):
+            near = _nearest(name)
+            hint = f"the nearest setting is {near}" if near else "--help lists the settings"
+            yield f"the variable {name} is no setting of mailroom and is ignored; {hint}"
+
+
+def _nearest(name: str) -> str:
+    """Return the setting whose name is most like it; empty if none is like it."""
+    import difflib  # here, as it is hardly ever needed
+
+    rest = {setting.removeprefix(_PREFIX): setting for setting in sorted(SETTINGS)}
+    found = difflib.get_close_matches(name.removeprefix(_PREFIX).upper(), rest, n=1)
+    return rest[found[0]] if found else ""

@@ -1,0 +1,63 @@
+"""Variables that look like settings."""
+
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from mailroom_collector.cli import cli as collector
+from mailroom_runtime.setting_names import SETTINGS, unknown_settings
+from mailroom_sender.cli import cli as sender
+
+SECRETS = {"MAILROOM_DATABASE_URL", "MAILROOM_SECRET_KEY"}  # never options
+
+
+def variables(command: click.Command) -> Iterator[str]:
+    """Yield the variables of a command and of those below it."""
+    yield from (param.envvar for param in command.params if isinstance(param.envvar, str))
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            yield from variables(inner)
+
+
+def test_all_settings_of_both_programs_are_known() -> None:
+    """A setting that is added is added there as well, or each start would warn of it."""
+    assert {*variables(collector), *variables(sender)} | SECRETS == SETTINGS
+    assert list(unknown_settings([*SETTINGS, "PATH", "AWS_REGION", "_MAILROOM_SEND_COMPLETE", "MAILROOMS"])) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("MAILROOM_BATCHLIMIT", "the nearest setting is MAILROOM_BATCH_LIMIT"),
+        ("MAILROOM_DATABSE_URL", "the nearest setting is MAILROOM_DATABASE_URL"),
+        ("MAILROOM_DB_URL", "the nearest setting is MAILROOM_DATABASE_URL"),
+        ("MAILROOM_SECRET_KEYFILE", "the nearest setting is MAILROOM_SECRET_KEY_FILE"),
+        ("MAILROOM_SES_RATE", "the nearest setting is MAILROOM_SES_MAX_RATE"),
+        ("MAILROOM_debug", "the nearest setting is MAILROOM_DEBUG"),
+        ("MAILROOM_XYZZY", "--help lists the settings"),
+        ("MAILROOM_", "--help lists the settings"),
+    ],
+)
+def test_slip_in_a_name_is_told_with_the_nearest_one(variable: str, hint: str) -> None:
+    """Whatever is meant, it is not silently left out."""
+    assert list(unknown_settings([variable])) == [
+        f"the variable {variable} is no setting of mailroom and is ignored; {hint}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "MAILROOM_SERVICE_HOST",
+        "MAILROOM_SERVICE_PORT",
+        "MAILROOM_SERVICE_PORT_METRICS",
+        "MAILROOM_PORT",
+        "MAILROOM_PORT_9177_TCP",
+        "MAILROOM_PORT_9177_TCP_ADDR",
+        "MAILROOM_METRICS_PORT_9177_TCP_PROTO",
+    ],
+)
+def test_what_kubernetes_sets_for_a_service_is_no_slip(variable: str) -> None:
+    """A service that is called mailroom gives each container these."""
+    assert list(unknown_settings([variable])) == []
