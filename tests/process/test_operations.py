@@ -353,7 +353,7 @@ def test_failed_lists_the_newest_first(database: Database, env: dict[str, str]) 
     assert one.keys() == documented("operations.md", "failed")
     assert (one["login"], one["reason"], one["attempts"], one["pointless"]) == ("ann", "why", 1, None)
     limited = run("mailroom-collect failed --limit 1", env=env)
-    assert "there are more than these 1" in limited.err
+    assert limited.err == "there are more than 1; see them with --limit\n"
     assert len(limited.out.splitlines()) == 2
 
 
@@ -365,6 +365,67 @@ def test_failed_fits_the_terminal(database: Database, env: dict[str, str]) -> No
         terminal.says("(retry would try it again)")
         assert f"<{'a' * 60}@example.com>" in terminal.text.replace("\r\n    ", " ")
         assert max(map(len, terminal.text.split("\r\n"))) <= 80
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ("--account nobody", "there is no account with the id, login or address 'nobody'"),
+        ("--account 99", "there is no account with the id, login or address '99'"),
+        ("--account ben@example.com", "account 2 ben: nothing matches; its deliveries: 1 sent"),
+        ("--account cid", "account 3 cid: nothing matches; its deliveries: 1 pending"),
+        ("--account ann --since 1s --until 0s", "account 1 ann: nothing matches; its deliveries: 1 failed"),
+        ("--token 99", "token 99 is not listed: no such token in this queue"),
+        ("--token 2", "token 2 is not listed: already sent"),
+        ("--token 3", "token 3 is not listed: it is not given up: pending"),
+        (
+            "--token 1 --reason x",
+            "token 1 is not listed: it failed or was skipped, but does not match the other choices",
+        ),
+        ("--reason xyz", "no reason of these has 'xyz' in it; the reasons of the last day: MessageRejected (1)"),
+    ],
+)
+def test_choice_that_matches_nothing_is_explained(
+    database: Database, env: dict[str, str], choice: str, words: str
+) -> None:
+    """An account, token or reason that does not exist is not the same as one of which nothing failed."""
+    (_, ben, _) = database.sign_up("ann", "ben", "cid")
+    steps = Steps(database.connection)
+    steps.claim(2)
+    steps.begin([1, 2])
+    steps.settle(1, "failed")
+    steps.settle(ben, "sent")
+    database.run("UPDATE deliveries SET error = 'MessageRejected: no' WHERE token = 1")
+    database.run("UPDATE deliveries SET settled_at = settled_at - interval '1 min' WHERE token = 1")
+    for command in ("failed", "failed --json", "retry --dry-run"):
+        result = run(f"mailroom-collect {command} {choice}", env=env)
+        if command.startswith("failed"):
+            assert (result.status, result.out) == (0, "")
+            assert words in result.err.splitlines()
+        elif choice.startswith("--token"):
+            assert result.status == 1
+            told = words.replace("is not listed", "would not be put back")
+            assert result.out.splitlines()[:2] == ["would put back 0 of 1", told]
+        else:
+            assert (result.status, result.out) == (0, "would put back 0 of 0\n")
+            assert words in result.err.splitlines()
+
+
+def test_role_that_may_not_read_accounts_is_told_so(database: Database, env: dict[str, str]) -> None:
+    """It is not told that there is no account, which it can't see."""
+    database.run("DROP ROLE IF EXISTS operating")
+    database.run("CREATE ROLE operating LOGIN")
+    database.run("GRANT EXECUTE ON FUNCTION mailroom_not_mailed, mailroom_retry TO operating")
+    try:
+        url = {"MAILROOM_DATABASE_URL": database.url.replace("//postgres:@", "//operating:@")}
+        result = run("mailroom-collect failed --account nobody", env=env | url)
+        assert (result.status, result.out) == (0, "")
+        assert "nothing of an account 'nobody' matches; this role may not read accounts" in result.err
+        bare = run("mailroom-collect failed --reason x", env=env | url)
+        assert (bare.status, bare.err) == (0, "none failed or was skipped, of what was asked for\n")
+    finally:
+        database.run("DROP OWNED BY operating")
+        database.run("DROP ROLE operating")
 
 
 def test_retry_is_mailed_at_once(

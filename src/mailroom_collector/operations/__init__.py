@@ -7,6 +7,7 @@ The files, from the command to the ledger and back to what is shown:
     overview    reads how the queue is
     echoing     do notifications arrive through this URL
     failures    reads what was not mailed, and puts it back
+    unmatched   finds out why a choice matched nothing
     pruning     removes what is old, batch by batch
     progress    a progress bar for that
     counting    counts each settlement once

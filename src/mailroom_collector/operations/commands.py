@@ -212,10 +212,12 @@ def failed(
     from mailroom_collector.operations import listing
     from mailroom_collector.operations.failures import read_failures
     from mailroom_collector.operations.screen import paint
+    from mailroom_collector.operations.unmatched import read_unmatched
 
     style = paint()
     with _session(url, queue) as connection:
         failures = read_failures(connection, queue, choice, limit + 1)
+        unmatched = read_unmatched(connection, queue, choice, failures) if len(failures) <= limit else None
     shown = failures[:limit]
     if is_json:
         for one in shown:
@@ -225,8 +227,10 @@ def failed(
             click.echo(style.line(line))
         if not shown:
             click.echo("none failed or was skipped, of what was asked for", err=True)
+    for words in listing.unmatched(choice, unmatched) if unmatched else ():
+        click.echo(words, err=True)
     if len(failures) > limit:
-        click.echo(f"there are more than these {limit:,}; see them with --limit", err=True)
+        click.echo(f"there are more than {limit:,}; see them with --limit", err=True)
 
 
 @click.command()
@@ -263,14 +267,17 @@ def retry(
     from mailroom_collector.operations import listing
     from mailroom_collector.operations.failures import put_back, read_failures
     from mailroom_collector.operations.figures import Verdict
+    from mailroom_collector.operations.unmatched import read_unmatched
 
     with _session(url, queue) as connection:
         if tokens and not any(narrowed[1:]):
-            chosen, told = list(tokens), []
+            chosen, told, unmatched = list(tokens), [], None
         else:
             found = read_failures(connection, queue, choice, None)
             chosen = [one.token for one in found if one.stale is None]
             told = [Verdict(one.token, one.stale) for one in found if one.stale is not None]
+            unmatched = read_unmatched(connection, queue, choice, found)
+            told += unmatched.tokens
         if not dry_run and not is_sure and len(chosen) > _MANY:
             what = f"this puts back {counted(len(chosen), 'delivery', 'deliveries')}, to be tried again at once"
             if not agreed(what, "give --yes if that is wanted, or see with --dry-run what it would do"):
@@ -279,6 +286,8 @@ def retry(
         told += put_back(connection, queue, chosen, dry_run=dry_run)
     for line in listing.verdicts(told, dry_run=dry_run):
         click.echo(line)
+    for words in listing.unmatched(choice, unmatched._replace(tokens=[])) if unmatched else ():
+        click.echo(words, err=True)
     if tokens and any(one.refused for one in told):
         ctx.exit(1)
 
@@ -329,7 +338,7 @@ def prune(ctx: click.Context, older_than: timedelta, dry_run: bool) -> None:
 
 
 def _deliveries(number: int) -> str:
-    return f"{number:,} {'delivery' if number == 1 else 'deliveries'}"
+    return counted(number, "delivery", "deliveries")
 
 
 # metrics

@@ -1,8 +1,9 @@
 """Pure: what the ledger told, and what it comes to."""
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,29 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """An account, and how many of its deliveries are in each state."""
+
+    account: int
+    login: str
+    states: MutableMapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of a token that was to be put back."""
 
     token: int
     refused: str | None
+
+
+class Hidden:
+    """What the role may not read."""
+
+
+class Unmatched(NamedTuple):
+    """What there is instead of what was chosen; None: that was not the question, or something matched."""
+
+    tokens: Sequence[Verdict]
+    owners: Sequence[Owner] | Hidden | None = None
+    history: History | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mailroom_collector.operations.report import Line, Rank
+from mailroom_runtime.words import counted
 
 
 def fitting(lines: Sequence[Line], rows: int) -> list[Line]:
@@ -22,4 +23,4 @@ def fitting(lines: Sequence[Line], rows: int) -> list[Line]:
                 break
             del kept[place]
     left_out = whole - len(kept)
-    return [*kept, Line(f"... {left_out} more {'line' if left_out == 1 else 'lines'}")][: max(0, rows)]
+    return [*kept, Line(f"... {counted(left_out, 'more line')}")][: max(0, rows)]

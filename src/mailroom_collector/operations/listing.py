@@ -1,13 +1,15 @@
 """Pure: what was not mailed, as text for people and as JSON for programs."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from mailroom_collector.operations.durations import iso, stamp
-from mailroom_collector.operations.figures import Failure, Verdict
+from mailroom_collector.operations.figures import Choice, Failure, Hidden, History, Owner, Unmatched, Verdict
 from mailroom_collector.operations.report import Kind, Line
 from mailroom_collector.operations.tables import cut, shown, table, width, wrapped
+from mailroom_runtime.words import counted
 
 _INDENT: Final = " " * 4
 _NAMED: Final = 20
@@ -15,6 +17,16 @@ _NAMED: Final = 20
 _OF_THE_ROW: Final = ("its ", "InvalidParameter", "InvalidTemplateData")
 """How a reason begins that the row itself gave: mailroom's own ("its email has no @"), and SES's codes of that kind."""
 SENT_ALREADY: Final = "already sent"
+_REASONS: Final = 5
+"""Reasons that are named where none matched."""
+_COLUMN = re.compile(r"its (email|login|secret|code)\b")
+"""How mailroom's own refusal begins, with the column that is at fault."""
+_REMEDY: Final = {
+    "email": "retry helps once the account's email is corrected",
+    "login": "retry helps once the account's login is corrected",
+    "secret": "retry can't help; insert a new token",
+    "code": "retry can't help; insert a new token",
+}
 _ANEW: Final = (
     "who never got the mail needs a new token:"
     " INSERT INTO tokens (action, account) SELECT action, account FROM tokens WHERE id = ..."
@@ -47,7 +59,7 @@ def _heads(failures: Sequence[Failure], columns: int) -> list[str]:
 
 
 def _tries(one: Failure) -> str:
-    return "never tried" if not one.attempts else f"{one.attempts} {'try' if one.attempts == 1 else 'tries'}"
+    return counted(one.attempts, "try", "tries") if one.attempts else "never tried"
 
 
 def _account(one: Failure) -> str:
@@ -80,13 +92,18 @@ def _notes(one: Failure) -> str:
     notes = []
     if one.doubts:
         notes.append("perhaps sent all the same")
-    if one.stale is None and (one.reason or "").startswith(_OF_THE_ROW):
-        notes.append("retry helps once that is corrected")
-    elif one.stale is None:
-        notes.append("retry would try it again")
+    if one.stale is None:
+        notes.append(_remedy(one.reason or ""))
     elif one.stale not in (one.reason or ""):
         notes.append(f"now {one.stale}")
     return f" ({'; '.join(notes)})" if notes else ""
+
+
+def _remedy(reason: str) -> str:
+    """Return what retry can do: what a row holds is refused again as long as it holds it."""
+    if fault := _COLUMN.match(reason):
+        return _REMEDY[fault[1]]
+    return "retry helps once that is corrected" if reason.startswith(_OF_THE_ROW) else "retry would try it again"
 
 
 def as_json(one: Failure) -> dict[str, Any]:
@@ -118,6 +135,43 @@ def verdicts(told: Iterable[Verdict], *, dry_run: bool) -> Iterator[str]:
             yield f"token {one.token} {'would not be' if dry_run else 'is not'} put back: {one.refused}"
     else:
         for reason, number in Counter(one.refused for one in refused).most_common():
-            yield f"{number:,} {'would not be' if dry_run else 'are not'} put back: {reason}"
+            are = "is" if number == 1 else "are"
+            yield f"{counted(number, 'token')} {'would not be' if dry_run else f'{are} not'} put back: {reason}"
     if any(one.refused == SENT_ALREADY for one in refused):
         yield _ANEW
+
+
+def unmatched(choice: Choice, there: Unmatched) -> Iterator[str]:
+    """Say line by line what there is instead of what was chosen and did not match."""
+    yield from _unmatched_tokens(there.tokens)
+    if there.owners is not None and choice.account is not None:
+        yield from _unmatched_account(shown(choice.account), there.owners)
+    if there.history is not None and choice.reason is not None:
+        yield _unmatched_reason(shown(choice.reason), there.history)
+
+
+def _unmatched_tokens(told: Sequence[Verdict]) -> Iterator[str]:
+    if len(told) <= _NAMED:
+        yield from (f"token {one.token} is not listed: {one.refused}" for one in told)
+        return
+    for reason, number in Counter(one.refused for one in told).most_common():
+        yield f"{counted(number, 'token')} {'is' if number == 1 else 'are'} not listed: {reason}"
+
+
+def _unmatched_account(whose: str, owners: Sequence[Owner] | Hidden) -> Iterator[str]:
+    if isinstance(owners, Hidden):
+        yield f"nothing of an account '{whose}' matches; this role may not read accounts, to see whether there is one"
+        return
+    if not owners:
+        yield f"there is no account with the id, login or address '{whose}'"
+    for one in owners:
+        states = ", ".join(f"{number:,} {state}" for state, number in one.states.items())
+        yield f"account {one.account} {shown(one.login)}: nothing matches; its deliveries: {states or 'none'}"
+
+
+def _unmatched_reason(part: str, history: History) -> str:
+    lately = sorted([*history.of("failed"), *history.of("skipped")], key=lambda one: -one.last_day)
+    named = [f"{shown(one.reason or 'without a reason')} ({one.last_day:,})" for one in lately[:_REASONS]]
+    if len(lately) > _REASONS:
+        named.append(f"and {len(lately) - _REASONS:,} more")
+    return f"no reason of these has '{part}' in it; the reasons of the last day: {', '.join(named) or 'none'}"

@@ -8,6 +8,7 @@ from mailroom_collector.operations.durations import iso, spoken, spoken_ms, stam
 from mailroom_collector.operations.figures import History, Overview, Progress, Settled
 from mailroom_collector.operations.sparkline import sparkline
 from mailroom_collector.operations.tables import cut, pad, shown, table, wrapped
+from mailroom_runtime.words import counted
 
 _REASONS: Final = 8
 """Reasons of one state that are listed; the rest is added up."""
@@ -140,8 +141,7 @@ def _reasons(settled: Sequence[Settled], columns: _Columns) -> Iterator[Line]:
         for line in others:
             yield columns.row(f"  {line}", "", rank=Rank.REASON)
     if rest:
-        noun = "reason" if len(rest) == 1 else "reasons"
-        yield columns.row(f"  {len(rest)} other {noun}", columns.counts(rest), rank=Rank.REASON)
+        yield columns.row(f"  {counted(len(rest), 'other reason')}", columns.counts(rest), rank=Rank.REASON)
 
 
 def _latency(median: float, p95: float, columns: _Columns) -> Iterator[Line]:
@@ -187,7 +187,7 @@ def _people(overview: Overview, columns: int) -> Iterator[Line]:
 
 
 def _connected(sessions: int) -> str:
-    return f"{sessions or 'no'} {'session' if sessions == 1 else 'sessions'} connected"
+    return f"{counted(sessions, 'session') if sessions else 'no sessions'} connected"
 
 
 def _leases(progress: Progress, columns: int) -> Iterator[Line]:

@@ -1,0 +1,80 @@
+"""Finds out why a choice matched nothing: is there such an account, such a token, such a reason."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+
+from mailroom_collector.operations.failures import put_back, read_failures
+from mailroom_collector.operations.figures import Choice, Failure, Hidden, Owner, Unmatched, Verdict
+from mailroom_collector.operations.overview import read_history
+from mailroom_collector.operations.session import asked
+from mailroom_runtime.errors import OperatorNeeded
+
+_OTHERWISE: Final = "it failed or was skipped, but does not match the other choices"
+_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
+_MAY_READ: Final = """
+SELECT bool_and(has_table_privilege(name, 'SELECT'))
+FROM unnest('{accounts,tokens,deliveries}'::text[]) AS t (name)
+"""
+_OWNERS: Final = """
+SELECT a.id, a.login::text, d.state::text, count(d.token)
+FROM accounts a LEFT JOIN tokens t ON t.account = a.id
+    LEFT JOIN deliveries d ON d.token = t.id AND d.queue = %(queue)s::job_type
+WHERE a.id IN (
+    SELECT a.id FROM accounts a WHERE a.login = %(whose)s::text
+    UNION ALL SELECT a.id FROM accounts a WHERE a.email = %(whose)s::text
+    UNION ALL SELECT a.id FROM accounts a WHERE a.id = %(id)s::bigint)
+GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 3
+"""
+"""An account is found as mailroom_not_mailed() finds it."""
+
+
+def read_unmatched(
+    connection: psycopg.Connection[Any], queue: str, choice: Choice, found: Sequence[Failure]
+) -> Unmatched:
+    """Return what there is instead of what was chosen and not found. Raises what asked() makes of a failure.
+
+    What this role may not ask is left out, as all that was to be done is done.
+    """
+    missing = sorted({*(choice.tokens or ())} - {one.token for one in found})
+    try:
+        with asked():
+            tokens = _tokens(connection, queue, missing) if missing else []
+            if found:
+                return Unmatched(tokens)
+            return Unmatched(
+                tokens,
+                None if choice.account is None else _owners(connection, queue, choice.account),
+                None if choice.reason is None else read_history(connection, queue),
+            )
+    except OperatorNeeded:
+        return Unmatched([])
+
+
+def _owners(connection: psycopg.Connection[Any], queue: str, whose: str) -> list[Owner] | Hidden:
+    """Return the accounts of that id, login or address, and what became of their mails."""
+    allowed = connection.execute(_MAY_READ).fetchone()
+    if not allowed or not allowed[0]:
+        return Hidden()
+    number = int(whose) if _ID.fullmatch(whose) else None
+    rows = connection.execute(_OWNERS, {"queue": queue, "whose": whose, "id": number}).fetchall()
+    owners: dict[int, Owner] = {}
+    for account, login, state, deliveries in rows:
+        owner = owners.setdefault(account, Owner(account, login, {}))
+        if state:
+            owner.states[state] = deliveries
+    return list(owners.values())
+
+
+def _tokens(connection: psycopg.Connection[Any], queue: str, tokens: Sequence[int]) -> list[Verdict]:
+    """Return why tokens that were named did not match."""
+    given_up = {one.token for one in read_failures(connection, queue, Choice(tokens), None)}
+    others = [token for token in tokens if token not in given_up]
+    told = [Verdict(token, _OTHERWISE) for token in sorted(given_up)]
+    # One that failed only now is not refused by retry, and was not chosen either.
+    return [
+        *told,
+        *(Verdict(one.token, one.refused or _OTHERWISE) for one in put_back(connection, queue, others, dry_run=True)),
+    ]
