@@ -1,13 +1,17 @@
 """What makes text of what an operator asked for."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailroom_collector.errors import UnfitToken
 from mailroom_collector.operations.durations import iso, parse_duration, parse_moment, spoken, spoken_ms, stamp
 from mailroom_collector.operations.figures import (
+    Choice,
     Echo,
     Failure,
     History,
@@ -16,13 +20,20 @@ from mailroom_collector.operations.figures import (
     Progress,
     Sessions,
     Settled,
+    Unmatched,
     Unsettled,
+    Verdict,
 )
 from mailroom_collector.operations.fitting import fitting
 from mailroom_collector.operations.listing import text as listed
+from mailroom_collector.operations.listing import unmatched, verdicts
 from mailroom_collector.operations.report import Kind, Line, Rank, check, text
 from mailroom_collector.operations.sparkline import sparkline
 from mailroom_collector.operations.tables import cut, shown, table, width, wrapped
+from mailroom_collector.signing import Signer
+from mailroom_collector.tokens import Token
+from mailroom_collector.wire import encode_row
+from mailroom_sender.addresses import UnfitAddress, for_ses
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
 
@@ -306,16 +317,83 @@ def test_sparkline_grows_in_steps() -> None:
     assert sparkline([0.5, 8], 2) == "▁█"
 
 
+def unfit_token(**fields: Any) -> str:
+    """Return why the collector refuses to print a token."""
+    token = Token(1, 2, "ann@example.com", "ann", bytes(32), "12345")._replace(**fields)
+    with pytest.raises(UnfitToken) as refused:
+        encode_row(Signer(bytes(32)), token)
+    return str(refused.value)
+
+
+def unfit_address(email: str) -> str:
+    """Return why the sender refuses to send to an address."""
+    with pytest.raises(UnfitAddress) as refused:
+        for_ses(email)
+    return str(refused.value)
+
+
+EMAIL, LOGIN = (f"retry helps once the account's {column} is corrected" for column in ("email", "login"))
+NO_HELP = "retry can't help; insert a new token"
+CORRECTED = "retry helps once that is corrected"
+HELPS = "retry would try it again"
+
+
 @pytest.mark.parametrize(
     ("reason", "note"),
     [
-        ("MessageRejected: Sending paused", "retry would try it again"),
-        ("its email has no @", "retry helps once that is corrected"),
-        ("InvalidParameterValue: Illegal address", "retry helps once that is corrected"),
-        ("InvalidTemplateData: x", "retry helps once that is corrected"),
+        (unfit_token(email=""), EMAIL),
+        (unfit_token(login="a\0b"), LOGIN),
+        (unfit_token(login="a\ud800"), LOGIN),
+        (unfit_token(secret=b"short"), NO_HELP),
+        (unfit_token(code="1234"), NO_HELP),
+        (unfit_token(code="1234\n"), NO_HELP),
+        *(
+            (unfit_address(email), EMAIL)
+            for email in (
+                "ann",
+                "@b.example",
+                "a@",
+                "a b@c.example",
+                "j\xf6@b.example",
+                "a@b..example",
+                "a@b@c.example",
+            )
+        ),
+        ("MessageRejected: Email address is not verified.", HELPS),
+        ("TemplateDoesNotExist: Template activationv1 does not exist", HELPS),
+        ("its action, invitation, is not in mailroom_actions any more", CORRECTED),
+        ("InvalidParameterValue: Illegal address", CORRECTED),
+        ("InvalidTemplateData: x", CORRECTED),
+        ("words of another sender", HELPS),
+        (None, HELPS),
     ],
 )
-def test_retry_is_promised_only_where_it_may_help(reason: str, note: str) -> None:
-    """What failed for what it is fails again."""
-    one = Failure(154, "activation", 7, "ann", "ann@example.com", "failed", reason, 1, 0, NOW, NOW, None)
-    assert [line.text for line in listed([one], 200)][1] == f"    {reason} ({note})"
+def test_failed_says_whether_retry_can_help(reason: str | None, note: str) -> None:
+    """What a row holds is refused again as long as it holds it; what SES or a setting refused may go well now."""
+    one = Failure(1, "activation", 7, "ann", "ann@example.com", "failed", reason, 1, 0, NOW, NOW, None)
+    assert [line.text for line in listed([one], 200)][1] == f"    {reason or 'without a reason'} ({note})"
+    expired = replace(one, stale="the token expired")
+    assert [line.text for line in listed([expired], 200)][1].endswith(" (now the token expired)")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(1, "1 token is not put back: the token expired"), (2, "2 tokens are not put back: the token expired")],
+)
+def test_many_that_are_not_put_back_are_counted(number: int, words: str) -> None:
+    """One of them is one token."""
+    told = [Verdict(n, "already sent") for n in range(30)] + [Verdict(n, "the token expired") for n in range(number)]
+    said = list(verdicts(told, dry_run=False))
+    assert said[:3] == [f"put back 0 of {30 + number}", "30 tokens are not put back: already sent", words]
+
+
+def test_many_tokens_that_match_nothing_are_counted() -> None:
+    """Not one by one; and reasons are named up to a few."""
+    settled = [Settled("failed", f"Reason{n}", 0, 0, 100 - n, 0, NOW) for n in range(7)]
+    there = Unmatched([Verdict(n, "already sent") for n in range(21)], [], History(settled, None, None))
+    assert list(unmatched(Choice(account="a\x1bb", reason="x"), there)) == [
+        "21 tokens are not listed: already sent",
+        "there is no account with the id, login or address 'a\\x1bb'",
+        "no reason of these has 'x' in it; the reasons of the last day: Reason0 (100), Reason1 (99), Reason2 (98),"
+        " Reason3 (97), Reason4 (96), and 2 more",
+    ]
