@@ -45,7 +45,8 @@ def test_guide_is_followed_while_the_pipeline_runs(
     assert (name, address) == ("signinv1", "ann@example.com")
     assert endpoint.calls[0].default_data == '{"login":"","secret":""}'
     given = json.loads(data)
-    assert given.keys() == set(re.findall(r"{{(\w+)}}", template["TextPart"])) == {"login", "secret", "base_url"}
+    assert set(re.findall(r"{{(\w+)}}", template["TextPart"])) == {"login_text", "secret", "base_url"}
+    assert given.keys() == {"login", "login_text", "secret", "base_url"}
     assert database.one("SELECT expires_at - created_at FROM tokens WHERE action = 'sign_in'") == 600
 
     secret = database.one("SELECT secret FROM tokens WHERE action = 'sign_in'")
