@@ -22,7 +22,9 @@ The files, in the order in which a row meets them:
     request     pure: a batch to the exact API parameters
     login       pure: a login as it goes into a mail, for HTML and for text
     mail_text   pure: a mail as debug mode shows it to a person
-    ses         the only user of boto3: parameters to an answer
+    ses         calls to SES: parameters to an answer
+    aws_client  the AWS SDK's session and client; what says that its credentials fail
+    http_connection  one deadline for a call, a size for its answer, none over a connection that was idle for long
     redact      pure: takes secrets out of answers
     verdicts    pure: an answer to a verdict for each row, tables as data
     faults      pure: of whom SES's words speak

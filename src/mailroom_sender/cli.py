@@ -231,9 +231,9 @@ def _delivery(
         )
     ses = Ses(
         connections=settings.concurrency + 1,  # one for the question after the rate
-        # Begin, connect, read and settle must fit into the lease.
+        # Begin, the call and settle must fit into the lease.
         connect_timeout=settings.lease_ms / 6000,
-        read_timeout=settings.lease_ms / 2000,
+        call_timeout=settings.lease_ms / 2000,
     )
     ledger: Ledger = NoLedger(setaside)
     if database is not None:

@@ -1,8 +1,7 @@
-"""The only user of boto3: parameters to an answer."""
+"""Calls to SES: parameters to an answer."""
 
 import http.client
 import logging
-import os
 import threading
 import time
 import urllib.parse
@@ -17,13 +16,15 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from mailroom_runtime.errors import OperatorNeeded
+from mailroom_sender.aws_client import BAD_CREDENTIALS, DENIED, NO_CREDENTIALS, new_client, new_session
+from mailroom_sender.http_connection import IDLE_LIMIT, LONGEST_ANSWER, AnswerTooLong, HttpCall, http_call
+from mailroom_sender.log import log
 from mailroom_sender.verdicts import Accepted, Answer, Lost, NotAsked, Refused
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSRequest
     from types_boto3_ses import SESClient
 
-FALLBACK_REGION: Final = "us-east-1"
 _CREATED: Final = "request-created.ses.SendBulkTemplatedEmail"
 _SENDING: Final = "before-send.ses.SendBulkTemplatedEmail"
 _ANSWERED: Final = "before-parse.ses.SendBulkTemplatedEmail"
@@ -38,23 +39,12 @@ _NEVER_ASKED = (
     exceptions.ProxyConnectionError,
     exceptions.SSLError,
 )
-_OPERATOR = (
-    exceptions.NoCredentialsError,
-    exceptions.PartialCredentialsError,
-    exceptions.CredentialRetrievalError,
-    exceptions.TokenRetrievalError,
-    exceptions.UnauthorizedSSOTokenError,
-    exceptions.SSOTokenLoadError,
-)
+_RENEW_GAP: Final = 10.0
+"""Seconds between two sessions at least: less than between two probes, and a session costs some 0.1 s of CPU."""
 
 
 # At DEBUG botocore logs whole requests; should whoever imports us turn that on, not these.
 logging.getLogger("botocore").setLevel(logging.INFO)
-
-
-def region_of(session: boto3.Session) -> str:
-    """Return the region that calls go to: AWS_REGION, which boto3 itself does not read, then the SDK's own."""
-    return os.environ.get("AWS_REGION") or session.region_name or FALLBACK_REGION
 
 
 class _TooLate(Exception):
@@ -87,35 +77,42 @@ Sent = tuple[Answer, RawResponse | None]
 class Ses:
     """A client for any number of threads. Each call reaches SES once at most."""
 
-    def __init__(self, *, connections: int, connect_timeout: float, read_timeout: float) -> None:
-        """Make the client; timeouts in seconds. Raises OperatorNeeded when there are no credentials."""
-        try:
-            session = boto3.Session()
-            if session.get_credentials() is None:
-                raise OperatorNeeded(
-                    "no AWS credentials are found",
-                    "give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role (debug mode needs none)",
-                )
-            self._client: SESClient = session.client(
-                "ses",
-                region_name=region_of(session),
-                config=Config(
-                    # The SDK's own retries post a call again whose answer was lost, unseen by us.
-                    retries={"mode": "standard", "total_max_attempts": 1},
-                    connect_timeout=connect_timeout,
-                    read_timeout=read_timeout,
-                    max_pool_connections=connections,
-                    tcp_keepalive=True,
-                    user_agent=_USER_AGENT,
-                    parameter_validation=False,  # request.build() makes nothing but strings, checked before
-                ),
-            )
-        except (exceptions.BotoCoreError, ValueError) as error:
-            raise OperatorNeeded(f"the AWS SDK can't be set up: {error}", "correct the AWS settings it names") from None
+    def __init__(
+        self, *, connections: int, connect_timeout: float, call_timeout: float, idle_limit: float = IDLE_LIMIT
+    ) -> None:
+        """Make the client; times in seconds. Raises OperatorNeeded when there are no credentials.
+
+        `call_timeout` is for all of a call: to connect, to send and to read the answer.
+        """
+        self._config = Config(
+            # The SDK's own retries post a call again whose answer was lost, unseen by us.
+            retries={"mode": "standard", "total_max_attempts": 1},
+            connect_timeout=connect_timeout,
+            read_timeout=call_timeout,
+            max_pool_connections=connections,
+            tcp_keepalive=True,
+            user_agent=_USER_AGENT,
+            parameter_validation=False,  # request.build() makes nothing but strings, checked before
+        )
+        self._call_timeout = call_timeout
+        self._idle_limit = idle_limit
         self._seen = threading.local()
-        self._client.meta.events.register_first(_CREATED, _encode_once)
-        self._client.meta.events.register(_SENDING, self._check_time)
-        self._client.meta.events.register(_ANSWERED, self._keep)
+        self._client = self._new_client(" (debug mode needs none)")
+        self._renewing = threading.Lock()
+        self._refused_by = ""  # a code that says that other credentials might be taken
+        self._renewed_at = float("-inf")
+
+    def _new_client(self, hint: str = "") -> "SESClient":
+        client: SESClient = new_client(new_session(hint), "ses", self._config)
+        client.meta.events.register_first(_CREATED, _encode_once)
+        client.meta.events.register(_SENDING, self._check_time)
+        client.meta.events.register(_ANSWERED, self._keep)
+        return client
+
+    @property
+    def endpoint(self) -> str:
+        """Return the URL that calls go to."""
+        return str(self._client.meta.endpoint_url)
 
     def _check_time(self, **_: object) -> None:
         """Ask and look at the clock at the last moment: signing takes a while, and a process may be stopped."""
@@ -125,8 +122,10 @@ class Ses:
             raise _NotAllowed from None  # who asked hears of it where it asks again
         if call_by is None:
             raise _NotAllowed
-        if time.monotonic() > call_by:
+        now = time.monotonic()
+        if now > call_by:
             raise _TooLate
+        self._seen.call.deadline = now + self._call_timeout
 
     def _keep(self, response_dict: dict[str, Any], **_: object) -> None:
         self._seen.response = RawResponse(
@@ -139,7 +138,8 @@ class Ses:
         GetSendQuota, whose MaxSendRate this is, needs a permission of its own.
         """
         try:
-            rate = self._client.get_send_quota().get("MaxSendRate", 0.0)
+            with http_call(HttpCall(time.monotonic() + self._call_timeout, self._idle_limit)):
+                rate = self._client.get_send_quota().get("MaxSendRate", 0.0)
         except exceptions.ClientError as error:
             return _refused(error).code or "SES refused to tell"
         except Exception as error:
@@ -154,18 +154,46 @@ class Ses:
         """
         self._seen.response = None
         self._seen.call_by = call_by
+        self._seen.call = HttpCall(idle_limit=self._idle_limit)
         try:
-            answer = self._call(parameters)
+            client = self._current_client()
+            with http_call(self._seen.call):
+                answer = self._call(client, parameters)
+        except OperatorNeeded as error:
+            return NotAsked(f"AWS credentials: {error.message}", operator=True), None
         except _NotAllowed:
             return None
+        if client is self._client:
+            self._refused_by = _refused_by(answer) or self._refused_by
         raw: RawResponse | None = self._seen.response
         if isinstance(answer, Accepted) or raw is None:
             return answer, None
         return answer, raw
 
-    def _call(self, parameters: dict[str, Any]) -> Answer:
+    def _current_client(self) -> "SESClient":
+        """Return the client; a new one when its credentials were refused, as somebody may have renewed them.
+
+        The SDK renews those of a role by itself, but reads a file of credentials only once.
+        Raises OperatorNeeded when there are no credentials any more.
+        """
+        # In one thread: making sessions is not safe in several. The others go on meanwhile, with the old one.
+        if not self._refused_by or not self._renewing.acquire(blocking=False):
+            return self._client
         try:
-            response = self._client.send_bulk_templated_email(**parameters)
+            now = time.monotonic()
+            if self._refused_by and now >= self._renewed_at + _RENEW_GAP:
+                self._renewed_at = now
+                old, self._client = self._client, self._new_client()
+                log(f"reading the AWS credentials again, as AWS refused a call ({self._refused_by})")
+                self._refused_by = ""
+                old.close()
+            return self._client
+        finally:
+            self._renewing.release()
+
+    def _call(self, client: "SESClient", parameters: dict[str, Any]) -> Answer:
+        try:
+            response = client.send_bulk_templated_email(**parameters)
         except exceptions.ClientError as error:
             return _refused(error)
         except ResponseParserError:
@@ -177,14 +205,30 @@ class Ses:
             raise
         except _TooLate:
             return NotAsked("this process was held up after begin")
-        except _OPERATOR as error:
+        except NO_CREDENTIALS as error:
             return NotAsked(f"AWS credentials: {type(error).__name__}", operator=True)
         except _NEVER_ASKED as error:
             return NotAsked(f"SES can't be reached: {type(error).__name__}")
         except Exception as error:
-            return Lost(f"no answer from SES: {type(error).__name__}")
+            return self._unanswered(self._seen.call, error)
         statuses = response.get("Status")
         return Accepted(None if statuses is None else [dict(status) for status in statuses])
+
+    def _unanswered(self, call: HttpCall, error: Exception) -> Answer:
+        """Return what a call came to that has no whole answer."""
+        if not call.was_sent:
+            late = " in time" if call.is_late else ""
+            return NotAsked(f"SES was not reached{late}: {type(error).__name__}")
+        if isinstance(getattr(error, "kwargs", {}).get("error"), AnswerTooLong):
+            why = f"SES's answer is longer than {LONGEST_ANSWER:,} bytes"
+        elif call.is_late:
+            why = f"no whole answer from SES in {self._call_timeout:.1f} s: {type(error).__name__}"
+        else:
+            why = f"no answer from SES: {type(error).__name__}"
+        if call.status is not None and call.status >= _CLIENT_ERROR:
+            return Refused(call.status, "", why)  # what is known of it says that nothing was accepted
+        # A connection that the network forgot while it was idle says nothing of how much SES takes.
+        return Lost(why, slower=call.has_answer or not call.is_reused)
 
 
 def _encode_once(request: "AWSRequest", **_: object) -> None:
@@ -202,3 +246,10 @@ def _refused(error: exceptions.ClientError) -> Refused:
     said: dict[str, Any] = dict(error.response.get("Error", {}))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _SERVER_ERROR)
     return Refused(status, str(said.get("Code", "")), str(said.get("Message", "")))
+
+
+def _refused_by(answer: Answer) -> str:
+    """Return the code, or the reason, of an answer that other credentials might change; empty for any other."""
+    if isinstance(answer, NotAsked) and answer.operator:
+        return answer.reason
+    return answer.code if isinstance(answer, Refused) and answer.code in BAD_CREDENTIALS | DENIED else ""

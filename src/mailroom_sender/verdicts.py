@@ -75,6 +75,7 @@ class Lost:
     """The request may have reached SES; no answer that can be read came back."""
 
     reason: str
+    slower: bool = True  # it may be that SES can't keep up
 
 
 Answer = Accepted | Refused | NotAsked | Lost
@@ -154,8 +155,8 @@ def judge(answer: Answer, asked: Asked) -> list[Verdict]:
             if operator:
                 return [Verdict(Outcome.HOLD, reason, hold=holds.CREDENTIALS)] * count
             return [Verdict(Outcome.LATER, reason, slower=True)] * count
-        case Lost(reason):
-            return [Verdict(Outcome.UNKNOWN, reason, slower=True)] * count
+        case Lost(reason, slower):
+            return [Verdict(Outcome.UNKNOWN, reason, slower=slower)] * count
 
 
 # A call that SES answered, destination by destination

@@ -69,7 +69,7 @@ def test_failed_is_tried_once_more_and_no_further(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
-    ses = Ses(connections=1, connect_timeout=5.0, read_timeout=5.0)
+    ses = Ses(connections=1, connect_timeout=5.0, call_timeout=5.0)
     endpoint.decide = lambda call: accepted(
         [(status, "why") if address.startswith("ann@") else ("Success", "m-123456") for address in call.addresses]
     )

@@ -11,6 +11,7 @@ from tests.conftest import Environment
 from tests.support.lines import activation, field_of, recovery
 from tests.support.processes import Finished, run, running
 from tests.support.ptys import open_pty
+from tests.support.raw_endpoint import running_raw_endpoint, trickling
 from tests.support.ses_endpoint import Call, Endpoint, Reply, accepted, refused
 from tests.support.waiting import until
 
@@ -322,6 +323,20 @@ def test_signal_finishes_calls_and_keeps_the_rest(endpoint: Endpoint, sender_env
     kept = "".join(file.read_text() for file in files(tmp_path, "replay_*")).splitlines()
     assert sorted([*(line for line in lines if line.split(",")[1] in sent), *kept]) == sorted(lines)
     assert 0 < len(sent) < 150
+
+
+def test_answer_that_trickles_does_not_hold_up_the_end(sender_env: Environment, tmp_path: Path) -> None:
+    """SIGTERM waits for a call no longer than its deadline, half a lease; what became of its row is not known."""
+    with running_raw_endpoint(trickling(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n", b"x")) as endpoint:
+        command = f"(echo '{activation(1)}'; exec sleep 60) | (exec mailroom-send)"
+        env = sender_env(MAILROOM_LEASE="1000", MAILROOM_SES_MAX_RATE="100", AWS_ENDPOINT_URL_SES=endpoint.url)
+        with running("trap : TERM; set -o pipefail; " + command, env) as sender:
+            until(lambda: endpoint.requests, "a call is begun")
+            sender.signal(signal.SIGTERM)
+            sender.says("no whole answer from SES in 0.5 s")
+            sender.wait()
+    (replay,) = files(tmp_path, "replay_*")
+    assert replay.read_text() == activation(1) + "\n"
 
 
 def test_end_of_input_with_nothing_is_fine(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:

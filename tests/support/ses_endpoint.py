@@ -1,6 +1,7 @@
 """A local SES that keeps a record of its own and can misbehave. It knows the calls that mailroom makes."""
 
 import contextlib
+import re
 import socket
 import struct
 import sys
@@ -82,6 +83,7 @@ class Endpoint:
     decide: Callable[[Call], Reply | None] = lambda _: None
     max_send_rate: str | None = None  # None: GetSendQuota is not permitted
     account: Account = field(default_factory=Account)
+    refused_keys: dict[str, str] = field(default_factory=dict)  # access key ids, and the code with which they are
     mailed_at: list[float] = field(default_factory=list)  # monotonic seconds of each entry of mailed
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _messages: int = 0
@@ -173,7 +175,9 @@ def running_endpoint(given: Endpoint | None = None) -> Iterator[Endpoint]:
                 self.close_connection = True
                 return
             form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
-            reply = _reply(endpoint, form)
+            key = re.search("Credential=([^/]+)", self.headers["Authorization"] or "")
+            code = endpoint.refused_keys.get(key[1] if key else "")
+            reply = refused(code, "these credentials are refused", 403) if code else _reply(endpoint, form)
             if reply.delay:
                 time.sleep(reply.delay)
             if reply.status is None:

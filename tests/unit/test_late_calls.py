@@ -30,7 +30,7 @@ def ses(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Ses:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
-    return Ses(connections=1, connect_timeout=5.0, read_timeout=5.0)
+    return Ses(connections=1, connect_timeout=5.0, call_timeout=5.0)
 
 
 def rows(count: int) -> list[Row]:

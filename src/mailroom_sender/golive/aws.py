@@ -11,14 +11,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-import boto3
 from botocore import exceptions, xform_name
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from mailroom_runtime.errors import OperatorNeeded
+from mailroom_sender.aws_client import BAD_CREDENTIALS, DENIED, NO_CREDENTIALS, new_client, new_session, region_of
 from mailroom_sender.golive.refusals import NoAnswer, Why
-from mailroom_sender.ses import region_of
+from mailroom_sender.http_connection import HttpCall, http_call
 
 _INTERVAL: Final = 1.05  # seconds from one call to the next of the same name
 _MOST_TRIES: Final = 5
@@ -26,20 +25,6 @@ _SERVER_ERROR: Final = 500  # HTTP
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5, 10  # seconds
 _AWS_HOST = re.compile(r"\.(?:amazonaws\.com(?:\.cn)?|api\.aws|aws)$")
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
-_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"})
-_BAD_CREDENTIALS: Final = frozenset({
-    "ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidClientTokenId", "InvalidAccessKeyId",
-    "MissingAuthenticationToken", "OptInRequired", "RequestExpired", "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-})  # fmt: skip
-_NO_CREDENTIALS = (
-    exceptions.NoCredentialsError,
-    exceptions.PartialCredentialsError,
-    exceptions.CredentialRetrievalError,
-    exceptions.TokenRetrievalError,
-    exceptions.UnauthorizedSSOTokenError,
-    exceptions.SSOTokenLoadError,
-)
 
 
 class Aws:
@@ -50,27 +35,17 @@ class Aws:
         self._interval = interval
         self._sleep = sleep
         self._free_at: dict[str, float] = {}
-        try:
-            session = boto3.Session()
-            self.region = region_of(session)
-            self.region_is_chosen = bool(os.environ.get("AWS_REGION") or session.region_name)
-            credentials = session.get_credentials()
-            if credentials is None:
-                raise OperatorNeeded(
-                    "no AWS credentials are found",
-                    "give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
-                )
-            self.credentials_from = str(credentials.method or "")
-            config = Config(
-                retries={"mode": "standard", "total_max_attempts": 1},
-                connect_timeout=_CONNECT_TIMEOUT,
-                read_timeout=_READ_TIMEOUT,
-            )
-            self._clients: dict[str, Any] = {
-                service: session.client(service, region_name=self.region, config=config) for service in ("ses", "sts")
-            }
-        except (exceptions.BotoCoreError, ValueError) as error:
-            raise OperatorNeeded(f"the AWS SDK can't be set up: {error}", "correct the AWS settings it names") from None
+        session = new_session()
+        self.region = region_of(session)
+        self.region_is_chosen = bool(os.environ.get("AWS_REGION") or session.region_name)
+        credentials = session.get_credentials()
+        self.credentials_from = str(credentials.method or "") if credentials else ""
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": 1},
+            connect_timeout=_CONNECT_TIMEOUT,
+            read_timeout=_READ_TIMEOUT,
+        )
+        self._clients: dict[str, Any] = {service: new_client(session, service, config) for service in ("ses", "sts")}
 
     @property
     def own_endpoint(self) -> str | None:
@@ -94,7 +69,8 @@ class Aws:
         who = self._own_endpoint(service) or "AWS"
         for attempt in range(_MOST_TRIES):
             self._sleep(max(0.0, self._free_at.get(action, 0.0) - time.monotonic()))
-            answer = _answer(call, parameters)
+            with http_call(HttpCall(time.monotonic() + _CONNECT_TIMEOUT + _READ_TIMEOUT)):
+                answer = _answer(call, parameters)
             if isinstance(answer, NoAnswer):
                 answer = replace(answer, action=action, who=who)
             if not isinstance(answer, NoAnswer) or answer.why is not Why.THROTTLED:
@@ -109,7 +85,7 @@ def _answer(call: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> 
         return call(**parameters)
     except exceptions.ClientError as error:
         return _refused(error)
-    except _NO_CREDENTIALS as error:
+    except NO_CREDENTIALS as error:
         return NoAnswer(Why.CREDENTIALS, type(error).__name__)
     except exceptions.ParamValidationError as error:  # its words may hold the parameters
         return NoAnswer(Why.REFUSED, type(error).__name__)
@@ -128,9 +104,9 @@ def _refused(error: exceptions.ClientError) -> NoAnswer:
     why = Why.REFUSED
     if code in _THROTTLED:
         why = Why.THROTTLED
-    elif code in _DENIED:
+    elif code in DENIED:
         why = Why.DENIED
-    elif code in _BAD_CREDENTIALS:
+    elif code in BAD_CREDENTIALS:
         why = Why.CREDENTIALS
     elif status >= _SERVER_ERROR:
         why = Why.BROKEN

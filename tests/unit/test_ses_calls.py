@@ -1,0 +1,207 @@
+"""A call to SES has limits: one deadline, a size for its answer, a fresh connection, credentials of now."""
+
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailroom_sender.actions import SHIPPED, by_number
+from mailroom_sender.request import Envelope
+from mailroom_sender.rows import Row
+from mailroom_sender.ses import Ses
+from mailroom_sender.verdicts import Accepted, Answer, Asked, Lost, NotAsked, Outcome, Refused, judge
+from mailroom_sender.wire import decode_line
+from tests.support.lines import activation
+from tests.support.raw_endpoint import Answer as Bytes
+from tests.support.raw_endpoint import RawEndpoint, endless, running_raw_endpoint, trickling, whole
+from tests.support.ses_endpoint import Endpoint, accepted
+
+PARAMETERS: dict[str, Any] = {
+    "Source": "a@example.com",
+    "Template": "t",
+    "ConfigurationSetName": "tracking",
+    "DefaultTemplateData": "{}",
+    "Destinations": [{"Destination": {"ToAddresses": ["b@example.com"]}, "ReplacementTemplateData": "{}"}],
+}
+ROWS = [row for row in decode_line(activation(1).encode(), by_number(SHIPPED)) if isinstance(row, Row)]
+ASKED = Asked(ROWS, Envelope("a@example.com", "tracking", escape_html=True), source_works=False)
+TIMEOUT = 0.5  # seconds
+OK, ERROR = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 500 No\r\n"
+LONG = b"Content-Length: 900000000\r\n\r\n"
+SENT = whole(accepted([("Success", "m-1")]).body)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Bytes], RawEndpoint]]:
+    """Serve an answer, as the endpoint that the SDK finds."""
+    with running_raw_endpoint(SENT) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
+
+        def choose(answer: Bytes) -> RawEndpoint:
+            endpoint.answer = answer
+            return endpoint
+
+        yield choose
+
+
+def client(idle_limit: float = 20.0, timeout: float = TIMEOUT) -> Ses:
+    return Ses(connections=2, connect_timeout=timeout, call_timeout=timeout, idle_limit=idle_limit)
+
+
+def call(ses: Ses) -> Answer:
+    sent = ses.send(PARAMETERS, lambda: time.monotonic() + 10)
+    assert sent is not None
+    return sent[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (trickling(b"", b"H"), Outcome.UNKNOWN),
+        (trickling(OK, b"X: y\r\n"), Outcome.UNKNOWN),
+        (trickling(OK + LONG, b"x"), Outcome.UNKNOWN),
+        (trickling(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"), Outcome.UNKNOWN),
+        (trickling(ERROR + LONG, b"x"), Outcome.LATER),
+    ],
+    ids=["status", "headers", "body", "chunks", "error"],
+)
+def test_answer_that_trickles_ends_at_the_deadline(
+    serve: Callable[[Bytes], RawEndpoint], answer: Bytes, outcome: Outcome
+) -> None:
+    """A byte now and then does not prolong a call; what is known of an error says that nothing was accepted."""
+    serve(answer)
+    ses = client()
+    begun = time.monotonic()
+    (verdict,) = judge(call(ses), ASKED)
+    assert TIMEOUT <= time.monotonic() - begun < TIMEOUT + 1
+    assert (verdict.outcome, verdict.slower) == (outcome, True)
+    assert "no whole answer from SES in 0.5 s" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (endless(OK + LONG), Outcome.UNKNOWN),
+        (endless(OK + b"\r\n"), Outcome.UNKNOWN),
+        (endless(ERROR + LONG), Outcome.LATER),
+    ],
+)
+def test_answer_without_end_is_not_read(serve: Callable[[Bytes], RawEndpoint], answer: Bytes, outcome: Outcome) -> None:
+    """Of an answer no more than a mebibyte is taken, whatever length it names."""
+    serve(answer)
+    (verdict,) = judge(call(client(timeout=30)), ASKED)
+    assert verdict.outcome is outcome
+    assert "SES's answer is longer than 1,048,576 bytes" in verdict.reason
+
+
+def test_rate_that_trickles_ends_at_the_deadline(serve: Callable[[Bytes], RawEndpoint]) -> None:
+    """The question after the rate holds up the end of the sender no longer than a call does."""
+    serve(trickling(OK + LONG, b"x"))
+    begun = time.monotonic()
+    assert client().max_send_rate() == "ReadTimeoutError"
+    assert time.monotonic() - begun < TIMEOUT + 1
+
+
+def test_connecting_has_one_deadline_for_all_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with eight addresses that swallow packets costs the time of one; nothing was asked."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        port = listener.getsockname()[1]
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SES", f"http://many.example:{port}")
+        ses = client()
+        resolve = socket.getaddrinfo
+        with socket.create_connection(("127.0.0.1", port)):  # fills the queue: further ones get no answer
+
+            def many(host: str, *args: Any, **kwargs: Any) -> list[Any]:
+                return resolve("127.0.0.1", *args, **kwargs) * 8 if host == "many.example" else resolve(host, *args)
+
+            monkeypatch.setattr(socket, "getaddrinfo", many)
+            begun = time.monotonic()
+            assert call(ses) == NotAsked("SES can't be reached: ConnectTimeoutError")
+            assert time.monotonic() - begun < TIMEOUT + 1
+
+
+def test_connection_that_was_idle_for_long_is_not_used_again(serve: Callable[[Bytes], RawEndpoint]) -> None:
+    """A busy connection is kept, one that the network may have forgotten is not."""
+    endpoint = serve(SENT)
+    ses = client()
+    assert isinstance(call(ses), Accepted)
+    assert isinstance(call(ses), Accepted)
+    assert (endpoint.connections, endpoint.requests) == (1, 2)
+    ses = client(idle_limit=0)
+    call(ses)
+    call(ses)
+    assert (endpoint.connections, endpoint.requests) == (3, 4)
+
+
+def test_lost_answer_on_a_used_connection_says_nothing_of_the_rate(serve: Callable[[Bytes], RawEndpoint]) -> None:
+    """The network's doing is no reason to go slower; on a new connection it may be SES's."""
+
+    def reset(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise ConnectionError  # ends the connection
+
+    endpoint = serve(SENT)
+    ses = client()
+    call(ses)
+    endpoint.answer = reset
+    on_used, on_new = call(ses), call(ses)
+    assert isinstance(on_used, Lost)
+    assert isinstance(on_new, Lost)
+    assert (on_used.slower, on_new.slower) == (False, True)
+    assert [judge(answer, ASKED)[0].slower for answer in (on_used, on_new)] == [False, True]
+
+
+def test_what_fails_before_the_request_is_no_doubt(serve: Callable[[Bytes], RawEndpoint]) -> None:
+    """Whatever goes wrong before a byte was sent, SES was not asked."""
+    endpoint = serve(SENT)
+    ses = client()
+
+    def fail(**_: object) -> None:
+        raise RuntimeError
+
+    ses._client.meta.events.register("before-sign.ses.SendBulkTemplatedEmail", fail)
+    assert call(ses) == NotAsked("SES was not reached: RuntimeError")
+    assert endpoint.connections == 0
+
+
+@pytest.mark.parametrize("code", ["InvalidClientTokenId", "ExpiredToken", "AccessDenied"])
+def test_renewed_credentials_are_used_without_a_restart(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str
+) -> None:
+    """A shared credentials file that somebody rewrites is read again once its old key was refused."""
+    file = tmp_path / "credentials"
+
+    def write(key: str) -> None:
+        file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = example\n")
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
+    monkeypatch.setattr("mailroom_sender.ses._RENEW_GAP", 0.0)
+    write("AKIDOLD")
+    endpoint.refused_keys = {"AKIDOLD": code}
+    ses = client()
+    assert isinstance(call(ses), Refused)
+    assert isinstance(call(ses), Refused)  # nobody has renewed them yet
+    file.write_text("")
+    gone = call(ses)
+    assert gone == NotAsked("AWS credentials: no AWS credentials are found", operator=True)
+    write("AKIDNEW")
+    assert isinstance(call(ses), Accepted)
+    renewed = ses._client
+    call(ses)
+    assert ses._client is renewed
