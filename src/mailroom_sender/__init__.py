@@ -5,6 +5,7 @@ The files, in the order in which a row meets them:
     cli         options and environment to settings; errors to exit statuses
     sender      the join: one poll, a few workers, bounded buffers
     inlet       stdin to complete lines
+    source      pure: the From as SES takes it, or why not
     wire        pure: a line to rows and bad rows
     actions     pure: what a mail may be for
     rows        what is read: one row, with its own bytes

@@ -1,6 +1,8 @@
 """The AWS SDK, set up: a session from the environment and the SDK's files, and what says that its credentials fail."""
 
 import os
+import re
+import urllib.parse
 from typing import Any, Final
 
 import boto3
@@ -12,6 +14,7 @@ from mailroom_runtime.errors import OperatorNeeded
 from mailroom_sender.http_connection import limit_connections
 
 FALLBACK_REGION: Final = "us-east-1"
+_AWS_HOST: Final = re.compile(r"\.(?:amazonaws\.com(?:\.cn)?|api\.aws|aws)$")
 _SDK_CONFIG: Final = Config(
     connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2}
 )  # seconds
@@ -34,6 +37,11 @@ NO_CREDENTIALS: Final[tuple[type[Exception], ...]] = (
     getattr(exceptions, "LoginError", exceptions.SSOError),  # of botocore 1.41 and newer
 )
 """What the SDK raises when it can't come by credentials."""
+
+
+def is_of_aws(url: str) -> bool:
+    """Say whether an endpoint is AWS's own, and nothing that only acts as it."""
+    return bool(_AWS_HOST.search(urllib.parse.urlsplit(url).hostname or ""))
 
 
 def region_of(session: boto3.Session) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mailroom_runtime.errors import MailroomError
+from mailroom_runtime.errors import MailroomError, SettingError
 from mailroom_runtime.options import (
     Decorator,
     Flag,
@@ -27,6 +27,7 @@ from mailroom_sender.golive.commands import check, templates
 from mailroom_sender.links import checked_base_url
 from mailroom_sender.log import log
 from mailroom_sender.settings import Settings
+from mailroom_sender.source import ALLOWED, UnfitSource, domain_of, encode_source, is_public
 
 if TYPE_CHECKING:
     from mailroom_sender.actions import Known
@@ -52,10 +53,21 @@ class BaseUrl(click.types.StringParamType):
             self.fail(f"'{value}' is not allowed; give {error}", param, ctx)
 
 
+class Source(click.types.StringParamType):
+    """The From."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the From as SES takes it. Raises click.BadParameter that says what is wrong and what is allowed."""
+        try:
+            return encode_source(value)
+        except UnfitSource as error:
+            self.fail(f"'{value}' is not allowed: {error}; give {ALLOWED}", param, ctx)
+
+
 # SES API reference, SendBulkTemplatedEmail: [A-Za-z0-9_-]; a set's name has at most 64.
 _CONFIG_SET = Text("name", "[A-Za-z0-9_-]{1,64}", "1 to 64 of the characters A-Z a-z 0-9 _ -")
-_ADDRESS = "[!-;=?A-~]{1,64}@[!-;=?A-~]{1,253}"  # printable ASCII but for space, <, > and @
-_SOURCE = Text("address", f"{_ADDRESS}|[ -;=?A-~]{{0,200}}<{_ADDRESS}>", "name@domain or Name <name@domain>, in ASCII")
 
 
 def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, what: str) -> Decorator:
@@ -84,7 +96,10 @@ def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, w
     "terminal, else json.",
 )  # fmt: skip
 @_option("--ses-config-set", "MAILROOM_SES_CONFIG_SET", _CONFIG_SET, "default", "NAME", "SES configuration set.")
-@_option("--ses-source", "MAILROOM_SES_SOURCE", _SOURCE, "noreply@localhost", "ADDRESS", "From address, in ASCII.")
+@_option(
+    "--ses-source", "MAILROOM_SES_SOURCE", Source(), "noreply@localhost", "ADDRESS",
+    'From: an address, or Name <address>; "a, b" <address> if the name holds a comma.',
+)  # fmt: skip
 @_option(
     "--ses-output-path", "MAILROOM_SES_OUTPUT_PATH", click.Path(path_type=Path), "./output", "FOLDER",
     "Where SES's error responses go, and what could not be sent.",
@@ -235,11 +250,24 @@ def _delivery(
         connect_timeout=settings.lease_ms / 6000,
         call_timeout=settings.lease_ms / 2000,
     )
+    _check_source(settings.source, ses.endpoint)
     ledger: Ledger = NoLedger(setaside)
     if database is not None:
         ledger = DatabaseLedger(database, settings.queue_name, settings.lease_ms)
     delivery = SesDelivery(ledger, ses, envelope, setaside, report)
     return delivery, ses.max_send_rate if settings.max_rate is None else None
+
+
+def _check_source(source: str, endpoint: str) -> None:
+    """Say that AWS takes no mail from such a domain; what only acts as SES may. Raises SettingError."""
+    from mailroom_sender.aws_client import is_of_aws
+
+    if is_public(source):
+        return
+    told = f"MAILROOM_SES_SOURCE is {source}, and SES refuses every mail from {domain_of(source)}"
+    if is_of_aws(endpoint):
+        raise SettingError(told, "set it to an address of a domain that is verified in SES")
+    log(f"{told}; {endpoint} is asked, as it may be none of AWS's", "warning")
 
 
 def _explain(error: click.UsageError) -> str:

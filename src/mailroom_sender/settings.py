@@ -18,7 +18,7 @@ class Settings:
     debug: bool
     debug_format: str  # auto, json, text
     config_set: str
-    source: str
+    source: str  # as SES takes it
     output_path: Path
     escape_html: bool
     link_base_url: str | None

@@ -40,6 +40,7 @@ PURE = {
         "request",
         "retries",
         "rows",
+        "source",
         "splitting",
         "summary",
         "verdicts",

@@ -109,6 +109,33 @@ def test_domain_is_sent_as_punycode(endpoint: Endpoint, sender_env: Environment,
     assert endpoint.addresses == [address]
 
 
+@pytest.mark.parametrize(
+    ("source", "encoded"),
+    [
+        ("Acme, Inc. <noreply@example.com>", '"Acme, Inc." <noreply@example.com>'),
+        ("Café <noreply@bücher.example>", "=?utf-8?b?Q2Fmw6k=?= <noreply@xn--bcher-kva.example>"),
+    ],
+)
+def test_from_is_sent_as_ses_takes_it(endpoint: Endpoint, sender_env: Environment, source: str, encoded: str) -> None:
+    """A name that needs quotes is quoted, one beyond ASCII is encoded; debug mode shows the same."""
+    assert send(sender_env(MAILROOM_SES_SOURCE=source), activation(1)).status == 0
+    assert endpoint.calls[0].source == encoded
+    shown = send(sender_env(MAILROOM_SES_SOURCE=source, MAILROOM_DEBUG="true"), activation(1))
+    assert json.loads(shown.out)["Source"] == encoded
+
+
+def test_default_from_is_refused_by_name_before_ses_does(endpoint: Endpoint, sender_env: Environment) -> None:
+    """AWS takes no mail from localhost: the sender does not start. What only acts as SES may take it."""
+    env = sender_env(MAILROOM_SES_SOURCE="")
+    acting = send(env, activation(1))
+    assert "MAILROOM_SES_SOURCE is noreply@localhost, and SES refuses every mail from localhost" in acting.err
+    assert (acting.status, endpoint.addresses) == (0, ["u1@example.com"])
+    real = send({name: value for name, value in env.items() if name != "AWS_ENDPOINT_URL_SES"}, activation(2))
+    assert real.status == 2
+    assert real.err.endswith("set it to an address of a domain that is verified in SES\n")
+    assert send(env | {"MAILROOM_DEBUG": "true"}, activation(3)).err.count("SES_SOURCE") == 0
+
+
 @pytest.mark.parametrize("email", ["jörg@example.com", "a@b.c; x@y.z", "Ann <ann@b.c>", "nobody", "a@b..c", "a..b@b.c"])
 def test_address_that_ses_cannot_take_is_refused(
     endpoint: Endpoint, sender_env: Environment, tmp_path: Path, email: str

@@ -61,9 +61,9 @@ def test_collector_names_a_bad_setting(variable: str, value: str, message: str) 
         ("MAILROOM_DEBUG_FORMAT", "pretty", "'pretty' is not one of 'auto', 'json', 'text'"),
         ("MAILROOM_SES_ESCAPE_HTML", "2", "'2' is not allowed; give true or false"),
         ("MAILROOM_SES_CONFIG_SET", "a b", "'a b' is not allowed; give 1 to 64 of the characters A-Z a-z 0-9 _ -"),
-        ("MAILROOM_SES_SOURCE", "nobody", "'nobody' is not allowed; give name@domain"),
-        ("MAILROOM_SES_SOURCE", "a@b.c\r\nBcc: x@y.z", "is not allowed; give name@domain"),
-        ("MAILROOM_SES_SOURCE", "jörg@b.c", "is not allowed; give name@domain"),
+        ("MAILROOM_SES_SOURCE", "nobody", "'nobody' is not allowed: its email has no @; give an address, with or"),
+        ("MAILROOM_SES_SOURCE", "a@b.c\r\nBcc: x@y.z", "is not allowed: it holds a control character or a line break"),
+        ("MAILROOM_SES_SOURCE", "jörg@b.c", "is not plain ASCII, which SES needs; give an address, with or without"),
         ("MAILROOM_LINK_BASE_URL", "http://app.example.com", "is not allowed; give an https:// URL of host and path"),
         ("MAILROOM_SES_CONCURRENCY", "65", "'65' is not allowed; give a whole number from 1 to 64"),
         (

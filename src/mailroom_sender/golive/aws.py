@@ -5,7 +5,6 @@ call needs has its name, but for GetCallerIdentity, which needs none.
 """
 
 import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +14,15 @@ from botocore import exceptions, xform_name
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from mailroom_sender.aws_client import BAD_CREDENTIALS, DENIED, NO_CREDENTIALS, new_client, new_session, region_of
+from mailroom_sender.aws_client import (
+    BAD_CREDENTIALS,
+    DENIED,
+    NO_CREDENTIALS,
+    is_of_aws,
+    new_client,
+    new_session,
+    region_of,
+)
 from mailroom_sender.golive.refusals import NoAnswer, Why
 from mailroom_sender.http_connection import HttpCall, http_call
 
@@ -23,7 +30,6 @@ _INTERVAL: Final = 1.05  # seconds from one call to the next of the same name
 _MOST_TRIES: Final = 5
 _SERVER_ERROR: Final = 500  # HTTP
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5, 10  # seconds
-_AWS_HOST = re.compile(r"\.(?:amazonaws\.com(?:\.cn)?|api\.aws|aws)$")
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 
 
@@ -54,7 +60,7 @@ class Aws:
 
     def _own_endpoint(self, service: str) -> str | None:
         url = str(self._clients[service].meta.endpoint_url)
-        return None if _AWS_HOST.search(url) else url
+        return None if is_of_aws(url) else url
 
     def close(self) -> None:
         """Close the connections."""

@@ -66,6 +66,7 @@ def _aws(aws: Aws, settings: Settings, mail_to: str | None, known: list[Action])
     ses = _Ses(aws)
     yield judging.sending(ses.ask("GetAccountSendingEnabled"))
     yield judging.quota(ses.ask("GetSendQuota"), settings.max_rate)
+    yield from judging.source(settings.source, aws.own_endpoint)
     identities = identities_of(address_of(settings.source))
     verified, name = judging.identity(
         settings.source, ses.ask("GetIdentityVerificationAttributes", Identities=identities)

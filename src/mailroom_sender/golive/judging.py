@@ -14,6 +14,7 @@ from mailroom_sender.golive.shown_login import shows_markup, shows_otherwise
 from mailroom_sender.golive.template import from_ses
 from mailroom_sender.identities import address_of, identities_of
 from mailroom_sender.links import is_local
+from mailroom_sender.source import domain_of, is_public
 
 Answer = dict[str, Any] | NoAnswer
 
@@ -95,6 +96,15 @@ def quota(answer: Answer, max_rate: int | None) -> Finding:
     if most != _UNLIMITED and used >= _NEARLY * most:
         return Finding(check, Status.WARNING, found, "it is nearly used up: ask AWS for a higher quota", permission)
     return Finding(check, Status.OK, found, permission=permission)
+
+
+def source(encoded: str, own_endpoint: str | None) -> list[Finding]:
+    """Return what is to be said of a From whose domain SES never takes; what only acts as SES may take it."""
+    if is_public(encoded):
+        return []
+    status = Status.TASK if own_endpoint is None else Status.WARNING
+    found = f"it is {encoded}, and SES refuses every mail from {domain_of(encoded)}"
+    return [Finding("From", status, found, "set MAILROOM_SES_SOURCE, here and for the sender")]
 
 
 def identity(source: str, answer: Answer) -> tuple[Finding, str | None]:

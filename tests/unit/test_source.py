@@ -1,0 +1,97 @@
+"""A From, as people write it, to a From as SES takes it."""
+
+import re
+from email import policy
+from email.header import decode_header, make_header
+from email.headerregistry import AddressHeader
+from email.utils import parseaddr
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroom_sender.golive import judging
+from mailroom_sender.golive.findings import Status
+from mailroom_sender.identities import address_of
+from mailroom_sender.source import UnfitSource, encode_source, is_public
+
+
+@pytest.mark.parametrize(
+    ("text", "encoded"),
+    [
+        ("noreply@localhost", "noreply@localhost"),
+        (" noreply@Example.COM ", "noreply@example.com"),
+        ("<noreply@example.com>", "noreply@example.com"),
+        ("Mailroom <noreply@example.com>", "Mailroom <noreply@example.com>"),
+        ("Tom & Co <noreply@example.com>", "Tom & Co <noreply@example.com>"),
+        ("Acme, Inc. <noreply@example.com>", '"Acme, Inc." <noreply@example.com>'),
+        ('"Acme, Inc." <noreply@example.com>', '"Acme, Inc." <noreply@example.com>'),
+        ("Acme (UK)<noreply@example.com>", '"Acme (UK)" <noreply@example.com>'),
+        ("Acme: Support; <noreply@example.com>", '"Acme: Support;" <noreply@example.com>'),
+        ('The "Best" Shop <noreply@example.com>', "The Best Shop <noreply@example.com>"),
+        (r'"The \"Best\" @ <Shop>" <noreply@example.com>', r'"The \"Best\" @ <Shop>" <noreply@example.com>'),
+        (r"Back\slash <noreply@example.com>", r'"Back\\slash" <noreply@example.com>'),
+        ("Café <noreply@bücher.example>", "=?utf-8?b?Q2Fmw6k=?= <noreply@xn--bcher-kva.example>"),
+        ('"Café, Bar" <a@b.example>', "=?utf-8?q?Caf=C3=A9=2C_Bar?= <a@b.example>"),
+        ("=?utf-8?q?Caf=C3=A9?= <a@b.example>", "=?utf-8?b?Q2Fmw6k=?= <a@b.example>"),
+        ("=?iso-8859-1?q?Caf=E9?= <a@b.example>", "=?utf-8?b?Q2Fmw6k=?= <a@b.example>"),
+    ],
+)
+def test_from_is_encoded(text: str, encoded: str) -> None:
+    """What needs quotes is quoted, what is not ASCII is encoded, the rest stays as it is written."""
+    assert encode_source(text) == encoded
+    assert encode_source(encoded) == encoded
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Acme", "its email has no @"),
+        ("Acme <>", "its email has no @"),
+        ("a@b.example, c@d.example", "more than one @"),
+        ("a@b.example, Inc. <c@d.example>", "its name holds < or > or @"),
+        ("Ann <a@b.example>, Bob <c@d.example>", "its name holds < or > or @"),
+        ('Ann "half <a@b.example>', "half a quote"),
+        ("Ann <a@b.example> (at home)", "something stands behind the address"),
+        ("Ann <a@b.example", "its > is missing"),
+        ("a@b.example (Ann)", "holds a space"),
+        ("jörg@example.com", "is not plain ASCII"),
+        ("Ann <a@b_c.example>", "is not a host name"),
+        ("Ann\n <a@b.example>", "a control character or a line break"),
+        ("Ann\r\nBcc: x@y.z <a@b.example>", "a control character or a line break"),
+        ("=?utf-8?q?=0ABcc:_x?= <a@b.example>", "an encoded control character"),
+        ("=?utf-8?b?x?= <a@b.example>", "can't be read"),
+        ("=?no-such?q?x?= <a@b.example>", "can't be read"),
+        ("\udcff <a@b.example>", "is not UTF-8"),
+        ("ü" * 400 + " <a@b.example>", "longer than 992 characters"),
+    ],
+)
+def test_what_is_no_from_is_refused(text: str, reason: str) -> None:
+    """Nothing is guessed: the reason says what is wrong."""
+    with pytest.raises(UnfitSource, match=re.escape(reason)):
+        encode_source(text)
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=60).filter(lambda name: "=?" not in name))
+def test_standard_library_reads_the_same_name_and_one_address(name: str) -> None:
+    """Whatever a quoted name holds, another reader of RFC 5322 finds it, and one address."""
+    quoted = '"' + name.replace("\\", r"\\").replace('"', r"\"") + '"'
+    encoded = encode_source(f"{quoted} <noreply@example.com>")
+    assert encoded.isascii()
+    said, address = parseaddr(encoded)
+    assert (str(make_header(decode_header(said))), address) == (" ".join(name.split()), "noreply@example.com")
+    assert len(cast(AddressHeader, policy.default.header_factory("From", encoded)).addresses) == 1
+    assert all(len(word) <= 75 for word in encoded.split() if word.startswith("=?"))
+    assert address_of(encoded) == "noreply@example.com"
+
+
+def test_domain_without_a_dot_is_nobody_to_ses() -> None:
+    """The default is for debug mode and for servers that only act as SES."""
+    assert not is_public("noreply@localhost")
+    assert is_public("Ann <noreply@example.com>")
+    assert judging.source("Ann <noreply@example.com>", None) == []
+    for endpoint, status in ((None, Status.TASK), ("http://127.0.0.1:8005", Status.WARNING)):
+        (finding,) = judging.source("noreply@localhost", endpoint)
+        assert (finding.check, finding.status) == ("From", status)
+        assert "SES refuses every mail from localhost" in finding.found
