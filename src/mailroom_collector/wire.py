@@ -7,12 +7,13 @@ joined by commas. A field with a comma or a double quote is quoted (RFC 4180, 2.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mailroom_collector.errors import UnfitToken
 from mailroom_collector.signing import Signer
 from mailroom_collector.tokens import Token
 
+_LONGEST_LINE: Final = 1 << 20  # bytes; readers have limits, and lines of 10,000 rows are for the pipe's sake only
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # a byte that is not UTF-8 (database._AnyBytes)
 _NOT_BARE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff,\"]")
@@ -62,7 +63,17 @@ def encode_row(signer: Signer, token: Token) -> Row:
 
 
 def lines(rows: Sequence[Row], limit: int) -> Iterator[Line]:
-    """Cut rows into lines of at most `limit` rows, in order."""
+    """Cut rows into lines of at most `limit` rows, in order; into more lines where one would be longer than 1 MiB."""
     for start in range(0, len(rows), limit):
-        tokens, texts = zip(*rows[start : start + limit], strict=True)
-        yield Line((",".join(texts) + "\n").encode(), tokens)
+        yield from _lines(rows[start : start + limit])
+
+
+def _lines(rows: Sequence[Row]) -> Iterator[Line]:
+    tokens, texts = zip(*rows, strict=True)
+    line = Line((",".join(texts) + "\n").encode(), tokens)
+    if len(line.data) <= _LONGEST_LINE or len(rows) == 1:
+        yield line
+        return
+    middle = len(rows) // 2
+    yield from _lines(rows[:middle])
+    yield from _lines(rows[middle:])

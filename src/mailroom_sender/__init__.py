@@ -35,6 +35,8 @@ The files, in the order in which a row meets them:
     quota       asks SES for its rate, and hands it to the pace
     retries     pure: again when; who waits meanwhile
     setaside    what could not be read or sent, and SES's errors, to files
+    responses   SES's responses to refused calls: each refusal once in a while, the newest of all
+    output_folder  what is wrong with the folder for all of these
     call_log    what became of a call's rows, in the log
     report      stdout
 

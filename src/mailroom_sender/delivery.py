@@ -166,9 +166,12 @@ class SesDelivery:
         self, begun: list[Begun], answer: Answer, raw: RawResponse | None, *, source_works: bool
     ) -> list[Verdict]:
         rows = [b.row for b in begun]
-        if raw is not None:
-            self._setaside.response(rows[0].action, masked(raw.to_bytes(), rows))
-        return judge(answer, Asked(rows, self._envelope, source_works))
+        verdicts = judge(answer, Asked(rows, self._envelope, source_works))
+        # Of a call that is split, the response to the row that is at fault is kept.
+        final = next((verdict for verdict in verdicts if verdict.outcome is not Outcome.SPLIT), None)
+        if raw is not None and final is not None:
+            self._setaside.response(rows[0].action, masked(raw.to_bytes(), rows), final.reason)
+        return verdicts
 
     def give_back(self, rows: Sequence[Row]) -> None:
         """Return rows to the ledger, due at once; without one, to a replay file."""

@@ -5,16 +5,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from mailroom_sender.rows import Bytes
+
 _READ: Final = 1 << 16
-LONGEST: Final = 1 << 23
-"""Bytes of a line, 8 MiB: more than 10,000 rows of the longest fields that the schema allows."""
+LONGEST_LINE: Final = 1 << 23
+"""Bytes of a line, 8 MiB: 10,000 rows of 838 bytes. The collector's lines end at 1 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overlong:
-    """A piece of a line that is longer than any batch can be."""
+    """A piece of a line that is longer than any batch can be; all of its pieces come, in order."""
 
-    data: bytes
+    data: Bytes
+    is_first: bool
 
 
 class Inlet:
@@ -24,9 +27,9 @@ class Inlet:
         self.fd = fd
         self.ended = False
         self._partial = bytearray()
-        self._overlong = False
+        self._is_overlong = False  # the line that is being read
 
-    def read(self) -> Iterator[bytes | Overlong]:
+    def read(self) -> Iterator[Bytes | Overlong]:
         """Read once, and yield complete lines without their newline."""
         data = os.read(self.fd, _READ)
         if not data:
@@ -34,15 +37,22 @@ class Inlet:
             return
         *complete, rest = data.split(b"\n")
         for piece in complete:
-            line, self._partial = bytes(self._partial) + piece, bytearray()
-            yield Overlong(line + b"\n") if self._overlong or len(line) > LONGEST else line
-            self._overlong = False
+            yield self._line(piece)
         self._partial += rest
-        if len(self._partial) > LONGEST:
-            yield Overlong(bytes(self._partial))
-            self._partial.clear()
-            self._overlong = True
+        if self._is_overlong or len(self._partial) > LONGEST_LINE:
+            yield Overlong(self._partial, not self._is_overlong)
+            self._partial, self._is_overlong = bytearray(), True
 
-    def leftover(self) -> bytes:
+    def _line(self, end: bytes) -> Bytes | Overlong:
+        line: Bytes = end
+        if self._partial:
+            line, self._partial = self._partial, bytearray()
+            line += end
+        if self._is_overlong or len(line) > LONGEST_LINE:
+            is_first, self._is_overlong = not self._is_overlong, False
+            return Overlong(line + b"\n", is_first)
+        return line
+
+    def leftover(self) -> Bytes:
         """Return what came after the last newline: the writer died in the middle of it."""
-        return bytes(self._partial)
+        return self._partial

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from mailroom_sender.actions import Action
 
+Bytes = bytes | bytearray
+"""What is only looked at: a long line stays in the buffer that it was read into."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -29,5 +32,5 @@ class UnknownRow:
 class BadRow:
     """Bytes that are no row, or not one that can be trusted, and why."""
 
-    raw: bytes = field(repr=False)
+    raw: Bytes = field(repr=False)
     reason: str

@@ -5,10 +5,11 @@ workers are busy or calls are held, nothing more is read, the pipe fills, and th
 """
 
 import heapq
+import itertools
 import random
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
@@ -21,18 +22,19 @@ from mailroom_runtime.words import counted
 from mailroom_sender.batches import MOST_DESTINATIONS, Waiting
 from mailroom_sender.database import Database
 from mailroom_sender.delivery import Deliver, Result
-from mailroom_sender.inlet import Inlet, Overlong
+from mailroom_sender.inlet import LONGEST_LINE, Inlet, Overlong
 from mailroom_sender.learning import Learning
 from mailroom_sender.log import log
 from mailroom_sender.pacing import Pace
 from mailroom_sender.quota import Quota
 from mailroom_sender.retries import Gates
-from mailroom_sender.rows import BadRow, Row, UnknownRow
+from mailroom_sender.rows import BadRow, Bytes, Row, UnknownRow
 from mailroom_sender.setaside import SetAside
 from mailroom_sender.summary import Summary
 from mailroom_sender.wire import decode_line
 
 _DISK_RETRY: Final = 1.0  # seconds between tries to write what the disk did not take
+_ROWS_AT_ONCE: Final = 500  # that are taken out of what was read; bad ones among them are written together
 _CONNECT_RETRY: Final = 2.0  # seconds between tries to reach the database at the start
 _STATUS_EVERY: Final = 5.0  # seconds between what a service manager is told, at least
 
@@ -61,6 +63,7 @@ class Sender:
         self._concurrency = concurrency
         self._most_waiting = 2 * MOST_DESTINATIONS * concurrency
         self._waiting = Waiting()
+        self._unread: Iterator[Row | UnknownRow | BadRow] | None = None  # the rest of the lines that were read
         self._later: list[tuple[float, int, Row]] = []
         self._later_count = 0
         self._gates = Gates()
@@ -88,6 +91,7 @@ class Sender:
                 self._quota.turn(pool, time.monotonic(), wakeup.finished)
                 self._learn_actions(pool, wakeup)
                 self._take_results()
+                self._take_rows()
                 self._dispatch(pool, wakeup)
                 if not self._done:
                     self._wait(wakeup)
@@ -96,6 +100,8 @@ class Sender:
         if self._setaside.owes:
             lost = counted(self._setaside.owes, "entry", "entries")
             raise MailroomError(f"{lost} lost, as the output folder could not be written")
+        if not self._stops and (told := self._setaside.told):
+            raise MailroomError(f"not all of the input was sent: {told}")
 
     @property
     def _reads(self) -> bool:
@@ -110,7 +116,14 @@ class Sender:
         # Nobody knows how long calls will be held; without input to wait for, this sender won't.
         if self._learning:
             return False
-        return self._gates.held or (not self._waiting and not self._later and not self._setaside.owes)
+        if self._gates.held:
+            return True
+        return self._unread is None and not self._waiting and not self._later and not self._setaside.owes
+
+    @property
+    def _has_room(self) -> bool:
+        held = len(self._waiting) + len(self._later) + len(self._learning)
+        return held < self._most_waiting and not self._setaside.owes
 
     def _open_database(self, wakeup: Wakeup) -> None:
         if self._database is None:
@@ -151,29 +164,45 @@ class Sender:
     # From stdin to a worker
 
     def _read(self) -> None:
+        lines: list[Bytes] = []
         for line in self._inlet.read():
             if isinstance(line, Overlong):
-                self._setaside.reject(line.data, "the line is longer than any batch")
-                continue
-            for row in decode_line(line, self._learning.known):
-                self._take(row)
+                reject = self._setaside.reject_all if line.is_first else self._setaside.reject_more
+                reject([BadRow(line.data, f"the line is longer than {LONGEST_LINE:,} bytes")])
+            else:
+                lines.append(line)
         if self._inlet.ended and self._inlet.leftover():
             self._setaside.reject(self._inlet.leftover(), "the input ended before the end of the line")
+        self._unread = self._decode(lines)
+        self._take_rows()
 
-    def _take(self, row: Row | UnknownRow | BadRow, *, was_asked_for: bool = False) -> None:
+    def _decode(self, lines: Sequence[Bytes]) -> Iterator[Row | UnknownRow | BadRow]:
+        for line in lines:
+            yield from decode_line(line, self._learning.known)
+
+    def _take_rows(self, *, all_of_them: bool = False) -> None:
+        """Take rows out of what was read while there is room: a line may have thousands."""
+        while self._unread is not None and (self._has_room or all_of_them):
+            rows = list(itertools.islice(self._unread, _ROWS_AT_ONCE))
+            self._setaside.reject_all([bad for row in rows if (bad := self._take(row))])
+            if len(rows) < _ROWS_AT_ONCE:
+                self._unread = None
+
+    def _take(self, row: Row | UnknownRow | BadRow, *, was_asked_for: bool = False) -> BadRow | None:
+        """Let a row wait for a call, or for what is known of its action; return it, with why, if it is bad."""
         if isinstance(row, Row):
             self._waiting.put(row)
         elif isinstance(row, BadRow):
-            self._setaside.reject(row.raw, row.reason)
+            return row
         elif was_asked_for or not self._learning.put(row):
-            self._setaside.reject(row.raw, self._learning.why_unknown(row))
+            return BadRow(row.raw, self._learning.why_unknown(row))
+        return None
 
     def _learn_actions(self, pool: ThreadPoolExecutor, wakeup: Wakeup) -> None:
         """Ask for the actions if it is time to, and read again the rows for whose sake was asked."""
         answered = self._learning.turn(pool, time.monotonic(), wakeup.finished, is_busy=bool(self._running))
-        for unknown in answered:
-            for row in decode_line(unknown.raw, self._learning.known):
-                self._take(row, was_asked_for=True)
+        rows = self._decode([unknown.raw for unknown in answered])
+        self._setaside.reject_all([bad for row in rows if (bad := self._take(row, was_asked_for=True))])
 
     def _dispatch(self, pool: ThreadPoolExecutor, wakeup: Wakeup) -> None:
         now = time.monotonic()
@@ -237,9 +266,7 @@ class Sender:
     def _wait(self, wakeup: Wakeup) -> None:
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
-        held = len(self._waiting) + len(self._later) + len(self._learning)
-        has_room = held < self._most_waiting and not self._setaside.owes
-        if self._reads and has_room:
+        if self._reads and self._has_room and self._unread is None:
             poll.register(self._inlet.fd, select.POLLIN)
         ready = dict(poll.poll(self._patience()))
         if self._setaside.owes:
@@ -251,6 +278,8 @@ class Sender:
 
     def _patience(self) -> float:
         """Return how long to wait, in ms."""
+        if self._unread is not None and self._has_room:
+            return 0.0
         now = time.monotonic()
         times = [self._quota.ask_at, self._learning.deadline(), self._call_at(now), self._summary.due_at]
         if self._later:
@@ -273,6 +302,7 @@ class Sender:
     def _finish(self) -> None:
         """Hand back what was read and not tried."""
         self._notifier.stopping()
+        self._take_rows(all_of_them=True)
         rest: Sequence[Row] = [*self._waiting.take_all(), *(row for _, _, row in self._later)]
         if rest:
             log(f"handing back {counted(len(rest), 'row')}")

@@ -15,7 +15,8 @@ from mailroom_collector.tokens import Token
 from mailroom_collector.wire import Line, encode_row, lines
 from mailroom_sender import actions as sent
 from mailroom_sender import rows as read
-from mailroom_sender.wire import decode_line, token_secret
+from mailroom_sender.inlet import LONGEST_LINE
+from mailroom_sender.wire import LONGEST_ROW, MOST_ROWS, decode_line, token_secret
 from tests.support.processes import KEY
 
 KEY_BYTES = bytes.fromhex(KEY)
@@ -87,6 +88,16 @@ def test_what_is_printed_is_read_back(batch: list[Token], limit: int) -> None:
         )  # fmt: skip
         assert token_secret(row) == token.secret
         assert verify_token(row.secret, action=ACTIONS[token.action], key=KEY_BYTES, code=row.code) == token.secret
+
+
+def test_long_lines_are_cut_where_a_reader_has_limits() -> None:
+    """As many rows as one may ask for, with the longest fields, stay far below the sender's longest line and row."""
+    longest = Token(1, 2, "\U0001f600" * 254, '"' * 254, b"s" * 32, "01234")
+    rows = [encode_row(SIGNER, longest)] * MOST_ROWS
+    printed = list(lines(rows, MOST_ROWS))
+    assert sum(len(line.tokens) for line in printed) == MOST_ROWS
+    assert LONGEST_LINE // 32 < max(len(line.data) for line in printed) <= LONGEST_LINE // 8
+    assert len(rows[0].text.encode()) <= LONGEST_ROW
 
 
 @given(st.lists(tokens(printable), min_size=1, max_size=5))

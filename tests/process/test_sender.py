@@ -81,7 +81,9 @@ def test_bad_rows_harm_only_themselves(endpoint: Endpoint, sender_env: Environme
     """Bad lines and rows go to the reject file with their reasons; everything else is sent."""
     bad = activation(2).replace("1,", "9,", 1)
     result = send(sender_env(), f"{activation(1)},{bad},{activation(3)}", "gar,bage", activation(4), 'un"quoted,,,,')
-    assert result.status == 0
+    assert result.status == 1
+    (file,) = files(tmp_path, "rejected_*")
+    assert result.err.endswith(f"not all of the input was sent: 3 rows or lines rejected: see {file}\n")
     assert sorted(endpoint.addresses) == ["u1@example.com", "u3@example.com", "u4@example.com"]
     assert [(entry["reason"], entry["row"]) for entry in rejected(tmp_path)] == [
         ("its action, 9, is not known; without MAILROOM_DATABASE_URL only 1 and 2 are", bad),
@@ -94,7 +96,7 @@ def test_bad_rows_harm_only_themselves(endpoint: Endpoint, sender_env: Environme
 def test_line_without_its_newline_is_not_sent(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
     """What a writer that died left half is kept, not sent."""
     result = run("mailroom-send", env=sender_env(), stdin=f"{activation(1)}\n{activation(2)}".encode())
-    assert result.status == 0
+    assert result.status == 1
     assert endpoint.addresses == ["u1@example.com"]
     assert rejected(tmp_path)[0]["reason"] == "the input ended before the end of the line"
 
@@ -303,6 +305,7 @@ def test_poisoned_call_is_split_until_the_row_is_alone(
     send(sender_env(), ",".join(activation(n) for n in range(50)))
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(50) if n != 13)
     assert [entry["row"] for entry in rejected(tmp_path)] == [activation(13)]
+    assert len(files(tmp_path, "ses_*.http")) == 1
 
 
 def test_what_an_operator_must_mend_goes_to_a_replay_file(
@@ -314,6 +317,7 @@ def test_what_an_operator_must_mend_goes_to_a_replay_file(
     held = send(sender_env(MAILROOM_SES_CONCURRENCY="1"), *lines)
     assert "calls for activation wait, probing every" in held.err
     replay = files(tmp_path, "replay_*")
+    assert (held.status, f"60 rows not sent: 'mailroom-send < {replay[0]}' tries again" in held.err) == (1, True)
     assert sorted("".join(file.read_text() for file in replay).splitlines()) == sorted(lines)
     assert replay[0].stat().st_mode & 0o777 == 0o600
     endpoint.decide = lambda _: None
@@ -331,7 +335,7 @@ def test_missing_template_of_one_action_does_not_hold_up_the_other(endpoint: End
     with running(command, sender_env()) as sender:
         until(lambda: len(endpoint.mailed) == 3, "the recoveries are sent")
         (sender.folder / "go").touch()
-        assert sender.wait() == 0
+        assert sender.wait() == 1  # the activation is in a replay file
     assert {template for template, _, _ in endpoint.mailed} == {"passwordrecoveryv1"}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mailroom_collector.errors import ReaderGone
 from mailroom_collector.outlet import Outlet
 from mailroom_collector.wire import Line
-from mailroom_sender.inlet import LONGEST, Inlet, Overlong
+from mailroom_sender.inlet import LONGEST_LINE, Inlet, Overlong
 
 
 @pytest.fixture
@@ -91,12 +91,27 @@ def test_inlet_hands_on_an_overlong_line_in_pieces(pipe: tuple[int, int]) -> Non
     """A line without end does not fill the memory: it is handed on piece by piece, and the next line is read."""
     reader, writer = pipe
     inlet, pieces, size = Inlet(reader), b"", 1 << 16
-    for _ in range(LONGEST // size + 2):
+    for _ in range(LONGEST_LINE // size + 2):
         os.write(writer, b"x" * size)
         for piece in inlet.read():
             assert isinstance(piece, Overlong)
+            assert piece.is_first == (not pieces)
+            assert len(piece.data) <= size or piece.is_first
             pieces += piece.data
     os.write(writer, b"end\nnext\n")
     last, following = inlet.read()
     assert isinstance(last, Overlong)
-    assert (len(pieces + last.data), following) == ((LONGEST // size + 2) * size + 4, b"next")
+    assert not last.is_first
+    assert (len(pieces + last.data), following) == ((LONGEST_LINE // size + 2) * size + 4, b"next")
+
+
+def test_every_overlong_line_begins_anew(pipe: tuple[int, int]) -> None:
+    """A second one is told apart from the first, also where the newline comes at once."""
+    reader, writer = pipe
+    inlet = Inlet(reader)
+    begun: list[bool] = []
+    for _ in range(2):
+        for data in [*[b"x" * (1 << 16)] * (LONGEST_LINE // (1 << 16)), b"x\n"]:
+            os.write(writer, data)
+            begun += [piece.is_first for piece in inlet.read() if isinstance(piece, Overlong)]
+    assert begun == [True, True]

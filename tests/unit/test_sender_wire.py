@@ -1,12 +1,14 @@
 """Reading lines strictly: what is good goes on, what is bad is named, nothing disappears."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroom_sender.actions import SHIPPED, by_number
 from mailroom_sender.rows import BadRow, Row
-from mailroom_sender.wire import decode_line
+from mailroom_sender.wire import LONGEST_ROW, MOST_ROWS, decode_line
 from tests.support.lines import activation, field_of, recovery
 
 GOOD = activation(1).encode()
@@ -81,3 +83,35 @@ def test_repr_of_a_row_lets_nobody_in() -> None:
 def test_arbitrary_bytes_are_never_dropped(line: bytes) -> None:
     """Whatever comes, the pieces that are read or rejected make up the line again."""
     assert b",".join(row.raw for row in decode_line(line, KNOWN)) == line
+
+
+@pytest.mark.parametrize("row", [GOOD, f'1,a@b.c,"a,b",{FIELD},'.encode()])
+def test_line_has_as_many_rows_as_a_collector_may_put_in_it(row: bytes) -> None:
+    """The largest batch limit is read, one row more is not."""
+    assert reasons(b",".join([row] * MOST_ROWS)) == ["good"] * MOST_ROWS
+    assert reasons(b",".join([row] * (MOST_ROWS + 1))) == ["the line has more than 10,000 rows"]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_row_has_a_size(quote: str) -> None:
+    """The longest row that is allowed goes, one byte more does not, and its neighbours do."""
+    room = LONGEST_ROW - len(f"1,a@b.c,{quote}{quote},{FIELD},")
+    line = ",".join(f"1,a@b.c,{quote}{'x' * length}{quote},{FIELD}," for length in (room, room + 1, 1))
+    assert reasons(line.encode()) == ["good", "the row is longer than 4,096 bytes", "good"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"," * (1 << 20), b'"' + b"a" * (1 << 20) + b'"', b'""' * (1 << 19), b'"",' * (1 << 18), b",,,," * (1 << 18)],
+    ids=["commas", "field", "quotes", "empty", "rows"],
+)
+def test_bad_line_needs_little_more_than_its_bytes(line: bytes) -> None:
+    """A mebibyte of junk does not become a hundred of them, nor a thousand rows."""
+    tracemalloc.start()
+    try:
+        (bad,) = decode_line(line, KNOWN)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(bad, BadRow)
+    assert peak < len(line)

@@ -1,15 +1,21 @@
-"""Is the output folder writable, or can it be made. Leaves nothing behind."""
+"""Is the output folder writable, and by others too, or can it be made. Leaves nothing behind."""
 
 import os
 import tempfile
 from pathlib import Path
 
 from mailroom_sender.golive.findings import Finding, Status
+from mailroom_sender.output_folder import problem_of
 
 
 def output_folder(folder: Path) -> Finding:
     """Return what was found by writing a file there that is gone at once."""
     check = "output folder"
+    try:
+        if problem := problem_of(folder):
+            return Finding(check, Status.TASK, problem, _TASK)
+    except OSError as error:
+        return Finding(check, Status.TASK, f"{folder} can't be looked at: {error.strerror}", _TASK)
     if folder.is_dir():
         try:
             with tempfile.TemporaryFile(dir=folder) as file:

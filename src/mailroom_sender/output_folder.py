@@ -1,0 +1,34 @@
+"""What is wrong with an output folder: its files hold secrets that let somebody in."""
+
+import os
+import stat
+from pathlib import Path
+
+_MOST_LINKS = 40  # as Linux follows (path_resolution(7))
+
+
+def problem_of(folder: Path) -> str:
+    """Return why a folder can't be trusted with secrets, or an empty text: one that does not exist can. Raises OSError.
+
+    A mount may be writable by all: the volumes of containers are, and nobody else is there.
+    """
+    if link := _link_of_another(folder.absolute()):
+        return f"{link} is a symbolic link of another user, who can lead it elsewhere"
+    mode = folder.stat().st_mode if folder.exists() else 0
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX and not folder.is_mount():
+        return f"every user of this machine can write into {folder} (chmod o-w {folder})"
+    return ""
+
+
+def _link_of_another(path: Path, followed: int = 0) -> Path | None:
+    """Return the first symbolic link on the way that belongs neither to this user nor to root."""
+    for part in (*reversed(path.parents), path):
+        if not part.is_symlink():
+            continue
+        if part.lstat().st_uid not in {0, os.geteuid()}:
+            return part
+        if followed == _MOST_LINKS:
+            return None
+        target = part.parent / part.readlink() / path.relative_to(part)
+        return _link_of_another(Path(os.path.normpath(target)), followed + 1)
+    return None
