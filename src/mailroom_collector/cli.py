@@ -22,7 +22,7 @@ from mailroom_runtime.options import (
     warn_of_unknown_settings,
 )
 from mailroom_runtime.postgres.url import required_url
-from mailroom_runtime.secret_setting import required_secret
+from mailroom_runtime.secret_setting import exposure, required_secret
 from mailroom_runtime.words import counted
 
 _DAY_MS = 86_400_000
@@ -117,6 +117,9 @@ def cli(
         batch_limit=batch_limit,
         lease_ms=lease,
     )
+    for name, file in (("MAILROOM_DATABASE_URL", database_url_file), ("MAILROOM_SECRET_KEY", secret_key_file)):
+        if told := exposure(name, file):
+            log(told, "warning")
     claim_descriptors(1, "stdout", "pipe it into mailroom-send, or into a file with >")
     if os.isatty(1):
         log(

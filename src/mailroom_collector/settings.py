@@ -51,7 +51,13 @@ def parse_key(text: str) -> bytes:
             f"MAILROOM_SECRET_KEY is wrong ({counted(len(text), 'character')})",
             "it must be 64 hexadecimal digits; 'openssl rand -hex 32' makes a new one",
         )
-    return bytes.fromhex(text)
+    key = bytes.fromhex(text)
+    if len(set(key)) == 1:
+        raise SettingError(
+            "MAILROOM_SECRET_KEY is 32 times the same byte, which anybody can guess, and so make valid links",
+            "'openssl rand -hex 32' makes a new one",
+        )
+    return key
 
 
 def new_holder() -> str:

@@ -1,5 +1,7 @@
 """A secret from the environment or from a file, never from an option, which a process list would show."""
 
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,3 +37,23 @@ def required_secret(name: str, file: str | None, environ: Mapping[str, str], wan
     if value is None:
         raise SettingError(f"{name} is not set", f"set it, or {name}_FILE to a file that holds it: {wanted}")
     return value
+
+
+def exposure(name: str, file: str | None) -> str:
+    """Return a warning when every user of this machine can read the file that `name`_FILE names; else an empty text.
+
+    Nothing is said of a read-only mount: Kubernetes and Docker mount secrets so, with a mode that lets all users
+    read, into containers where nobody else is; nor where a folder on the way keeps the others out.
+    """
+    if not file:
+        return ""
+    try:
+        path = Path(file).resolve()
+        is_readable = bool(path.stat().st_mode & stat.S_IROTH)
+        is_reached = all(folder.stat().st_mode & stat.S_IXOTH for folder in path.parents)
+        is_mounted = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return ""  # who reads it says what is wrong
+    if not is_readable or not is_reached or is_mounted:
+        return ""
+    return f"{name}_FILE: every user of this machine can read {file}; chmod o-r {file}"

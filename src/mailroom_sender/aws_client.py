@@ -63,7 +63,7 @@ def new_session(hint: str = "") -> boto3.Session:
                 "no AWS credentials are found",
                 f"give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role{hint}",
             )
-    except (exceptions.BotoCoreError, ValueError) as error:
+    except (exceptions.BotoCoreError, OSError, ValueError) as error:
         raise _not_set_up(error) from None
     return session
 
@@ -72,7 +72,7 @@ def new_client(session: boto3.Session, service: str, config: Config) -> Any:
     """Make a client whose connections keep to the limits of http_call(). Raises OperatorNeeded."""
     try:
         client: Any = session.client(service, region_name=region_of(session), config=config)  # type: ignore[call-overload]
-    except (exceptions.BotoCoreError, ValueError) as error:
+    except (exceptions.BotoCoreError, OSError, ValueError) as error:
         raise _not_set_up(error) from None
     limit_connections(client)
     return client

@@ -23,6 +23,7 @@ from mailroom_runtime.options import (
     warn_of_unknown_settings,
 )
 from mailroom_runtime.postgres.url import optional_url
+from mailroom_runtime.secret_setting import exposure
 from mailroom_sender.golive.commands import check, templates
 from mailroom_sender.links import checked_base_url
 from mailroom_sender.log import log
@@ -140,9 +141,9 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
 ) -> None:
     """Read lines of mailroom-collect from standard input and send them through AWS SES.
 
-    Runs until its input ends, or until SIGTERM or SIGINT (exit status 0); 1 says that what was
-    read could not be kept, 2 that a setting, the database or AWS needs a person. With a command, does
-    that instead.
+    Runs until its input ends, or until SIGTERM or SIGINT (exit status 0); 1 says that the input ended and a part of
+    it was rejected or not sent, or that what was read could not be kept, 2 that a setting, the database or AWS
+    needs a person. With a command, does that instead.
     """
     warn_of_unknown_settings(log)
     is_sender = ctx.invoked_subcommand is None
@@ -163,6 +164,8 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     if not is_sender:
         ctx.obj = settings, database_url_file
         return
+    if told := exposure("MAILROOM_DATABASE_URL", database_url_file):
+        log(told, "warning")
     claim_descriptors(0, "stdin", "pipe mailroom-collect into it, or name a file with <")
     if os.isatty(0):
         log("reading lines from the terminal, as nothing is piped in; Ctrl-D ends them")

@@ -15,7 +15,7 @@ def problem_of(folder: Path) -> str:
     if link := _link_of_another(folder.absolute()):
         return f"{link} is a symbolic link of another user, who can lead it elsewhere"
     mode = folder.stat().st_mode if folder.exists() else 0
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX and not folder.is_mount():
+    if stat.S_ISDIR(mode) and mode & stat.S_IWOTH and not mode & stat.S_ISVTX and not folder.is_mount():
         return f"every user of this machine can write into {folder} (chmod o-w {folder})"
     return ""
 

@@ -18,7 +18,7 @@ _AGAIN: Final = 600.0  # seconds until the same refusal is kept again
 _MOST_REFUSALS: Final = 256  # that are remembered
 _TOLD_AGAIN: Final = 3600.0  # seconds until it is said again that files are deleted
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-_NAME = re.compile(r"ses_(\d{8}T\d{6}\.\d{6}Z)_\d+(?:-\d+)?\.http", re.ASCII)
+_NAME = re.compile(r"ses_\d{8}T\d{6}\.\d{6}Z_\d+(?:-\d+)?\.http", re.ASCII)
 
 
 def stamp(before: int = 0) -> str:
@@ -59,19 +59,19 @@ class Responses:
                     os.write(fd, data)
                 finally:
                     os.close(fd)
+                self._remember((action, refusal))
                 self._delete_old()
             except OSError as error:
                 log(f"SES's response can't be kept in {self._folder}: {error.strerror}", "warning")
 
     def _is_new(self, refusal: tuple[str, str]) -> bool:
-        now = time.monotonic()
-        if now < self._kept_at.get(refusal, float("-inf")) + _AGAIN:
-            return False
-        self._kept_at[refusal] = now
+        return time.monotonic() >= self._kept_at.get(refusal, float("-inf")) + _AGAIN
+
+    def _remember(self, refusal: tuple[str, str]) -> None:
+        self._kept_at[refusal] = time.monotonic()
         self._kept_at.move_to_end(refusal)
         if len(self._kept_at) > _MOST_REFUSALS:
             self._kept_at.popitem(last=False)
-        return True
 
     def _delete_old(self) -> None:
         """Delete the oldest files of too many, and those that are too old; no other file. Raises OSError."""

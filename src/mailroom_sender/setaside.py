@@ -144,7 +144,8 @@ class SetAside:
         """Keep what is no row, or never to be sent; one log line for each reason."""
         for reason, count in Counter(row.reason for row in rows).items():
             log(f"rejecting {counted(count, 'row or line', 'rows or lines')}: {reason}", "warning")
-        self._count["rejected"] += len(rows)
+        with self._lock:
+            self._count["rejected"] += len(rows)
         self.reject_more(rows)
 
     def reject_more(self, rows: Sequence[BadRow]) -> None:
@@ -166,7 +167,8 @@ class SetAside:
     def replay(self, rows: Sequence[Row], reason: str) -> None:
         """Keep rows that were not sent, one to a line."""
         log(f"writing {counted(len(rows), 'row')} to a replay file: {reason}", "warning")
-        self._count["replay"] += len(rows)
+        with self._lock:
+            self._count["replay"] += len(rows)
         self._put([_Entry(self._replay, b"".join(row.raw + b"\n" for row in rows))])
 
     def _put(self, entries: Sequence[_Entry]) -> None:

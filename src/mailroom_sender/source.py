@@ -39,7 +39,8 @@ def encode_source(text: str) -> str:
         address = for_ses(address)
     except UnfitAddress as error:
         raise UnfitSource(str(error)) from None
-    encoded = f"{_encode_name(_plain(name))} <{address}>" if name else address
+    name = _plain(name)
+    encoded = f"{_encode_name(name)} <{address}>" if name else address
     if len(encoded) > _LONGEST:
         raise UnfitSource(f"it is longer than {_LONGEST} characters once it is encoded")
     return encoded

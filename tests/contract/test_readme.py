@@ -59,15 +59,20 @@ SHOWN_BY = {
     "SES refuses a call for one row's fault":
         "process/test_sender.py::test_poisoned_call_is_split_until_the_row_is_alone",
     "SES's answer is lost": "process/test_sender.py::test_lost_answer_is_repeated_and_counted_as_a_doubt",
+    "SES's answer is not there in full": "unit/test_ses_calls.py::test_answer_that_trickles_ends_at_the_deadline",
+    "a connection to SES was idle":
+        "unit/test_ses_calls.py::test_connection_that_was_idle_for_long_is_not_used_again",
     "a token's action is not in `mailroom_actions`": "pipeline/test_actions.py::test_token_waits_for_its_action",
     "an action is added": "pipeline/test_actions.py::test_guide_is_followed_while_the_pipeline_runs",
     "a line or row is bad": "process/test_sender_hardships.py::test_any_bytes_harm_nothing",
+    "a line has more than": "unit/test_sender_wire.py::test_line_has_as_many_rows_as_a_collector_may_put_in_it",
     "the sender has no database": "process/test_sender.py::test_what_an_operator_must_mend_goes_to_a_replay_file",
     "the output folder can't be written":
         "process/test_sender_hardships.py::test_full_disk_stops_the_reading_and_loses_nothing",
     "the main loop of either program stands still":
         "process/test_watchdog.py::test_loop_that_hangs_ends_the_process_and_says_where",
     "SES answers with an error": "process/test_sender.py::test_error_response_is_kept_raw",
+    "all users of the machine can read": "process/test_settings.py::test_secrets_come_from_files",
 }  # fmt: skip
 """The lines of the table "What happens when", by how they begin, and a test that shows each."""
 

@@ -1,5 +1,6 @@
 """Settings of both programs: each bad value's message, and that nothing is touched."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,8 @@ FOREIGN_URLS = [
         ("MAILROOM_QUEUE_NAME", "x" * 64, "give a name of 1 to 63 bytes, without control characters"),
         ("MAILROOM_SECRET_KEY", "c0ffee", "is wrong (6 characters); it must be 64 hexadecimal digits"),
         ("MAILROOM_SECRET_KEY", "g" * 64, "is wrong (64 characters); it must be 64 hexadecimal digits"),
+        ("MAILROOM_SECRET_KEY", "0" * 64, "is 32 times the same byte, which anybody can guess"),
+        ("MAILROOM_SECRET_KEY", "fF" * 32, "is 32 times the same byte, which anybody can guess"),
         ("MAILROOM_SECRET_KEY", "", "is not set; set it, or MAILROOM_SECRET_KEY_FILE to a file that holds it"),
         ("MAILROOM_SECRET_KEY_FILE", "/nowhere", "are both set; set only one of them"),
         ("MAILROOM_DATABASE_URL", "", "is not set; set it, or MAILROOM_DATABASE_URL_FILE to a file that holds it"),
@@ -121,14 +124,24 @@ def test_option_beats_variable() -> None:
     assert "MAILROOM_BATCH_LIMIT / --batch-limit: 'x' is not allowed" in result.err
 
 
-def test_secrets_come_from_files(tmp_path: Path) -> None:
-    """Containers give secrets as files; a trailing newline is no part of them."""
-    (tmp_path / "key").write_text(KEY + "\n")
-    (tmp_path / "url").write_text("port=9 host=256.256.256.256 dbname=x user=y\n")
-    env = environment(MAILROOM_SECRET_KEY_FILE="key", MAILROOM_DATABASE_URL_FILE="url")
-    del env["MAILROOM_SECRET_KEY"]
-    result = run("timeout 2 mailroom-collect", env=env, cwd=tmp_path)
-    assert "trying again in" in result.err
+def test_secrets_come_from_files() -> None:
+    """Containers give secrets as files; a trailing newline is no part of them. One that all can read is told."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "key").write_text(KEY + "\n")
+        (folder / "url").write_text("port=9 host=256.256.256.256 dbname=x user=y\n")
+        (folder / "key").chmod(0o644)
+        (folder / "url").chmod(0o644)
+        env = environment(MAILROOM_SECRET_KEY_FILE="key", MAILROOM_DATABASE_URL_FILE="url")
+        del env["MAILROOM_SECRET_KEY"]
+        collector = run("timeout 2 mailroom-collect", env=env, cwd=folder)
+        (folder / "url").chmod(0o600)
+        sender = run("mailroom-send", env=env, cwd=folder)
+    assert "trying again in" in collector.err
+    for variable, file in (("DATABASE_URL", "url"), ("SECRET_KEY", "key")):
+        assert f"MAILROOM_{variable}_FILE: every user of this machine can read {file}; chmod o-r" in collector.err
+    assert "can read" not in sender.err
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from mailroom_sender.source import UnfitSource, encode_source, is_public
         ("noreply@localhost", "noreply@localhost"),
         (" noreply@Example.COM ", "noreply@example.com"),
         ("<noreply@example.com>", "noreply@example.com"),
+        ('"" <noreply@example.com>', "noreply@example.com"),
         ("Mailroom <noreply@example.com>", "Mailroom <noreply@example.com>"),
         ("Tom & Co <noreply@example.com>", "Tom & Co <noreply@example.com>"),
         ("Acme, Inc. <noreply@example.com>", '"Acme, Inc." <noreply@example.com>'),
