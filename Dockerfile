@@ -10,9 +10,9 @@ ARG PYTHON_IMAGE=python:3.13-slim
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 # Its own layer: a change of our code does not fetch the build tool again.
-COPY .ci/constraints.txt .ci/
+COPY .ci/image-build.txt .ci/image.txt .ci/
 RUN python -m venv tools \
-    && tools/bin/pip install --no-cache-dir --constraint .ci/constraints.txt hatchling
+    && tools/bin/pip install --no-cache-dir --require-hashes --requirement .ci/image-build.txt
 # src links to migrations and templates, and the wheel brings manual pages and shell completion.
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
@@ -20,11 +20,12 @@ COPY templates templates
 COPY docs/man docs/man
 COPY docs/completion docs/completion
 COPY src src
-# A venv without pip, and the versions that the tests last passed with.
+# A venv without pip, and the very files of the versions that the tests last passed with, by their hashes.
 RUN tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels . \
     && python -m venv --without-pip /opt/mailroom \
     && tools/bin/pip --python /opt/mailroom/bin/python install \
-        --no-cache-dir --constraint .ci/constraints.txt wheels/*.whl
+        --no-cache-dir --require-hashes --requirement .ci/image.txt \
+    && tools/bin/pip --python /opt/mailroom/bin/python install --no-cache-dir --no-deps wheels/*.whl
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="mailroom" \

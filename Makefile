@@ -11,10 +11,10 @@ SHELL := bash
 # A dot for each step that pip tells of, so that a long download does not look like a standstill.
 DOTS := while read -r _; do printf . >&2; done; echo >&2
 
-.PHONY: help run test storm soak bench mutants docs lint check format clean
+.PHONY: help run test storm soak bench mutants docs image-pins lint check format clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 run: $(VENV)/.demo ## See sample mails flow, on a PostgreSQL of its own (Ctrl-C ends it)
 	@$(BIN)/python -m demo
@@ -42,6 +42,12 @@ mutants: $(VENV)/.mutants ## Change the code in small ways, and list the changes
 
 docs: $(VENV)/.demo ## Make the reference, manual pages and shell completion from the commands
 	@$(BIN)/python docs/generate
+
+PINS := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
+	--custom-compile-command 'make image-pins' --constraint .ci/constraints.txt
+image-pins: $(VENV)/.release ## Write the versions and hashes of what the image installs, by .ci/constraints.txt
+	@$(PINS) --output-file .ci/image.txt pyproject.toml
+	@echo hatchling | $(PINS) --output-file .ci/image-build.txt -
 
 lint: $(VENV)/.dev ## Run the linters
 	$(BIN)/ruff check .
@@ -75,6 +81,10 @@ $(VENV)/.dev: $(VENV)/.demo
 
 $(VENV)/.bench: $(VENV)/.demo
 	@printf "what the benchmarks need " >&2; $(PIP_INSTALL) --group bench | { $(DOTS); }
+	@touch $@
+
+$(VENV)/.release: $(VENV)/.pip pyproject.toml
+	@$(PIP_INSTALL) --group release
 	@touch $@
 
 $(VENV)/.mutants: $(VENV)/.dev
