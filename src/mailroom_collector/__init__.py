@@ -8,6 +8,7 @@ The files, in the order in which a row meets them:
     hearing     what is rung: hears it, and looks without it when bells come fast
     attendance  pure: when inserts need not ring
     echo        pure: do notifications arrive
+    pause       pure: has an operator paused the queue
     database    connect and LISTEN
     drain       a chunk at a time, while the one before is signed and printed
     ledger      the collector's steps, one SQL call each

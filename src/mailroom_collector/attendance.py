@@ -25,7 +25,7 @@ _STILL: Final = 0.25
 """Seconds without a new row after which the collector leaves."""
 _UNDER_WAY_FIRST, _UNDER_WAY_CAP = 0.01, 1.0  # seconds between questions whether a silent insert is under way
 _OTHERS: Final = 1.0
-"""Seconds between looks while another collector attends, which may have been stopped."""
+"""Seconds between looks while another session attends, which may have been stopped, or may be no collector."""
 
 
 class Do(Enum):
@@ -77,7 +77,8 @@ class Attendance:
     def looked(self, now: float, *, another_attends: bool) -> None:
         """The ledger said whether another collector attends."""
         if another_attends:
-            self._look_at = now + _OTHERS
+            # At once: what was inserted since it attends did not ring.
+            self._look_at = min(self._look_at, now + _OTHERS) if self._another_attends else now
         elif self._another_attends:
             self.connected(now)  # the same: it may have left silent inserts behind
         self._another_attends = another_attends
@@ -91,9 +92,15 @@ class Attendance:
         if now >= self._ring_at:
             return Do.RING
         if now >= self._look_at:
-            self._look_at = now + _LOOK if self.attending else _NEVER
+            self._look_at = self._next_look(now)
             return Do.LOOK
         return Do.NOTHING
+
+    def _next_look(self, now: float) -> float:
+        """Return when to look again without a bell; while silent inserts are under way, every second."""
+        if self.attending:
+            return now + _LOOK
+        return now + _OTHERS if self._leave_at < _NEVER else _NEVER
 
     def attended(self, now: float, allowed: bool) -> None:
         """ATTEND was done; it is allowed to one at a time."""
@@ -108,12 +115,15 @@ class Attendance:
         self._ring_at = _NEVER
 
     def left(self, now: float, all_ended: bool, random: float) -> None:
-        """LEAVE was done. Once all silent inserts have ended, one more look sees what they wrote."""
+        """LEAVE was done. Once all silent inserts have ended, one more look sees what they wrote.
+
+        Until then it looks now and then: others may hold the lock for hours, by which they are known.
+        """
         if self.attending:
             self.attending = False
             self._ring_at = self._look_at = _NEVER
             self._under_way.succeeded()
-        self._look_at = now if all_ended else self._look_at
+        self._look_at = now if all_ended else min(self._look_at, now + _OTHERS)
         self._leave_at = _NEVER if all_ended else now + self._under_way.failed(random)
 
     def deadline(self) -> float:

@@ -65,7 +65,7 @@ def _secret_key(file: str | None) -> bytes:
 @_secret_key_file
 @click.option(
     "--channel-name", type=Name(), default="token_insert", envvar="MAILROOM_CHANNEL_NAME", show_envvar=True,
-    show_default=True, metavar="NAME", help="The channel to LISTEN on. 1 to 63 bytes.",
+    show_default=True, metavar="NAME", help="A channel to LISTEN on, beside token_insert. 1 to 63 bytes.",
 )  # fmt: skip
 @click.option(
     "--queue-name", type=Name(), default="mailroom", envvar="MAILROOM_QUEUE_NAME", show_envvar=True,

@@ -14,6 +14,8 @@ from mailroom_collector.holding import Holding
 from mailroom_collector.ledger import Ledger
 from mailroom_collector.log import log
 from mailroom_collector.outlet import Outlet
+from mailroom_collector.pause import INTERVAL as _WATCH_EVERY
+from mailroom_collector.pause import Pause
 from mailroom_collector.progress import Progress
 from mailroom_collector.settings import Settings, new_holder
 from mailroom_collector.signing import Signer
@@ -55,6 +57,8 @@ class Collector:
         self._room = Backoff(_ROOM_FIRST, _ROOM_CAP)
         self._room_at = 0.0
         self._look_at = float("inf")
+        self._watch_at = 0.0
+        self._pause = Pause(settings.queue_name)
         self._holding = Holding(outlet, settings.lease_ms)
         self._drain = Drain(
             Signer(settings.secret_key), settings.batch_limit, outlet, self._holding, self._open_emitter
@@ -85,6 +89,8 @@ class Collector:
             finally:
                 self._notifier.stopping()
                 self._close()
+                self._drain.tell(is_end=True)
+                self._holding.tell(is_end=True)
                 self._tell_summary(0)
 
     def _turn(self, wakeup: Wakeup) -> None:
@@ -116,6 +122,8 @@ class Collector:
     def _work(self, ledger: Ledger) -> None:
         """One look at everything that may be due."""
         now = time.monotonic()
+        if now >= self._watch_at:
+            self._watch(ledger)
         was_deaf = self._hearing.deaf
         if self._hearing.turn(ledger, now, is_busy=self._agenda.draining) and not self._agenda.draining:
             self._announced(ledger)
@@ -137,6 +145,22 @@ class Collector:
             self._drain.pause(ledger)
             self._holding.glance(ledger, now)
 
+    def _watch(self, ledger: Ledger) -> None:
+        """See whether the queue is paused, and whether another session attends."""
+        watch, now = ledger.watch(), time.monotonic()
+        self._watch_at = now + _WATCH_EVERY
+        self._hearing.looked(now, another_attends=watch.another_attends)
+        news = self._pause.watched(watch.paused_at, watch.paused_reason)
+        if news is None:
+            return
+        log(news, "info" if self._pause.since is None else "warning")
+        self._status_at = 0.0
+        if self._pause.since is None:
+            self._agenda.draining = True
+        else:
+            self._drain.withdraw()
+            self._holding.pause(ledger)
+
     # The database
 
     def _connect(self) -> None:
@@ -144,17 +168,15 @@ class Collector:
         if now < self._connect_at or self._stopping:
             return
         settings = self._settings
-        link = listen(
-            settings.database_url, settings.channel_name, settings.queue_name, settings.patience, on_notice=log
-        )
+        link = listen(settings.database_url, settings.channels, settings.queue_name, settings.patience, on_notice=log)
         self._ledger = Ledger(link, settings.queue_name, self._holder, settings.lease_ms)
         self._agenda.connected(time.monotonic())
         self._hearing.connected(time.monotonic())
-        log(f"listening on {settings.channel_name}, queue {settings.queue_name}")
+        log(f"listening on {' and '.join(settings.channels)}, queue {settings.queue_name}")
         self._drain.learn(self._ledger)
         self._holding.reconnected(self._ledger)
         self._notifier.ready()
-        self._status_at = 0.0
+        self._status_at = self._watch_at = 0.0
 
     def _lost(self, error: MailroomError) -> None:
         """Connect again later. Raises the error when it is for a person to see to, and nothing has worked yet."""
@@ -241,11 +263,14 @@ class Collector:
     def _report(self) -> None:
         """Tell the service manager, the log and the terminal, as far as there is something to tell."""
         now = time.monotonic()
+        self._drain.tell()
+        self._holding.tell()
         if now >= self._summary.due_at:
             self._tell_summary(len(self._holding))
         if self._ledger is not None and now >= self._status_at:
             self._status_at = now + _STATUS_EVERY
-            self._notifier.status(f"{counted(self._outlet.rows, 'row')} printed since the start")
+            paused = "" if self._pause.since is None else "; the queue is paused"
+            self._notifier.status(f"{counted(self._outlet.rows, 'row')} printed since the start{paused}")
         if self._terminal.can_draw:
             self._draw(now)
 
@@ -330,11 +355,12 @@ class Collector:
     def _patience(self) -> float:
         """Return how long to wait, in ms."""
         times = [time for time in (self._holding.extend_at, self._holding.glance_at) if time is not None]
-        times += [time for time in (self._summary.due_at, self._progress.draw_at) if time < float("inf")]
+        others = (self._summary.due_at, self._progress.draw_at, self._drain.tell_at, self._holding.tell_at)
+        times += [time for time in others if time < float("inf")]
         if self._ledger is None:
             times = [] if self._stopping else [self._connect_at]
         elif not self._agenda.draining:
-            times += [self._agenda.deadline(), self._hearing.deadline(), self._look_at]
+            times += [self._agenda.deadline(), self._hearing.deadline(), self._look_at, self._watch_at]
         elif not self._has_room:
             times.append(max(self._room_at, time.monotonic() + _ROOM_FIRST))
         elif self._writable:

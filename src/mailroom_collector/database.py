@@ -1,6 +1,6 @@
 """The collector's connections: one that listens, and one that notifies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,12 +13,13 @@ from mailroom_runtime.postgres.url import DatabaseUrl
 
 NAME: Final = "mailroom-collect"
 """The application_name of a collector's sessions."""
-_CLAIM = "mailroom_claim_any(job_type,text,integer,integer,timestamptz,bigint,smallint)"
+_NEWEST = "mailroom_watch(job_type)"
+"""A function of the migration that all here needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A connection that listens on the channel."""
+    """A connection that listens on channels."""
 
     connection: DeadlineConnection
     _rung: list[str] = field(default_factory=list, init=False)
@@ -61,22 +62,24 @@ class Link:
 
 
 def listen(
-    url: DatabaseUrl | str, channel: str, queue: str, timeout: float, *, on_notice: Callable[[str], None]
+    url: DatabaseUrl | str, channels: Iterable[str], queue: str, timeout: float, *, on_notice: Callable[[str], None]
 ) -> Link:
     """Connect, see that schema and queue are there, and LISTEN. Raises like connect()."""
     connection = connect(url, NAME, timeout)
     try:
         connection.add_notice_handler(lambda notice: on_notice(notice.message_primary or ""))
-        check_schema(connection, queue, _CLAIM)
+        check_schema(connection, queue, _NEWEST)
         with translated():
-            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            for channel in channels:
+                connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
     except MailroomError:
         connection.close()
         raise
     return Link(connection)
 
 
-def notify(url: DatabaseUrl | str, channel: str, payload: str, timeout: float) -> None:
-    """Notify the channel from a session of its own. Raises like connect()."""
+def notify(url: DatabaseUrl | str, calls: Iterable[tuple[str, str]], timeout: float) -> None:
+    """Notify channels, each with a payload, from a session of its own. Raises like connect()."""
     with connect(url, NAME, timeout) as connection, translated():
-        connection.execute("SELECT pg_notify(%s, %s)", (channel, payload))
+        for channel, payload in calls:
+            connection.execute("SELECT pg_notify(%s, %s)", (channel, payload))

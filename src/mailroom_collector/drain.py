@@ -5,14 +5,14 @@ and what the reader took of the one before that is emitted, by a second connecti
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mailroom_collector.agenda import ChunkSize, Scan
 from mailroom_collector.errors import UnfitToken, UnknownAction
 from mailroom_collector.holding import Holding
 from mailroom_collector.ledger import Claim, Ledger
-from mailroom_collector.log import log
+from mailroom_collector.log import log, token_log
 from mailroom_collector.outlet import Outlet
 from mailroom_collector.signing import Signer
 from mailroom_collector.tokens import Token
@@ -23,6 +23,8 @@ from mailroom_runtime.words import counted
 _CHUNK_ROWS = 1500
 """Most rows of one claim: from there on its cost a row hardly falls (docs/performance.md)."""
 
+_NAMED_AT_ONCE = 80
+"""Tokens in one line of the log, which is cut after 2,000 characters."""
 _WARN_AGAIN = 60.0
 """Seconds between two warnings that tokens wait for their action."""
 
@@ -32,6 +34,16 @@ class Progress(NamedTuple):
 
     found: bool  # there were rows
     drained: bool  # nothing is due any more
+
+
+def _log_doubts(tokens: Sequence[int]) -> None:
+    """Name each of them, many in a line."""
+    for start in range(0, len(tokens), _NAMED_AT_ONCE):
+        some = list(tokens[start : start + _NAMED_AT_ONCE])
+        log(
+            f"{counted(len(some), 'row')} perhaps mailed twice: the last sender was not heard of again; tokens {some}",
+            "warning",
+        )
 
 
 class Drain:
@@ -57,6 +69,7 @@ class Drain:
         self._unfit: dict[int, str] = {}
         self._unknown: list[Token] = []
         self._warn_at = 0.0
+        self._not_mailed_log = token_log("not mailed")
         self.stale = 0
         self.doubts = 0
         self.chunk = ChunkSize(batch_limit, max(_CHUNK_ROWS, batch_limit))
@@ -105,17 +118,31 @@ class Drain:
         if claim is None:
             return []
         taken = claim.read()
-        for token, reason in taken.stale.items():
-            log(f"token {token} is not mailed: {reason}")
+        self._log_stale(taken.stale)
         if taken.waiting:
             self._warn_of(taken.waiting)
-        for doubtful in taken.doubts:
-            log(f"token {doubtful} is perhaps mailed twice: its last sender was not heard of again", "warning")
+        _log_doubts(taken.doubts)
         self.stale += len(taken.stale)
         self.doubts += len(taken.doubts)
         if taken.tokens:
             self._holding.claimed([token.id for token in taken.tokens], time.monotonic())
         return taken.tokens
+
+    def _log_stale(self, stale: Mapping[int, str]) -> None:
+        by_reason: dict[str, list[int]] = {}
+        for token, reason in stale.items():
+            by_reason.setdefault(reason, []).append(token)
+        for reason, tokens in by_reason.items():
+            self._not_mailed_log(reason, tokens)
+
+    @property
+    def tell_at(self) -> float:
+        """Return when to call tell()."""
+        return self._not_mailed_log.due_at
+
+    def tell(self, *, is_end: bool = False) -> None:
+        """Log how many tokens were not mailed, if it is time to or this is the end."""
+        self._not_mailed_log.tell(is_end=is_end)
 
     def _warn_of(self, waiting: list[int]) -> None:
         """Say that tokens wait for their action; they are claimed again and again, so not every time."""

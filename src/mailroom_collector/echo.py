@@ -1,4 +1,4 @@
-"""Pure: do notifications arrive? Known by notifying oneself and waiting for the echo.
+"""Pure: do notifications arrive? Known by notifying oneself, on each channel, and waiting for the echoes.
 
 A pooler in transaction mode takes LISTEN and drops it, without a word. Times are seconds of
 one monotonic clock, handed in by the caller.
@@ -21,15 +21,20 @@ class Echo:
     """Seconds between calls."""
     name: str
     """Ours alone, so that other collectors on the channel don't take the echo for theirs."""
+    channels: tuple[str, ...]
     deaf: bool = field(default=False, init=False)
     ask_at: float | None = field(default=None, init=False)
     """When to call next; None while nothing listens."""
     _overdue_at: float | None = field(default=None, init=False)
+    _awaited: set[str] = field(default_factory=set, init=False)
 
     @property
-    def payload(self) -> str:
-        """Return what to notify the channel with."""
-        return _PREFIX + self.name
+    def calls(self) -> list[tuple[str, str]]:
+        """Return which channels to notify, and each with what."""
+        return [
+            (channel, f"{_PREFIX}{self.name}{f':{place}' if place else ''}")
+            for place, channel in enumerate(self.channels)
+        ]
 
     def connected(self, now: float) -> None:
         """A new connection listens: call."""
@@ -42,6 +47,7 @@ class Echo:
 
     def asked(self, now: float) -> None:
         """It was called."""
+        self._awaited = {payload for _, payload in self.calls}
         self.ask_at = now + self.interval
         self._overdue_at = now + _PATIENCE
 
@@ -53,13 +59,15 @@ class Echo:
         """Take notifications; return how many of them are more than an echo, ours or another's."""
         others = 0
         for payload in payloads:
-            if payload == self.payload:
-                self.deaf, self._overdue_at = False, None
+            if payload in self._awaited:
+                self._awaited.remove(payload)
+                if not self._awaited:
+                    self.deaf, self._overdue_at = False, None
             others += not payload.startswith(_PREFIX)
         return others
 
     def listen_in_vain(self, now: float) -> None:
-        """Be deaf from now on if the echo is overdue."""
+        """Be deaf from now on if an echo is overdue."""
         if self._overdue_at is not None and now >= self._overdue_at:
             self.deaf, self._overdue_at = True, None
 

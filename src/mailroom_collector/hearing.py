@@ -20,7 +20,7 @@ class Hearing:
 
     def __init__(self, settings: Settings, holder: str) -> None:
         self._settings = settings
-        self._echo = Echo(settings.healthcheck_interval_ms / 1000, holder)
+        self._echo = Echo(settings.healthcheck_interval_ms / 1000, holder, settings.channels)
         self._attendance = Attendance()
 
     @property
@@ -101,7 +101,7 @@ class Hearing:
         settings = self._settings
         try:
             # Another session: through a pooler, one's own might answer without listening.
-            notify(settings.database_url, settings.channel_name, self._echo.payload, _ECHO_PATIENCE)
+            notify(settings.database_url, self._echo.calls, _ECHO_PATIENCE)
         except MailroomError as error:
             log(f"whether notifications arrive can't be tested now: {error}", error.level)
             self._echo.not_asked(time.monotonic())

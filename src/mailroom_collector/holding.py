@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from mailroom_collector.ledger import Ledger
-from mailroom_collector.log import log
+from mailroom_collector.log import log, token_log
 from mailroom_collector.outlet import Outlet
 from mailroom_runtime.backoff import Backoff
 from mailroom_runtime.words import counted
@@ -30,6 +30,7 @@ class Holding:
         self._taken: list[int] = []  # by the reader: to be emitted
         self._glance = Backoff(_GLANCE_FIRST, _GLANCE_CAP)
         self._warned = False
+        self._set_aside_log = token_log("set aside")
         self.acknowledged = False
         self.aside = 0
         self.extend_at: float | None = None
@@ -37,6 +38,15 @@ class Holding:
 
     def __len__(self) -> int:
         return len(self._tokens)
+
+    @property
+    def tell_at(self) -> float:
+        """Return when to call tell()."""
+        return self._set_aside_log.due_at
+
+    def tell(self, *, is_end: bool = False) -> None:
+        """Log how many tokens were set aside, if it is time to or this is the end."""
+        self._set_aside_log.tell(is_end=is_end)
 
     def claimed(self, tokens: Iterable[int], now: float) -> None:
         """Note tokens that were just claimed."""
@@ -54,7 +64,7 @@ class Holding:
         """Fail tokens that can't go out; if the ledger can't be told, they are given back later."""
         self._astray.extend(reasons)
         for token, reason in reasons.items():
-            log(f"token {token} is set aside: {reason}", "warning")
+            self._set_aside_log(reason, [token], "warning")
         ledger.set_aside(reasons)
         self.aside += len(reasons)
         self._astray = [token for token in self._astray if token not in reasons]
@@ -115,6 +125,17 @@ class Holding:
                 "warning",
             )
         self._warned = idle
+
+    def pause(self, ledger: Ledger) -> None:
+        """Give back all that no sender has begun: while the queue is paused, none will.
+
+        Without senders that acknowledge, what is on its way out stays with its reader.
+        """
+        self.give_back(ledger)
+        if self.acknowledged and self._tokens:
+            ledger.release(list(self._tokens))
+            self._tokens = {}
+            self.extend_at = None
 
     def reconnected(self, ledger: Ledger) -> None:
         """Tell what could not be told while the database was away."""

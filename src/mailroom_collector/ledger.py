@@ -1,10 +1,11 @@
-"""The collector's steps in the ledger, one SQL call each (migrations/2_steps.up.sql, 4_actions.up.sql).
+"""The collector's steps in the ledger, one SQL call each (migrations/2_steps, 4_actions, 5_guards).
 
 Every step raises what translated() makes of a failure.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
@@ -23,6 +24,14 @@ class Look(NamedTuple):
     waiting: int  # rows that are due now, counted up to a limit
     next_due_ms: int | None
     another_attends: bool
+
+
+class Watch(NamedTuple):
+    """What may change at any moment, whatever waits."""
+
+    paused_at: datetime | None = None
+    paused_reason: str | None = None
+    another_attends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,14 @@ class Ledger:
                 (self.queue, most),
             ).fetchone()
         return Look(*row) if row else Look(0, None, False)
+
+    def watch(self) -> Watch:
+        """Ask whether the queue is paused, and whether another session attends."""
+        with translated():
+            row = self.link.connection.execute(
+                "SELECT paused_at, paused_reason, attended FROM mailroom_watch(%s::job_type)", (self.queue,)
+            ).fetchone()
+        return Watch(*row) if row else Watch()
 
     def claim(self, most: int, after: Place | None, meanwhile: Callable[[], None]) -> Claim:
         """Take up to `most` due rows behind a place, oldest first; do something else meanwhile."""

@@ -3,5 +3,16 @@
 from typing import Final
 
 from mailroom_runtime.log import Log
+from mailroom_runtime.repeated_log import RepeatedLog
+from mailroom_runtime.words import counted
 
 log: Final = Log("mailroom-collect", "PG")
+
+
+def token_log(fate: str) -> RepeatedLog:
+    """Return the log of tokens that come to this, and why."""
+    return RepeatedLog(
+        log,
+        lambda token, reason: f"token {token} is {fate}: {reason}",
+        lambda more: f"{counted(more.count, 'more token')} {fate}, {more.first} to {more.last}: {more.kind}",
+    )

@@ -18,6 +18,7 @@ from psycopg import errors
 
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.connection import OPERATOR, connect, translated
+from mailroom_runtime.postgres.schema import PUBLIC_FUNCTIONS
 from mailroom_runtime.postgres.url import DatabaseUrl
 
 NONE: Final = -1
@@ -28,6 +29,7 @@ _LOCK_SALT: Final = 1486364155
 _TABLE: Final = "schema_migrations"
 _OWNER: Final = "use the role that owns the schema"
 _LOST: Final = {
+    5: "which queues are paused, and which call began what",
     4: "the actions of your own, whose waiting mails fail",
     3: "the times at which deliveries were queued, and what status, failed, retry and prune need",
     2: "what the pipelines of this version need",
@@ -140,6 +142,7 @@ class Migrator:
                 tell(f"nothing to do: the schema is at version {current}")
             if goal != NONE:
                 self._tell_who_may_create(tell)
+                self._tell_who_may_execute(tell)
             return True
         finally:
             self._connection.execute("SELECT pg_advisory_unlock(%s)", (self._lock_id(),))
@@ -160,6 +163,16 @@ class Migrator:
             tell(
                 f"note: every role may create in the schema {schema}, in which functions run as its owner;"
                 f" to end that: REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"
+            )
+
+    def _tell_who_may_execute(self, tell: Callable[[str], None]) -> None:
+        """Say it, and no more: a role that counts on it would lose its way if this were taken away."""
+        names = [name for (name,) in self._connection.execute(PUBLIC_FUNCTIONS).fetchall()]
+        if names:
+            tell(
+                f"note: every role may execute {len(names)} functions that run as their owner, as after a restore"
+                " without rights (--no-acl); grant the roles of README, 'Database roles', what they need, and then:"
+                f" REVOKE EXECUTE ON FUNCTION {', '.join(names)} FROM PUBLIC"
             )
 
     def _version(self, tell: Callable[[str], None]) -> int:

@@ -14,6 +14,8 @@ from mailroom_runtime.words import counted
 _KEY = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
 
+LEDGER_CHANNEL: Final = "token_insert"
+"""The channel that the ledger's own functions notify (migrations/1_ledger.up.sql)."""
 _PATIENCE: Final = 10.0  # seconds, at least: a busy server is not a dead one
 
 
@@ -37,6 +39,11 @@ class Settings:
                 f"MAILROOM_HEALTHCHECK_INTERVAL is {self.healthcheck_interval_ms} ms",
                 f"it may not be less than MAILROOM_BATCH_TIMEOUT, which is {self.batch_timeout_ms} ms",
             )
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Return the channels to listen on: the one that is set, and the one that the ledger itself notifies."""
+        return tuple(dict.fromkeys((self.channel_name, LEDGER_CHANNEL)))
 
     @property
     def patience(self) -> float:

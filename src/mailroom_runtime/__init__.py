@@ -3,6 +3,8 @@
 errors          what a person reads: message, hint and exit status
 log             one event a line on stderr, as text or as JSON
 words           pure: counts, times and the words of others, as people read them
+repeats         pure: of many events of one kind, which are told and which counted
+repeated_log    logs such events
 backoff         pure: how long to wait before the next try
 setting_names   pure: the names of all settings, and what is none of them
 secret_setting  a secret from the environment or from a file

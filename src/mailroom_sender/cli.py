@@ -226,7 +226,7 @@ def _delivery(
 ) -> "tuple[Deliver, Callable[[], float | str] | None]":
     """Return what delivers a batch, and what asks SES for its rate, if that is to be asked."""
     from mailroom_sender.delivery import Preview, SesDelivery
-    from mailroom_sender.ledger import DatabaseLedger, Ledger, NoLedger
+    from mailroom_sender.ledger import DatabaseLedger, Ledger, NoLedger, not_sent_log
     from mailroom_sender.report import Report
     from mailroom_sender.request import Envelope
     from mailroom_sender.ses import Ses
@@ -255,9 +255,10 @@ def _delivery(
     )
     _check_source(settings.source, ses.endpoint)
     ledger: Ledger = NoLedger(setaside)
+    not_sent = not_sent_log()
     if database is not None:
-        ledger = DatabaseLedger(database, settings.queue_name, settings.lease_ms)
-    delivery = SesDelivery(ledger, ses, envelope, setaside, report)
+        ledger = DatabaseLedger(database, settings.queue_name, settings.lease_ms, not_sent)
+    delivery = SesDelivery(ledger, ses, envelope, setaside, report, not_sent)
     return delivery, ses.max_send_rate if settings.max_rate is None else None
 
 

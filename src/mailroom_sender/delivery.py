@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
 
+from mailroom_runtime.repeated_log import RepeatedLog
 from mailroom_runtime.words import counted
 from mailroom_sender.actions import Action
 from mailroom_sender.addresses import UnfitAddress, for_ses
 from mailroom_sender.call_log import log_call
 from mailroom_sender.errors import Stopped
-from mailroom_sender.ledger import Again, Begun, Ledger, Settlement
+from mailroom_sender.ledger import Again, Begun, Ledger, Settlement, not_sent_log
 from mailroom_sender.ledger import Answer as Beginning
 from mailroom_sender.log import log
 from mailroom_sender.mail_text import mail_text
@@ -29,7 +30,7 @@ from mailroom_sender.verdicts import Accepted, Answer, Asked, NotAsked, Outcome,
 _NOT_SENT: Final = (NotAsked("the call was not made"), None)
 _SIGNATURE_FRESH: Final = 30.0
 """Seconds that a signed request may wait for the ledger: SES refuses it after five minutes (Signature Version 4)."""
-_LOCKED_FOR: Final = 2.0  # seconds until a row is asked for again that somebody has locked
+_LOCKED_FOR: Final = 0.25  # seconds until a row is asked for again that somebody has locked
 
 
 @dataclass(slots=True)
@@ -52,17 +53,43 @@ class Deliver(Protocol):
     def give_back(self, rows: Sequence[Row]) -> None:
         """Hand back rows that will not be tried now."""
 
+    @property
+    def tell_at(self) -> float:
+        """Return when to call tell(), in monotonic seconds."""
+
+    def tell(self, *, is_end: bool) -> None:
+        """Log what was counted since, if it is time to or this is the end."""
+
 
 class SesDelivery:
     """Sends batches through SES, fenced and recorded by the ledger."""
 
-    def __init__(self, ledger: Ledger, ses: Ses, envelope: Envelope, setaside: SetAside, report: Report) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        ses: Ses,
+        envelope: Envelope,
+        setaside: SetAside,
+        report: Report,
+        not_sent: RepeatedLog | None = None,
+    ) -> None:
+        """`not_sent` logs rows that are not sent; the ledger may share it."""
+        self._not_sent = not_sent or not_sent_log()
         self._ledger = ledger
         self._ses = ses
         self._envelope = envelope
         self._setaside = setaside
         self._report = report
         self._runs: defaultdict[str, RefusalRun] = defaultdict(RefusalRun)  # by the action's name
+
+    @property
+    def tell_at(self) -> float:
+        """Return when to call tell()."""
+        return self._not_sent.due_at
+
+    def tell(self, *, is_end: bool) -> None:
+        """Log how many rows were not sent."""
+        self._not_sent.tell(is_end=is_end)
 
     def start(self, batch: Sequence[Row]) -> Callable[[], Result]:
         """Begin a batch, so that the ledger is at it while a worker wakes and builds the call."""
@@ -112,6 +139,8 @@ class SesDelivery:
         begun, unfit = _sort_out(asked)
         result.again += [Again(row, _LOCKED_FOR) for row in locked]
         result.unfit += len(unfit)
+        for one in unfit:
+            self._not_sent(one.verdict.reason if one.verdict else "", [one.begun.token], "warning")
         if not begun:
             result.again += self._ledger.settle(unfit)
             return
@@ -212,6 +241,14 @@ class Preview:
     def give_back(self, rows: Sequence[Row]) -> None:
         """Nothing was to be sent."""
 
+    @property
+    def tell_at(self) -> float:
+        """Never."""
+        return float("inf")
+
+    def tell(self, *, is_end: bool) -> None:
+        """Nothing is counted."""
+
 
 def _call_by(begun: Sequence[Begun]) -> float:
     return min(b.call_by for b in begun)
@@ -233,7 +270,6 @@ def _sort_out(begun: Sequence[Begun]) -> tuple[list[Begun], list[Settlement]]:
         try:
             for_ses(one.row.email)
         except UnfitAddress as reason:
-            log(f"token {one.token} is not sent: {reason}", "warning")
             unfit.append(Settlement(one, Verdict(Outcome.NEVER, str(reason))))
         else:
             fit.append(one)

@@ -1,10 +1,11 @@
-"""begin and settle: in the database (migrations/2_steps.up.sql), or alone, without one."""
+"""begin and settle: in the database (migrations/5_guards.up.sql), or alone, without one."""
 
 import itertools
 import os
 import random
 import secrets
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from mailroom_runtime.log import escape
+from mailroom_runtime.repeated_log import RepeatedLog
 from mailroom_runtime.words import counted
 from mailroom_sender.database import Database
 from mailroom_sender.database import Rows as DatabaseRows
@@ -25,11 +27,20 @@ from mailroom_sender.wire import token_secret
 _FRESH: Final = 0.25
 """Part of the lease that may pass until the call is made, which then takes two thirds of it at most."""
 
-STEP: Final = "mailroom_list_actions()"
+STEP: Final = "mailroom_begin_rows(job_type,text,integer,bytea[],bytea[])"
 """Of the migration that all here needs."""
 ACKNOWLEDGE = "SELECT mailroom_acknowledge(%s::job_type)"
-_LOCKED: Final = "locked by another transaction"  # in mailroom_begin's words
-_BEGIN = "SELECT place, token, attempt, refused FROM mailroom_begin(%s::job_type, %s, %s::integer, %s::bytea[])"
+_BEGIN = (
+    "SELECT place, token, attempt, code, reason"
+    " FROM mailroom_begin_rows(%s::job_type, %s, %s::integer, %s::bytea[], %s::bytea[])"
+)
+_SETTLE = (
+    "SELECT token, code FROM mailroom_settle_rows(%s::job_type, %s, %s::bigint[], %s::delivery_outcome[], %s::text[],"
+    " %s::text[], %s::integer[])"
+)
+_TELL_AGAIN: Final = 0.05  # seconds until an outcome is told again whose row another transaction has locked
+_TOLD_FOR: Final = 0.5
+"""Part of the lease for which it is told again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +106,30 @@ def delay_after(verdict: Verdict, attempt: int) -> float:
     return backoff(4 if verdict.outcome is Outcome.HOLD else attempt, random.random())
 
 
+def not_sent_log() -> RepeatedLog:
+    """Return the log of rows that may not be sent; 0 is a token that is not known."""
+    return RepeatedLog(
+        log,
+        lambda token, reason: f"token {token or '?'} is not sent: {reason}",
+        lambda more: (
+            f"{counted(more.count, 'more token')} not sent, {more.first or '?'} to {more.last or '?'}: {more.kind}"
+        ),
+    )
+
+
 class DatabaseLedger:
     """The ledger that the collector claims from."""
 
-    def __init__(self, database: Database, queue: str, lease_ms: int) -> None:
+    def __init__(self, database: Database, queue: str, lease_ms: int, not_sent: RepeatedLog | None = None) -> None:
+        """`not_sent` logs rows that are not sent; who made it sees to it that all of it is told."""
         self._database = database
         self._queue = queue
         self._lease_ms = lease_ms
+        self._not_sent = not_sent or not_sent_log()
         self._process = f"send:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"
         self._batches = itertools.count(1)
+        self._is_paused = False
+        self._lock = threading.Lock()
         self.misses = 0
 
     def new_holder(self) -> str:
@@ -121,7 +147,8 @@ class DatabaseLedger:
     def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], Answer]:
         """Begin without waiting, as far as the connection is free."""
         fresh = self._lease_ms / 1000 * _FRESH
-        parameters = (self._queue, holder, self._lease_ms, [token_secret(row) for row in rows])
+        keys, emails = [token_secret(row) for row in rows], [row.email.encode() for row in rows]
+        parameters = (self._queue, holder, self._lease_ms, keys, emails)
         asked = time.monotonic()
         ask = self._database.ask(_BEGIN, parameters)
         begun: Answer | None = None
@@ -135,7 +162,7 @@ class DatabaseLedger:
                 # now: the lease may be over before the call is. To begin again is allowed.
                 took = time.monotonic() - asked
                 if took < fresh:
-                    begun = _begun(rows, holder, answer, asked + fresh)
+                    begun = self._begun(rows, holder, answer, asked + fresh)
                 else:
                     log(f"begin took {took:.1f} s of a lease of {self._lease_ms} ms, and is asked again", "warning")
                     asked = time.monotonic()
@@ -143,25 +170,67 @@ class DatabaseLedger:
 
         return answered
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
-        """Record what became of rows; the collector brings those again that are to be tried again."""
-        if not settlements:
-            return []
-        tokens = [s.begun.token for s in settlements]
-        told = [self._told(s) for s in settlements]
-        settled = self._database.query(
-            "SELECT mailroom_settle(%s::job_type, %s, %s::bigint[], %s::delivery_outcome[], %s::text[], %s::text[],"
-            " %s::integer[])",
-            (self._queue, settlements[0].begun.holder, tokens, *(list(column) for column in zip(*told, strict=True))),
-        )
-        missed = set(tokens) - {token for (token,) in settled}
-        if missed:
-            self.misses += len(missed)
+    def _begun(self, rows: Sequence[Row], holder: str, answer: DatabaseRows, call_by: float) -> Answer:
+        """Return what may be sent; log what may not, and why."""
+        begun: list[Begun] = []
+        locked: list[Row] = []
+        refused: dict[str, list[int]] = {}
+        for place, token, attempt, code, reason in answer:
+            if code == "begun":
+                begun.append(Begun(rows[place - 1], token, attempt, holder, call_by))
+                continue
+            refused.setdefault(reason, []).append(token or 0)
+            if code == "locked":
+                locked.append(rows[place - 1])
+        for reason, tokens in refused.items():
+            self._not_sent(reason, tokens)
+        if len(answer) < len(rows):
+            log(f"{counted(len(rows) - len(answer), 'row')} not sent: a copy of another in the same call")
+        self._note_pause({code for _, _, _, code, _ in answer})
+        return Answer(begun, locked)
+
+    def _note_pause(self, codes: set[str]) -> None:
+        """Say once that the queue is paused, and once that it goes on."""
+        with self._lock:
+            was_paused, self._is_paused = (
+                self._is_paused,
+                "paused" in codes or (self._is_paused and not codes & {"begun", "stale", "changed"}),
+            )
+        if self._is_paused and not was_paused:
             log(
-                f"tokens {sorted(missed)} were no longer held when their outcome was known; {self.misses} such so far",
+                f"the queue {self._queue} is paused: its rows go back and nothing is sent until"
+                " 'mailroom-collect resume'",
                 "warning",
             )
+        elif was_paused and not self._is_paused:
+            log(f"the queue {self._queue} is not paused any more: mails are sent again")
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
+        """Record what became of rows; the collector brings those again that are to be tried again."""
+        left = {settlement.begun.token: settlement for settlement in settlements}
+        give_up_at = time.monotonic() + self._lease_ms / 1000 * _TOLD_FOR
+        while left:
+            codes: dict[int, str] = dict(self._settle(list(left.values())))
+            if missed := [token for token in left if codes.get(token, "missed") == "missed"]:
+                self._note_missed(missed, "were no longer held when their outcome was known")
+            left = {token: settlement for token, settlement in left.items() if codes.get(token) == "locked"}
+            if left and time.monotonic() >= give_up_at:
+                self._note_missed(list(left), "were locked by another transaction when their outcome was known")
+                break
+            if left:
+                time.sleep(_TELL_AGAIN)
         return []
+
+    def _settle(self, settlements: Sequence[Settlement]) -> DatabaseRows:
+        columns = zip(*(self._told(settlement) for settlement in settlements), strict=True)
+        tokens = [settlement.begun.token for settlement in settlements]
+        return self._database.query(
+            _SETTLE, (self._queue, settlements[0].begun.holder, tokens, *(list(column) for column in columns))
+        )
+
+    def _note_missed(self, tokens: Sequence[int], words: str) -> None:
+        self.misses += len(tokens)
+        log(f"tokens {sorted(tokens)} {words}; {self.misses} such so far", "warning")
 
     def _told(self, settlement: Settlement) -> tuple[str, str | None, str | None, int]:
         verdict, attempt = settlement.verdict, settlement.begun.attempt
@@ -173,22 +242,6 @@ class DatabaseLedger:
             return "failed", None, escape(verdict.reason), 0
         outcome = "unknown" if verdict.outcome is Outcome.UNKNOWN else "later"
         return outcome, None, escape(verdict.reason), int(1000 * delay_after(verdict, attempt))
-
-
-def _begun(rows: Sequence[Row], holder: str, answer: DatabaseRows, call_by: float) -> Answer:
-    """Return what may be sent; log what may not, and why."""
-    begun: list[Begun] = []
-    locked: list[Row] = []
-    for place, token, attempt, refused in answer:
-        if refused is None:
-            begun.append(Begun(rows[place - 1], token, attempt, holder, call_by))
-        else:
-            log(f"token {token or '?'} is not sent: {refused}")
-            if refused == _LOCKED:
-                locked.append(rows[place - 1])
-    if len(answer) < len(rows):
-        log(f"{counted(len(rows) - len(answer), 'row')} not sent: a copy of another in the same call")
-    return Answer(begun, locked)
 
 
 class NoLedger:

@@ -96,6 +96,7 @@ class Sender:
                 if not self._done:
                     self._wait(wakeup)
             self._finish()
+            self._delivery.tell(is_end=True)
             self._tell_summary()
         if self._setaside.owes:
             lost = counted(self._setaside.owes, "entry", "entries")
@@ -149,6 +150,7 @@ class Sender:
         self._watchdog.turn()
         if not self._stops:
             self._notifier.ready()
+        self._delivery.tell(is_end=False)
         if time.monotonic() >= self._summary.due_at:
             self._tell_summary()
         if time.monotonic() >= self._status_at:
@@ -282,6 +284,7 @@ class Sender:
             return 0.0
         now = time.monotonic()
         times = [self._quota.ask_at, self._learning.deadline(), self._call_at(now), self._summary.due_at]
+        times.append(self._delivery.tell_at)
         if self._later:
             times.append(self._later[0][0])
         if self._setaside.owes:

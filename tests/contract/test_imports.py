@@ -8,11 +8,20 @@ import pytest
 
 SRC = Path(__file__).parents[2] / "src"
 PURE = {
-    "mailroom_runtime": ["backoff", "errors", "setting_names", "words", "postgres/failures", "postgres/pins"],
+    "mailroom_runtime": [
+        "backoff",
+        "errors",
+        "repeats",
+        "setting_names",
+        "words",
+        "postgres/failures",
+        "postgres/pins",
+    ],
     "mailroom_collector": [
         "actions",
         "agenda",
         "echo",
+        "pause",
         "progress",
         "signing",
         "summary",

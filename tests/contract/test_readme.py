@@ -237,10 +237,12 @@ def test_roles_of_the_recipe_can_do_their_steps_and_nothing_else(database: Datab
                 assert len(connection.execute("SELECT mailroom_list_actions()").fetchall()) == 2
             sender.execute("SELECT mailroom_acknowledge('mailroom')")
             secret = database.one("SELECT secret FROM tokens")
-            sender.execute("SELECT mailroom_begin('mailroom', 's', 1000, %s)", ([secret],))
+            sender.execute("SELECT mailroom_begin_rows('mailroom', 's', 1000, %s, NULL)", ([secret],))
+            for connection in (collector, sender):
+                assert connection.execute("SELECT paused_at FROM mailroom_watch('mailroom')").fetchall() == [(None,)]
             assert Steps(sender, "s").settle(tokens[0], "sent")
             for connection, forbidden in (
-                (collector, "SELECT mailroom_begin('mailroom', 'c', 1000, '{}')"),
+                (collector, "SELECT mailroom_begin_rows('mailroom', 'c', 1000, '{}', NULL)"),
                 (collector, "SELECT FROM tokens"),
                 (sender, "SELECT mailroom_claim_any('mailroom', 's', 1000, 1)"),
                 (sender, "SELECT FROM mailroom_actions"),

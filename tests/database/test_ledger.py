@@ -1,13 +1,11 @@
 """The ledger's steps, one by one, and the races between two real sessions."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from tests.support.ledger import Steps
+from tests.support.ledger import Steps, race
 from tests.support.postgres import Connection, Database
-from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -284,26 +282,6 @@ def test_lower_id_that_commits_later_is_claimed(database: Database, steps: Steps
         assert steps.claim() == [row[0] for row in database.tokens_of("slow")]
 
 
-def race(*calls: Callable[[], object]) -> None:
-    """Run the calls at the same moment, each in a thread, to their end."""
-    barrier = threading.Barrier(len(calls))
-    errors: list[BaseException] = []
-
-    def run(call: Callable[[], object]) -> None:
-        try:
-            barrier.wait()
-            call()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors, errors
-
-
 def test_claims_at_once_share_the_rows(database: Database) -> None:
     """Two collectors that claim at the same moment get every row, none of them twice."""
     database.sign_up_many(2000)
@@ -319,74 +297,16 @@ def test_claims_at_once_share_the_rows(database: Database) -> None:
     assert sorted(claimed) == list(range(1, 2001))
 
 
-def test_begins_at_once_let_one_through(database: Database) -> None:
-    """Two senders that begin the same rows at the same moment: each row is one sender's, and neither hangs."""
-    database.sign_up_many(300)
-    Steps(database.connection).claim(300)
-    begun: list[int] = []
-
-    def begin(connection: Connection, holder: str, tokens: list[int]) -> None:
-        answer = Steps(connection, holder).begin(tokens)
-        begun.extend(token for token, refused in answer.items() if refused is None)
-
-    tokens = list(range(1, 301))
-    with database.connect() as one, database.connect() as two:
-        race(lambda: begin(one, "one", tokens), lambda: begin(two, "two", tokens[::-1]))
-    assert sorted(begun) == tokens
-
-
-def test_begin_waits_for_a_claim_that_is_not_committed(database: Database) -> None:
-    """A begin that meets a claim under way sees what the claim made of the row."""
+def test_begin_does_not_wait_for_a_claim_that_is_not_committed(database: Database) -> None:
+    """A begin that meets a claim under way is told so, and asked again it sees what the claim made of the row."""
     (token,) = database.sign_up("ann")
-    result: list[dict[int, str | None]] = []
     with database.connect() as claiming, database.connect() as beginning:
-        thread = threading.Thread(target=lambda: result.append(Steps(beginning).begin([token])))
+        sender = Steps(beginning)
         with claiming.transaction():
             Steps(claiming, "collector").claim()
-            thread.start()
-            until(waits_for_a_lock(database), "begin waits for the row")
-        thread.join()
-    assert result == [{token: None}]
+            assert sender.begin([token]) == {token: "locked by another transaction"}
+        assert sender.begin([token]) == {token: None}
     assert database.state(token) == "sending"
-
-
-def waits_for_a_lock(database: Database) -> Callable[[], bool]:
-    """Return whether some session waits for a lock on a row."""
-    waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
-    return lambda: bool(database.one(waits))
-
-
-def begin_while_extending(database: Database, meanwhile: Callable[[], object]) -> dict[int, str | None]:
-    """Begin ann's row while its collector extends it; do something while begin waits; return what begin says."""
-    (token,) = database.sign_up("ann")
-    Steps(database.connection, "collector").claim()
-    result: list[dict[int, str | None]] = []
-    with database.connect() as extending, database.connect() as beginning:
-        thread = threading.Thread(target=lambda: result.append(Steps(beginning).begin([token])))
-        with extending.transaction():
-            Steps(extending, "collector").extend([token])
-            thread.start()
-            until(waits_for_a_lock(database), "begin waits for the row")
-            meanwhile()
-        thread.join()
-    return result[0]
-
-
-def test_begin_judges_by_what_is_committed_when_its_wait_is_over(database: Database) -> None:
-    """An account that is suspended while begin waits for its row is not mailed."""
-    answer = begin_while_extending(database, lambda: database.run("UPDATE accounts SET status = 'suspended'"))
-    assert list(answer.values()) == ["the account is suspended"]
-
-
-def test_token_that_expires_while_begin_waits_is_not_sent(database: Database) -> None:
-    """Expiry is judged by the clock at the end of the wait, not by the start of the transaction."""
-
-    def expires() -> None:
-        # After the wait began, so that begin's own transaction is older than the end.
-        ends = database.one("UPDATE tokens SET expires_at = mailroom_epoch() + 1 RETURNING expires_at")
-        until(lambda: database.one("SELECT mailroom_epoch() >= %s", ends), "the token expires")
-
-    assert list(begin_while_extending(database, expires).values()) == ["the token expired"]
 
 
 def test_row_that_stays_locked_holds_no_other_up(database: Database) -> None:
@@ -396,28 +316,24 @@ def test_row_that_stays_locked_holds_no_other_up(database: Database) -> None:
     collector.claim()
     with database.connect() as application:
         application.execute("BEGIN; DELETE FROM accounts WHERE login = 'bad'")
-        assert sender.begin([bad, good], lease_ms=1000) == {bad: "locked by another transaction", good: None}
+        assert sender.begin([bad, good]) == {bad: "locked by another transaction", good: None}
         assert database.state(good) == "sending"
         assert collector.extend([bad, good]) == []
         application.execute("ROLLBACK")
     assert sender.begin([bad]) == {bad: None}
 
 
-def test_row_that_is_deleted_while_begin_waits_is_refused(database: Database) -> None:
-    """Nothing is left of it to be sent."""
+def test_row_that_is_deleted_is_refused(database: Database) -> None:
+    """Locked as long as that can be undone; then nothing is left of it to be sent."""
     (token,) = database.sign_up("ann")
     Steps(database.connection, "collector").claim()
-    result: list[dict[int, str | None]] = []
     secret = database.one("SELECT secret FROM tokens")
-    query = b"SELECT token, refused FROM mailroom_begin('mailroom', 'me', 30000, %s)"
-    with database.connect() as application, database.connect() as beginning:
-        thread = threading.Thread(target=lambda: result.append(dict(beginning.execute(query, ([secret],)).fetchall())))
+    begin = "SELECT token, code FROM mailroom_begin_rows('mailroom', 'me', 30000, %s, NULL)"
+    with database.connect() as application:
         with application.transaction():
             application.execute("DELETE FROM accounts")
-            thread.start()
-            until(waits_for_a_lock(database), "begin waits for the row")
-        thread.join()
-    assert result == [{None: "no such token in this queue"}], token
+            assert database.run(begin, [secret]) == [(token, "locked")]
+        assert database.run(begin, [secret]) == [(None, "unknown")]
 
 
 def test_claim_races_with_a_link_that_is_used(database: Database, steps: Steps) -> None:
@@ -431,21 +347,17 @@ def test_claim_races_with_a_link_that_is_used(database: Database, steps: Steps) 
 
 @pytest.mark.parametrize(("outcome", "taken"), [("later", False), ("failed", False), ("sent", True)])
 def test_settle_races_with_a_claim_of_the_lapsed_row(database: Database, outcome: str, taken: bool) -> None:
-    """While another collector takes the row over, settle waits and then judges by what became of it."""
+    """While another collector takes the row over, settle is to be told again, and then judges by what became of it."""
     (token,) = database.sign_up("ann")
     steps = Steps(database.connection, "slow")
     steps.claim()
     steps.begin([token])
     lease_ends(database, token)
-    result: list[bool] = []
     with database.connect() as claiming, database.connect() as settling:
-        thread = threading.Thread(target=lambda: result.append(Steps(settling, "slow").settle(token, outcome)))
         with claiming.transaction():
             assert Steps(claiming, "next").claim() == [token]
-            thread.start()
-            until(waits_for_a_lock(database), "settle waits for the row")
-        thread.join()
-    assert result == [taken]
+            assert Steps(settling, "slow").settle_code(token, outcome) == "locked"
+        assert Steps(settling, "slow").settle_code(token, outcome) == ("settled" if taken else "missed")
     assert database.state(token) == ("sent" if taken else "claimed")
 
 

@@ -46,6 +46,9 @@ class Delivery:
     doubts: int = 0
     holder: str | None = None
     calls: int = 0  # that may have mailed it
+    begun_by: str | None = None
+    printed: str | None = None  # the address
+    readdressed: bool = False
 
     @property
     def settled(self) -> bool:
@@ -58,14 +61,17 @@ class Model:
 
     now: float = 0
     acknowledged: bool = False
+    paused: bool = False
     deliveries: dict[int, Delivery] = field(default_factory=dict)
     accounts: dict[int, str] = field(default_factory=dict)
+    emails: dict[int, str] = field(default_factory=dict)
 
     def stale(self, d: Delivery) -> bool:
         return d.consumed or d.expires <= self.now or self.accounts[d.account] not in STATES[d.action]
 
     def due(self) -> set[int]:
-        return {token for token, d in self.deliveries.items() if not d.settled and d.due <= self.now}
+        unsettled = {} if self.paused else {token: d for token, d in self.deliveries.items() if not d.settled}
+        return {token for token, d in unsettled.items() if d.due <= self.now}
 
     def claim(self, holder: str, tokens: Sequence[int]) -> list[int]:
         for token in tokens:
@@ -76,6 +82,7 @@ class Model:
                 d.state = "skipped"
             else:
                 d.state, d.due = "claimed", self.now + LEASE
+                d.printed = self.emails[d.account]
         return [token for token in tokens if not self.deliveries[token].settled]
 
     def held(self, holder: str, tokens: Sequence[int], state: str) -> list[int]:
@@ -88,8 +95,14 @@ class Model:
         return (
             d.state in ("sent", "failed", "skipped")
             or (d.state == "sending" and d.holder != holder)
-            or (d.state == "pending" and d.due > self.now)
+            or (d.state == "pending" and (d.due > self.now or self.paused))
         )
+
+    def put_back(self, d: Delivery) -> None:
+        again = d.state == "sending"
+        d.attempts -= again
+        d.calls -= again
+        d.state, d.holder, d.due = "pending", None, self.now
 
     def begin(self, holder: str, tokens: Sequence[int]) -> set[int]:
         begun = set()
@@ -97,26 +110,35 @@ class Model:
             d = self.deliveries[token]
             if self.refused(holder, token):
                 continue
+            if self.paused:
+                self.put_back(d)
+                continue
             if self.stale(d):
                 d.state, d.holder = "skipped", holder
+                continue
+            if d.printed not in (None, self.emails[d.account]):
+                self.put_back(d)
+                d.due += 0.01 * d.readdressed
+                d.readdressed = True
                 continue
             again = d.state == "sending"
             d.attempts += not again
             d.calls += not again
             d.state, d.holder, d.due = "sending", holder, self.now + LEASE
+            d.begun_by = holder
             begun.add(token)
         return begun
 
     def settle(self, holder: str, token: int, outcome: str, delay: float) -> bool:
         d = self.deliveries[token]
         end = outcome if outcome in ("sent", "failed") else "pending"
-        late = outcome == "sent" and d.state not in ("sending", "sent", "failed")
+        late = outcome == "sent" and d.state not in ("sending", "sent", "failed") and d.begun_by == holder
         if not late and (d.state, d.holder) != ("sending", holder):
             return (d.state, d.holder) == (end, holder)
         d.attempts -= outcome == "release"
         d.doubts += outcome == "unknown"
         d.calls -= outcome in ("later", "release")
-        d.state, d.holder = end, holder
+        d.state, d.holder, d.readdressed = end, holder, False
         if not d.settled:
             d.due = self.now + min(delay, (d.expires - self.now) / 2)
         return True
@@ -132,7 +154,7 @@ class Ledger(RuleBasedStateMachine):
         self.model = Model()
         self.run = self.database.run
         self.run("TRUNCATE accounts, tokens, deliveries")
-        self.run("UPDATE jobs SET acknowledged_at = NULL, last_seq = 0")
+        self.run("UPDATE jobs SET acknowledged_at = NULL, last_seq = 0, paused_at = NULL WHERE job_type = 'mailroom'")
         self.steps = {name: Steps(self.database.connection, name) for name in COLLECTORS + SENDERS}
 
     @contextmanager
@@ -163,10 +185,11 @@ class Ledger(RuleBasedStateMachine):
         with self.step(rolled_back):
             accounts = self.run(
                 "INSERT INTO accounts (email, login) SELECT md5(random()::text), md5(random()::text)"
-                " FROM generate_series(1, %s) RETURNING id",
+                " FROM generate_series(1, %s) RETURNING id, email",
                 count,
             )
-            ids = [account for (account,) in accounts]
+            ids = [account for account, _ in accounts]
+            self.model.emails.update(dict(accounts))
             self.model.accounts.update(dict.fromkeys(ids, "provisioned"))
             self._note_tokens(
                 self.run(
@@ -211,6 +234,20 @@ class Ledger(RuleBasedStateMachine):
                 del self.model.accounts[d.account]
                 kept = {t: other for t, other in self.model.deliveries.items() if other.account != d.account}
                 self.model.deliveries = kept
+
+    @precondition(has_deliveries)
+    @rule(data=st.data())
+    def change_address(self, data: st.DataObject) -> None:
+        account = data.draw(st.sampled_from(sorted(self.model.accounts)))
+        ((email,),) = self.run("UPDATE accounts SET email = md5(random()::text) WHERE id = %s RETURNING email", account)
+        self.model.emails[account] = email
+
+    @rule(rolled_back=ROLLED_BACK)
+    def pause_or_resume(self, rolled_back: bool) -> None:
+        with self.step(rolled_back):
+            step = "mailroom_resume('mailroom')" if self.model.paused else "mailroom_pause('mailroom', 'why')"
+            self.run(f"SELECT {step}")
+            self.model.paused = not self.model.paused
 
     @rule(ticks=st.integers(1, 2))
     def pass_time(self, ticks: int) -> None:
@@ -294,7 +331,8 @@ class Ledger(RuleBasedStateMachine):
     def begin(self, holder: str, data: st.DataObject, rolled_back: bool) -> None:
         tokens = self.some(data)
         with self.step(rolled_back):
-            answer = self.steps[holder].begin(tokens, LEASE_MS)
+            printed = [self.model.deliveries[token].printed for token in tokens]
+            answer = self.steps[holder].begin(tokens, LEASE_MS, printed)
             begun = self.model.begin(holder, tokens)
             assert answer.keys() == set(tokens)
             assert {token for token, refused in answer.items() if refused is None} == begun
@@ -313,8 +351,6 @@ class Ledger(RuleBasedStateMachine):
         d = self.model.deliveries[token]
         if d.expires <= self.model.now and outcome in ("later", "unknown"):
             return  # due within a second, which is no tick
-        if outcome == "sent" and not d.attempts:
-            return  # no sender tells that of what it never began
         waits = 0 if outcome == "release" else delay
         with self.step(rolled_back):
             taken = self.model.settle(holder, token, outcome, waits)
@@ -325,16 +361,29 @@ class Ledger(RuleBasedStateMachine):
         waiting, next_due_ms = self.steps["c1"].look(100)
         coming = [d.due for d in self.model.deliveries.values() if not d.settled and d.due > self.model.now]
         assert waiting == len(self.model.due())
+        if self.model.paused:
+            coming = []
         assert (next_due_ms is None) == (not coming)
         if next_due_ms is not None:
             assert next_due_ms / 1000 / TICK == pytest.approx(min(coming) - self.model.now, abs=0.2)
 
     @invariant()
     def database_is_as_the_model(self) -> None:
-        rows = self.run("SELECT token, state::text, attempts, doubts, holder, settled_at IS NOT NULL FROM deliveries")
+        rows = self.run(
+            "SELECT token, state::text, attempts, doubts, holder, settled_at IS NOT NULL FROM deliveries"
+            " WHERE queue = 'mailroom'"
+        )
         assert {token: rest for token, *rest in rows} == {
             token: [d.state, d.attempts, d.doubts, d.holder, d.settled] for token, d in self.model.deliveries.items()
         }
+
+    @invariant()
+    def other_queue_is_untouched(self) -> None:
+        """It has a delivery of each token, of which no step here may know."""
+        assert self.run(
+            "SELECT acknowledged_at, paused_at, last_seq, (SELECT count(*) FROM deliveries WHERE queue = 'second'"
+            " AND (state <> 'pending' OR holder IS NOT NULL)) FROM jobs WHERE job_type = 'second'"
+        ) == [(None, None, 0, 0)]
 
     @invariant()
     def nothing_is_mailed_twice_unnoticed(self) -> None:
@@ -346,6 +395,8 @@ def test_steps_do_what_the_model_says(server: Server) -> None:
     database = Database(server, server.new_database())
     try:
         add_invitation(database)
+        database.run("ALTER TYPE job_type ADD VALUE 'second'")
+        database.run("INSERT INTO jobs (job_type) VALUES ('second')")
         machine = type("OnDatabase", (Ledger,), {"database": database})
         run_state_machine_as_test(
             machine,

@@ -12,7 +12,7 @@ from tests.support.ledger import add_invitation
 from tests.support.postgres import Database, Server
 
 ROLE = "check_sender"
-STEPS = "mailroom_list_actions, mailroom_acknowledge, mailroom_begin, mailroom_settle"
+STEPS = "mailroom_list_actions, mailroom_acknowledge, mailroom_begin_rows, mailroom_settle_rows, mailroom_watch"
 
 
 @pytest.fixture
@@ -51,11 +51,11 @@ def test_actions_of_the_database_are_checked_too(database: Database, role: str) 
 
 def test_missing_grant_is_named_with_the_statement(database: Database, role: str) -> None:
     """What is missing can be pasted into psql."""
-    database.run(f"REVOKE EXECUTE ON FUNCTION mailroom_settle FROM {ROLE}")
+    database.run(f"REVOKE EXECUTE ON FUNCTION mailroom_settle_rows FROM {ROLE}")
     status, text = one(look(role, "mailroom"))
     assert (status, text.partition("; ")[2]) == (
         Status.TASK,
-        f"GRANT EXECUTE ON FUNCTION mailroom_settle TO {ROLE}",
+        f"GRANT EXECUTE ON FUNCTION mailroom_settle_rows TO {ROLE}",
     )
 
 
@@ -64,6 +64,22 @@ def test_role_that_may_read_tokens_is_a_warning(database: Database, role: str) -
     database.run(f"GRANT SELECT (secret) ON tokens TO {ROLE}")
     status, text = one(look(role, "mailroom"))
     assert (status, f"role {ROLE} may read tokens" in text) == (Status.WARNING, True)
+
+
+def test_paused_queue_is_something_to_do(database: Database, role: str) -> None:
+    """Nothing would be sent."""
+    database.run("SELECT mailroom_pause('mailroom', 'a copy')")
+    assert one(look(role, "mailroom")) == (
+        Status.TASK,
+        "queue mailroom is paused (a copy): nothing is sent; mailroom-collect resume",
+    )
+
+
+def test_functions_that_everybody_may_execute_are_a_warning(database: Database, role: str) -> None:
+    """As after a restore without rights."""
+    database.run("GRANT EXECUTE ON FUNCTION mailroom_settle TO PUBLIC")
+    status, text = one(look(role, "mailroom"))
+    assert (status, "every role may execute 1 function of mailroom" in text) == (Status.WARNING, True)
 
 
 def test_superuser_is_a_warning(database: Database) -> None:

@@ -1,6 +1,7 @@
 """What the sender's ledger makes of its calls, on a real database."""
 
 import base64
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,13 @@ import pytest
 from mailroom_sender.actions import Action
 from mailroom_sender.database import Database as Connection
 from mailroom_sender.delivery import SesDelivery
-from mailroom_sender.ledger import ACKNOWLEDGE, DatabaseLedger
+from mailroom_sender.ledger import ACKNOWLEDGE, DatabaseLedger, Settlement
 from mailroom_sender.report import Report
 from mailroom_sender.request import Envelope
 from mailroom_sender.rows import Row
 from mailroom_sender.ses import Ses
 from mailroom_sender.setaside import SetAside
+from mailroom_sender.verdicts import Outcome, Verdict
 from tests.support.ledger import Steps
 from tests.support.postgres import Database
 from tests.support.ses_endpoint import Endpoint, accepted
@@ -106,3 +108,25 @@ def test_begin_is_good_for_a_quarter_of_the_lease(database: Database, ledger: Da
     rows, before = claimed(database, token), time.monotonic()
     (begun,) = ledger.begin(rows, ledger.new_holder()).begun
     assert before + LEASE_MS / 4000 <= begun.call_by <= time.monotonic() + LEASE_MS / 4000
+
+
+def test_outcome_whose_row_is_locked_is_told_until_it_is_taken(database: Database) -> None:
+    """An application that deletes an account for a while, and thinks better of it, makes no mail go twice."""
+    connection = Connection(database.url, ACKNOWLEDGE, ("mailroom",), patience=30.0)
+    connection.open()
+    ledger = DatabaseLedger(connection, "mailroom", 30_000)
+    (token,) = database.sign_up("ann")
+    begun = ledger.begin(claimed(database, token), ledger.new_holder()).begun
+    settling = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mailroom-send' AND query LIKE %s"
+    with database.connect() as application:
+        application.execute("BEGIN; DELETE FROM accounts")
+        sent = [Settlement(one, Verdict(Outcome.SENT, "", message_id="m-1")) for one in begun]
+        thread = threading.Thread(target=lambda: ledger.settle(sent))
+        thread.start()
+        until(lambda: database.one(settling, "%mailroom_settle_rows%") == 1, "it is told for the first time")
+        assert thread.is_alive()
+        application.execute("ROLLBACK")
+    thread.join()
+    connection.close()
+    assert database.run("SELECT state::text, message_id FROM deliveries") == [("sent", "m-1")]
+    assert ledger.misses == 0

@@ -23,9 +23,9 @@ LATE_SENDER = PIPELINE.replace("| mailroom-send", "| (sleep 0.6; exec mailroom-s
 NAMES = ("ann", "ben", "cid")
 MAY_DOUBLE = {
     # SES has the mail, and the ledger does not know yet.
-    signal.SIGKILL: {"after call", "before settle"},
+    signal.SIGKILL: {"after call", "before settle_rows"},
     # Stopped with the request in hand, after the last look at the clock.
-    signal.SIGSTOP: {"before call", "after call", "before settle"},
+    signal.SIGSTOP: {"before call", "after call", "before settle_rows"},
 }
 
 
@@ -141,7 +141,16 @@ def test_promises_hold_whatever_the_step(
     halted = {steps[step - 1] for step, steps in enumerate(taken, 1) if len(steps) >= step}
     assert len(halted) > 10, halted
     wanted = {
-        "mailroom-collect": {"list_actions", "claim_any", "extend", "look", "write", "LISTEN", "connect"},
-        "mailroom-send": {"read", "acknowledge", "list_actions", "begin", "call", "settle", "write", "connect"},
+        "mailroom-collect": {"list_actions", "watch", "claim_any", "extend", "look", "write", "LISTEN", "connect"},
+        "mailroom-send": {
+            "read",
+            "acknowledge",
+            "list_actions",
+            "begin_rows",
+            "call",
+            "settle_rows",
+            "write",
+            "connect",
+        },
     }
     assert {f"{when} {what}" for when in ("before", "after") for what in wanted[program]} <= halted

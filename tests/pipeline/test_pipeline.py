@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import signal
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.conftest import Environment
 from tests.support.postgres import Database, running_server
-from tests.support.processes import KEY, Running, kill_program, running
+from tests.support.processes import KEY, Running, kill_program, run, running
 from tests.support.ses_endpoint import Endpoint, Reply, accepted, refused
 from tests.support.waiting import until
 
@@ -247,6 +248,78 @@ def test_copy_of_a_row_that_is_under_way_is_not_sent(
         (sender.folder / "end").touch()
         assert sender.wait() == 0
     assert endpoint.addresses == ["ann@example.com"]
+
+
+def test_mail_goes_to_the_address_of_the_moment(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """An address that changes while its row waits in the pipe: the row goes back, and is printed and sent anew."""
+    (token,) = database.sign_up("ann")
+    feed = "(cat line; until [ -e end ]; do sleep 0.02; done)"
+    collect = "mailroom-collect | head -1 > line; until [ -e go ]; do sleep 0.02; done"
+    with running(f"{collect}; {feed} | mailroom-send", pipeline_env(MAILROOM_LEASE="60000")) as sender:
+        until(lambda: database.state(token) in ("claimed", "emitted"), "the row is printed")
+        until((sender.folder / "line").stat, "it is in the file")
+        database.run("UPDATE accounts SET email = 'new@example.com'")
+        (sender.folder / "go").touch()
+        sender.says(f"token {token} is not sent: its account has another address now")
+        assert database.run("SELECT state::text, attempts, doubts FROM deliveries") == [("pending", 0, 0)]
+        (sender.folder / "end").touch()
+        assert sender.wait() == 0
+    with running(PIPELINE, pipeline_env()):
+        until(lambda: database.state(token) == "sent", "it is sent")
+    assert endpoint.addresses == ["new@example.com"]
+
+
+def test_many_rows_that_went_stale_in_the_pipe_are_a_few_lines(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """The sender names some of them, and counts the rest, with the reason."""
+    database.run("SELECT mailroom_acknowledge('mailroom')")
+    database.sign_up_many(300)
+    env = pipeline_env(MAILROOM_BATCH_LIMIT="300", MAILROOM_LEASE="60000")
+    with running(
+        "mailroom-collect | head -1 > line; until [ -e go ]; do sleep 0.02; done; mailroom-send < line", env
+    ) as pipeline:
+        until(lambda: database.states() == {"claimed": 300}, "all are printed")
+        until(lambda: (pipeline.folder / "line").read_text().endswith("\n"), "they are in the file")
+        database.run("UPDATE tokens SET expires_at = 1")
+        (pipeline.folder / "go").touch()
+        assert pipeline.wait() == 0
+        said = pipeline.err
+    named = re.findall(r"token \d+ is not sent: the token expired", said)
+    counts = [int(number) for number in re.findall(r"(\d+) more tokens? not sent, .*: the token expired", said)]
+    assert (len(named), sum(counts)) == (5, 295)
+    assert endpoint.calls == []
+
+
+def test_paused_pipeline_sends_nothing_and_loses_nothing(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """Both programs say so once, when it begins and when it ends; each mail goes once."""
+    endpoint.decide = lambda call: replace(accepted([("Success", "m")] * len(call.destinations)), delay=0.3)
+    env = pipeline_env(MAILROOM_SES_CONCURRENCY="1", MAILROOM_LEASE="60000")
+    with running(PIPELINE, env) as pipeline:
+        pipeline.says("acknowledging")
+        database.sign_up_many(300)
+        until(lambda: endpoint.calls, "a call is made")
+        assert run("mailroom-collect pause", env=env).status == 0
+        pipeline.says("[PG] the queue mailroom is paused since")
+        pipeline.says("[SES] the queue mailroom is paused")
+        until(lambda: set(database.states()) <= {"pending", "sent"}, "what is not sent is back")
+        sent = len(endpoint.addresses)
+        assert sent < 300
+        assert database.states() == {"pending": 300 - sent, "sent": sent}
+        check = run("mailroom-collect status --check --max-age 60", env=env)
+        assert (check.status, check.out.startswith("the queue is paused since ")) == (1, True)
+        assert len(endpoint.addresses) == sent
+        assert run("mailroom-collect resume", env=env).status == 0
+        until(lambda: database.states() == {"sent": 300}, "all are sent")
+        pipeline.says("[PG] the queue mailroom is not paused any more")
+        pipeline.says("[SES] the queue mailroom is not paused any more")
+        assert pipeline.err.count(" is paused") == 2 + pipeline.err.count(": the queue is paused")
+    assert len(endpoint.addresses) == len(set(endpoint.addresses)) == 300
+    assert database.run("SELECT sum(doubts)::integer, max(attempts) FROM deliveries") == [(0, 1)]
 
 
 def test_stopped_sender_hands_back_what_it_did_not_begin(

@@ -239,11 +239,108 @@ def test_database_that_is_not_there_yet_is_waited_for(collector_env: Environment
 
 def test_idle_connection_is_checked(database: Database, collector_env: Environment) -> None:
     """After the health check interval the collector looks at the table, notified or not."""
-    env = collector_env(MAILROOM_HEALTHCHECK_INTERVAL="300", MAILROOM_CHANNEL_NAME="nobody_rings_here")
+    database.sign_up("first", "ann")
+    database.run("UPDATE deliveries SET due_at = now() + interval '1 day' WHERE token = 2")
+    with running(COLLECT, collector_env(MAILROOM_HEALTHCHECK_INTERVAL="300")) as collector:
+        collector.prints("first@example.com")
+        database.run("UPDATE deliveries SET due_at = now() WHERE token = 2")  # nobody notifies
+        collector.prints("ann@example.com")
+
+
+def test_channel_of_ones_own_is_heard_beside_the_ledgers(database: Database, collector_env: Environment) -> None:
+    """A sign-up notifies token_insert, and is printed as fast as with the default; so is what the other one tells."""
+    env = collector_env(MAILROOM_CHANNEL_NAME="other", MAILROOM_BATCH_LIMIT="1", MAILROOM_LEASE="60000")
     with running(COLLECT, env) as collector:
-        collector.says("listening on nobody_rings_here")
+        collector.says("listening on other and token_insert")
+        began = time.monotonic()
         database.sign_up("ann")
         collector.prints("ann@example.com")
+        database.run("UPDATE tokens SET expires_at = 1; DELETE FROM deliveries")
+        database.sign_up("ben")
+        collector.prints("ben@example.com")
+        database.run("UPDATE deliveries SET state = 'pending', settled_at = NULL, due_at = now(); NOTIFY other")
+        collector.prints("ben@example.com", 2)
+        assert time.monotonic() - began < 20  # a regular look comes after a minute
+        assert "do not arrive" not in collector.err
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("lock", ["pg_advisory_lock", "pg_advisory_lock_shared"])
+def test_strangers_lock_holds_no_mail_up(
+    database: Database, collector_env: Environment, lock: str, number: int
+) -> None:
+    """Any role that may connect can take the locks of the bell: mail then flows within a second or two."""
+    env = collector_env(MAILROOM_BATCH_LIMIT="1", MAILROOM_LEASE="60000")
+    with database.connect() as stranger, running(COLLECT, env) as collector:
+        collector.says("listening")
+        stranger.execute(f"SELECT {lock}(1835100524, {number})".encode())
+        for login in ("ann", "ben"):
+            began = time.monotonic()
+            database.sign_up(login)
+            collector.prints(f"{login}@example.com")
+            assert time.monotonic() - began < 10  # a regular look comes after a minute
+
+
+def test_paused_queue_prints_nothing_and_goes_on(database: Database, collector_env: Environment) -> None:
+    """What is printed and not begun goes back; a collector that starts meanwhile says so; resume ends it at once."""
+    Steps(database.connection).acknowledge()
+    env = collector_env(MAILROOM_LEASE="60000")
+    with running(COLLECT, env) as collector:
+        collector.says("listening")
+        database.sign_up("ann")
+        collector.prints("ann@example.com")
+        paused = run("mailroom-collect pause --reason 'a copy of production'", env=env)
+        assert (paused.status, paused.out.startswith("queue mailroom is paused since ")) == (0, True)
+        collector.says("UTC (a copy of production): nothing is handed out")
+        until(lambda: database.states() == {"pending": 1}, "it goes back")
+        database.sign_up("ben")
+        with running(COLLECT, env) as another:
+            another.says("the queue mailroom is paused since")
+            assert another.stop() == 0
+            assert another.out == ""
+        assert "ben" not in collector.out
+        resumed = run("mailroom-collect resume", env=env)
+        assert (resumed.status, resumed.out.startswith("queue mailroom goes on; paused since ")) == (0, True)
+        collector.prints("ben@example.com")
+        collector.prints("ann@example.com", 2)
+        collector.says("the queue mailroom is not paused any more")
+        assert collector.err.count("is paused since") == 1
+
+
+def test_many_stale_tokens_are_a_few_lines(database: Database, collector_env: Environment) -> None:
+    """Some by their numbers, the rest as a count, with its reason."""
+    database.sign_up_many(3000)
+    database.run("UPDATE tokens SET expires_at = 1 WHERE id > 10")
+    database.run("UPDATE tokens SET consumed_at = 1 WHERE id <= 10")
+    with running(COLLECT, collector_env()) as collector:
+        until(lambda: database.states() == {"skipped": 3000}, "all are skipped")
+        assert collector.stop() == 0
+        said = collector.err
+    named = re.findall(r"token \d+ is not mailed", said)
+    counted = [int(count.replace(",", "")) for count in re.findall(r"([\d,]+) more tokens? not mailed", said)]
+    assert len(named) == 10
+    assert 2 <= len(counted) <= 6
+    assert len(named) + sum(counted) == 3000
+
+
+def test_hidden_rows_end_it_with_what_to_do(server: Server, collector_env: Environment) -> None:
+    """Under FORCE ROW LEVEL SECURITY no mail is skipped: it waits, and the operator is told."""
+    database = Database(server, server.new_database(template="template1"))
+    database.run("CREATE ROLE rls_owner; GRANT CREATE, USAGE ON SCHEMA public TO rls_owner")
+    try:
+        with database.connect() as owner:
+            owner.execute("SET ROLE rls_owner")
+            Migrator(owner).run(None, dry_run=False, tell=lambda _: None)
+        database.run("ALTER TABLE accounts ENABLE ROW LEVEL SECURITY; ALTER TABLE accounts FORCE ROW LEVEL SECURITY")
+        database.sign_up("ann")
+        result = run(COLLECT, env=collector_env(MAILROOM_DATABASE_URL=database.url))
+        assert result.status == 2
+        assert "row-level security hides rows" in result.err
+        assert "ALTER ROLE ... BYPASSRLS" in result.err
+        assert database.states() == {"pending": 1}
+    finally:
+        database.run("REASSIGN OWNED BY rls_owner TO postgres; DROP OWNED BY rls_owner; DROP ROLE rls_owner")
+        database.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -81,8 +82,9 @@ def test_status_follows_a_mail(
     keys = {key if not isinstance(value, dict) else f"{key}.{inner}" for key, value in (before | after).items()
             for inner in (value if isinstance(value, dict) else [""])}  # fmt: skip
     keys |= {f"oldest.{key}" for key in before["oldest"]} | {f"reasons.{key}" for key in after["reasons"][0]}
+    keys |= {"paused.since", "paused.reason"}
     keys |= {f"leases.{key}" for key in ("holder", "state", "deliveries", "until", "lapsed")}
-    assert documented("operations.md", "status") == keys - {"oldest", "reasons", "leases"}
+    assert documented("operations.md", "status") == keys - {"oldest", "reasons", "leases", "paused"}
 
 
 def test_status_shows_who_holds_what(database: Database, env: dict[str, str]) -> None:
@@ -108,7 +110,7 @@ def test_status_counts_who_is_connected(database: Database, env: dict[str, str],
     database.run("DROP ROLE IF EXISTS monitor")
     database.run("CREATE ROLE monitor LOGIN")
     database.run(
-        "GRANT EXECUTE ON FUNCTION mailroom_queue, mailroom_unsettled, mailroom_oldest, mailroom_recent,"
+        "GRANT EXECUTE ON FUNCTION mailroom_queue_status, mailroom_unsettled, mailroom_oldest, mailroom_recent,"
         " mailroom_pulse, mailroom_latency TO monitor"
     )
     database.sign_up("ann")
@@ -161,6 +163,39 @@ def test_check_is_for_monitors(database: Database, env: dict[str, str], age: int
     assert (result.status, result.out.count("\n"), result.err) == (status, 1, "")
 
 
+def test_paused_queue_is_told_everywhere(env: dict[str, str]) -> None:
+    """In the text, first of all, in JSON, by the check, and until it is resumed; a second resume changes nothing."""
+    assert run("mailroom-collect pause --reason 'a copy'", env=env).out.startswith("queue mailroom is paused since 2")
+    shown = run("mailroom-collect status", env=env).out.splitlines()
+    assert re.fullmatch(r"  PAUSED +since \S+ \S+ UTC: a copy; nothing is sent until .*", shown[1])
+    told = json.loads(run("mailroom-collect status --json", env=env).out)["paused"]
+    assert (told["reason"], told["since"].endswith("Z")) == ("a copy", True)
+    check = run("mailroom-collect status --check --max-age 60", env=env)
+    assert (check.status, check.out.endswith(" UTC: a copy\n")) == (1, True)
+    assert run("mailroom-collect resume", env=env).out.startswith("queue mailroom goes on; paused since 2")
+    assert run("mailroom-collect resume", env=env).out == "queue mailroom goes on\n"
+    assert json.loads(run("mailroom-collect status --json", env=env).out)["paused"] is None
+    for reason in ("", "two\nlines", "x" * 501):
+        refused = run(f"mailroom-collect pause --reason {shlex.quote(reason)}", env=env)
+        assert (refused.status, "--reason is not allowed" in refused.err) == (2, True)
+
+
+def test_functions_that_everybody_may_execute_are_told(database: Database, env: dict[str, str]) -> None:
+    """As after a restore without rights: by migrate, with the statement that ends it, by status and by its check."""
+    database.run("GRANT EXECUTE ON FUNCTION mailroom_claim_any, mailroom_settle_rows TO PUBLIC")
+    assert "every role may execute 2 functions of mailroom" in " ".join(
+        run("mailroom-collect status", env=env).out.split()
+    )
+    functions = json.loads(run("mailroom-collect status --json", env=env).out)["public_functions"]
+    assert functions == ["mailroom_claim_any", "mailroom_settle_rows"]
+    check = run("mailroom-collect status --check --max-age 60", env=env)
+    assert (check.status, "; every role may execute 2 functions of mailroom" in check.out) == (0, True)
+    note = run("mailroom-collect migrate", env=env).out
+    database.run(note.partition("and then: ")[2])
+    assert "every role" not in run("mailroom-collect migrate", env=env).out
+    assert "every role" not in run("mailroom-collect status", env=env).out
+
+
 @pytest.mark.parametrize(
     ("url", "hint"),
     [
@@ -209,7 +244,7 @@ def test_migrate_down_asks_on_a_terminal(database: Database, env: dict[str, str]
         assert terminal.read().endswith("\r\n")
     assert database.states() == {"pending": 1}
     with Terminal("exec mailroom-collect migrate --to 3", env) as terminal:
-        terminal.says("this removes the actions of your own, whose waiting mails fail; go on? [y/N]")
+        terminal.says("this removes which queues are paused, and which call began what; the actions of your own, whose")
         os.write(terminal.master, b"y\n")
         terminal.says("ran 4_actions.down")
 

@@ -1,6 +1,7 @@
 """The ledger's steps as psql would call them, for tests."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.support.postgres import Connection, Database
@@ -18,15 +19,37 @@ def add_invitation(database: Database, **columns: str) -> None:
     )
 
 
+def race(*calls: Callable[[], object]) -> None:
+    """Run the calls at the same moment, each in a thread, to their end."""
+    barrier = threading.Barrier(len(calls))
+    errors: list[BaseException] = []
+
+    def run(call: Callable[[], object]) -> None:
+        try:
+            barrier.wait()
+            call()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors, errors
+
+
 class Steps:
     """One session and one holder."""
 
-    def __init__(self, connection: Connection, holder: str = "me") -> None:
+    def __init__(self, connection: Connection, holder: str = "me", queue: str = "mailroom") -> None:
         self._connection = connection
         self._holder = holder
+        self._queue = queue
 
     def _rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self._connection.execute(query.encode(), parameters).fetchall()
+        text = query.replace("'mailroom'", f"'{self._queue}'")
+        return self._connection.execute(text.encode(), parameters).fetchall()
 
     def look(self, most: int = 10) -> tuple[int, int | None]:
         query = "SELECT waiting, next_due_ms FROM mailroom_look('mailroom', %s)"
@@ -65,15 +88,22 @@ class Steps:
     def acknowledge(self) -> int:
         return int(self._rows("SELECT mailroom_acknowledge('mailroom')")[0][0])
 
-    def begin(self, tokens: Sequence[int], lease_ms: int = LEASE_MS) -> dict[int, str | None]:
+    def begin(
+        self, tokens: Sequence[int], lease_ms: int = LEASE_MS, emails: Sequence[str | None] | None = None
+    ) -> dict[int, str | None]:
         """Return for each token why it may not be sent, or None."""
         secrets = [
             secret for token in tokens for (secret,) in self._rows("SELECT secret FROM tokens WHERE id = %s", token)
         ]
-        query = "SELECT token, refused FROM mailroom_begin('mailroom', %s, %s, %s)"
-        return dict(self._rows(query, self._holder, lease_ms, secrets))
+        query = "SELECT token, reason FROM mailroom_begin_rows('mailroom', %s, %s, %s, %s)"
+        addresses = None if emails is None else [None if email is None else email.encode() for email in emails]
+        return dict(self._rows(query, self._holder, lease_ms, secrets, addresses))
 
     def settle(self, token: int, outcome: str, delay_ms: int = 0) -> bool:
         """Say whether the outcome was taken."""
-        query = "SELECT mailroom_settle('mailroom', %s, %s, %s::delivery_outcome[], %s, %s, %s)"
-        return bool(self._rows(query, self._holder, [token], [outcome], ["m"], ["why"], [delay_ms]))
+        return self.settle_code(token, outcome, delay_ms) == "settled"
+
+    def settle_code(self, token: int, outcome: str, delay_ms: int = 0) -> str:
+        """Say what became of the outcome."""
+        query = "SELECT code FROM mailroom_settle_rows('mailroom', %s, %s, %s::delivery_outcome[], %s, %s, %s)"
+        return str(self._rows(query, self._holder, [token], [outcome], ["m"], ["why"], [delay_ms])[0][0])

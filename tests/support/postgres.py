@@ -57,6 +57,11 @@ class Server:
         with self.connect("postgres") as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    @property
+    def tools(self) -> str:
+        """Return the folder of psql, pg_dump and pg_restore."""
+        return str(self._server.bin_path)
+
     def restart(self) -> None:
         """Restart at once, as after a crash: sessions end, and what did not wait for the disk is lost."""
         self._pg_ctl("-m", "immediate", "-w", "-l", str(self.folder / "log"), "restart")

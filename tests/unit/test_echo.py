@@ -3,13 +3,17 @@
 from mailroom_collector.echo import Echo
 
 
+def payloads(echo: Echo) -> list[str]:
+    return [payload for _, payload in echo.calls]
+
+
 def test_echo_that_comes_back_is_asked_for_again_later() -> None:
     """A call is made at the start and then at intervals."""
-    echo = Echo(100, "me")
+    echo = Echo(100, "me", ("bell",))
     echo.connected(0)
     assert echo.deadline() == 0
     echo.asked(1)
-    assert not echo.heard([echo.payload])
+    assert not echo.heard([*payloads(echo)])
     echo.listen_in_vain(50)
     assert not echo.deaf
     assert echo.deadline() == 101
@@ -17,7 +21,7 @@ def test_echo_that_comes_back_is_asked_for_again_later() -> None:
 
 def test_missing_echo_makes_deaf_until_one_comes() -> None:
     """Five seconds without an answer are enough to poll; a late one ends it."""
-    echo = Echo(100, "me")
+    echo = Echo(100, "me", ("bell",))
     echo.connected(0)
     echo.asked(0)
     echo.listen_in_vain(4.9)
@@ -25,23 +29,23 @@ def test_missing_echo_makes_deaf_until_one_comes() -> None:
     assert echo.deadline() == 5
     echo.listen_in_vain(5)
     assert echo.deaf
-    assert not echo.heard([echo.payload])
+    assert not echo.heard([*payloads(echo)])
     assert not echo.deaf
 
 
 def test_echoes_of_others_are_nothing() -> None:
     """Another collector's echo neither ends deafness nor announces rows; any other payload announces."""
-    echo, other = Echo(100, "me"), Echo(100, "other")
+    echo, other = Echo(100, "me", ("bell",)), Echo(100, "other", ("bell",))
     echo.asked(0)
-    assert not echo.heard([other.payload])
+    assert not echo.heard([*payloads(other)])
     echo.listen_in_vain(5)
     assert echo.deaf
-    assert echo.heard([other.payload, ""])
+    assert echo.heard([*payloads(other), ""])
 
 
 def test_without_a_connection_there_is_nothing_to_do() -> None:
     """A lost connection makes nobody deaf; a call that could not be made is put off."""
-    echo = Echo(100, "me")
+    echo = Echo(100, "me", ("bell",))
     echo.connected(0)
     echo.asked(0)
     echo.disconnected()
@@ -55,6 +59,20 @@ def test_without_a_connection_there_is_nothing_to_do() -> None:
 
 def test_each_notification_that_is_no_echo_counts() -> None:
     """Their number tells how fast they come, whatever echoes are between them."""
-    echo = Echo(100, "me")
+    echo = Echo(100, "me", ("bell",))
     assert echo.heard(["", "mailroom-echo:other", "x", "mailroom-echo:me", ""]) == 3
     assert echo.heard([]) == 0
+
+
+def test_each_channel_must_echo() -> None:
+    """One that does not is as if none did: nobody knows on which of them the next notification comes."""
+    echo = Echo(100, "me", ("own", "bell"))
+    assert [channel for channel, _ in echo.calls] == ["own", "bell"]
+    own, bell = payloads(echo)
+    assert own != bell
+    echo.asked(0)
+    assert not echo.heard([own, own])
+    echo.listen_in_vain(5)
+    assert echo.deaf
+    assert not echo.heard([bell])
+    assert not echo.deaf

@@ -136,6 +136,11 @@ def progress(*rows: Unsettled, oldest_age: float | None = None) -> Progress:
     ("seen", "well", "words"),
     [
         (progress(), True, "no mailable token waits"),
+        (
+            replace(progress(), paused_at=NOW, paused_reason="why"),
+            False,
+            "the queue is paused since 2026-01-31 23:59:59 UTC: why",
+        ),
         (progress(oldest_age=59), True, "the oldest mailable token waits for 59 s"),
         (
             progress(oldest_age=61),

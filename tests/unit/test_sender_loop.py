@@ -53,6 +53,11 @@ class Delivery:
     def give_back(self, rows: Sequence[Row]) -> None:
         """Nothing holds them."""
 
+    tell_at = float("inf")
+
+    def tell(self, *, is_end: bool) -> None:
+        """Nothing is counted."""
+
 
 class Turns(Watchdog):
     """Counts the turns of the loop, and ends no process."""

@@ -3,6 +3,8 @@
 The files, from the command to the ledger and back to what is shown:
 
     commands    the commands and their options
+    pause_commands  pause and resume
+    target      which database and queue a command is about
     session     a connection that asks, and answers of one snapshot
     overview    reads how the queue is
     echoing     do notifications arrive through this URL

@@ -1,25 +1,28 @@
-"""The commands status, failed, retry, prune and metrics, and their options; each imports itself what is slow."""
+"""The commands status, failed, retry, prune and metrics, and their options; each imports itself what is slow.
+
+COMMANDS has all commands of an operator, in the order of the help.
+"""
 
 import json
-import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from mailroom_collector.asking import agreed
+from mailroom_collector.operations.pause_commands import COMMANDS as PAUSE_COMMANDS
+from mailroom_collector.operations.target import session as _session
+from mailroom_collector.operations.target import url_and_queue as _url_and_queue
 from mailroom_runtime.errors import MailroomError, OperatorNeeded, SettingError
 from mailroom_runtime.options import Whole
-from mailroom_runtime.postgres.url import DatabaseUrl, required_url
+from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.words import counted
 
 if TYPE_CHECKING:
     from mailroom_collector.operations.figures import Choice, Overview
     from mailroom_collector.operations.report import Health
-    from mailroom_runtime.postgres.connection import DeadlineConnection
 
 _MANY: Final = 10
 """Deliveries that are put back without being asked."""
@@ -58,17 +61,6 @@ class _Moment(click.types.StringParamType):
 
 
 _TOKEN = Whole(1, 2**63 - 1, tells_range=False)
-
-
-def _url_and_queue(ctx: click.Context) -> tuple[DatabaseUrl, str]:
-    given = ctx.find_root().params
-    return required_url(given["database_url_file"], os.environ), given["queue_name"]
-
-
-def _session(url: DatabaseUrl, queue: str) -> AbstractContextManager["DeadlineConnection"]:
-    from mailroom_collector.operations.session import open_session
-
-    return open_session(url, queue)
 
 
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,8 +108,8 @@ def status(ctx: click.Context, is_json: bool, is_watch: bool, is_check: bool, ma
     """Show what waits, is under way, was sent, and was not.
 
     It only reads, and tests whether notifications arrive. With --check it says in one line whether
-    the oldest token that may still be mailed waits for longer than --max-age, and exits with 1
-    if so, and with 0 if not. Whenever the database can't be asked it exits with 2.
+    the oldest token that may still be mailed waits for longer than --max-age, and exits with 1 if so
+    or the queue is paused, and with 0 if not. Whenever the database can't be asked it exits with 2.
     """
     if is_check != (max_age is not None):
         raise SettingError("--check and --max-age go together", "give both: --check --max-age 60")
@@ -156,13 +148,13 @@ def status(ctx: click.Context, is_json: bool, is_watch: bool, is_check: bool, ma
 
 
 def _health(url: DatabaseUrl, queue: str, max_age: float) -> "Health":
-    from mailroom_collector.operations.overview import read_progress
+    from mailroom_collector.operations.overview import read_progress, read_public
     from mailroom_collector.operations.report import check
     from mailroom_collector.operations.session import one_snapshot
 
     try:
         with _session(url, queue) as connection, one_snapshot(connection):
-            return check(read_progress(connection, queue), max_age)
+            return check(read_progress(connection, queue), max_age, read_public(connection))
     except MailroomError as error:
         raise OperatorNeeded(str(error)) from None  # 1 says something else here
 
@@ -170,7 +162,13 @@ def _health(url: DatabaseUrl, queue: str, max_age: float) -> "Health":
 def _overview(url: DatabaseUrl, queue: str) -> "Overview":
     from mailroom_collector.operations.echoing import EchoTest
     from mailroom_collector.operations.figures import Overview
-    from mailroom_collector.operations.overview import read_history, read_progress, read_pulse, read_sessions
+    from mailroom_collector.operations.overview import (
+        read_history,
+        read_progress,
+        read_public,
+        read_pulse,
+        read_sessions,
+    )
     from mailroom_collector.operations.session import one_snapshot
 
     with _session(url, queue) as connection:
@@ -179,8 +177,9 @@ def _overview(url: DatabaseUrl, queue: str) -> "Overview":
             history = read_history(connection, queue)
             pulse = read_pulse(connection, queue, _PULSE_SECONDS)
             sessions = read_sessions(connection)
+            public = read_public(connection)
         echo = EchoTest(connection, url).call()
-    return Overview(queue, progress, history, echo, sessions, pulse if any(pulse) else ())
+    return Overview(queue, progress, history, echo, sessions, pulse if any(pulse) else (), public)
 
 
 # failed, retry
@@ -367,4 +366,4 @@ def metrics(ctx: click.Context, port: int, address: str) -> None:
     serve(url, queue, address, port)
 
 
-COMMANDS: Final[tuple[click.Command, ...]] = (status, failed, retry, prune, metrics)
+COMMANDS: Final[tuple[click.Command, ...]] = (status, failed, retry, *PAUSE_COMMANDS, prune, metrics)

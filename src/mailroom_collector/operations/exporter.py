@@ -224,6 +224,9 @@ class Exporter(Collector):
                 "acknowledged_timestamp_seconds", "When a sender last said that it settles what it sends.",
                 progress.acknowledged_at.timestamp(),
             )  # fmt: skip
+        yield self._gauge(
+            "paused", "Whether an operator has paused the queue: 1, or 0.", progress.paused_at is not None
+        )
         yield self._gauge("ledger_answer_seconds", "How long the ledger took for its last answer.", self._took)
 
 

@@ -59,6 +59,8 @@ class Progress:
     attended: bool
     unsettled: Sequence[Unsettled]
     oldest: Oldest | None
+    paused_at: datetime | None = None
+    paused_reason: str | None = None
 
     def count(self, state: str, *, due: bool) -> int:
         """Return how many are in a state, and due or not."""
@@ -126,6 +128,8 @@ class Overview:
     sessions: Sessions
     pulse: Sequence[int] = field(default=())
     """Mails sent in each of the last seconds, oldest first."""
+    public: Sequence[str] = field(default=())
+    """Functions that run as their owner, and that every role may execute."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Reads how the queue is (migrations/3_operations.up.sql)."""
+"""Reads how the queue is (migrations/3_operations.up.sql, 5_guards.up.sql)."""
 
 from typing import Any
 
@@ -6,12 +6,14 @@ import psycopg
 
 from mailroom_collector.operations.figures import History, Oldest, Progress, Sessions, Settled, Unsettled
 from mailroom_runtime.errors import OperatorNeeded
+from mailroom_runtime.postgres.schema import PUBLIC_FUNCTIONS
 
 
 def read_progress(connection: psycopg.Connection[Any], queue: str) -> Progress:
     """Ask what is not settled. Raises OperatorNeeded, and psycopg's errors."""
     row = connection.execute(
-        "SELECT at, acknowledged_at, attended FROM mailroom_queue(%s::job_type)", (queue,)
+        "SELECT at, acknowledged_at, attended, paused_at, paused_reason FROM mailroom_queue_status(%s::job_type)",
+        (queue,),
     ).fetchone()
     if row is None:
         raise OperatorNeeded(f'the queue "{queue}" has no row in jobs', "insert one, with this name as its job_type")
@@ -21,10 +23,11 @@ def read_progress(connection: psycopg.Connection[Any], queue: str) -> Progress:
     oldest = connection.execute(
         "SELECT token, queued_at, expires_at FROM mailroom_oldest(%s::job_type)", (queue,)
     ).fetchone()
-    at, acknowledged_at, attended = row
+    at, acknowledged_at, attended, paused_at, paused_reason = row
     return Progress(
-        at, acknowledged_at, attended, [Unsettled(*one) for one in unsettled], Oldest(*oldest) if oldest else None
-    )
+        at, acknowledged_at, attended, [Unsettled(*one) for one in unsettled], Oldest(*oldest) if oldest else None,
+        paused_at, paused_reason,
+    )  # fmt: skip
 
 
 def read_history(connection: psycopg.Connection[Any], queue: str) -> History:
@@ -43,6 +46,15 @@ def read_pulse(connection: psycopg.Connection[Any], queue: str, seconds: int) ->
     """Ask how many were sent in each of the last seconds. Raises psycopg's errors."""
     rows = connection.execute("SELECT mailroom_pulse(%s::job_type, %s::integer)", (queue, seconds)).fetchall()
     return [mails for (mails,) in rows]
+
+
+def read_public(connection: psycopg.Connection[Any]) -> list[str]:
+    """Ask which functions every role may execute that run as their owner. Raises psycopg's errors.
+
+    None, unless the database was restored without its rights (pg_restore --no-acl).
+    """
+    rows = connection.execute(PUBLIC_FUNCTIONS).fetchall()
+    return [name for (name,) in rows]
 
 
 def read_sessions(connection: psycopg.Connection[Any]) -> Sessions:

@@ -83,6 +83,7 @@ def text(overview: Overview, columns: int, *, unicode: bool = True) -> list[Line
     """Return the lines, each at most so many columns wide."""
     lines: list[Line] = [
         Line(f"queue {overview.queue}, {stamp(overview.progress.at)} UTC", Kind.HEAD),
+        *_paused(overview.progress, columns),
         Line(""),
         *_pulse(overview, columns, unicode=unicode),
         *_progress(overview.progress, _Columns.of(columns)),
@@ -93,6 +94,13 @@ def text(overview: Overview, columns: int, *, unicode: bool = True) -> list[Line
         *_leases(overview.progress, columns),
     ]
     return [line._replace(text=cut(line.text, columns)) for line in lines]
+
+
+def _paused(progress: Progress, columns: int) -> Iterator[Line]:
+    if progress.paused_at is not None:
+        why = f": {shown(progress.paused_reason)}" if progress.paused_reason else ""
+        words = f"since {stamp(progress.paused_at)} UTC{why}; nothing is sent until mailroom-collect resume"
+        yield from _words(columns, "PAUSED", words, Kind.BAD)
 
 
 def _progress(progress: Progress, columns: _Columns) -> Iterator[Line]:
@@ -184,6 +192,13 @@ def _people(overview: Overview, columns: int) -> Iterator[Line]:
             yield from _words(columns, "notifications", words, Kind.BAD)
         case None:
             yield from _words(columns, "notifications", f"not tested: {echo.problem}")
+    if overview.public:
+        yield from _words(columns, "rights", _public(overview.public), Kind.BAD)
+
+
+def _public(names: Sequence[str]) -> str:
+    functions = counted(len(names), "function")
+    return f"every role may execute {functions} of mailroom; mailroom-collect migrate says how to end that"
 
 
 def _connected(sessions: int) -> str:
@@ -271,6 +286,8 @@ def as_json(overview: Overview) -> dict[str, Any]:
         ],
         "acknowledged_at": iso(progress.acknowledged_at),
         "attended": progress.attended,
+        "paused": progress.paused_at and {"since": iso(progress.paused_at), "reason": progress.paused_reason},
+        "public_functions": list(overview.public),
         "connected": {"collectors": overview.sessions.collectors, "senders": overview.sessions.senders},
         "notifications": {
             "arrive": overview.echo.arrives,
@@ -291,11 +308,20 @@ class Health(NamedTuple):
     words: str
 
 
-def check(progress: Progress, max_age: float) -> Health:
-    """Return whether nothing waits for longer than `max_age` seconds.
+def check(progress: Progress, max_age: float, public: Sequence[str] = ()) -> Health:
+    """Return whether nothing waits for longer than `max_age` seconds, and the queue is not paused.
 
-    Once the tokens that wait are expired none of them is mailable; that nobody took them up is as bad.
+    Once the tokens that wait are expired none of them is mailable; that nobody took them up is as bad. `public`:
+    functions that every role may execute, which is said and is no reason to be unwell.
     """
+    health = _flows(progress, max_age)
+    return Health(health.well, f"{health.words}; {_public(public)}") if public else health
+
+
+def _flows(progress: Progress, max_age: float) -> Health:
+    if progress.paused_at is not None:
+        why = f": {progress.paused_reason}" if progress.paused_reason else ""
+        return Health(False, f"the queue is paused since {stamp(progress.paused_at)} UTC{why}")
     if progress.oldest is not None and progress.age > max_age:
         left = (progress.oldest.expires_at - progress.at).total_seconds()
         return Health(

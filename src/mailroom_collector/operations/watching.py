@@ -13,7 +13,7 @@ from mailroom_collector.operations.echoing import EchoTest
 from mailroom_collector.operations.figures import Echo, History, Overview
 from mailroom_collector.operations.fitting import fitting
 from mailroom_collector.operations.keyboard import Keyboard
-from mailroom_collector.operations.overview import read_history, read_progress, read_pulse, read_sessions
+from mailroom_collector.operations.overview import read_history, read_progress, read_public, read_pulse, read_sessions
 from mailroom_collector.operations.report import Kind, Line, as_json, text
 from mailroom_collector.operations.screen import Paint
 from mailroom_collector.operations.session import one_snapshot, open_session
@@ -65,6 +65,7 @@ class Watcher:
             progress = read_progress(connection, self._queue)
             pulse = read_pulse(connection, self._queue, _PULSE_SECONDS)
             sessions = read_sessions(connection)
+            public = read_public(connection)
             if self._history is None or time.monotonic() >= self._history_at:
                 began = time.monotonic()
                 self._history = read_history(connection, self._queue)
@@ -73,7 +74,7 @@ class Watcher:
         if self._echo_test is not None and time.monotonic() >= self._echo_at:
             self._echo = self._echo_test.call()
             self._echo_at = time.monotonic() + _ECHO
-        return Overview(self._queue, progress, self._history, self._echo, sessions, pulse)
+        return Overview(self._queue, progress, self._history, self._echo, sessions, pulse, public)
 
     def close(self) -> None:
         """End the session."""

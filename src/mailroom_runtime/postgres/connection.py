@@ -222,6 +222,8 @@ def translated(grant: str = failures.GRANT) -> Iterator[None]:
 
 def _statement_failure(error: psycopg.Error, grant: str) -> MailroomError:
     text = first_line(error)
+    if error.diag.source_file == "rls.c":  # the words are in the language of the server
+        return _as_error(failures.ROW_SECURITY, text)
     if error.sqlstate is None:  # libpq's or psycopg's own words: no server said this
         is_connection = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
         return _as_error(failures.LOST if is_connection else failures.FAULT, text)

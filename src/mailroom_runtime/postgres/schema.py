@@ -12,6 +12,15 @@ SELECT to_regclass('jobs') IS NOT NULL, to_regprocedure(%s) IS NOT NULL,
      WHERE enumtypid = to_regtype('job_type'))
 """
 
+PUBLIC_FUNCTIONS: Final = """
+SELECT p.proname::text FROM pg_proc p
+WHERE p.prosecdef AND starts_with(p.proname, 'mailroom_')
+  AND p.pronamespace = (SELECT t.typnamespace FROM pg_type t WHERE t.oid = to_regtype('job_type'))
+  AND has_function_privilege('public', p.oid, 'EXECUTE')
+ORDER BY 1
+"""
+"""The functions that run as their owner and that every role may execute; there should be none."""
+
 
 def check_schema(connection: DeadlineConnection, queue: str, function: str) -> None:
     """See that schema, function (with the types of its arguments) and queue are there, in one round trip.

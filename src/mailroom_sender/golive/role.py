@@ -5,12 +5,20 @@ from typing import Any, Final
 
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.connection import OPERATOR, DeadlineConnection, connect, translated
+from mailroom_runtime.postgres.schema import PUBLIC_FUNCTIONS
 from mailroom_runtime.postgres.url import check_url
+from mailroom_runtime.words import counted
 from mailroom_sender.actions import LIST, Action, Known
 from mailroom_sender.golive.findings import Finding, Status
 
 _CHECK: Final = "database"
-_STEPS: Final = ("mailroom_list_actions", "mailroom_acknowledge", "mailroom_begin", "mailroom_settle")
+_STEPS: Final = (
+    "mailroom_list_actions",
+    "mailroom_acknowledge",
+    "mailroom_begin_rows",
+    "mailroom_settle_rows",
+    "mailroom_watch",
+)
 _PATIENCE: Final = 10.0  # seconds
 
 # By name, as a function of a type that is not there can't be asked for.
@@ -27,6 +35,8 @@ SELECT json_build_object(
         WHERE c.relname IN ('accounts', 'deliveries', 'jobs', 'tokens') AND pg_table_is_visible(c.oid)
           AND has_any_column_privilege(c.oid, 'SELECT')))
 """
+_PUBLIC: Final = f"SELECT count(*) FROM ({PUBLIC_FUNCTIONS}) p"  # noqa: S608 - a constant
+_PAUSED: Final = "SELECT coalesce(paused_reason, '') FROM mailroom_watch(%s::job_type) WHERE paused_at IS NOT NULL"
 _ROW: Final = "SELECT EXISTS (SELECT FROM jobs WHERE job_type::text = %s)"
 
 
@@ -45,6 +55,8 @@ def database(url: str | None, queue: str) -> list[Finding]:
         is_fit = all(finding.status is not Status.TASK for finding in findings)
         if is_fit and "jobs" in found["reads"] and not _ask(url, _ROW, queue):
             findings = [_todo(f"queue {queue} has no row in jobs", "insert that row in jobs")]
+        if is_fit:
+            findings += _paused(queue, _ask(url, _PAUSED, queue)) + _public(_ask(url, _PUBLIC))
     except MailroomError as error:
         return [_todo(error.message, error.hint)]
     return findings or [Finding(_CHECK, Status.OK, f"role {found['role']} may do the sender's steps in queue {queue}")]
@@ -102,6 +114,20 @@ def judged(found: dict[str, Any], queue: str) -> list[Finding]:
             )
         ]  # fmt: skip
     return []
+
+
+def _paused(queue: str, reason: str | None) -> list[Finding]:
+    if reason is None:
+        return []
+    why = f" ({reason})" if reason else ""
+    return [_todo(f"queue {queue} is paused{why}: nothing is sent", "mailroom-collect resume")]
+
+
+def _public(number: int) -> list[Finding]:
+    if not number:
+        return []
+    found = f"every role may execute {counted(number, 'function')} of mailroom, as after a restore without rights"
+    return [Finding(_CHECK, Status.WARNING, found, "'mailroom-collect migrate' says how to end that")]
 
 
 def _todo(found: str, todo: str) -> Finding:

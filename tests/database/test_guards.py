@@ -1,0 +1,489 @@
+"""What the ledger guards against: old addresses, copies, hidden rows, strangers' locks, and what nobody has begun."""
+
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from mailroom_collector.migrating import Migrator, migrations
+from tests.support.ledger import LEASE_MS, Steps, race
+from tests.support.postgres import Connection, Database, Server
+from tests.support.waiting import until
+
+ROW = "SELECT state::text, attempts, doubts, holder, settled_at IS NULL, due_at <= now() FROM deliveries"
+BACK = ("pending", 0, 0, None, True, True)
+
+
+@pytest.fixture
+def listener(database: Database) -> Iterator[Connection]:
+    with database.connect() as connection:
+        connection.execute("LISTEN token_insert")
+        yield connection
+
+
+def rung(listener: Connection) -> bool:
+    listener.execute("SELECT")
+    return bool(list(listener.notifies(timeout=0)))
+
+
+# The address at the moment of the call
+
+
+def begin(database: Database, *emails: str | None, holder: str = "me") -> list[tuple[str, str | None]]:
+    """Begin all tokens, in order, with these addresses."""
+    secrets = [secret for (secret,) in database.run("SELECT secret FROM tokens ORDER BY id")]
+    rows = database.run(
+        "SELECT code, reason FROM mailroom_begin_rows('mailroom', %s, %s, %s, %s)",
+        holder,
+        LEASE_MS,
+        secrets,
+        [None if email is None else email.encode() for email in emails],
+    )
+    return [(code, reason) for code, reason in rows]
+
+
+def test_begin_compares_each_address(database: Database, steps: Steps, listener: Connection) -> None:
+    """A row whose account has another address by now goes back, due at once, as if it had not been claimed."""
+    ann, _ = database.sign_up("ann", "ben")
+    steps.claim()
+    database.run("UPDATE accounts SET email = 'new@example.com' WHERE login = 'ann'")
+    rung(listener)
+    assert begin(database, "ann@example.com", "ben@example.com") == [
+        ("changed", "its account has another address now"),
+        ("begun", None),
+    ]
+    assert database.run(f"{ROW} WHERE token = %s", ann) == [BACK]
+    assert rung(listener)
+    assert steps.claim() == [ann]
+    assert begin(database, "new@example.com", "ben@example.com") == [("begun", None)] * 2
+
+
+def test_address_that_changes_between_the_calls_of_a_split_batch_loses_no_attempt(
+    database: Database, steps: Steps
+) -> None:
+    """SES refused the first call, so nothing went out."""
+    database.sign_up("ann")
+    steps.claim()
+    assert begin(database, "ann@example.com")[0][0] == "begun"
+    database.run("UPDATE accounts SET email = 'new@example.com'")
+    assert begin(database, "ann@example.com")[0][0] == "changed"
+    assert database.run(ROW) == [BACK]
+
+
+def test_row_that_never_agrees_goes_round_slowly(database: Database, steps: Steps) -> None:
+    """A program that prints another address than the ledger's does not keep the database busy."""
+    database.sign_up("ann")
+    for due in (True, False):
+        steps.claim()
+        assert begin(database, "ANN@example.com")[0][0] == "changed"
+        assert database.one("SELECT due_at <= now() FROM deliveries") is due
+
+
+def test_begin_without_addresses_compares_none(database: Database, steps: Steps) -> None:
+    """As a sender of the version before, or one that knows better."""
+    database.sign_up("ann")
+    steps.claim()
+    assert begin(database, None) == [("begun", None)]
+
+
+@pytest.mark.parametrize(("encoding", "email"), [("LATIN1", "é@example.com"), ("SQL_ASCII", "é\\@example.com")])
+def test_addresses_are_compared_in_any_encoding(server: Server, encoding: str, email: str) -> None:
+    """As bytes of UTF-8; one that the database could not hold is another address, and no error that stops all."""
+    with server.connect("postgres") as admin:
+        name = f"guards_{encoding.lower()}"
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+    database = Database(server, name)
+    try:
+        database.run("SET client_encoding = 'UTF8'")
+        Migrator(database.connection).run(None, dry_run=False, tell=lambda _: None)
+        database.run("INSERT INTO accounts (email, login) VALUES (%s, 'ann')", email)
+        Steps(database.connection).claim()
+        assert begin(database, email)[0][0] == "begun"
+        assert begin(database, "日本@example.com")[0][0] == "changed"
+    finally:
+        database.close()
+
+
+# Pause
+
+
+def test_paused_queue_hands_out_and_begins_nothing(database: Database, steps: Steps) -> None:
+    """What is claimed goes back when its sender wants to begin it; nothing of it is lost."""
+    claimed, waiting = database.sign_up("ann", "ben")
+    steps.claim(1)
+    ((since, sending),) = database.run("SELECT * FROM mailroom_pause('mailroom', 'why')")
+    assert sending == 0
+    assert steps.look() == (0, None)
+    assert steps.claim() == []
+    assert steps.begin([claimed]) == {claimed: "the queue is paused"}
+    assert database.run(f"{ROW} ORDER BY token") == [BACK] * 2
+    assert database.run("SELECT paused_at, paused_reason FROM mailroom_watch('mailroom')") == [(since, "why")]
+    assert database.run("SELECT paused_at, paused_reason FROM mailroom_queue_status('mailroom')") == [(since, "why")]
+    assert database.one("SELECT mailroom_resume('mailroom')") == since
+    assert steps.claim() == [claimed, waiting]
+    assert steps.begin([claimed]) == {claimed: None}
+
+
+def test_what_is_begun_is_settled_while_paused(database: Database, steps: Steps) -> None:
+    """A call that is under way ends as always; what is to be tried again waits for the end of the pause."""
+    ann, ben = database.sign_up("ann", "ben")
+    steps.claim()
+    steps.begin([ann, ben])
+    assert database.run("SELECT sending FROM mailroom_pause('mailroom', NULL)") == [(2,)]
+    assert steps.settle(ann, "sent")
+    assert steps.settle(ben, "later")
+    assert steps.begin([ben]) == {ben: "the queue is paused"}
+    assert database.states() == {"sent": 1, "pending": 1}
+
+
+def test_pause_and_resume_ring(database: Database, listener: Connection) -> None:
+    """Collectors look at once. A second pause keeps the time and changes the reason; a second resume says null."""
+    since = database.one("SELECT paused_at FROM mailroom_pause('mailroom', 'why')")
+    assert rung(listener)
+    assert database.one("SELECT paused_at FROM mailroom_pause('mailroom', 'else')") == since
+    assert database.one("SELECT paused_reason FROM jobs") == "else"
+    rung(listener)
+    database.run("SELECT mailroom_resume('mailroom')")
+    assert rung(listener)
+    assert database.one("SELECT mailroom_resume('mailroom')") is None
+
+
+def test_programs_of_the_version_before_are_paused_too(database: Database, steps: Steps) -> None:
+    """They call other functions of the same ledger."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    database.run("SELECT mailroom_pause('mailroom', NULL)")
+    secret = database.one("SELECT secret FROM tokens")
+    assert database.run("SELECT token, refused FROM mailroom_begin('mailroom', 's', 1000, %s)", [secret]) == [
+        (token, "the queue is paused")
+    ]
+    assert database.run("SELECT * FROM mailroom_claim('mailroom', 'c', 1000, 10)") == []
+
+
+# What comes from a dump
+
+
+@pytest.mark.parametrize(("age", "tokens"), [(0, 1), (890, 1), (901, 0), (10**8, 0)])
+def test_account_that_is_older_than_its_token_would_live_gets_none(database: Database, age: int, tokens: int) -> None:
+    """It was not created now: it is restored, or copied."""
+    database.run("INSERT INTO accounts (email, login, created_at) VALUES ('a@b.c', 'ann', mailroom_epoch() - %s)", age)
+    assert database.one("SELECT count(*) FROM tokens") == tokens
+
+
+def test_restored_rows_make_no_mail(database: Database, server: Server) -> None:
+    """Old provisioned accounts and their old tokens, by COPY, as pg_restore --data-only inserts them."""
+    database.run(
+        "INSERT INTO accounts (email, login) SELECT n || '@b.c', n FROM generate_series(1, 40) n;"
+        " UPDATE accounts SET created_at = created_at - 86400;"
+        " UPDATE tokens SET created_at = created_at - 86400, expires_at = expires_at - 86400"
+    )
+    copy = Database(server, server.new_database())
+    try:
+        for table in ("accounts", "tokens"):
+            with (
+                database.connection.cursor().copy(f"COPY {table} TO STDOUT") as source,
+                copy.connection.cursor().copy(f"COPY {table} FROM STDIN") as target,
+            ):
+                for data in source:
+                    target.write(data)
+        assert copy.one("SELECT count(*) FROM tokens") == 40
+        assert Steps(copy.connection).claim(100) == []
+        assert copy.states() == {"skipped": 40}
+    finally:
+        copy.close()
+
+
+# Row-level security
+
+
+@pytest.fixture
+def guarded(server: Server) -> Iterator[Database]:
+    """A schema whose owner is no superuser."""
+    owner = f"owner_{time.time_ns()}"
+    database = Database(server, server.new_database(template="template1"))
+    database.run(f"CREATE ROLE {owner}; GRANT CREATE, USAGE ON SCHEMA public TO {owner}")
+    with database.connect() as connection:
+        connection.execute(f"SET ROLE {owner}".encode())
+        Migrator(connection).run(None, dry_run=False, tell=lambda _: None)
+    yield database
+    database.run(f"REASSIGN OWNED BY {owner} TO postgres; DROP OWNED BY {owner}")
+    database.close()
+    with server.connect("postgres") as admin:
+        admin.execute(f"DROP ROLE {owner}".encode())
+
+
+@pytest.mark.parametrize("table", ["accounts", "tokens", "deliveries", "jobs", "mailroom_actions"])
+def test_hidden_rows_make_steps_fail_instead_of_skipping_mail(guarded: Database, table: str) -> None:
+    """Under FORCE ROW LEVEL SECURITY nothing is judged by what can't be seen, and all goes on once that ends."""
+    steps = Steps(guarded.connection)
+    tokens = guarded.sign_up("ann", "ben")
+    guarded.run(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    step = "mailroom_list_actions()" if table == "mailroom_actions" else "mailroom_claim_any('mailroom', 'me', 1000, 9)"
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security") as error:
+        guarded.run(f"SELECT {step}")
+    assert error.value.diag.source_file == "rls.c"  # by which the programs know it (postgres/connection.py)
+    guarded.run(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
+    assert steps.claim() == tokens
+    guarded.run(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    if table in ("accounts", "tokens", "deliveries", "jobs"):
+        secrets = [secret for (secret,) in guarded.run("SELECT secret FROM tokens")]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+            guarded.run("SELECT mailroom_begin_rows('mailroom', 'me', 1000, %s, NULL)", secrets)
+    assert guarded.states() == {"claimed": 2}
+    if table in ("deliveries", "jobs"):  # else there would be a token that no queue knows of
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+            guarded.sign_up("cid")
+
+
+def test_every_step_refuses_to_be_shown_less(database: Database) -> None:
+    """All that runs as its owner, but for what each sign-up would pay for."""
+    assert database.run(
+        "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
+        " AND NOT coalesce('row_security=off' = ANY (proconfig), false)"
+    ) == [("mailroom_announce",)]
+
+
+# Locks that others can take
+
+
+@pytest.mark.parametrize("lock", ["pg_advisory_lock", "pg_advisory_lock_shared"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_sign_up_waits_for_no_lock_of_a_stranger(
+    database: Database, steps: Steps, listener: Connection, lock: str, number: int
+) -> None:
+    """It rings; but while a stranger has lock 2 alone, it is silent, and the collector is told so when it asks."""
+    with database.connect() as stranger, database.connect() as application:
+        stranger.execute(f"SELECT {lock}(1835100524, {number})".encode())
+        application.execute("SET statement_timeout = '2s'")
+        application.execute("INSERT INTO accounts (email, login) VALUES ('a@b.c', 'ann')")
+        is_silent = (lock, number) == ("pg_advisory_lock", 2)
+        assert rung(listener) is not is_silent
+        assert database.one("SELECT attended FROM mailroom_watch('mailroom')") is is_silent
+        assert len(steps.claim()) == 1
+
+
+def test_action_is_added_whatever_lock_a_stranger_has(database: Database) -> None:
+    """Adding one waits for others that add one, and for nobody else."""
+    database.run("ALTER TYPE token_action ADD VALUE 'invitation'")
+    with database.connect() as stranger:
+        stranger.execute("SELECT pg_advisory_lock(1835100524, 3)")
+        database.run("SET statement_timeout = '2s'")
+        database.run(
+            "INSERT INTO mailroom_actions (number, name, prefix, states, template)"
+            " VALUES (3, 'invitation', '/invite', '{active}', 'invitationv1')"
+        )
+
+
+# Who has begun what
+
+
+def test_settle_records_nothing_that_its_holder_has_not_begun(database: Database, steps: Steps) -> None:
+    """Whatever the state of the rows, and whatever the outcome that is told."""
+    tokens = database.sign_up("pending", "claimed", "emitted", "skipped", "failed", "sending")
+    database.run(
+        "UPDATE deliveries SET holder = 'x', settled_at = CASE WHEN a.login::delivery_state > 'sending' THEN now() END,"
+        " state = a.login::delivery_state FROM tokens t JOIN accounts a ON a.id = t.account"
+        " WHERE t.id = token AND a.login <> 'pending'"
+    )
+    database.run("UPDATE deliveries SET holder = NULL, state = 'pending' WHERE token = %s", tokens[0])
+    before = database.run("SELECT * FROM deliveries ORDER BY token")
+    for outcome in ("sent", "failed", "later", "unknown", "release"):
+        assert [steps.settle_code(token, outcome) for token in tokens] == ["missed"] * 6
+    assert database.run("SELECT * FROM deliveries ORDER BY token") == before
+
+
+@pytest.mark.parametrize("version", ["old", "new"])
+def test_late_sent_of_the_last_call_that_began_it_is_recorded(database: Database, version: str) -> None:
+    """Also when a collector has claimed the row since; by the functions of either version."""
+    (token,) = database.sign_up("ann")
+    slow, other = Steps(database.connection, "slow"), Steps(database.connection, "other")
+    slow.claim()
+    if version == "old":
+        secrets = [secret for (secret,) in database.run("SELECT secret FROM tokens")]
+        database.run("SELECT mailroom_begin('mailroom', 'slow', 1000, %s)", secrets)
+    else:
+        slow.begin([token])
+    database.run("UPDATE deliveries SET due_at = now()")
+    assert other.claim() == [token]
+    assert not other.settle(token, "sent")
+    assert slow.settle(token, "sent")
+    assert database.state(token) == "sent"
+
+
+def test_late_sent_does_not_undo_what_another_call_has_made_of_the_row(database: Database) -> None:
+    """It failed for good, or waits to be tried again: the first call is not the one that counts any more."""
+    tokens = database.sign_up("failed", "later")
+    slow, other = Steps(database.connection, "slow"), Steps(database.connection, "other")
+    slow.claim()
+    slow.begin(tokens)
+    database.run("UPDATE deliveries SET due_at = now()")
+    other.claim()
+    other.begin(tokens)
+    other.settle(tokens[0], "failed")
+    other.settle(tokens[1], "later", 60_000)
+    assert [slow.settle_code(token, "sent") for token in tokens] == ["missed"] * 2
+    assert [database.state(token) for token in tokens] == ["failed", "pending"]
+
+
+def test_migration_knows_who_is_sending(server: Server) -> None:
+    """A sender of the version before that is at its call during the migration still tells late what it sent."""
+    database = Database(server, server.new_database(template="template1"))
+    try:
+        for migration in migrations()[:5]:
+            with database.connection.transaction():
+                database.run(migration.up)
+        database.sign_up("ann")
+        database.run("SELECT mailroom_claim_any('mailroom', 'c', 1000, 1)")
+        secrets = [secret for (secret,) in database.run("SELECT secret FROM tokens")]
+        database.run("SELECT mailroom_begin('mailroom', 'old', 1000, %s)", secrets)
+        with database.connection.transaction():
+            database.run(migrations()[5].up)
+        database.run("UPDATE deliveries SET due_at = now()")
+        database.run("SELECT mailroom_claim_any('mailroom', 'c', 1000, 1)")
+        assert Steps(database.connection, "old").settle(1, "sent")
+    finally:
+        database.close()
+
+
+def test_roles_of_the_version_before_may_do_what_this_one_needs(server: Server) -> None:
+    """Each is granted what its program calls now, and no more."""
+    given = {
+        "collector": "mailroom_claim_any",
+        "sender": "mailroom_begin, mailroom_settle",
+        "monitor": "mailroom_queue",
+        "operator": "mailroom_retry",
+    }
+    database = Database(server, server.new_database(template="template1"))
+    stamp = time.time_ns()
+    try:
+        for migration in migrations()[:5]:
+            with database.connection.transaction():
+                database.run(migration.up)
+        for role, steps in given.items():
+            database.run(f"CREATE ROLE {role}_{stamp}; GRANT EXECUTE ON FUNCTION {steps} TO {role}_{stamp}")
+        with database.connection.transaction():
+            database.run(migrations()[5].up)
+        got = {
+            role: {
+                name
+                for (name,) in database.run(
+                    "SELECT proname FROM pg_proc WHERE prosecdef AND has_function_privilege(%s, oid, 'EXECUTE')",
+                    f"{role}_{stamp}",
+                )
+            }
+            - set(steps.split(", "))
+            for role, steps in given.items()
+        }
+        assert got == {
+            "collector": {"mailroom_watch"},
+            "sender": {"mailroom_begin_rows", "mailroom_settle_rows", "mailroom_watch"},
+            "monitor": {"mailroom_queue_status"},
+            "operator": {"mailroom_pause", "mailroom_resume"},
+        }
+    finally:
+        for role in given:
+            database.run(f"DROP OWNED BY {role}_{stamp}; DROP ROLE {role}_{stamp}")
+        database.close()
+
+
+# Durability, notifications, several queues, the order of additions
+
+
+@pytest.mark.parametrize("default", ["on", "off"])
+def test_what_would_be_mailed_twice_waits_for_the_disk(database: Database, steps: Steps, default: str) -> None:
+    """begin and settle, also where the default is not to; a claim, an extension and a release don't need to."""
+    (token,) = database.sign_up("ann")
+    setting = "SELECT current_setting('synchronous_commit')"
+    database.run(f"SET synchronous_commit = {default}")
+    for step, waits in (
+        (steps.claim, False),
+        (lambda: steps.extend([token]), False),
+        (lambda: steps.begin([token]), True),
+        (lambda: steps.settle(token, "release"), True),
+        (steps.claim, False),
+        (lambda: steps.release([token]), False),
+    ):
+        with database.connection.transaction():
+            step()
+            assert (database.one(setting) == "on") is waits
+
+
+def test_takeover_and_release_ring(database: Database, steps: Steps, listener: Connection) -> None:
+    """A collector that sleeps is told that there is something to claim."""
+    tokens = database.sign_up("ann")
+    steps.claim()
+    rung(listener)
+    assert steps.release(tokens) == 1
+    assert rung(listener)
+    assert steps.release(tokens) == 0
+    assert not rung(listener)
+    steps.claim()
+    steps.emitted(tokens)
+    assert not rung(listener)
+    assert steps.acknowledge() == 1
+    assert rung(listener)
+
+
+def test_queues_are_each_their_own(database: Database) -> None:
+    """Each step touches the rows of its queue only: look, extend, emitted, acknowledge, begin, settle, pause."""
+    database.run("ALTER TYPE job_type ADD VALUE 'second'")
+    database.run("INSERT INTO jobs (job_type) VALUES ('second')")
+    tokens = database.sign_up("ann", "ben")
+    mine, others = Steps(database.connection), Steps(database.connection, queue="second")
+    assert mine.claim() == others.claim() == tokens
+    database.run("UPDATE deliveries SET due_at = now() WHERE queue = 'second'")
+    assert (mine.look()[0], others.look()[0]) == (0, 2)
+    assert mine.extend(tokens) == tokens
+    assert others.look()[0] == 2
+    assert mine.emitted(tokens) == 2
+    assert others.extend(tokens) == tokens
+    assert others.acknowledge() == 0
+    assert database.run("SELECT job_type::text, acknowledged_at IS NULL FROM jobs ORDER BY 1") == [
+        ("mailroom", True),
+        ("second", False),
+    ]
+    assert mine.acknowledge() == 2
+    assert mine.claim() == tokens
+    assert mine.begin(tokens) == dict.fromkeys(tokens)
+    assert not others.settle(tokens[0], "sent")
+    assert mine.settle(tokens[0], "sent")
+    database.run("SELECT mailroom_pause('second', NULL)")
+    assert others.begin(tokens) == dict.fromkeys(tokens, "the queue is paused")
+    assert mine.begin(tokens[1:]) == {tokens[1]: None}
+    assert others.release(tokens) == 0
+    states = "SELECT queue::text, state::text FROM deliveries ORDER BY queue, token"
+    assert database.run(states) == [
+        ("mailroom", "sent"),
+        ("mailroom", "sending"),
+        ("second", "pending"),
+        ("second", "pending"),
+    ]
+
+
+def test_prefixes_added_at_once_by_two_sessions_do_not_begin_alike(database: Database) -> None:
+    """One of the two is refused, whichever comes first."""
+    for name in ("second", "third"):
+        database.run(f"ALTER TYPE token_action ADD VALUE '{name}'")
+    insert = (
+        "INSERT INTO mailroom_actions (number, name, prefix, states, template) VALUES (%s, %s, %s, '{active}', 't')"
+    )
+    refused: list[str] = []
+
+    def add(connection: Connection, *values: object) -> None:
+        try:
+            with connection.transaction():
+                connection.execute(insert.encode(), values)
+                until(lambda: bool(refused) or waits(database), "the other waits, or is refused")
+        except psycopg.errors.CheckViolation as error:
+            refused.append(str(error))
+
+    def waits(database: Database) -> bool:
+        with database.connect() as watching:
+            rows = watching.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()
+        return rows != [(0,)]
+
+    with database.connect() as one, database.connect() as two:
+        race(lambda: add(one, 4, "second", "/x"), lambda: add(two, 5, "third", "/xy"))
+    assert len(refused) == 1
+    assert database.one("SELECT count(*) FROM mailroom_actions") == 3

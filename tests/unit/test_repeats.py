@@ -1,0 +1,33 @@
+"""Which events are told one by one."""
+
+from mailroom_runtime.repeats import Repeat, Repeats
+
+
+def test_few_are_named_and_nothing_is_counted() -> None:
+    """As many as a person reads."""
+    repeats = Repeats()
+    assert repeats.add("late", [1, 2], 10.0) == [1, 2]
+    assert repeats.tell(15.0) == []
+    assert repeats.due_at == float("inf")
+
+
+def test_many_are_counted() -> None:
+    """After the fifth of a kind; another kind has its own five."""
+    repeats = Repeats()
+    assert repeats.add("late", range(200_000), 10.0) == range(5)
+    assert repeats.add("gone", [7], 10.5) == [7]
+    assert repeats.add("late", [3], 11.0) == []
+    assert repeats.due_at == 15.0
+    assert repeats.tell(15.0) == [Repeat("late", 199_996, 5, 3)]
+
+
+def test_kind_that_goes_on_stays_counted() -> None:
+    """Until a whole time has passed without one."""
+    repeats = Repeats()
+    repeats.add("late", range(10), 10.0)
+    assert len(repeats.tell(15.0)) == 1
+    assert repeats.add("late", [10, 11], 16.0) == []
+    assert repeats.tell(20.0) == [Repeat("late", 2, 10, 11)]
+    assert repeats.due_at == 25.0
+    assert repeats.tell(25.0) == []
+    assert repeats.add("late", [12], 26.0) == [12]
