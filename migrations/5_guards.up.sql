@@ -97,7 +97,7 @@ BEGIN
         NOT (pg_try_advisory_lock_shared(1835100524, 2) AND pg_advisory_unlock_shared(1835100524, 2));
 END $$;
 
--- What a collector asks every second, whatever the ledger holds: is the queue paused, and are inserts silent?
+-- What a collector asks when it is notified, and every few seconds, whatever the ledger holds: is the queue paused, and are inserts silent?
 CREATE FUNCTION mailroom_watch(p_queue job_type)
 RETURNS TABLE (paused_at timestamptz, paused_reason text, attended boolean)
 LANGUAGE plpgsql AS $$

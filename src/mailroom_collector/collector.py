@@ -15,6 +15,7 @@ from mailroom_collector.ledger import Ledger
 from mailroom_collector.log import log
 from mailroom_collector.outlet import Outlet
 from mailroom_collector.pause import INTERVAL as _WATCH_EVERY
+from mailroom_collector.pause import LEAST as _WATCH_LEAST
 from mailroom_collector.pause import Pause
 from mailroom_collector.progress import Progress
 from mailroom_collector.settings import Settings, new_holder
@@ -57,7 +58,7 @@ class Collector:
         self._room = Backoff(_ROOM_FIRST, _ROOM_CAP)
         self._room_at = 0.0
         self._look_at = float("inf")
-        self._watch_at = 0.0
+        self._watch_at = self._watched_at = 0.0
         self._pause = Pause(settings.queue_name)
         self._holding = Holding(outlet, settings.lease_ms)
         self._drain = Drain(
@@ -125,8 +126,10 @@ class Collector:
         if now >= self._watch_at:
             self._watch(ledger)
         was_deaf = self._hearing.deaf
-        if self._hearing.turn(ledger, now, is_busy=self._agenda.draining) and not self._agenda.draining:
-            self._announced(ledger)
+        if self._hearing.turn(ledger, now, is_busy=self._agenda.draining):
+            self._watch_at = min(self._watch_at, self._watched_at + _WATCH_LEAST)
+            if not self._agenda.draining:
+                self._announced(ledger)
         if now >= self._look_at and not self._agenda.draining:
             self._look(ledger)
         self._watchdog.turn()  # after each statement that may take as long as the patience
@@ -148,7 +151,7 @@ class Collector:
     def _watch(self, ledger: Ledger) -> None:
         """See whether the queue is paused, and whether another session attends."""
         watch, now = ledger.watch(), time.monotonic()
-        self._watch_at = now + _WATCH_EVERY
+        self._watched_at, self._watch_at = now, now + _WATCH_EVERY
         self._hearing.looked(now, another_attends=watch.another_attends)
         news = self._pause.watched(watch.paused_at, watch.paused_reason)
         if news is None:

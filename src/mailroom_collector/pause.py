@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-INTERVAL: Final = 1.0
-"""Seconds between questions whether the queue is paused."""
+INTERVAL: Final = 5.0
+"""Seconds between questions whether the queue is paused, and whether inserts are silent."""
+LEAST: Final = 1.0
+"""Seconds between questions at least, when notifications come: pause and resume notify."""
 
 
 @dataclass(slots=True)
