@@ -11,10 +11,10 @@ SHELL := bash
 # A dot for each step that pip tells of, so that a long download does not look like a standstill.
 DOTS := while read -r _; do printf . >&2; done; echo >&2
 
-.PHONY: help run test storm soak bench mutants docs image-pins lint check format clean
+.PHONY: help run test storm soak bench mutants sql-mutants docs image-pins lint check format clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 run: $(VENV)/.demo ## See sample mails flow, on a PostgreSQL of its own (Ctrl-C ends it)
 	@$(BIN)/python -m demo
@@ -39,6 +39,9 @@ bench: $(VENV)/.bench ## Measure speed, RUNS=5 times each, beside other queues (
 mutants: $(VENV)/.mutants ## Change the code in small ways, and list the changes that no test notices (an hour)
 	@$(BIN)/mutmut run
 	@$(BIN)/mutmut results
+
+sql-mutants: $(VENV)/.dev ## Make wrong changes of the SQL steps, and list those that no test notices (an hour)
+	@$(BIN)/python -m tests.sql_mutants $(ONLY)
 
 docs: $(VENV)/.demo ## Make the reference, manual pages and shell completion from the commands
 	@$(BIN)/python docs/generate
