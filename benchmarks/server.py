@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from demo.embedded import PostgresServer, embedded_server
-from mailroom_collector.migrating import Migrator
+from mailroom_collector.schema.migrator import Migrator
 
 Connection = psycopg.Connection[Any]
 
@@ -90,7 +90,7 @@ class Server:
     @contextlib.contextmanager
     def _connected(self, name: str) -> Iterator["Database"]:
         with self.connect(name) as connection:
-            Migrator(connection).run(None, dry_run=False, tell=lambda _: None)
+            Migrator(connection).run(None)
             yield Database(self, name, connection)
 
     def pg_ctl(self, *arguments: str) -> None:

@@ -25,7 +25,7 @@ Beside the way:
     progress    pure: the bar of a backlog
     terminal    stderr, where the bar is drawn
 
-And settings, errors, log, asking (before what is not easily undone), migrating (brings the schema up to
+And settings, errors, log, asking (before what is not easily undone), schema (brings the database up to
 date), operations (what an operator does). Leaves that both programs use are in mailroom_runtime.
 """
 

@@ -13,12 +13,14 @@ from mailroom_collector.operations.commands import COMMANDS
 from mailroom_collector.settings import Settings, parse_key
 from mailroom_runtime.errors import MailroomError, SettingError
 from mailroom_runtime.options import (
+    SCHEMA_NAME,
     Decorator,
     Name,
     Whole,
     claim_descriptors,
     database_url_file,
     log_format,
+    schema_name,
     warn_of_unknown_settings,
 )
 from mailroom_runtime.postgres.url import required_url
@@ -62,6 +64,7 @@ def _secret_key(file: str | None) -> bytes:
 )
 @click.version_option(package_name="mailroom", prog_name="mailroom-collect")
 @database_url_file
+@schema_name
 @_secret_key_file
 @click.option(
     "--channel-name", type=Name(), default="token_insert", envvar="MAILROOM_CHANNEL_NAME", show_envvar=True,
@@ -90,6 +93,7 @@ def _secret_key(file: str | None) -> bytes:
 def cli(
     ctx: click.Context,
     database_url_file: str | None,
+    schema_name: str | None,
     secret_key_file: str | None,
     channel_name: str,
     queue_name: str,
@@ -105,10 +109,10 @@ def cli(
     """
     warn_of_unknown_settings(log)
     if ctx.invoked_subcommand is not None:
-        ctx.obj = database_url_file, secret_key_file
+        ctx.obj = database_url_file, schema_name, secret_key_file
         return
     settings = Settings(
-        database_url=required_url(database_url_file, os.environ),
+        database_url=required_url(database_url_file, os.environ, schema_name),
         secret_key=_secret_key(secret_key_file),
         channel_name=channel_name,
         queue_name=queue_name,
@@ -141,6 +145,11 @@ def cli(
 
 @cli.command()
 @click.option(
+    "--schema", type=SCHEMA_NAME, metavar="NAME",
+    help="The schema that mailroom is in, or is to be in; made if it is not there. Unset, MAILROOM_SCHEMA_NAME, or"
+    " else the first one of the search path.",
+)  # fmt: skip
+@click.option(
     "--to",
     "target",
     type=Whole(-1, 1_000_000),
@@ -150,18 +159,26 @@ def cli(
 @click.option("--dry-run", is_flag=True, help="Only print what would be run.")
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask before going down.")
 @click.pass_context
-def migrate(ctx: click.Context, target: int | None, dry_run: bool, is_sure: bool) -> None:
+def migrate(ctx: click.Context, schema: str | None, target: int | None, dry_run: bool, is_sure: bool) -> None:
     """Bring the schema to the newest version, or to another one.
 
     Needs MAILROOM_DATABASE_URL, with the role that owns the schema, or may create it. Going up never asks. Going
     down loses what the version has stored: it says what, asks on a terminal, and needs --yes without one.
+
+    Beside an application's own tables, give mailroom a schema of its own: migrate --schema mailroom. Both programs
+    then need MAILROOM_SCHEMA_NAME=mailroom. What is another program's is recognized and never touched.
+
+    Most steps lock some of mailroom's own tables, mostly for milliseconds (docs/upgrading.md has a table); inserts of
+    accounts and tokens wait meanwhile. While another transaction holds such a table, each try waits for 3 seconds at
+    most, and inserts wait behind it for no longer. After 10 tries it says who is in the way, and exits with 1.
     """
     url = required_url(ctx.obj[0], os.environ)
-    from mailroom_collector.migrating import Migrator, as_owner
+    from mailroom_collector.schema.migrator import Migrator, as_owner
 
     with as_owner(url) as connection:
         agree = None if is_sure else _agree_to_lose
-        if not Migrator(connection).run(target, dry_run=dry_run, tell=click.echo, agree=agree):
+        migrator = Migrator(connection, schema or ctx.obj[1], tell=click.echo, warn=lambda text: log(text, "warning"))
+        if not migrator.run(target, dry_run=dry_run, agree=agree):
             click.echo("nothing was changed", err=True)
             ctx.exit(1)
 
@@ -175,7 +192,7 @@ def _shipped_names(_: click.Context, __: click.Parameter, incomplete: str) -> li
     return [name for name in ("activation", "password_recovery") if name.startswith(incomplete)]
 
 
-def _action(name: str, database_url_file: str | None) -> Action:
+def _action(name: str, database_url_file: str | None, schema: str | None) -> Action:
     """Return the action of that name: one that comes with mailroom, or one of the database."""
     shipped = {action.name: action for action in SHIPPED} | {"recovery": Action.PASSWORD_RECOVERY}
     if name in shipped:
@@ -185,7 +202,7 @@ def _action(name: str, database_url_file: str | None) -> Action:
             f"--action: '{name}' is neither activation nor password_recovery",
             "to look for an action of your own, set MAILROOM_DATABASE_URL",
         )
-    url = required_url(database_url_file, os.environ)
+    url = required_url(database_url_file, os.environ, schema)
     from mailroom_collector.ledger import read_actions
     from mailroom_runtime.postgres.connection import OPERATOR, connect
 
@@ -203,17 +220,18 @@ def _action(name: str, database_url_file: str | None) -> Action:
 )  # fmt: skip
 @click.option("--code", metavar="DIGITS", help="The five digits that the user typed, for a recovery.")
 @click.pass_obj
-def verify(files: tuple[str | None, str | None], name: str, code: str | None) -> None:
+def verify(given: tuple[str | None, str | None, str | None], name: str, code: str | None) -> None:
     """Check the secret field of a link, read from standard input.
 
     That is 86 characters, as the link has them. Prints the token's secret as 64 hexadecimal digits, by which it
     is found in tokens.secret, and exits with 0 when the signature is right; else exits with 1. Needs
     MAILROOM_SECRET_KEY, and for an action of your own also MAILROOM_DATABASE_URL.
     """
-    key = _secret_key(files[1])
+    database_url_file, schema, secret_key_file = given
+    key = _secret_key(secret_key_file)
     from mailroom_collector.signing import FIELD_CHARACTERS, verify_token
 
-    action = _action(name, files[0])
+    action = _action(name, database_url_file, schema)
     if action.signs_code and code is None:
         raise SettingError("--code is missing", f"{name} is checked with the five digits that the user typed")
     field = _read_field(FIELD_CHARACTERS)

@@ -13,7 +13,7 @@ from mailroom_runtime.postgres.url import DatabaseUrl
 
 NAME: Final = "mailroom-collect"
 """The application_name of a collector's sessions."""
-_NEWEST = "mailroom_watch(job_type)"
+_NEWEST = "mailroom.mailroom_watch(mailroom.job_type)"
 """A function of the migration that all here needs."""
 
 

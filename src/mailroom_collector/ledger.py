@@ -73,7 +73,9 @@ class Claim:
 def read_actions(connection: DeadlineConnection) -> list[Action]:
     """Return the actions that the database knows. Raises what translated() makes of a failure."""
     with translated():
-        rows = connection.execute("SELECT name, number, prefix, signs_code FROM mailroom_list_actions()").fetchall()
+        rows = connection.execute(
+            "SELECT name, number, prefix, signs_code FROM mailroom.mailroom_list_actions()"
+        ).fetchall()
     try:
         return [Action(*row) for row in rows]
     except ValueError as error:
@@ -102,7 +104,7 @@ class Ledger:
         """Look what is due now, counted up to `most`, and when the next row is."""
         with translated():
             row = self.link.connection.execute(
-                "SELECT waiting, next_due_ms, attended FROM mailroom_look(%s::job_type, %s::integer)",
+                "SELECT waiting, next_due_ms, attended FROM mailroom.mailroom_look(%s::mailroom.job_type, %s::integer)",
                 (self.queue, most),
             ).fetchone()
         return Look(*row) if row else Look(0, None, False)
@@ -111,7 +113,8 @@ class Ledger:
         """Ask whether the queue is paused, and whether another session attends."""
         with translated():
             row = self.link.connection.execute(
-                "SELECT paused_at, paused_reason, attended FROM mailroom_watch(%s::job_type)", (self.queue,)
+                "SELECT paused_at, paused_reason, attended FROM mailroom.mailroom_watch(%s::mailroom.job_type)",
+                (self.queue,),
             ).fetchone()
         return Watch(*row) if row else Watch()
 
@@ -120,7 +123,8 @@ class Ledger:
         with translated(), self.link.connection.meanwhile(meanwhile):
             cursor = self.link.connection.execute(
                 "SELECT token, action, email, login, secret, code, stale, doubt, acknowledged, due_at"
-                " FROM mailroom_claim_any(%s::job_type, %s, %s::integer, %s::integer, %s::timestamptz, %s::bigint)",
+                " FROM mailroom.mailroom_claim_any(%s::mailroom.job_type, %s, %s::integer, %s::integer,"
+                " %s::timestamptz, %s::bigint)",
                 (self.queue, self.holder, self.lease_ms, most, *(after or (None, None))),
                 binary=True,
             )
@@ -130,26 +134,26 @@ class Ledger:
         """Renew the lease of these tokens; return those that are still held."""
         with translated():
             rows = self.link.connection.execute(
-                "SELECT mailroom_extend(%s::job_type, %s, %s::integer, %s::bigint[])",
+                "SELECT mailroom.mailroom_extend(%s::mailroom.job_type, %s, %s::integer, %s::bigint[])",
                 (self.queue, self.holder, self.lease_ms, _array(tokens)),
             ).fetchall()
         return {token for (token,) in rows}
 
     def release(self, tokens: Sequence[int]) -> int:
         """Give back what of these is still held; return how many that were."""
-        return self._count("mailroom_release", tokens)
+        return self._count("mailroom.mailroom_release", tokens)
 
     def emitted(self, tokens: Sequence[int]) -> int:
         """Tell that the reader took these; returns 0 when a sender acknowledges them instead."""
-        return self._count("mailroom_emitted", tokens)
+        return self._count("mailroom.mailroom_emitted", tokens)
 
     def attend(self, *, already: bool) -> bool:
         """Attend, or when this session does already, ring for those who don't; say whether it is allowed."""
-        return self._is_true("mailroom_attend", already)
+        return self._is_true("mailroom.mailroom_attend", already)
 
     def leave(self, *, attending: bool) -> bool:
         """Let inserts ring again; say whether all that did not ring have ended."""
-        return self._is_true("mailroom_leave", attending)
+        return self._is_true("mailroom.mailroom_leave", attending)
 
     def _is_true(self, step: str, argument: bool) -> bool:
         with translated():
@@ -159,7 +163,7 @@ class Ledger:
     def _count(self, step: str, tokens: Sequence[int]) -> int:
         with translated():
             row = self.link.connection.execute(
-                f"SELECT {step}(%s::job_type, %s, %s::bigint[])", (self.queue, self.holder, _array(tokens))
+                f"SELECT {step}(%s::mailroom.job_type, %s, %s::bigint[])", (self.queue, self.holder, _array(tokens))
             ).fetchone()
         return int(row[0]) if row else 0
 
@@ -167,6 +171,6 @@ class Ledger:
         """Settle these tokens as failed, each with its reason."""
         with translated():
             self.link.connection.execute(
-                "SELECT mailroom_set_aside(%s::job_type, %s, %s::bigint[], %s::text[])",
+                "SELECT mailroom.mailroom_set_aside(%s::mailroom.job_type, %s, %s::bigint[], %s::text[])",
                 (self.queue, self.holder, list(reasons), list(reasons.values())),
             )

@@ -3,12 +3,13 @@
 import os
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from mailroom_runtime.errors import SettingError
 from mailroom_runtime.log import Log
+from mailroom_runtime.postgres.names import SCHEMA, SCHEMA_WANTED
 from mailroom_runtime.setting_names import unknown_settings
 
 if TYPE_CHECKING:
@@ -121,6 +122,13 @@ database_url_file: Decorator = click.option(
     help="A file that holds the database URL; read again before each connection.",
 )  # fmt: skip
 """A path, so that a shell completes it; that it can be read is checked when it is read."""
+
+
+SCHEMA_NAME: Final = Text("name", SCHEMA, SCHEMA_WANTED)
+schema_name: Decorator = click.option(
+    "--schema-name", type=SCHEMA_NAME, envvar="MAILROOM_SCHEMA_NAME", show_envvar=True, metavar="NAME",
+    help="The schema that mailroom is in. Of the characters a-z 0-9 _. Unset, the search path finds it.",
+)  # fmt: skip
 
 
 def log_format(log: Log) -> Decorator:

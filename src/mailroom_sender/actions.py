@@ -27,7 +27,7 @@ Action.PASSWORD_RECOVERY = Action("2", "password_recovery", "passwordrecoveryv1"
 SHIPPED: Final = (Action.ACTIVATION, Action.PASSWORD_RECOVERY)
 """The first rows of the table, and all that a sender without a database knows."""
 
-LIST: Final = "SELECT number::text, name, template, signs_code FROM mailroom_list_actions()"
+LIST: Final = "SELECT number::text, name, template, signs_code FROM mailroom.mailroom_list_actions()"
 
 
 def by_number(actions: Iterable[Action]) -> Mapping[str, Action]:

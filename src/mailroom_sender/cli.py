@@ -20,9 +20,10 @@ from mailroom_runtime.options import (
     claim_descriptors,
     database_url_file,
     log_format,
+    schema_name,
     warn_of_unknown_settings,
 )
-from mailroom_runtime.postgres.url import optional_url
+from mailroom_runtime.postgres.url import DatabaseUrl, optional_url
 from mailroom_runtime.secret_setting import exposure
 from mailroom_sender.golive.commands import check, templates
 from mailroom_sender.links import checked_base_url
@@ -88,6 +89,7 @@ def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, w
 )
 @click.version_option(package_name="mailroom", prog_name="mailroom-send")
 @database_url_file
+@schema_name
 @_option("--queue-name", "MAILROOM_QUEUE_NAME", Name(), "mailroom", "NAME", "Which row of jobs. 1 to 63 bytes.")
 @_option("--debug", "MAILROOM_DEBUG", Flag(), False, "true|false", "Print every request, send nothing.")
 @click.option(
@@ -127,6 +129,7 @@ def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, w
 def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each option
     ctx: click.Context,
     database_url_file: str | None,
+    schema_name: str | None,
     queue_name: str,
     debug: bool,
     debug_format: str,
@@ -148,7 +151,7 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     warn_of_unknown_settings(log)
     is_sender = ctx.invoked_subcommand is None
     settings = Settings(
-        database_url=optional_url(database_url_file, os.environ) if is_sender else None,
+        database_url=optional_url(database_url_file, os.environ, schema_name) if is_sender else None,
         queue_name=queue_name,
         debug=debug,
         debug_format=debug_format,
@@ -162,7 +165,7 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
         lease_ms=lease,
     )
     if not is_sender:
-        ctx.obj = settings, database_url_file
+        ctx.obj = settings, DatabaseUrl(database_url_file, os.environ, schema_name)
         return
     if told := exposure("MAILROOM_DATABASE_URL", database_url_file):
         log(told, "warning")

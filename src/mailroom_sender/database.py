@@ -82,7 +82,7 @@ class Database:
             if self._check is not None:
                 self._check(connection)
             with translated():
-                row = connection.execute(self._greeting[0].encode(), self._greeting[1]).fetchone()
+                row = connection.execute(*self._greeting).fetchone()
                 self._learn(connection)
         except MailroomError:
             connection.close()
@@ -129,7 +129,7 @@ class Database:
                         log("connected to the database again")
                     self._read()
                     with translated():
-                        return self._connected.execute(text.encode(), parameters, binary=True).fetchall()
+                        return self._connected.execute(text, parameters, binary=True).fetchall()
                 except MailroomError as error:
                     if isinstance(error, ConnectionLost) or not isinstance(error, Unavailable):
                         self._drop()
@@ -167,7 +167,7 @@ class Database:
             return None
         connection.sends_only = True
         try:
-            cursor = connection.execute(text.encode(), parameters, binary=True)
+            cursor = connection.execute(text, parameters, binary=True)
         except psycopg.Error:
             self._drop()
             return None

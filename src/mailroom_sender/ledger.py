@@ -27,16 +27,16 @@ from mailroom_sender.wire import token_secret
 _FRESH: Final = 0.25
 """Part of the lease that may pass until the call is made, which then takes two thirds of it at most."""
 
-STEP: Final = "mailroom_begin_rows(job_type,text,integer,bytea[],bytea[])"
+STEP: Final = "mailroom.mailroom_begin_rows(mailroom.job_type,text,integer,bytea[],bytea[])"
 """Of the migration that all here needs."""
-ACKNOWLEDGE = "SELECT mailroom_acknowledge(%s::job_type)"
+ACKNOWLEDGE = "SELECT mailroom.mailroom_acknowledge(%s::mailroom.job_type)"
 _BEGIN = (
     "SELECT place, token, attempt, code, reason"
-    " FROM mailroom_begin_rows(%s::job_type, %s, %s::integer, %s::bytea[], %s::bytea[])"
+    " FROM mailroom.mailroom_begin_rows(%s::mailroom.job_type, %s, %s::integer, %s::bytea[], %s::bytea[])"
 )
 _SETTLE = (
-    "SELECT token, code FROM mailroom_settle_rows(%s::job_type, %s, %s::bigint[], %s::delivery_outcome[], %s::text[],"
-    " %s::text[], %s::integer[])"
+    "SELECT token, code FROM mailroom.mailroom_settle_rows(%s::mailroom.job_type, %s, %s::bigint[],"
+    " %s::mailroom.delivery_outcome[], %s::text[], %s::text[], %s::integer[])"
 )
 _TELL_AGAIN: Final = 0.05  # seconds until an outcome is told again whose row another transaction has locked
 _TOLD_FOR: Final = 0.5

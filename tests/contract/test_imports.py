@@ -15,6 +15,7 @@ PURE = {
         "setting_names",
         "words",
         "postgres/failures",
+        "postgres/names",
         "postgres/pins",
     ],
     "mailroom_collector": [
@@ -31,6 +32,7 @@ PURE = {
             f"operations/{name}"
             for name in ("durations", "figures", "listing", "report", "scrapers", "sparkline", "tables")
         ),
+        *(f"schema/{name}" for name in ("contents", "locks", "plan")),
     ],
     "mailroom_sender": [
         "actions",
@@ -129,7 +131,14 @@ def test_few_files_know_the_sdk(library: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "package", [*PURE, "mailroom_runtime/postgres", "mailroom_collector/operations", "mailroom_sender/golive"]
+    "package",
+    [
+        *PURE,
+        "mailroom_runtime/postgres",
+        "mailroom_collector/operations",
+        "mailroom_collector/schema",
+        "mailroom_sender/golive",
+    ],
 )
 def test_package_lists_its_files(package: str) -> None:
     """The package's docstring names each of its files."""

@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from mailroom_collector.actions import SHIPPED
-from mailroom_collector.migrating import Migrator, migrations
+from mailroom_collector.schema.migrations import migrations
+from mailroom_collector.schema.migrator import Migrator
 from mailroom_sender.actions import SHIPPED as SENT
 from tests.database.test_migrations import shape
 from tests.support.ledger import LEASE_MS, Steps, add_invitation
@@ -137,7 +138,7 @@ def test_migration_runs_where_another_isolation_level_is_the_default(without: Da
     """It chooses its own."""
     without.run(f"ALTER DATABASE {without.name} SET default_transaction_isolation = 'serializable'")
     with without.connect() as connection:
-        Migrator(connection).run(None, dry_run=False, tell=lambda _: None)
+        Migrator(connection).run(None)
     assert without.run("SELECT mailroom_action_number('activation')") == [(1,)]
 
 
@@ -370,7 +371,7 @@ def test_collector_of_version_0_1_gets_the_two_actions_that_it_knows(database: D
 def without(server: Server) -> Iterator[Database]:
     """A database that has all but the table of actions."""
     database = Database(server, server.new_database(template="template1"))
-    Migrator(database.connection).run(BEFORE, dry_run=False, tell=lambda _: None)
+    Migrator(database.connection).run(BEFORE)
     yield database
     database.close()
 

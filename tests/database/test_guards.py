@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from mailroom_collector.migrating import Migrator, migrations
+from mailroom_collector.schema.migrations import migrations
+from mailroom_collector.schema.migrator import Migrator
 from tests.support.ledger import LEASE_MS, Steps, race
 from tests.support.postgres import Connection, Database, Server
 from tests.support.waiting import until
@@ -96,7 +97,7 @@ def test_addresses_are_compared_in_any_encoding(server: Server, encoding: str, e
     database = Database(server, name)
     try:
         database.run("SET client_encoding = 'UTF8'")
-        Migrator(database.connection).run(None, dry_run=False, tell=lambda _: None)
+        Migrator(database.connection).run(None)
         database.run("INSERT INTO accounts (email, login) VALUES (%s, 'ann')", email)
         Steps(database.connection).claim()
         assert begin(database, email)[0][0] == "begun"
@@ -205,7 +206,7 @@ def guarded(server: Server) -> Iterator[Database]:
     database.run(f"CREATE ROLE {owner}; GRANT CREATE, USAGE ON SCHEMA public TO {owner}")
     with database.connect() as connection:
         connection.execute(f"SET ROLE {owner}".encode())
-        Migrator(connection).run(None, dry_run=False, tell=lambda _: None)
+        Migrator(connection).run(None)
     yield database
     database.run(f"REASSIGN OWNED BY {owner} TO postgres; DROP OWNED BY {owner}")
     database.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from mailroom_collector.migrating import migrations
+from mailroom_collector.schema.migrations import migrations
 from tests.support.postgres import Connection, Database, Server
 from tests.support.processes import Finished, environment, run
 
@@ -141,6 +141,15 @@ def test_migrate_refuses_a_dirty_schema(empty: Database) -> None:
     assert "set dirty to false in schema_migrations" in result.err
 
 
+def test_migrate_refuses_a_schema_that_its_steps_can_not_name(empty: Database) -> None:
+    """Before anything is made there."""
+    empty.run('CREATE SCHEMA "My mail"')
+    url = empty.url + "&options=-csearch_path%3D%22My%5C%20mail%22"
+    result = run("mailroom-collect migrate", env=environment(MAILROOM_DATABASE_URL=url))
+    assert result.status == 1
+    assert "mailroom can't be in schema My mail; give it one of 1 to 63 of the characters a-z 0-9 _" in result.err
+
+
 def test_migrate_refuses_an_unknown_version(empty: Database) -> None:
     """A version that this mailroom doesn't know is named, and nothing happens."""
     result = migrate(empty, "--to 99")
@@ -150,16 +159,16 @@ def test_migrate_refuses_an_unknown_version(empty: Database) -> None:
 
 def test_migrate_failing_changes_nothing(empty: Database) -> None:
     """A step that fails leaves the database as the step before left it."""
-    empty.run("CREATE TYPE job_type AS ENUM ('something else')")
+    empty.run("CREATE FUNCTION mailroom_epoch() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'")
     result = migrate(empty)
     assert result.status == 1
-    assert '0_init.up failed and changed nothing: type "job_type" already exists' in result.err
+    assert '0_init.up failed and changed nothing: function "mailroom_epoch" already exists' in result.err
     assert empty.one("SELECT to_regclass('accounts')") is None
 
 
 def test_migrate_waits_for_golang_migrate(empty: Database) -> None:
-    """While golang-migrate holds its lock, migrate waits; two of them never run at once."""
-    name = "\0".join((f"/{empty.name}", "public", "schema_migrations"))
+    """While golang-migrate holds its lock, migrate waits; of two at once, each step is run by one."""
+    name = "\0".join(("public", "schema_migrations", f"/{empty.name}"))
     lock = zlib.crc32(name.encode()) * 1486364155 & 0xFFFFFFFF
     results: list[Finished] = []
     waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
@@ -172,7 +181,9 @@ def test_migrate_waits_for_golang_migrate(empty: Database) -> None:
             assert not results, results[0].err
     for thread in threads:
         thread.join()
-    assert sorted(len(result.out.splitlines()) for result in results) == [1, len(migrations())]
+    assert [result.status for result in results] == [0, 0]
+    ran = [line for result in results for line in result.out.splitlines() if line.startswith("ran ")]
+    assert sorted(ran) == [f"ran {one.version}_{one.name}.up" for one in migrations()]
 
 
 ANOTHER_MAILROOM = Path(__file__).parent / "another_mailroom.sql"

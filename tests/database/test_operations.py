@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from mailroom_collector.migrating import migrations
 from mailroom_collector.operations.counting import EXPIRED
+from mailroom_collector.schema.migrations import migrations
 from tests.support.ledger import Steps
 from tests.support.postgres import Connection, Database, Server
 from tests.support.waiting import until

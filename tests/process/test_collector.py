@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailroom_collector import Action, verify_token
-from mailroom_collector.migrating import Migrator
+from mailroom_collector.schema.migrator import Migrator
 from mailroom_runtime.postgres.connection import connect
 from tests.conftest import Environment
 from tests.support.ledger import Steps
@@ -330,7 +330,7 @@ def test_hidden_rows_end_it_with_what_to_do(server: Server, collector_env: Envir
     try:
         with database.connect() as owner:
             owner.execute("SET ROLE rls_owner")
-            Migrator(owner).run(None, dry_run=False, tell=lambda _: None)
+            Migrator(owner).run(None)
         database.run("ALTER TABLE accounts ENABLE ROW LEVEL SECURITY; ALTER TABLE accounts FORCE ROW LEVEL SECURITY")
         database.sign_up("ann")
         result = run(COLLECT, env=collector_env(MAILROOM_DATABASE_URL=database.url))
@@ -400,7 +400,7 @@ def test_bytes_that_are_no_text_harm_only_their_row(server: Server, collector_en
     database = Database(server, "mailroom_ascii")
     try:
         with connect(database.url, "test") as connection:
-            Migrator(connection).run(None, dry_run=False, tell=lambda _: None)
+            Migrator(connection).run(None)
         database.run("INSERT INTO accounts (email, login) VALUES ('a@b.c', E'l\\351on'), ('d@e.f', E'l\\303\\251on')")
         with running("mailroom-collect", collector_env(MAILROOM_DATABASE_URL=database.url)) as collector:
             collector.says("its login is not UTF-8")

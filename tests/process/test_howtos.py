@@ -166,9 +166,8 @@ def test_users_of_ones_own_move_in(server: Server, pipeline_env: Environment, en
     try:
         database.run("CREATE TABLE users (email text UNIQUE, name text, confirmed boolean NOT NULL DEFAULT false)")
         database.run("INSERT INTO users VALUES ('old@example.com', 'old', true)")
-        schema, rights, bring, *triggers = [block.text for block in blocks(ROOT / "docs" / "moving.md", "sql")]
-        database.run(schema)
-        migrate = code("moving.md", "sh", "search_path")
+        rights, bring, *triggers = [block.text for block in blocks(ROOT / "docs" / "moving.md", "sql")]
+        migrate = code("moving.md", "sh", "--schema")
         owner = f"host={server.folder} dbname={database.name} user=postgres"
         migrated = run(migrate, env=environment(OWNER_URL=owner))
         assert migrated.status == 0, migrated.err
@@ -179,7 +178,9 @@ def test_users_of_ones_own_move_in(server: Server, pipeline_env: Environment, en
             database.run(text)
         collector, sender = (f"host={server.folder} dbname={database.name} user={role}" for role in ROLES[:2])
         command = 'MAILROOM_DATABASE_URL="$COLLECTOR" mailroom-collect | MAILROOM_DATABASE_URL="$SENDER" mailroom-send'
-        with running(command, pipeline_env(COLLECTOR=collector, SENDER=sender)) as pipeline:
+        with running(
+            command, pipeline_env(COLLECTOR=collector, SENDER=sender, MAILROOM_SCHEMA_NAME="mailroom")
+        ) as pipeline:
             pipeline.says("acknowledging")
             database.run("INSERT INTO users VALUES ('ann@example.com', 'ann')")
             until(lambda: endpoint.mailed, f"the mail; {pipeline.err}")

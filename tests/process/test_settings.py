@@ -35,6 +35,8 @@ FOREIGN_URLS = [
         ("MAILROOM_CHANNEL_NAME", "x" * 64, "give a name of 1 to 63 bytes, without control characters"),
         ("MAILROOM_CHANNEL_NAME", "a\nb", "give a name of 1 to 63 bytes, without control characters"),
         ("MAILROOM_QUEUE_NAME", "x" * 64, "give a name of 1 to 63 bytes, without control characters"),
+        ("MAILROOM_SCHEMA_NAME", "Mail", "'Mail' is not allowed; give 1 to 63 of the characters a-z 0-9 _"),
+        ("MAILROOM_SCHEMA_NAME", "pg_mail", "'pg_mail' is not allowed; give 1 to 63 of the characters"),
         ("MAILROOM_SECRET_KEY", "c0ffee", "is wrong (6 characters); it must be 64 hexadecimal digits"),
         ("MAILROOM_SECRET_KEY", "g" * 64, "is wrong (64 characters); it must be 64 hexadecimal digits"),
         ("MAILROOM_SECRET_KEY", "0" * 64, "is 32 times the same byte, which anybody can guess"),

@@ -6,7 +6,7 @@ import sys
 import venv
 from pathlib import Path
 
-from mailroom_collector.migrating import migrations
+from mailroom_collector.schema.migrations import migrations
 from tests.support.postgres import Database
 from tests.support.processes import environment, run
 

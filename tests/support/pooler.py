@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,11 @@ PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 @contextlib.contextmanager
-def running_pgbouncer(database: Database) -> Iterator[int]:
-    """Serve on a free port of the loopback interface; yields the port. Skips the test where it is not installed."""
+def running_pgbouncer(database: Database, roles: Sequence[str] = ()) -> Iterator[int]:
+    """Serve on a free port of the loopback interface; yields the port. Skips the test where it is not installed.
+
+    Everybody is let in, as postgres, or with `roles`, each of these as itself.
+    """
     if PGBOUNCER is None:
         pytest.skip("pgbouncer is not installed")
     folder = Path(database.server.folder).parent / "pgbouncer"
@@ -26,9 +29,13 @@ def running_pgbouncer(database: Database) -> Iterator[int]:
     folder.chmod(0o777)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    user, auth = (
+        ("", f"auth_type = trust\nauth_file = {folder}/roles") if roles else ("user=postgres", "auth_type = any")
+    )
+    (folder / "roles").write_text("".join(f'"{role}" ""\n' for role in roles))
     (folder / "ini").write_text(
-        f"[databases]\n{database.name} = host={database.server.folder} user=postgres\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+        f"[databases]\n{database.name} = host={database.server.folder} {user}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n{auth}\n"
         "pool_mode = transaction\ndefault_pool_size = 3\n"
     )
     # It refuses to run as root, as PostgreSQL does.

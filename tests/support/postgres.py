@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from demo.embedded import PostgresServer, embedded_server
-from mailroom_collector.migrating import Migrator
+from mailroom_collector.schema.migrator import Migrator
 
 Connection = psycopg.Connection[Any]
 
@@ -34,7 +34,7 @@ class Server:
             admin.execute("SELECT pg_reload_conf()")
         self.new_database("mailroom_template", template="template1")
         with self.connect("mailroom_template") as connection:
-            Migrator(connection).run(None, dry_run=False, tell=lambda _: None)
+            Migrator(connection).run(None)
             if wrong := os.environ.get("MAILROOM_TEST_TEMPLATE_SQL"):  # tests.sql_mutants
                 connection.execute(Path(wrong).read_bytes())
 

@@ -6,9 +6,9 @@ look asks for what was settled after the snapshot of the look before (mailroom_s
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-import psycopg
+from mailroom_runtime.postgres.connection import DeadlineConnection
 
 BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
 """Upper bounds of the histogram's buckets, in seconds; 900 is the life of a token by default."""
@@ -37,7 +37,7 @@ class Counts:
     _snapshot: str | None = field(default=None, init=False)
     _at: datetime | None = field(default=None, init=False)
 
-    def look(self, connection: psycopg.Connection[Any], queue: str, at: datetime) -> None:
+    def look(self, connection: DeadlineConnection, queue: str, at: datetime) -> None:
         """Add what was settled since the last look; to be called within one_snapshot(), at its time.
 
         Raises psycopg's errors; then nothing was added.
@@ -51,20 +51,20 @@ class Counts:
             self._add(connection, queue, self._at, snapshot)
         self._snapshot, self._at = snapshot, at
 
-    def _begin(self, connection: psycopg.Connection[Any], queue: str) -> None:
+    def _begin(self, connection: DeadlineConnection, queue: str) -> None:
         """Count from 0. The reasons of the last day get a series each, as they are likely to come again."""
         rows = connection.execute(
-            "SELECT state, reason, newest FROM mailroom_recent(%s::job_type)", (queue,)
+            "SELECT state, reason, newest FROM mailroom.mailroom_recent(%s::mailroom.job_type)", (queue,)
         ).fetchall()
         for state, reason, newest in rows:
             self.add(state, reason, 0)
             if state == "sent":
                 self.last_sent_at = newest
 
-    def _add(self, connection: psycopg.Connection[Any], queue: str, since: datetime, snapshot: str) -> None:
+    def _add(self, connection: DeadlineConnection, queue: str, since: datetime, snapshot: str) -> None:
         rows = connection.execute(
-            "SELECT state, reason, bucket, deliveries, doubts, seconds, newest FROM mailroom_settlements("
-            "%s::job_type, %s::timestamptz, %s::pg_snapshot, %s::pg_snapshot, %s::float8[])",
+            "SELECT state, reason, bucket, deliveries, doubts, seconds, newest FROM mailroom.mailroom_settlements("
+            "%s::mailroom.job_type, %s::timestamptz, %s::pg_snapshot, %s::pg_snapshot, %s::float8[])",
             (queue, since - _LATE, self._snapshot, snapshot, list(BOUNDS)),
         ).fetchall()
         for state, reason, bucket, deliveries, doubts, seconds, newest in rows:

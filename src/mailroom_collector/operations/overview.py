@@ -1,27 +1,27 @@
 """Reads how the queue is (migrations/3_operations.up.sql, 5_guards.up.sql)."""
 
-from typing import Any
-
-import psycopg
-
 from mailroom_collector.operations.figures import History, Oldest, Progress, Sessions, Settled, Unsettled
 from mailroom_runtime.errors import OperatorNeeded
+from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.postgres.schema import PUBLIC_FUNCTIONS
 
 
-def read_progress(connection: psycopg.Connection[Any], queue: str) -> Progress:
+def read_progress(connection: DeadlineConnection, queue: str) -> Progress:
     """Ask what is not settled. Raises OperatorNeeded, and psycopg's errors."""
     row = connection.execute(
-        "SELECT at, acknowledged_at, attended, paused_at, paused_reason FROM mailroom_queue_status(%s::job_type)",
+        "SELECT at, acknowledged_at, attended, paused_at, paused_reason"
+        " FROM mailroom.mailroom_queue_status(%s::mailroom.job_type)",
         (queue,),
     ).fetchone()
     if row is None:
         raise OperatorNeeded(f'the queue "{queue}" has no row in jobs', "insert one, with this name as its job_type")
     unsettled = connection.execute(
-        "SELECT state, holder, due, deliveries, first_due, last_due FROM mailroom_unsettled(%s::job_type)", (queue,)
+        "SELECT state, holder, due, deliveries, first_due, last_due"
+        " FROM mailroom.mailroom_unsettled(%s::mailroom.job_type)",
+        (queue,),
     ).fetchall()
     oldest = connection.execute(
-        "SELECT token, queued_at, expires_at FROM mailroom_oldest(%s::job_type)", (queue,)
+        "SELECT token, queued_at, expires_at FROM mailroom.mailroom_oldest(%s::mailroom.job_type)", (queue,)
     ).fetchone()
     at, acknowledged_at, attended, paused_at, paused_reason = row
     return Progress(
@@ -30,25 +30,28 @@ def read_progress(connection: psycopg.Connection[Any], queue: str) -> Progress:
     )  # fmt: skip
 
 
-def read_history(connection: psycopg.Connection[Any], queue: str) -> History:
+def read_history(connection: DeadlineConnection, queue: str) -> History:
     """Ask what was settled within a day, and how fast within an hour. Raises psycopg's errors."""
     settled = connection.execute(
-        "SELECT state, reason, last_minute, last_hour, last_day, doubts, newest FROM mailroom_recent(%s::job_type)",
+        "SELECT state, reason, last_minute, last_hour, last_day, doubts, newest"
+        " FROM mailroom.mailroom_recent(%s::mailroom.job_type)",
         (queue,),
     ).fetchall()
     row = connection.execute(
-        "SELECT l[1], l[2] FROM mailroom_latency(%s::job_type, '{0.5,0.95}') AS l", (queue,)
+        "SELECT l[1], l[2] FROM mailroom.mailroom_latency(%s::mailroom.job_type, '{0.5,0.95}') AS l", (queue,)
     ).fetchone()
     return History([Settled(*one) for one in settled], *(row or (None, None)))
 
 
-def read_pulse(connection: psycopg.Connection[Any], queue: str, seconds: int) -> list[int]:
+def read_pulse(connection: DeadlineConnection, queue: str, seconds: int) -> list[int]:
     """Ask how many were sent in each of the last seconds. Raises psycopg's errors."""
-    rows = connection.execute("SELECT mailroom_pulse(%s::job_type, %s::integer)", (queue, seconds)).fetchall()
+    rows = connection.execute(
+        "SELECT mailroom.mailroom_pulse(%s::mailroom.job_type, %s::integer)", (queue, seconds)
+    ).fetchall()
     return [mails for (mails,) in rows]
 
 
-def read_public(connection: psycopg.Connection[Any]) -> list[str]:
+def read_public(connection: DeadlineConnection) -> list[str]:
     """Ask which functions every role may execute that run as their owner. Raises psycopg's errors.
 
     None, unless the database was restored without its rights (pg_restore --no-acl).
@@ -57,7 +60,7 @@ def read_public(connection: psycopg.Connection[Any]) -> list[str]:
     return [name for (name,) in rows]
 
 
-def read_sessions(connection: psycopg.Connection[Any]) -> Sessions:
+def read_sessions(connection: DeadlineConnection) -> Sessions:
     """Ask who is connected to this database. Raises psycopg's errors.
 
     Every role sees the application_name of all sessions; those of the commands that ask have another one.

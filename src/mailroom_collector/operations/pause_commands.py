@@ -27,7 +27,7 @@ def pause(ctx: click.Context, reason: str | None) -> None:
 
     with session(url, queue) as connection, asked():
         row = connection.execute(
-            "SELECT paused_at, sending FROM mailroom_pause(%s::job_type, %s)", (queue, reason)
+            "SELECT paused_at, sending FROM mailroom.mailroom_pause(%s::mailroom.job_type, %s)", (queue, reason)
         ).fetchone()
     if row is None:  # a function that returns a table of one row
         raise MailroomError("the database gave no answer")
@@ -48,7 +48,7 @@ def resume(ctx: click.Context) -> None:
     from mailroom_collector.operations.session import asked
 
     with session(url, queue) as connection, asked():
-        row = connection.execute("SELECT mailroom_resume(%s::job_type)", (queue,)).fetchone()
+        row = connection.execute("SELECT mailroom.mailroom_resume(%s::mailroom.job_type)", (queue,)).fetchone()
     since = row[0] if row else None
     click.echo(f"queue {queue} goes on" if since is None else f"queue {queue} goes on; paused since {stamp(since)} UTC")
 

@@ -5,11 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
-
-import psycopg
+from typing import Final
 
 from mailroom_collector.operations.session import asked
+from mailroom_runtime.postgres.connection import DeadlineConnection
 
 SHORTEST: Final = timedelta(days=1)
 """The longest lease that there can be; also what status counts."""
@@ -35,7 +34,7 @@ class Removal:
 
 
 def prune(
-    connection: psycopg.Connection[Any],
+    connection: DeadlineConnection,
     queue: str,
     older_than: timedelta,
     *,
@@ -53,7 +52,7 @@ def prune(
         with asked():
             row = connection.execute(
                 "SELECT last_token, reached, is_end, sent, failed, skipped, emitted"
-                " FROM mailroom_prune(%s::job_type, %s::interval, %s::bigint, %s::integer, %s)",
+                " FROM mailroom.mailroom_prune(%s::mailroom.job_type, %s::interval, %s::bigint, %s::integer, %s)",
                 (queue, older_than, after, _ROWS, dry_run),
             ).fetchone()
         last, reached, removal.is_end, *counts = row or (None, None, True, 0, 0, 0, 0)

@@ -10,7 +10,7 @@ from mailroom_runtime.postgres.schema import check_schema
 from mailroom_runtime.postgres.url import DatabaseUrl
 
 PATIENCE: Final = 60.0  # seconds that an answer may take: the figures of a large day are counted, not kept
-_STEP: Final = "mailroom_queue_status(job_type)"  # of the migration that all here needs
+_STEP: Final = "mailroom.mailroom_queue_status(mailroom.job_type)"  # of the migration that all here needs
 _GRANT: Final = "grant it (docs/operations.md, 'The roles')"
 
 

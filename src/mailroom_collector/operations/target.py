@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def url_and_queue(ctx: click.Context) -> tuple[DatabaseUrl, str]:
     """Return both as the program's options give them. Raises SettingError."""
     given = ctx.find_root().params
-    return required_url(given["database_url_file"], os.environ), given["queue_name"]
+    return required_url(given["database_url_file"], os.environ, given["schema_name"]), given["queue_name"]
 
 
 def session(url: DatabaseUrl, queue: str) -> AbstractContextManager["DeadlineConnection"]:

@@ -2,38 +2,35 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
-
-import psycopg
+from typing import Final
 
 from mailroom_collector.operations.failures import put_back, read_failures
 from mailroom_collector.operations.figures import Choice, Failure, Hidden, Owner, Unmatched, Verdict
 from mailroom_collector.operations.overview import read_history
 from mailroom_collector.operations.session import asked
 from mailroom_runtime.errors import OperatorNeeded
+from mailroom_runtime.postgres.connection import DeadlineConnection
 
 _OTHERWISE: Final = "it failed or was skipped, but does not match the other choices"
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _MAY_READ: Final = """
 SELECT bool_and(has_table_privilege(name, 'SELECT'))
-FROM unnest('{accounts,tokens,deliveries}'::text[]) AS t (name)
+FROM (VALUES ('mailroom.accounts'), ('mailroom.tokens'), ('mailroom.deliveries')) AS t (name)
 """
 _OWNERS: Final = """
 SELECT a.id, a.login::text, d.state::text, count(d.token)
-FROM accounts a LEFT JOIN tokens t ON t.account = a.id
-    LEFT JOIN deliveries d ON d.token = t.id AND d.queue = %(queue)s::job_type
+FROM mailroom.accounts a LEFT JOIN mailroom.tokens t ON t.account = a.id
+    LEFT JOIN mailroom.deliveries d ON d.token = t.id AND d.queue = %(queue)s::mailroom.job_type
 WHERE a.id IN (
-    SELECT a.id FROM accounts a WHERE a.login = %(whose)s::text
-    UNION ALL SELECT a.id FROM accounts a WHERE a.email = %(whose)s::text
-    UNION ALL SELECT a.id FROM accounts a WHERE a.id = %(id)s::bigint)
+    SELECT a.id FROM mailroom.accounts a WHERE a.login = %(whose)s::text
+    UNION ALL SELECT a.id FROM mailroom.accounts a WHERE a.email = %(whose)s::text
+    UNION ALL SELECT a.id FROM mailroom.accounts a WHERE a.id = %(id)s::bigint)
 GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 3
 """
 """An account is found as mailroom_not_mailed() finds it."""
 
 
-def read_unmatched(
-    connection: psycopg.Connection[Any], queue: str, choice: Choice, found: Sequence[Failure]
-) -> Unmatched:
+def read_unmatched(connection: DeadlineConnection, queue: str, choice: Choice, found: Sequence[Failure]) -> Unmatched:
     """Return what there is instead of what was chosen and not found. Raises what asked() makes of a failure.
 
     What this role may not ask is left out, as all that was to be done is done.
@@ -53,7 +50,7 @@ def read_unmatched(
         return Unmatched([])
 
 
-def _owners(connection: psycopg.Connection[Any], queue: str, whose: str) -> list[Owner] | Hidden:
+def _owners(connection: DeadlineConnection, queue: str, whose: str) -> list[Owner] | Hidden:
     """Return the accounts of that id, login or address, and what became of their mails."""
     allowed = connection.execute(_MAY_READ).fetchone()
     if not allowed or not allowed[0]:
@@ -68,7 +65,7 @@ def _owners(connection: psycopg.Connection[Any], queue: str, whose: str) -> list
     return list(owners.values())
 
 
-def _tokens(connection: psycopg.Connection[Any], queue: str, tokens: Sequence[int]) -> list[Verdict]:
+def _tokens(connection: DeadlineConnection, queue: str, tokens: Sequence[int]) -> list[Verdict]:
     """Return why tokens that were named did not match."""
     given_up = {one.token for one in read_failures(connection, queue, Choice(tokens), None)}
     others = [token for token in tokens if token not in given_up]

@@ -20,6 +20,7 @@ from mailroom_runtime.errors import (
 )
 from mailroom_runtime.postgres import failures
 from mailroom_runtime.postgres.failures import Failure, Meaning
+from mailroom_runtime.postgres.names import qualified
 from mailroom_runtime.postgres.pins import PIN, PINS
 from mailroom_runtime.postgres.url import DatabaseUrl
 
@@ -57,16 +58,21 @@ class DeadlineConnection(psycopg.Connection[Any]):
 
     timeout: float = float("inf")
     """Seconds that a statement may take."""
+    schema: str | None = None
+    """Where the names of statements are that begin with `mailroom.`; None: where the search path leads."""
     sends_only: bool = False
     """Whether statements are only sent, and finish() is to be called for their answer."""
     _pending: Generator[Any, Any, Any] | None = None
     _meanwhile: Callable[[], None] | None = None
 
-    def execute(self, query: Query, params: Params | None = None, **kwargs: Any) -> psycopg.Cursor[Any]:
-        """Do as psycopg does. A statement that was undone so that others could go on is run again at once.
+    def execute(self, query: Query | str, params: Params | None = None, **kwargs: Any) -> psycopg.Cursor[Any]:
+        """Do as psycopg does; a statement that is a text gets its names qualified.
 
-        Not within a transaction, which is undone as a whole.
+        One that was undone so that others could go on is run again at once; not within a transaction, which is
+        undone as a whole.
         """
+        if isinstance(query, str):
+            query = qualified(query, self.schema).encode()
         tries = _TRIES
         while True:
             tries -= 1
@@ -183,6 +189,7 @@ def connect(url: DatabaseUrl | str, name: str, timeout: float = float("inf")) ->
     except psycopg.Error as error:
         raise _connect_failure(error) from None
     connection.timeout = timeout
+    connection.schema = None if isinstance(url, str) else url.schema
     try:
         _pin_settings(connection)
     except MailroomError:

@@ -19,6 +19,13 @@ class DatabaseUrl:
 
     file: str | None
     environ: Mapping[str, str] = field(repr=False)
+    schema: str | None = None
+    """Where mailroom is in the database; None: where the search path leads."""
+
+    @property
+    def is_set(self) -> bool:
+        """Say whether there is one. Raises SettingError when it can't be read."""
+        return optional_secret(_NAME, self.file, self.environ) is not None
 
     def read(self) -> str:
         """Return the URL as it is now. Raises SettingError, which does not repeat it."""
@@ -27,18 +34,18 @@ class DatabaseUrl:
         return url
 
 
-def required_url(file: str | None, environ: Mapping[str, str]) -> DatabaseUrl:
+def required_url(file: str | None, environ: Mapping[str, str], schema: str | None = None) -> DatabaseUrl:
     """Return the setting, with its value checked. Raises SettingError, also when there is none."""
-    url = DatabaseUrl(file, environ)
+    url = DatabaseUrl(file, environ, schema)
     url.read()
     return url
 
 
-def optional_url(file: str | None, environ: Mapping[str, str]) -> DatabaseUrl | None:
+def optional_url(file: str | None, environ: Mapping[str, str], schema: str | None = None) -> DatabaseUrl | None:
     """Return the setting, with its value checked, or None when it is not set. Raises SettingError."""
-    if optional_secret(_NAME, file, environ) is None:
+    if not DatabaseUrl(file, environ).is_set:
         return None
-    return required_url(file, environ)
+    return required_url(file, environ, schema)
 
 
 def check_url(url: str) -> None:

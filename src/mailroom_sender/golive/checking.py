@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from mailroom_runtime.errors import MailroomError
+from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_sender.actions import Action
 from mailroom_sender.golive import judging
 from mailroom_sender.golive.aws import Aws
@@ -46,7 +47,7 @@ class _Ses:
 
 
 def run(
-    settings: Settings, database_url: str | None, mail_to: str | None, connect: Callable[[], Aws] = Aws
+    settings: Settings, database_url: DatabaseUrl | None, mail_to: str | None, connect: Callable[[], Aws] = Aws
 ) -> Iterator[Finding]:
     """Yield findings as they are found. With `mail_to`, sends each sample mail there."""
     try:

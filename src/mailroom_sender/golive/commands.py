@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mailroom_runtime.errors import MailroomError, SettingError
-from mailroom_runtime.secret_setting import optional_secret
+from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_sender.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mailroom_sender.golive.sample import Sample
     from mailroom_sender.golive.template import Template
 
-Given = tuple[Settings, str | None]
-"""The settings, and the file that the database URL is in."""
+Given = tuple[Settings, DatabaseUrl]
+"""The settings, and where the database is, if it is anywhere."""
 
 _COLOURS = {"ok": "green", "warning": "yellow", "to do": "red"}
 
@@ -44,14 +44,13 @@ def check(given: Given, as_json: bool, mail_to: str | None) -> int:
     database. Each line names the permission that it needs; what is not permitted is not checked.
     Exits with 0 when nothing must be done, else with 1. Sends nothing without --mail-to.
     """
-    settings, file = given
+    settings, url = given
     address = None if mail_to is None else _address(mail_to)
-    url = optional_secret("MAILROOM_DATABASE_URL", file, os.environ)
     from mailroom_sender.golive.checking import run
     from mailroom_sender.golive.findings import exit_status, summary
 
     found = []
-    for finding in run(settings, url, address):
+    for finding in run(settings, url if url.is_set else None, address):
         found.append(finding)
         if not as_json:
             _tell(finding)

@@ -1,0 +1,125 @@
+"""Pure: what is in a schema: mailroom's own, at which version, or another program's.
+
+The bookkeeping is golang-migrate's, which an application may use for its own migrations, and names such as
+`accounts`, `jobs` or `schema_migrations` are common. So the record alone says nothing: what the recorded version
+made must be there.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from mailroom_collector.schema.plan import NONE
+from mailroom_runtime.errors import MailroomError
+
+TABLE: Final = "schema_migrations"
+_FORMAT: Final = {"version": "int8", "dirty": "bool"}
+"""The columns of golang-migrate's table."""
+
+FIRST: Final = {
+    ("accounts", "status"): "account_status",
+    ("tokens", "action"): "token_action",
+    ("jobs", "job_type"): "job_type",
+}
+"""Columns and their types, which every mailroom's `0_init` makes, and no other program has."""
+MARKS: Final = {
+    1: "mailroom_announce",
+    2: "mailroom_settle",
+    3: "mailroom_unsettled",
+    4: "mailroom_claim_any",
+    5: "mailroom_watch",
+}
+"""For each later version a function that it brings, and that is gone below it."""
+
+_OWN_SCHEMA: Final = "give mailroom a schema of its own: mailroom-collect migrate --schema mailroom"
+
+
+class Record(NamedTuple):
+    """The row of golang-migrate's table."""
+
+    version: int
+    is_dirty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a schema has of the names that matter here."""
+
+    schema: str
+    exists: bool
+    names: frozenset[str]
+    """Tables and types."""
+    functions: frozenset[str]
+    columns: Mapping[tuple[str, str], str]
+    """Table and column to the name of its type."""
+    record: Record | None
+    elsewhere: Sequence[str]
+    """Other schemas of the database that mailroom is installed in."""
+
+    @property
+    def record_columns(self) -> dict[str, str]:
+        """Return the columns of the table of the record; none when there is no such table."""
+        return {column: kind for (table, column), kind in self.columns.items() if table == TABLE}
+
+    @property
+    def has_foreign_record(self) -> bool:
+        """Say whether there is a table of that name which is not golang-migrate's."""
+        return bool(self.record_columns) and self.record_columns != _FORMAT
+
+
+def found_version(contents: Contents) -> int:
+    """Return the version of mailroom's schema that is there, whatever the record says."""
+    if any(contents.columns.get(place) != kind for place, kind in FIRST.items()):
+        return NONE
+    version = 0
+    for later, mark in sorted(MARKS.items()):
+        if mark not in contents.functions:
+            break
+        version = later
+    return version
+
+
+def current_version(contents: Contents) -> int:
+    """Return the version that the schema is at.
+
+    Raises MailroomError when what is there is another program's, or when another tool stopped halfway.
+    """
+    found, record, schema = found_version(contents), contents.record, contents.schema
+    if contents.has_foreign_record:
+        columns = ", ".join(contents.record_columns)
+        raise MailroomError(
+            f"the table {TABLE} in schema {schema} is another program's: its columns are {columns}",
+            _OWN_SCHEMA if found == NONE else "run the files in migrations with psql, which needs no such table",
+        )
+    if record is None:
+        return found
+    if not _is_ours(record, found):
+        raise MailroomError(
+            f"the table {TABLE} in schema {schema} is another program's: it records version {record.version}, and"
+            f" {'nothing of mailroom is there' if found == NONE else f'mailroom there is at version {found}'}",
+            _OWN_SCHEMA if found == NONE else f"if it is mailroom's all the same, set the version in it to {found}",
+        )
+    if record.is_dirty:
+        raise MailroomError(
+            f"the schema is dirty at version {record.version}: another tool stopped halfway",
+            f"repair it by hand, then set dirty to false in {TABLE}",
+        )
+    return record.version
+
+
+def _is_ours(record: Record, found: int) -> bool:
+    """Say whether the record can be of what is there; a version above all that are known is a newer mailroom's."""
+    newest = max(MARKS)
+    if record.is_dirty:  # at the version that was to be reached, from either side
+        return found in (record.version - 1, record.version, record.version + 1) or record.version > newest == found
+    return record.version == found or record.version > newest == found
+
+
+def check_names(contents: Contents, wanted: Sequence[str]) -> None:
+    """See that what is to be created is not there yet. Raises MailroomError."""
+    taken = [name for name in wanted if name in contents.names]
+    if taken:
+        raise MailroomError(
+            f"schema {contents.schema} has {', '.join(taken)} already, of another program; nothing was touched",
+            _OWN_SCHEMA,
+        )

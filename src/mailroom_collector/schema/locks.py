@@ -1,0 +1,70 @@
+"""Pure: the locks of a migration, and the locks that are in their way.
+
+A step locks the tables that were there before it first of all, within one time for all of them: else each of its
+statements could wait anew, and with it those who queue behind what it has by then. In the order of a sign-up's locks.
+"""
+
+import zlib
+from typing import Final
+
+_SALT: Final = 1486364155  # golang-migrate, database/util.go
+_ALONE: Final = "ACCESS EXCLUSIVE"
+
+LOCKS: Final[dict[str, dict[str, str]]] = {
+    "0_init.up": {},
+    "0_init.down": {"accounts": _ALONE, "tokens": _ALONE, "jobs": _ALONE},
+    "1_ledger.up": {"accounts": _ALONE, "tokens": _ALONE, "jobs": _ALONE},
+    "1_ledger.down": {"tokens": _ALONE, "deliveries": _ALONE, "jobs": _ALONE},
+    "2_steps.up": {},
+    "2_steps.down": {},
+    "3_operations.up": {"deliveries": _ALONE},
+    "3_operations.down": {"deliveries": _ALONE},
+    "4_actions.up": {"tokens": _ALONE, "deliveries": "ROW EXCLUSIVE", "jobs": "ACCESS SHARE"},
+    # EXCLUSIVE: it changes rows, which somebody may have locked.
+    "4_actions.down": {"tokens": _ALONE, "deliveries": "EXCLUSIVE", "mailroom_actions": _ALONE},
+    "5_guards.up": {"deliveries": _ALONE, "jobs": _ALONE},
+    "5_guards.down": {"deliveries": _ALONE, "jobs": _ALONE},
+}
+"""By step: the table and the mode."""
+
+_MODES: Final = (
+    "ACCESS SHARE",
+    "ROW SHARE",
+    "ROW EXCLUSIVE",
+    "SHARE UPDATE EXCLUSIVE",
+    "SHARE",
+    "SHARE ROW EXCLUSIVE",
+    "EXCLUSIVE",
+    _ALONE,
+)
+_CONFLICTS: Final = ("7", "67", "4567", "34567", "23567", "234567", "1234567", "01234567")
+"""For each mode the places of those that conflict with it (PostgreSQL's documentation, table 13.2)."""
+
+
+def conflicting(mode: str) -> list[str]:
+    """Return the modes that keep a transaction from this one, as pg_locks names them."""
+    places = _CONFLICTS[_MODES.index(mode)]
+    return [as_pg_locks_says(_MODES[int(place)]) for place in places]
+
+
+def as_pg_locks_says(mode: str) -> str:
+    """Return a mode as pg_locks names it: AccessExclusiveLock."""
+    return mode.title().replace(" ", "") + "Lock"
+
+
+def advisory_key(*names: str) -> int:
+    """Return the key of golang-migrate's advisory lock for these names (database/util.go): a salted CRC-32."""
+    return zlib.crc32("\0".join(names).encode()) * _SALT & 0xFFFFFFFF
+
+
+def advisory_keys(database: str, schema: str, table: str) -> list[int]:
+    """Return the keys that a migration takes.
+
+    Those of golang-migrate as a command, which has the database's name with the slash of its URL, and as a library;
+    and that of mailroom up to version 0.2, which had the names in the order of golang-migrate's first versions.
+    """
+    return [
+        advisory_key(schema, table, f"/{database}"),
+        advisory_key(schema, table, database),
+        advisory_key(f"/{database}", schema, table),
+    ]

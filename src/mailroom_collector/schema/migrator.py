@@ -1,0 +1,206 @@
+"""Brings the schema to a version, with golang-migrate's own bookkeeping, so that either tool can.
+
+Each step is one transaction, with its bookkeeping: no lock outlives it, whatever pooler is between. It waits for
+nothing for longer than a few seconds, and tells for whom; what it holds meanwhile it gives back, so that a sign-up
+that queues behind it never waits longer either. Then it tries again, so many times.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg import errors
+
+from mailroom_collector.schema.contents import Contents, check_names, current_version
+from mailroom_collector.schema.migrations import migrations
+from mailroom_collector.schema.plan import NONE, Migration, Step, created, lost, plan
+from mailroom_collector.schema.session import Session
+from mailroom_runtime.errors import MailroomError
+from mailroom_runtime.postgres.connection import OPERATOR, connect, translated
+from mailroom_runtime.postgres.names import qualified
+from mailroom_runtime.postgres.schema import PUBLIC_FUNCTIONS
+from mailroom_runtime.postgres.url import DatabaseUrl
+
+_OWNER: Final = "use the role that owns the schema"
+_MAY_CREATE: Final = "use a role that may create it: GRANT CREATE ON DATABASE ... TO ..."
+_ANSWER: Final = 60.0
+"""Seconds for the answer to a question; a step takes as long as it takes."""
+_SHOWN: Final = 3
+"""Sessions that are named of those that are waited for."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for others; times in seconds."""
+
+    lock_timeout: float = 3.0
+    """For the locks of one try, in all: so long may a sign-up wait behind it."""
+    pause: float = 2.0
+    """Between two tries."""
+    tries: int = 10
+    migration_tries: int = 60
+    """For another migration to end, behind which nobody waits."""
+
+
+@contextmanager
+def as_owner(url: DatabaseUrl | str) -> Iterator[psycopg.Connection[Any]]:
+    """Connect to migrate. Raises like connect(), with what to do about it."""
+    with connect(url, OPERATOR, _ANSWER) as connection, translated(grant=_OWNER):
+        yield connection
+
+
+def ignore(_: str) -> None:
+    """Tell nobody."""
+
+
+class Migrator:
+    """Runs migrations on one autocommit connection."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        schema: str | None = None,
+        *,
+        tell: Callable[[str], None] = ignore,
+        warn: Callable[[str], None] = ignore,
+        patience: Patience = Patience(),
+    ) -> None:
+        """`schema` None: the first one of the search path. `tell` is told each step, `warn` each wait."""
+        self._connection = connection
+        self._schema = schema
+        self._tell, self._warn = tell, warn
+        self._patience = patience
+
+    def run(self, target: int | None, *, dry_run: bool = False, agree: Callable[[str], bool] | None = None) -> bool:
+        """Go to version `target` (None: the newest); a dry run only tells.
+
+        Before going down `agree` is told what is lost, while nothing is locked. Returns whether it agreed.
+        Raises MailroomError when a step fails; the database is then as the step before left it.
+        """
+        session = Session(self._connection, self._schema, self._patience.lock_timeout)
+        known = migrations()
+        goal = known[-1].version if target is None else target
+        contents = self._look(session, known)
+        current = current_version(contents)
+        steps = plan(known, current, goal)
+        self._check(contents, current, steps)
+        loss = lost(steps, current)
+        if loss and agree is not None and not dry_run and not agree(loss):
+            return False
+        if steps and steps[0].leads_to > current and not contents.exists:
+            self._tell(f"{'would create' if dry_run else 'creating'} the schema {session.schema}")
+        for step in steps if dry_run else ():
+            self._tell(f"would run {step.name}")
+        if not dry_run:
+            self._walk(session, known, current, goal)
+        if not steps:
+            self._tell(f"nothing to do: the schema is at version {current}")
+        if goal != NONE:
+            self._tell_who_may_create(session.schema)
+            self._tell_who_may_execute(session.schema)
+        elif steps and self._schema is not None:
+            self._tell(f"note: the schema {session.schema} stays, with the table schema_migrations")
+        return True
+
+    def _look(self, session: Session, known: Sequence[Migration]) -> Contents:
+        """Look what is there, while no other migration is at work."""
+        names = created(plan(known, NONE, known[-1].version))
+        return self._patiently(session, "the migration", lambda: session.look(names))
+
+    def _check(self, contents: Contents, current: int, steps: Sequence[Step]) -> None:
+        """See that nothing is in the way; tell what may surprise. Raises MailroomError."""
+        if current != NONE and contents.record is None:
+            self._tell(f"the schema is there without a record of its version: taken as version {current}")
+        if current != NONE or not steps:
+            return
+        elsewhere = ", ".join(contents.elsewhere)
+        if elsewhere and self._schema is None:
+            raise MailroomError(
+                f"mailroom is in another schema of this database: {elsewhere}; the search path leads to"
+                f" {contents.schema}; nothing was touched",
+                "name the schema that is meant: mailroom-collect migrate --schema NAME",
+            )
+        check_names(contents, created(steps))
+        if elsewhere:
+            self._tell(f"note: mailroom is in another schema of this database too: {elsewhere}")
+
+    def _walk(self, session: Session, known: Sequence[Migration], current: int, goal: int) -> None:
+        """Run one step after the other; others may take turns with it, as long as they go the same way."""
+        while steps := plan(known, current, goal):
+            step = steps[0]
+            other = self._patiently(session, step.name, partial(self._run_step, session, step, current))
+            if other is None:
+                self._tell(f"ran {step.name}")
+            elif min(current, goal) <= other <= max(current, goal):
+                self._tell(f"another migration went to version {other} meanwhile")
+            else:
+                raise MailroomError(
+                    f"another migration went from version {current} to {other} meanwhile",
+                    "see who does that, then run it again",
+                )
+            current = step.leads_to if other is None else other
+
+    def _run_step(self, session: Session, step: Step, current: int) -> int | None:
+        """Run a step. If the schema is at another version by now, return that instead. Raises MailroomError."""
+        try:
+            return session.run(step, current)
+        except (errors.LockNotAvailable, errors.DeadlockDetected):
+            raise
+        except psycopg.Error as error:
+            reason = error.diag.message_primary or str(error)
+            hint = ""
+            if isinstance(error, errors.InsufficientPrivilege):
+                hint = _MAY_CREATE if "for database" in reason else _OWNER
+            raise MailroomError(f"{step.name} failed and changed nothing: {reason}", hint) from None
+
+    def _patiently(self, session: Session, what: str, attempt: Callable[[], T]) -> T:
+        """Try until the locks are there. Raises MailroomError after so many tries, with who has them."""
+        tried = 0
+        while True:
+            try:
+                return attempt()
+            except (errors.LockNotAvailable, errors.DeadlockDetected):
+                tried += 1
+            holders = session.holders()
+            who = ", ".join(holder.name for holder in holders[:_SHOWN]) or "short transactions, one after another"
+            if len(holders) > _SHOWN:
+                who += f" and {len(holders) - _SHOWN} more"
+            waits = f"{what} waits for {session.wanted}, which others have: {who}"
+            most = self._patience.migration_tries if session.waits_for_migration else self._patience.tries
+            if tried >= most:
+                way_out = f"end it ({holders[0].way_out}), or " if holders else ""
+                raise MailroomError(f"{waits}; given up after {tried} tries", f"{way_out}run it again later")
+            self._warn(
+                f"{waits}; nobody waits behind it now; next try in {self._patience.pause:.0f} s ({tried} of {most})"
+            )
+            time.sleep(self._patience.pause)
+
+    def _tell_who_may_create(self, schema: str) -> None:
+        row = self._connection.execute(
+            "SELECT quote_ident(nspname), has_schema_privilege('public', oid, 'CREATE') FROM pg_namespace"
+            " WHERE nspname = %s",
+            (schema,),
+        ).fetchone()
+        name, is_open = row or ("", False)
+        if is_open:
+            self._tell(
+                f"note: every role may create in the schema {name}, in which functions run as its owner;"
+                f" to end that: REVOKE CREATE ON SCHEMA {name} FROM PUBLIC"
+            )
+
+    def _tell_who_may_execute(self, schema: str) -> None:
+        """Say it, and no more: a role that counts on it would lose its way if this were taken away."""
+        rows = self._connection.execute(qualified(PUBLIC_FUNCTIONS, schema).encode()).fetchall()
+        names = [name if self._schema is None else f"{schema}.{name}" for (name,) in rows]
+        if names:
+            self._tell(
+                f"note: every role may execute {len(names)} functions that run as their owner, as after a restore"
+                " without rights (--no-acl); grant the roles of README, 'Database roles', what they need, and then:"
+                f" REVOKE EXECUTE ON FUNCTION {', '.join(names)} FROM PUBLIC"
+            )
