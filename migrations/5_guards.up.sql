@@ -420,12 +420,27 @@ BEGIN
     ORDER BY asked.place;
 END $$;
 
--- The begin of a sender of version 0.2 and before, which does not say where its mails go.
+-- The begin of a sender of version 0.2 and before, which does not say where its mails go. One of version 0.1 forgets a
+-- row that is locked, and its collector then keeps it. So what is locked is tried again for as long as they waited.
 CREATE OR REPLACE FUNCTION mailroom_begin(queue job_type, holder text, lease_ms integer, secrets bytea[])
 RETURNS TABLE (place bigint, token bigint, attempt integer, refused text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    ends timestamptz := clock_timestamp() + least(3000, $3 / 8) * interval '1 ms';
+    ids  bigint[] := ARRAY (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = $1 AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY ($4))));
+    free bigint[];
 BEGIN
+    LOOP
+        free := ARRAY (
+            SELECT d.token FROM deliveries d
+            WHERE d.queue = $1 AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED);
+        EXIT WHEN clock_timestamp() >= ends OR NOT EXISTS (
+            SELECT FROM deliveries d WHERE d.queue = $1 AND d.token = ANY (ids) AND d.token <> ALL (free));
+        PERFORM pg_sleep(0.01);
+    END LOOP;
     RETURN QUERY SELECT b.place, b.token, b.attempt, b.reason FROM mailroom_begin_rows($1, $2, $3, $4, NULL) b;
 END $$;
 

@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support.ledger import LEASE_MS, Steps, race
 from tests.support.postgres import Connection, Database
+from tests.support.waiting import until
 
 ROWS = 300
 ROUNDS = 25
@@ -157,7 +159,7 @@ def test_steps_of_the_version_before_do_not_wait_either(database: Database, step
     settle = f"SELECT mailroom_settle('mailroom', 'me', %s, {told})"
     with database.connect() as application:
         application.execute("BEGIN; DELETE FROM accounts WHERE login = 'ben'")
-        assert database.run("SELECT attempt, refused FROM mailroom_begin('mailroom', 'me', 30000, %s)", secrets) == [
+        assert database.run("SELECT attempt, refused FROM mailroom_begin('mailroom', 'me', 800, %s)", secrets) == [
             (1, None),
             (None, "locked by another transaction"),
         ]
@@ -166,6 +168,21 @@ def test_steps_of_the_version_before_do_not_wait_either(database: Database, step
         application.execute("ROLLBACK")
     assert sorted(database.run(settle, tokens)) == [(token,) for token in tokens]
     assert database.states() == {"sent": 2}
+
+
+def test_begin_of_the_version_before_tries_again_what_is_locked_for_a_moment(database: Database, steps: Steps) -> None:
+    """A sender of version 0.1 forgets a row that is refused, and its collector would keep it for good."""
+    database.sign_up("ann", "ben")
+    steps.claim()
+    secrets = [secret for (secret,) in database.run("SELECT secret FROM tokens ORDER BY id")]
+    sleeps = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    with database.connect() as application, database.connect() as session, ThreadPoolExecutor(1) as pool:
+        application.execute("BEGIN; DELETE FROM accounts WHERE login = 'ben'")
+        begin_both = "SELECT attempt, refused FROM mailroom_begin('mailroom', 'old', 30000, %s)"
+        begun = pool.submit(lambda: session.execute(begin_both, (secrets,)).fetchall())
+        until(lambda: database.one(sleeps) == 1, "begin tries again")
+        application.execute("ROLLBACK")
+        assert begun.result(20) == [(1, None), (1, None)]
 
 
 def test_retry_refuses_what_stays_locked(database: Database, steps: Steps) -> None:
