@@ -488,3 +488,22 @@ def test_prefixes_added_at_once_by_two_sessions_do_not_begin_alike(database: Dat
         race(lambda: add(one, 4, "second", "/x"), lambda: add(two, 5, "third", "/xy"))
     assert len(refused) == 1
     assert database.one("SELECT count(*) FROM mailroom_actions") == 3
+
+
+# What is no longer good
+
+
+def test_account_without_a_status_gets_no_mail(database: Database) -> None:
+    """What can't be seen can't be judged: it is never taken for good."""
+    stale = "SELECT mailroom_stale('activation', 9999999999, NULL, NULL::account_status)"
+    assert database.one(stale) == "the account is without a status"
+
+
+def test_token_expires_by_the_clock_and_not_by_the_transaction(database: Database) -> None:
+    """A transaction that goes on for long does not keep a token alive."""
+    with database.connection.transaction():
+        expires_at = database.one("SELECT floor(extract(epoch FROM now()))::bigint + 1")
+        database.run("SELECT pg_sleep_until(to_timestamp(%s))", expires_at)
+        assert database.one("SELECT mailroom_stale('activation', %s, NULL, 'provisioned')", expires_at) == (
+            "the token expired"
+        )
