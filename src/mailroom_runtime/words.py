@@ -3,7 +3,7 @@
 
 def visible(text: str) -> str:
     """Return text with control, format (also bidirectional) and line-breaking characters written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def counted(number: float, thing: str, things: str = "") -> str:

@@ -37,8 +37,7 @@ class Progress:
             self.source_works, self._taken_at = True, called_at
             self.run.accepted(called_at)
         judged = [
-            verdict if verdict.outcome is Outcome.SENT else self._judged(one, verdict, now, is_taken=is_taken)
-            for one, verdict in zip(begun, verdicts, strict=True)
+            self._judged(one, verdict, now, is_taken=is_taken) for one, verdict in zip(begun, verdicts, strict=True)
         ]
         if any(verdict.outcome is Outcome.SPLIT for verdict in judged):
             self._split(begun, judged, now)
@@ -67,7 +66,7 @@ class Progress:
         return self._is_proved(one) or self.run.is_at_fault(one.row.secret)
 
     def _judged(self, one: Begun, verdict: Verdict, now: float, *, is_taken: bool) -> Verdict:
-        """Return the verdict on a row that SES did not take; `is_taken`: in the same answer it took another."""
+        """Return the verdict on a row; `is_taken`: SES took it, or another one in the same answer."""
         if verdict.outcome is Outcome.ONCE_MORE and one.attempt > 1:
             verdict = replace(verdict, outcome=Outcome.NEVER if is_taken else Outcome.REFUSED)
         if verdict.outcome is Outcome.REFUSED:

@@ -12,7 +12,7 @@ from mailroom_collector.actions import MOST_NUMBER, SHIPPED
 from mailroom_collector.errors import UnfitToken
 from mailroom_collector.signing import Signer
 from mailroom_collector.tokens import Token
-from mailroom_collector.wire import Line, encode_row, lines
+from mailroom_collector.wire import Line, Row, encode_row, lines
 from mailroom_sender import actions as sent
 from mailroom_sender import rows as read
 from mailroom_sender.inlet import LONGEST_LINE
@@ -98,6 +98,21 @@ def test_long_lines_are_cut_where_a_reader_has_limits() -> None:
     assert sum(len(line.tokens) for line in printed) == MOST_ROWS
     assert LONGEST_LINE // 32 < max(len(line.data) for line in printed) <= LONGEST_LINE // 8
     assert len(rows[0].text.encode()) <= LONGEST_ROW
+
+
+@pytest.mark.parametrize(
+    ("lengths", "cut"),
+    [
+        ([2**19, 2**19 - 2], [2]),  # with a comma and a newline
+        ([2**19, 2**19 - 1], [1, 1]),
+        ([2**20 + 1], [1]),
+        ([2**19, 2**18, 2**18, 2**19], [2, 2]),
+    ],
+)
+def test_line_has_a_mebibyte_at_most(lengths: list[int], cut: list[int]) -> None:
+    """To the last byte; one row stays one."""
+    rows = [Row(number, "x" * length) for number, length in enumerate(lengths)]
+    assert [len(line.tokens) for line in lines(rows, MOST_ROWS)] == cut
 
 
 @given(st.lists(tokens(printable), min_size=1, max_size=5))

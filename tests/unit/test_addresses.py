@@ -11,7 +11,7 @@ from idna.core import valid_contextj
 from idna.intranges import intranges_contain
 
 from mailroom_sender.addresses import UnfitAddress, for_ses
-from mailroom_sender.label_context import CONTEXTS
+from mailroom_sender.label_context import CONTEXTS, _letters
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,11 @@ def test_non_joiner_parts_the_letters_that_would_join(context: str) -> None:
         assert CONTEXTS["\u200c"](name, at) == valid_contextj(name, at), ascii(name)
 
 
+def test_ranges_of_letters_have_both_ends() -> None:
+    """In hexadecimal; one code point is a range, too."""
+    assert _letters("4A-4C 6D") == frozenset("JKLm")
+
+
 def of_ours(label: str) -> str | None:
     try:
         return for_ses(f"a@{label}.example").removeprefix("a@").removesuffix(".example")
@@ -136,9 +141,9 @@ def of_idna(label: str) -> str | None:
     "labels",
     [
         "\u200cب ب\u200c ب\u064e\u200c\u064eب \u0627\u200cب ب\u200cא ب\u200c\u200cب ب\u200cب\u200cب a\u200cb \u200c",
-        "क्\u200cष क\u200cष क्\u200dष क्\u200d क\u200dष \u200dक क\u094d\u093c\u200dष ب\u200dب \u200d",
+        "\u200dक् क्\u200cष क\u200cष क्\u200dष क्\u200d क\u200dष \u200dक क\u094d\u093c\u200dष ب\u200dب \u200d",
         "l·l l· ·l · a·l l·a l·l·l L·L",
-        "\u0375\u03b1 \u03b1\u0375 \u0375a \u0375",
+        "\u0375\u03b1 \u0375\u03b1\u03b2 \u0375a\u03b1 \u0375\u0080 \u03b1\u0375 \u0375a \u0375",
         "א\u05f3 א\u05f4 \u05f3א a\u05f4 \u05f4",
         "ア・ ・ a・b ・ー あ・い ・漢",
         "\u3007 \u06fd \u0f0b \u0640 \u07fa \u302e \u3031",

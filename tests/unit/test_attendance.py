@@ -139,3 +139,20 @@ def test_notifies_others_at_the_moment_it_said() -> None:
         list(everything(attendance, attendance.deadline()))
     assert attendance.deadline() == 10.1
     assert attendance.do(10.1) is Do.RING
+
+
+def test_looks_each_second_while_silent_inserts_are_under_way() -> None:
+    """Others may hold the lock for hours; once they have ended it looks by itself no more."""
+    attendance = Attendance()
+    attendance.connected(10.0)
+    assert list(everything(attendance, 10.0, all_ended=False)) == [Do.LEAVE]
+    assert attendance.do(10.5) is Do.LEAVE
+    attendance.left(10.5, False, 1.0)
+    assert attendance.deadline() == 10.52
+    for now in (11.0, 12.0):
+        attendance.left(now, False, 1.0)
+        assert attendance.do(now) is Do.LOOK
+        assert attendance._look_at == now + 1.0
+    attendance.left(12.5, True, 1.0)
+    assert attendance.do(12.5) is Do.LOOK
+    assert attendance.deadline() == float("inf")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from mailroom_sender import holds
 from mailroom_sender.actions import Action
-from mailroom_sender.ledger import Begun
+from mailroom_sender.ledger import Begun, Settlement
 from mailroom_sender.progress import Progress
 from mailroom_sender.refusal_run import RUN, RefusalRun
 from mailroom_sender.rows import Row
@@ -90,6 +90,8 @@ def test_refusal_of_all_is_held_after_a_few_calls() -> None:
         assert play.numbers(Outcome.HOLD) == [*range(50)]
         assert play.progress.held
         assert play.progress.held.hold is holds.REFUSALS
+        told = f"5 or more mails in a row were refused, and none was taken between: {WHY}"
+        assert play.progress.held.reason == told
         assert len(play.calls) < 20
 
 
@@ -130,3 +132,81 @@ def test_second_failed_needs_a_second_opinion_too() -> None:
         assert progress.learn(begun, [failed, *others], 0, 1)[0].outcome is expected
     first = Progress([row(0)], RefusalRun())
     assert first.learn([Begun(row(0), 0, 1, "me")], [failed], 0, 1) == [failed]
+
+
+REFUSED = Verdict(Outcome.REFUSED, WHY)
+SPLIT = Verdict(Outcome.SPLIT, WHY)
+
+
+def begun(*numbers: int) -> list[Begun]:
+    return [Begun(row(number), number, 1, "me", LEASE_NEARLY_OVER) for number in numbers]
+
+
+def test_batch_knows_whether_ses_took_a_mail_of_it() -> None:
+    """From the first one on; a refusal says nothing of it."""
+    progress = Progress([row(0), row(1)], RefusalRun())
+    assert (progress.source_works, progress.said, progress.held) == (False, set(), None)
+    progress.learn(begun(0), [REFUSED], 0, 1)
+    assert progress.source_works is False
+    progress.learn(begun(1), [Verdict(Outcome.SENT)], 2, 3)
+    assert progress.source_works is True
+
+
+def test_hold_of_a_single_row_is_the_batch_s() -> None:
+    """Only if all rows of a call are held."""
+    progress = Progress([row(0)], RefusalRun())
+    progress.learn(begun(0), [HELD], 0, 1)
+    assert progress.held is HELD
+    progress = Progress([row(0), row(1)], RefusalRun())
+    progress.learn(begun(0, 1), [HELD, REFUSED], 0, 1)
+    assert progress.held is None
+
+
+def test_row_that_is_proved_to_be_at_fault_fails_at_once() -> None:
+    """Not only when the batch is decided."""
+    run = RefusalRun()
+    progress = Progress([row(0)], run)
+    run.refused("0", WHY, 1)
+    run.accepted(2)
+    assert progress.learn(begun(0), [REFUSED], 3, 4) == [Verdict(Outcome.NEVER, WHY)]
+
+
+def test_row_beside_one_that_was_named_was_not_refused() -> None:
+    """The refusal spoke of the other; so what was taken after it is no proof."""
+    run = RefusalRun()
+    progress = Progress([row(0), row(1)], run)
+    progress.parts.take()
+    progress.learn(begun(0, 1), [SPLIT, Verdict(Outcome.NEVER, WHY)], 0, 1)
+    run.accepted(2)
+    assert progress.learn(begun(0), [REFUSED], 3, 4) == [REFUSED]
+
+
+def test_row_that_nobody_can_judge_waits_until_its_lease_is_nearly_over() -> None:
+    """As long as a part of its batch is still to be called; the very end of its time is still in time."""
+    progress = Progress([row(0), row(1)], RefusalRun())
+    (one,) = begun(0)
+    assert progress.settled_now([one], progress.learn([one], [REFUSED], 0, 1)) == []
+    assert progress.decided(LEASE_NEARLY_OVER) == []
+    assert progress.decided(LEASE_NEARLY_OVER + 1) == [Settlement(one, REFUSED)]
+    assert progress.decided(LEASE_NEARLY_OVER + 2) == []
+
+
+def test_row_that_nobody_can_judge_is_tried_again_when_its_batch_ends() -> None:
+    """Without a hold, as one refusal is no run."""
+    progress = Progress([row(0)], RefusalRun())
+    progress.parts.take()
+    (one,) = begun(0)
+    progress.settled_now([one], progress.learn([one], [REFUSED], 0, 1))
+    assert progress.decided(2) == [Settlement(one, REFUSED)]
+    assert progress.held is None
+
+
+def test_run_over_several_batches_is_held_as_well() -> None:
+    """The last of them waits, and no row of it is called."""
+    run = RefusalRun()
+    plays = [Play([number], refusing(number), run) for number in range(RUN)]
+    for number, play in enumerate(plays):
+        play.now = 10.0 * number
+        play.play()
+    assert [play.progress.held is not None for play in plays] == [False] * (RUN - 1) + [True]
+    assert plays[-1].settled[RUN - 1] is plays[-1].progress.held

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mailroom_runtime.errors import SettingError
 from mailroom_runtime.postgres import failures
 from mailroom_runtime.postgres.failures import Meaning, by_sqlstate, by_words
 from mailroom_runtime.postgres.pins import PINS
@@ -81,6 +82,8 @@ def test_row_level_security_is_no_missing_grant() -> None:
     """Functions that may not be filtered say this; the grants are all there."""
     words = 'query would be affected by row-level security policy for table "accounts"'
     assert "BYPASSRLS" in by_sqlstate("42501", words).hint
+    assert by_sqlstate("42501", "permission denied").hint == failures.GRANT
+    assert by_sqlstate("55006", words).meaning is Meaning.LATER
 
 
 def test_documentation_names_each_setting() -> None:
@@ -93,3 +96,11 @@ def test_what_only_a_person_can_fix_says_what_to_do() -> None:
     """Each entry has its hint."""
     table = [*failures.BY_SQLSTATE.values(), *(failure for _, failure in failures.BY_WORDS)]
     assert all(failure.hint for failure in table if failure.meaning is Meaning.OPERATOR)
+
+
+def test_error_is_a_sentence_and_what_to_do() -> None:
+    """A hint is not always there."""
+    for hint, text in (("do it", "what happened; do it"), ("", "what happened")):
+        error = SettingError("what happened", hint)
+        assert (str(error), error.message, error.hint) == (text, "what happened", hint)
+    assert str(SettingError("what happened")) == "what happened"

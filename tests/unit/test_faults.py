@@ -4,6 +4,7 @@ import pytest
 
 from mailroom_sender.actions import Action
 from mailroom_sender.faults import Named, named, speaks_of_account, speaks_of_daily_quota
+from mailroom_sender.identities import address_of, identities_of
 from mailroom_sender.request import Envelope
 from mailroom_sender.rows import Row
 
@@ -54,6 +55,8 @@ def test_user_of_a_denial_is_not_named() -> None:
     """A role's session is often called like an address."""
     user = "User: arn:aws:sts::111122223333:assumed-role/x/noreply@mail.example.com is not authorized to perform: x"
     assert named("AccessDenied", user, ROWS, ENVELOPE) == Named()
+    assert named("AccessDenied", "User noreply@mail.example.com may not do x", ROWS, ENVELOPE) == Named()
+    assert named("Odd", "User noreply@mail.example.com may not do x", ROWS, ENVELOPE) == Named(source=True)
 
 
 def test_other_partitions_have_other_arns() -> None:
@@ -68,6 +71,7 @@ def test_other_partitions_have_other_arns() -> None:
         (LIST + "ann@brand2.example", rows(ANN)),
         (LIST + "ann@brand2.example, ben@xn--bcher-kva.example", rows(ANN, BEN)),
         (LIST + "brand2.example", rows(ANN)),
+        (LIST + "brand2.example,xn--bcher-kva.example", rows(ANN, BEN)),
         (LIST + "arn:aws:ses:us-east-1:1:identity/brand2.example", rows(ANN)),
         (LIST + "Mailroom, Inc. <noreply@mail.example.com>, noreply@mail.example.com", Named(source=True)),
         (LIST + '"Mailroom, Inc." <noreply@mail.example.com>', Named(source=True)),
@@ -140,3 +144,31 @@ def test_login_can_hold_up_nobody() -> None:
     assert not speaks_of_daily_quota("Bad data daily quota", evil)
     own = [row("ann@brand2.example", "ann@brand2.example")]
     assert named("MessageRejected", "Bad data ann@brand2.example", own, ENVELOPE) == rows(0)
+
+
+@pytest.mark.parametrize(
+    ("address", "identities"),
+    [
+        ("A@Mail.Example.COM", ["A@Mail.Example.COM", "mail.example.com", "example.com"]),
+        ("a@example.com", ["a@example.com", "example.com"]),
+        ("a@localhost", ["a@localhost", "localhost"]),
+        ("a@b@c.example.com", ["a@b@c.example.com", "c.example.com", "example.com"]),
+    ],
+)
+def test_identities_that_stand_for_an_address(address: str, identities: list[str]) -> None:
+    """The address, its domain, and those above, but no whole top-level domain."""
+    assert identities_of(address) == identities
+
+
+@pytest.mark.parametrize(
+    ("source", "address"),
+    [
+        ("a@b.example", "a@b.example"),
+        ("Ann <a@b.example>", "a@b.example"),
+        ("Ann, Inc. <a@b.example> ", "a@b.example"),
+        ('"a@x.example" <a@b.example>', "a@b.example"),
+    ],
+)
+def test_address_of_a_from(source: str, address: str) -> None:
+    """Also of one with a comma that should have been quoted."""
+    assert address_of(source) == address

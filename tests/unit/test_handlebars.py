@@ -54,3 +54,12 @@ def test_values_are_put_in_as_they_are(template: str) -> None:
         return
     assert done.replace("{{login}}", "").count("\n") == template.count("\n")
     assert done.count("<b>") == template.count("<b>")
+
+
+def test_tag_is_shown_on_one_line_and_cut() -> None:
+    """To sixty characters; lines count from the very first."""
+    with pytest.raises(Unrenderable) as raised:
+        render("\n{{#if\n  x}}", DATA)
+    assert str(raised.value) == "line 2: {{#if x}} is not known here; SES can tell what it makes of it"
+    with pytest.raises(Unrenderable, match=r"^line 1: \{\{#x{57} is not known here"):
+        render("{{#" + "x" * 80 + "}}", DATA)

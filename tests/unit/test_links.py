@@ -11,6 +11,8 @@ from mailroom_sender.links import checked_base_url, is_local
         ("https://app.example.com", "https://app.example.com"),
         ("https://app.example.com/", "https://app.example.com"),
         ("https://app.example.com:8443/a/b-c_d~e/%C3%A9/", "https://app.example.com:8443/a/b-c_d~e/%C3%A9"),
+        ("https://app.example.com:65535/aX", "https://app.example.com:65535/aX"),
+        ("https://app.example.com/" + "a" * 476, "https://app.example.com/" + "a" * 476),
         ("https://xn--strae-oqa.example", "https://xn--strae-oqa.example"),
         ("http://localhost:3000", "http://localhost:3000"),
         ("http://127.0.0.1/x", "http://127.0.0.1/x"),
@@ -47,7 +49,7 @@ def test_good_base_url_is_taken_without_slashes_at_its_end(given: str, taken: st
         "https://app.example.com:65536",
         "https://-a.example.com",
         "https://straße.example",
-        "https://app.example.com/" + "a" * 500,
+        "https://app.example.com/" + "a" * 477,
         "javascript:alert(1)",
     ],
 )

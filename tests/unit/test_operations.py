@@ -1,5 +1,8 @@
 """What makes text of what an operator asked for."""
 
+import re
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -30,6 +33,7 @@ from mailroom_collector.operations.listing import unmatched, verdicts
 from mailroom_collector.operations.report import Kind, Line, Rank, check, text
 from mailroom_collector.operations.sparkline import sparkline
 from mailroom_collector.operations.tables import cut, shown, table, width, wrapped
+from mailroom_collector.pause import Pause
 from mailroom_collector.signing import Signer
 from mailroom_collector.tokens import Token
 from mailroom_collector.wire import encode_row
@@ -50,7 +54,7 @@ def test_duration_is_read(written: str, seconds: int) -> None:
 @pytest.mark.parametrize("written", ["", "90", "s", "1.5h", "-1d", "1 d", "1y", "٣d", "999999999w", "2026-01-31"])
 def test_what_is_no_duration_is_refused(written: str) -> None:
     """Without a unit, with anything else in it, or beyond all measure."""
-    with pytest.raises(ValueError, match=r"^"):
+    with pytest.raises(ValueError, match=f"^{re.escape(written)}$"):
         parse_duration(written)
 
 
@@ -75,6 +79,7 @@ def test_moment_is_read(written: str, moment: datetime) -> None:
         (0.44, "0.4 s"),
         (12.3, "12 s"),
         (59.7, "1 min"),
+        (60.06, "1 min"),
         (895, "14 min 55 s"),
         (3605, "1 h"),
         (7500, "2 h 5 min"),
@@ -90,6 +95,7 @@ def test_milliseconds_are_said_in_what_fits() -> None:
     """From tenths of a millisecond to minutes."""
     said = [spoken_ms(ms) for ms in (0.84, 12.3, 999, 1500, 130_000)]
     assert said == ["0.8 ms", "12 ms", "999 ms", "1.5 s", "2 min 10 s"]
+    assert spoken_ms(3_600_000) == "1 h"
 
 
 def test_sparkline_has_a_bar_for_each_value() -> None:
@@ -268,8 +274,21 @@ def test_longest_duration_is_a_hundred_years() -> None:
         parse_duration("36500d1s")
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock is not UTC's."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "XXX-05:45")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_times_are_written_in_utc() -> None:
     """For people to the second, for programs to the millisecond; no time stays none."""
+    pause = Pause("mailroom")
+    assert "since 2026-01-31 23:59:59 UTC:" in str(pause.watched(NOW, None))
     moment = datetime(2026, 2, 1, 1, 59, 59, 123_456, tzinfo=timezone(timedelta(hours=2)))
     assert stamp(moment) == "2026-01-31 23:59:59"
     assert iso(moment) == "2026-01-31T23:59:59.123Z"
@@ -320,6 +339,8 @@ def test_sparkline_grows_in_steps() -> None:
     """Eighths of the largest, each with a bar of its own."""
     assert sparkline(range(1, 9), 8) == "▂▃▄▅▆▇██"
     assert sparkline([0.5, 8], 2) == "▁█"
+    assert sparkline([1, 8], 1) == "█"
+    assert sparkline([0, 0.5], 2) == " █"
 
 
 def unfit_token(**fields: Any) -> str:

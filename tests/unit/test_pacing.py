@@ -101,3 +101,26 @@ def test_unthrottled_again_after_a_minute() -> None:
     pace.take(1, 0)
     pace.throttled(0)
     assert (pace.rate(0), pace.rate(60)) == (25, 1600)
+
+
+@pytest.mark.parametrize(("first_at", "rate"), [(100.0, 55), (99.9, 25)])
+def test_unknown_rate_is_what_went_in_the_last_second(first_at: float, rate: float) -> None:
+    """And fifty a second at least."""
+    pace = Pace()
+    pace.take(70, first_at)
+    pace.take(40, 101.0)
+    assert pace.throttled(101.0)
+    assert pace.rate(101.0) == rate
+
+
+def test_rate_is_halved_once_a_second() -> None:
+    """A second later it is news again."""
+    pace = Pace(400)
+    assert [pace.throttled(at) for at in (100.0, 100.9, 101.0, 102.5)] == [True, False, True, True]
+
+
+def test_nothing_is_saved_for_after_throttling() -> None:
+    """The next recipient waits for its part of a second."""
+    pace = Pace(100)
+    pace.throttled(100.0)
+    assert pace.opens_at(1, 100.0) == 100.0 + 1 / 50

@@ -21,3 +21,10 @@ def test_pause_and_its_end_are_said_once() -> None:
         "the queue mailroom is not paused any more: it was since 2026-01-31 12:00:00 UTC"
     )
     assert pause.watched(None, None) is None
+
+
+def test_pause_without_a_reason_is_said() -> None:
+    """By its time alone."""
+    assert str(Pause("mailroom").watched(SINCE, None)).startswith(
+        "the queue mailroom is paused since 2026-01-31 12:00:00 UTC: nothing is handed out"
+    )

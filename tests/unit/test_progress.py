@@ -65,6 +65,8 @@ def test_backlog_shows_a_bar_until_it_ends(printed: int) -> None:
         (0, 0, 0.0, 80, "[###############################]  100 %  0/0  -:--  0/s"),
         (1, 3, 0.01, 80, "[##########----------------------]  33 %  1/3  3:20  0/s"),
         (99, 100, 1.0, 80, "[############################-]  99 %  99/100  0:01  1/s"),
+        (5, 10, 1.0, 31, "[##---]  50 %  5/10  0:05  1/s"),
+        (5, 10, 1.0, 30, "50 %  5/10  0:05  1/s"),
         (5, 10, 1.0, 24, "50 %  5/10  0:05  1/s"),
         (5, 10, 1.0, 22, "50 %  5/10  0:05  1/s"),
         (5, 10, 1.0, 21, "50 %  5/10  0:05"),
@@ -96,3 +98,10 @@ def test_bar_appears_when_more_than_a_second_is_left() -> None:
         progress.goes_on(10.0, 500)
         progress.counted(10.5, 1500, waiting)
         assert (progress.draw_at < float("inf")) is is_shown
+
+
+def test_bar_of_a_moment_has_no_rate() -> None:
+    """Two drawings at one time divide by nothing, and what was not begun is not done."""
+    progress = Progress()
+    assert progress.line(5.0, 10, 80) == "[###############################]  100 %  0/0  -:--  0/s"
+    assert progress.line(5.0, 20, 80) == "[###############################]  100 %  0/0  -:--  0/s"

@@ -113,3 +113,21 @@ def test_row_of_a_run_is_not_at_fault_whatever_was_taken_before() -> None:
         assert run.is_at_fault(str(number))
     run.refused("last", WHY, 4)
     assert not run.is_at_fault("0")
+
+
+def test_refusal_of_the_very_moment_of_a_success_counts_for_no_run() -> None:
+    """Only what comes after it does."""
+    run = RefusalRun()
+    for number in range(RUN):
+        run.refused(str(number), WHY, 5)
+    run.accepted(5)
+    assert not run.is_nobodys(WHY)
+
+
+def test_row_that_was_not_refused_may_be_forgotten() -> None:
+    """It is nothing to remember."""
+    run = RefusalRun()
+    run.refused("a", WHY, 1)
+    run.forget("b")
+    run.accepted(2)
+    assert run.is_at_fault("a")

@@ -31,3 +31,14 @@ def test_kind_that_goes_on_stays_counted() -> None:
     assert repeats.due_at == 25.0
     assert repeats.tell(25.0) == []
     assert repeats.add("late", [12], 26.0) == [12]
+
+
+def test_each_kind_has_its_own_count() -> None:
+    """Of a few at a time, and of a single one."""
+    repeats = Repeats()
+    for number in range(5):
+        assert repeats.add("late", [number], 10.0) == [number]
+    assert repeats.add("gone", [7], 10.0) == [7]
+    assert repeats.add("late", [5], 10.0) == []
+    assert repeats.add("gone", range(8, 20), 10.0) == range(8, 12)
+    assert repeats.tell(15.0) == [Repeat("late", 1, 5, 5), Repeat("gone", 8, 12, 19)]

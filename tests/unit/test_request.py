@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mailroom_sender.actions import Action
+from mailroom_sender.actions import Action, Known
 from mailroom_sender.batches import MOST_DESTINATIONS, Waiting
 from mailroom_sender.request import Envelope, build
 from mailroom_sender.rows import Row
@@ -78,3 +78,24 @@ def test_batches_are_of_one_action_oldest_first() -> None:
     assert waiting.next_batch({"password_recovery"}) == rows[0::2][MOST_DESTINATIONS:]
     assert waiting.next_batch({"activation", "password_recovery"}) == []
     assert (len(waiting), waiting.take_all(), len(waiting)) == (60, rows[1::2], 0)
+
+
+def test_login_goes_as_it_is_where_templates_escape_it() -> None:
+    """But for controls that would reach beyond it."""
+    plain = replace(ENVELOPE, escape_html=False)
+    for login, sent in (("<b> & co", "<b> & co"), ("x\u2067", "x\u2067\u2069")):
+        (destination,) = build([row(1, login=login)], plain)["Destinations"]
+        assert json.loads(destination["ReplacementTemplateData"])["login"] == sent
+
+
+def test_default_data_has_what_the_action_needs() -> None:
+    """An activation has no code."""
+    assert build([row(1)], ENVELOPE)["DefaultTemplateData"] == '{"login":"","secret":""}'
+
+
+def test_actions_are_known_by_their_number() -> None:
+    """What the table of actions says takes the place of what was known before."""
+    known = Known()
+    assert dict(known.by_number) == {"1": Action.ACTIVATION, "2": Action.PASSWORD_RECOVERY}
+    known.learn([("3", "invitation", "invitationv1", False)])
+    assert dict(known.by_number) == {"3": Action("3", "invitation", "invitationv1", needs_code=False)}

@@ -9,7 +9,7 @@ import pytest
 from mailroom_collector.schema.contents import FIRST, MARKS, Contents, Record, check_names, current_version
 from mailroom_collector.schema.locks import LOCKS, advisory_key, advisory_keys, conflicting
 from mailroom_collector.schema.migrations import migrations
-from mailroom_collector.schema.plan import NONE, created, plan
+from mailroom_collector.schema.plan import NONE, Migration, Step, created, lost, plan
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.names import qualified
 
@@ -48,7 +48,8 @@ def test_newer_mailroom_is_ours() -> None:
     [
         (
             contents(NONE, Record(4, False)),
-            "is another program's: it records version 4, and nothing of mailroom is there",
+            "the table schema_migrations in schema public is another program's: it records version 4, and nothing of"
+            " mailroom is there; give mailroom a schema of its own: mailroom-collect migrate --schema mailroom",
         ),
         (contents(NONE, Record(4, True)), "is another program's: it records version 4, and nothing of mailroom"),
         (contents(NONE, Record(20260131235959, False)), "it records version 20260131235959, and nothing of mailroom"),
@@ -56,7 +57,21 @@ def test_newer_mailroom_is_ours() -> None:
             contents(NONE, Record(4, False), RECORD | OTHER_TABLES),
             "records version 4, and nothing of mailroom is there",
         ),
-        (contents(2, Record(4, False)), "it records version 4, and mailroom there is at version 2"),
+        (
+            contents(2, Record(4, False)),
+            "it records version 4, and mailroom there is at version 2; if it is mailroom's"
+            " all the same, set the version in it to 2",
+        ),
+        (contents(2, Record(NEWEST, False)), f"it records version {NEWEST}, and mailroom there is at version 2"),
+        (contents(2, Record(4, True)), "it records version 4, and mailroom there is at version 2"),
+        (contents(4, Record(2, True)), "it records version 2, and mailroom there is at version 4"),
+        (contents(2, Record(NEWEST + 2, True)), f"it records version {NEWEST + 2}, and mailroom there is at version 2"),
+        (contents(NEWEST, Record(NEWEST + 2, True)), f"dirty at version {NEWEST + 2}: another tool stopped halfway"),
+        (
+            contents(3, Record(2, True)),
+            "dirty at version 2: another tool stopped halfway; repair it by hand, then set"
+            " dirty to false in schema_migrations",
+        ),
         (contents(4, Record(2, False)), "it records version 2, and mailroom there is at version 4"),
         (
             contents(NONE, columns=RAILS),
@@ -79,7 +94,11 @@ def test_record_of_another_program_is_recognized(there: Contents, says: str) -> 
 def test_taken_names_are_told_before_anything_is_made(names: str) -> None:
     """Also those that only a later step would create."""
     wanted = created(plan(migrations(), NONE, NEWEST))
-    with pytest.raises(MailroomError, match=f"schema public has {names.replace(' ', ', ')} already"):
+    with pytest.raises(
+        MailroomError,
+        match=f"^schema public has {names.replace(' ', ', ')} already, of another"
+        " program; nothing was touched; give mailroom a schema of its own",
+    ):
         check_names(contents(NONE, names=names), wanted)
 
 
@@ -87,6 +106,56 @@ def test_every_migration_has_its_mark_and_its_locks() -> None:
     """Whoever adds a migration says what tells its version, and what it locks."""
     assert list(MARKS) == [one.version for one in migrations()[1:]]
     assert list(LOCKS) == [f"{one.version}_{one.name}.{way}" for one in migrations() for way in ("up", "down")]
+
+
+KNOWN = [Migration(number, name, f"{name} up", f"{name} down") for number, name in enumerate(("init", "more", "last"))]
+
+
+@pytest.mark.parametrize(
+    ("current", "target", "steps"),
+    [
+        (NONE, 1, [Step("0_init.up", "init up", 0), Step("1_more.up", "more up", 1)]),
+        (1, 2, [Step("2_last.up", "last up", 2)]),
+        (2, 2, []),
+        (2, 0, [Step("2_last.down", "last down", 1), Step("1_more.down", "more down", 0)]),
+        (1, NONE, [Step("1_more.down", "more down", 0), Step("0_init.down", "init down", NONE)]),
+    ],
+)
+def test_steps_lead_from_one_version_to_another(current: int, target: int, steps: list[Step]) -> None:
+    """Up in order, down in reverse; each says where it leads to."""
+    assert plan(KNOWN, current, target) == steps
+
+
+@pytest.mark.parametrize(
+    ("current", "target", "words"), [(3, 0, "the database is at version 3"), (0, 7, "asked for was version 7")]
+)
+def test_version_that_is_not_known_is_refused(current: int, target: int, words: str) -> None:
+    """With those that are."""
+    with pytest.raises(MailroomError) as raised:
+        plan(KNOWN, current, target)
+    assert str(raised.value) == f"{words}, which this mailroom doesn't know; it knows -1 to 2"
+
+
+@pytest.mark.parametrize(
+    ("current", "goal", "words"),
+    [
+        (5, 4, "which queues are paused, and which call began what"),
+        (4, 2, "the actions of your own, whose waiting mails fail; the times at which deliveries were queued,"
+               " and what status, failed, retry and prune need"),
+        (1, 0, "the ledger, with all that is known of each delivery"),
+        (0, NONE, "everything, with all accounts and tokens"),
+        (5, NONE, "everything, with all accounts and tokens"),
+        (1000, 999, "what version 1000 has stored"),
+    ],
+)  # fmt: skip
+def test_what_a_way_down_loses_is_told(current: int, goal: int, words: str) -> None:
+    """Of each version that is left."""
+    assert lost([Step("x.down", "", goal + 1), Step("y.down", "", goal)], current) == words
+
+
+def test_what_leads_up_or_nowhere_loses_nothing() -> None:
+    """Whatever version it is."""
+    assert (lost([], 5), lost([], NONE), lost([Step("x.up", "", 5)], 4)) == ("", "", "")
 
 
 def test_conflicts_of_modes_are_mutual() -> None:

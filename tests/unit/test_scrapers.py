@@ -32,7 +32,8 @@ def test_new_scraper_is_shown_old_series_as_they_are() -> None:
     scrapers = Scrapers()
     scrapers.first_shown("prometheus", [SENT], 0)
     scrapers.first_shown("prometheus", [SENT, FAILED], 1000)
-    assert scrapers.first_shown("moved", [SENT, FAILED], 1100) == {FAILED}
+    assert scrapers.first_shown("moved", [SENT, FAILED], 1119) == {FAILED}
+    assert scrapers.first_shown("moved too", [SENT, FAILED], 1120) == set()
 
 
 def test_scrapers_without_end_do_not_fill_the_memory() -> None:
@@ -44,6 +45,16 @@ def test_scrapers_without_end_do_not_fill_the_memory() -> None:
     assert scrapers.first_shown("prometheus", [SENT, FAILED], 2000) == {FAILED}
     assert scrapers.first_shown("stranger 999", [SENT, FAILED], 3000) == {FAILED}
     assert scrapers.first_shown("stranger 0", [SENT, FAILED], 3000) == set()  # as if it had never come
+
+
+def test_so_many_scrapers_are_remembered() -> None:
+    """One more, and the first is forgotten."""
+    for others, expected in ((31, {FAILED}), (32, set())):
+        scrapers = Scrapers()
+        for name in ("first", *map(str, range(others))):
+            scrapers.first_shown(name, [SENT], 0)
+        scrapers.first_shown("0", [FAILED], 1)
+        assert scrapers.first_shown("first", [SENT, FAILED], 1000) == expected
 
 
 def test_counts_begin_with_what_alerts_wait_for() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroom_sender.actions import SHIPPED, by_number
-from mailroom_sender.rows import BadRow, Row
+from mailroom_sender.rows import BadRow, Row, UnknownRow
 from mailroom_sender.wire import LONGEST_ROW, MOST_ROWS, decode_line
 from tests.support.lines import activation, field_of, recovery
 
@@ -41,12 +41,20 @@ def reasons(line: bytes) -> list[str]:
 def test_bad_row_is_named_and_its_neighbours_are_good(row: str, reason: str) -> None:
     """One bad row in the middle of a line leaves the rows beside it as they are."""
     assert reasons(GOOD + b"," + row.encode() + b"," + GOOD) == ["good", reason, "good"]
+    assert list(decode_line(row.encode(), KNOWN)) == [BadRow(row.encode(), reason)]
 
 
 def test_row_that_is_not_utf8_is_named() -> None:
     """Bytes that are no text harm only their own row."""
     bad = b"1,a@b.c,\xff," + FIELD.encode() + b","
     assert reasons(GOOD + b"," + bad) == ["good", "the row is not UTF-8"]
+    assert list(decode_line(bad, KNOWN)) == [BadRow(bad, "the row is not UTF-8")]
+
+
+def test_row_of_an_unknown_action_is_kept_as_it_is() -> None:
+    """With its number; the sender may learn of the action."""
+    raw = f"17,a@b.c,ann,{FIELD},".encode()
+    assert list(decode_line(raw, KNOWN)) == [UnknownRow("17", raw)]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +97,8 @@ def test_arbitrary_bytes_are_never_dropped(line: bytes) -> None:
 def test_line_has_as_many_rows_as_a_collector_may_put_in_it(row: bytes) -> None:
     """The largest batch limit is read, one row more is not."""
     assert reasons(b",".join([row] * MOST_ROWS)) == ["good"] * MOST_ROWS
-    assert reasons(b",".join([row] * (MOST_ROWS + 1))) == ["the line has more than 10,000 rows"]
+    line = b",".join([row] * (MOST_ROWS + 1))
+    assert list(decode_line(line, KNOWN)) == [BadRow(line, "the line has more than 10,000 rows")]
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
@@ -98,6 +107,8 @@ def test_row_has_a_size(quote: str) -> None:
     room = LONGEST_ROW - len(f"1,a@b.c,{quote}{quote},{FIELD},")
     line = ",".join(f"1,a@b.c,{quote}{'x' * length}{quote},{FIELD}," for length in (room, room + 1, 1))
     assert reasons(line.encode()) == ["good", "the row is longer than 4,096 bytes", "good"]
+    long = f"1,a@b.c,{quote}{'x' * (room + 1)}{quote},{FIELD},".encode()
+    assert list(decode_line(long, KNOWN)) == [BadRow(long, "the row is longer than 4,096 bytes")]
 
 
 @pytest.mark.parametrize(

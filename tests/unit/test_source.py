@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mailroom_sender.golive import judging
 from mailroom_sender.golive.findings import Status
 from mailroom_sender.identities import address_of
-from mailroom_sender.source import UnfitSource, encode_source, is_public
+from mailroom_sender.source import UnfitSource, domain_of, encode_source, is_public
 
 
 @pytest.mark.parametrize(
@@ -45,33 +45,46 @@ def test_from_is_encoded(text: str, encoded: str) -> None:
     assert encode_source(encoded) == encoded
 
 
+NAME = "its name holds < or > or @, or half a quote; put double quotes around all of the name"
+BEHIND = "something stands behind the address, or its > is missing"
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("Acme", "its email has no @"),
         ("Acme <>", "its email has no @"),
-        ("a@b.example, c@d.example", "more than one @"),
-        ("a@b.example, Inc. <c@d.example>", "its name holds < or > or @"),
-        ("Ann <a@b.example>, Bob <c@d.example>", "its name holds < or > or @"),
-        ('Ann "half <a@b.example>', "half a quote"),
-        ("Ann <a@b.example> (at home)", "something stands behind the address"),
-        ("Ann <a@b.example", "its > is missing"),
-        ("a@b.example (Ann)", "holds a space"),
-        ("jörg@example.com", "is not plain ASCII"),
-        ("Ann <a@b_c.example>", "is not a host name"),
-        ("Ann\n <a@b.example>", "a control character or a line break"),
-        ("Ann\r\nBcc: x@y.z <a@b.example>", "a control character or a line break"),
-        ("=?utf-8?q?=0ABcc:_x?= <a@b.example>", "an encoded control character"),
-        ("=?utf-8?b?x?= <a@b.example>", "can't be read"),
-        ("=?no-such?q?x?= <a@b.example>", "can't be read"),
-        ("\udcff <a@b.example>", "is not UTF-8"),
-        ("ü" * 400 + " <a@b.example>", "longer than 992 characters"),
+        ("a@b.example, c@d.example", "its email has more than one @; one account has one address"),
+        ("a@b.example, Inc. <c@d.example>", NAME),
+        ("Ann <a@b.example>, Bob <c@d.example>", NAME),
+        ('Ann "half <a@b.example>', NAME),
+        ("Ann <a@b.example> (at home)", BEHIND),
+        ("Ann <a@b.example", BEHIND),
+        ("a@b.example (Ann)", "its email's domain holds a space or a line break"),
+        ("jörg@example.com", "its email's part before the @ is not plain ASCII, which SES needs"),
+        ("Ann <a@b_c.example>", "its email's domain is not a host name"),
+        ("Ann\n <a@b.example>", "it holds a control character or a line break"),
+        ("Ann\r\nBcc: x@y.z <a@b.example>", "it holds a control character or a line break"),
+        ("=?utf-8?q?=0ABcc:_x?= <a@b.example>", "its name holds an encoded control character"),
+        ("=?unicode_escape?q?=5Cud800?= <a@b.example>", "its name holds an encoded control character"),
+        ("=?utf-8?b?x?= <a@b.example>", "its name holds an encoded word (=?...?=) that can't be read"),
+        ("=?no-such?q?x?= <a@b.example>", "its name holds an encoded word (=?...?=) that can't be read"),
+        ("\udcff <a@b.example>", "it is not UTF-8"),
+        ("ü" * 400 + " <a@b.example>", "it is longer than 992 characters once it is encoded"),
     ],
 )
 def test_what_is_no_from_is_refused(text: str, reason: str) -> None:
     """Nothing is guessed: the reason says what is wrong."""
-    with pytest.raises(UnfitSource, match=re.escape(reason)):
+    with pytest.raises(UnfitSource, match=f"^{re.escape(reason)}$"):
         encode_source(text)
+
+
+def test_longest_from_is_taken() -> None:
+    """To the last character that fits in a header's line."""
+    address = " <a@b.example>"
+    assert len(encode_source("x" * (992 - len(address)) + address)) == 992
+    with pytest.raises(UnfitSource):
+        encode_source("x" * (993 - len(address)) + address)
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=60).filter(lambda name: "=?" not in name))
@@ -96,3 +109,4 @@ def test_domain_without_a_dot_is_nobody_to_ses() -> None:
         (finding,) = judging.source("noreply@localhost", endpoint)
         assert (finding.check, finding.status) == ("From", status)
         assert "SES refuses every mail from localhost" in finding.found
+    assert domain_of("Ann <a@Mail.B.example>") == "mail.b.example"

@@ -51,3 +51,28 @@ def test_sender_tells_outcomes_and_how_long_ses_took() -> None:
     assert abs(half - 50) < 3
     assert abs(most - 95) < 5
     assert summary.tell(400.0) == ""
+
+
+def test_times_of_calls_are_told_by_rank() -> None:
+    """The time within which half of them, and 95 % of them, were answered; digits as far as they are sure."""
+    for took, told in (
+        ([0.002, 5.0], "SES answered 2 calls, half of them within 2.0 ms, 95 % within 5,003 ms"),
+        ([0.01, 0.02, 0.04, 0.08], "SES answered 4 calls, half of them within 20 ms, 95 % within 79 ms"),
+        ([0.01] * 19 + [1.0], "SES answered 20 calls, half of them within 10 ms, 95 % within 10 ms"),
+        ([0.0], "SES answered 1 call, within 0.1 ms"),
+    ):
+        summary = sender.Summary()
+        summary.add(10.0, verdicts(sent=1), 0, took)
+        assert summary.tell(11.0) == f"in 1 s: sent 1; {told}"
+        assert summary.tell(12.0) == ""
+
+
+def test_rows_that_can_never_be_sent_are_told_too() -> None:
+    """Without a call there is no time to tell; the next line counts from nothing."""
+    summary = sender.Summary()
+    summary.add(10.0, [], 2, [])
+    assert (summary.due_at, summary.tell(11.0)) == (310.0, "in 1 s: sent 0; 2 failed")
+    summary.add(20.0, verdicts(sent=2, refused=1, once_more=1), 0, [])
+    summary.add(30.0, verdicts(unknown=1), 0, [])
+    assert (summary.due_at, summary.sent) == (320.0, 2)
+    assert summary.tell(32.0) == "in 12 s: sent 2; 2 not taken now; 1 perhaps mailed twice"

@@ -39,10 +39,19 @@ def test_status_of_one_destination_is_its_rows_alone(status: str, outcome: Outco
     assert (second.outcome, second.reason) == (outcome, f"{status}: why")
 
 
-@pytest.mark.parametrize("statuses", [None, [], [{"Status": "Success"}] * 3])
-def test_statuses_that_do_not_fit_the_call_are_unknown(statuses: list[dict[str, str]] | None) -> None:
+@pytest.mark.parametrize(
+    ("statuses", "found"),
+    [
+        (None, "no statuses"),
+        ([], "0 statuses"),
+        ([{"Status": "Success"}], "1 status"),
+        ([{"Status": "Success"}] * 3, "3 statuses"),
+    ],
+)
+def test_statuses_that_do_not_fit_the_call_are_unknown(statuses: list[dict[str, str]] | None, found: str) -> None:
     """A missing list, or one of another length, says nothing of any row."""
-    assert [verdict.outcome for verdict in verdicts_on(Accepted(statuses), 2)] == [Outcome.UNKNOWN] * 2
+    expected = Verdict(Outcome.UNKNOWN, f"SES's answer has {found} for 2 destinations")
+    assert verdicts_on(Accepted(statuses), 2) == [expected] * 2
 
 
 @pytest.mark.parametrize("status", ["TransientFailure", "Failed", "AccountThrottled", "AccountSuspended"])
@@ -186,3 +195,127 @@ def test_what_was_not_asked_is_certain_and_what_was_lost_is_not() -> None:
 def test_words_of_ses_are_cut() -> None:
     """However much SES says, a log line and a ledger's column stay short."""
     assert len(verdicts_on(Refused(400, "Odd", "x" * 5000), 1)[0].reason) == 300
+
+
+BOTH = UNVERIFIED + "u0@b.example, noreply@example.com"
+SOURCE = UNVERIFIED + "noreply@example.com"
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        ({"Status": "Success", "MessageId": "m"}, Verdict(Outcome.SENT, message_id="m")),
+        ({"Status": "Success"}, Verdict(Outcome.SENT)),
+        ({"Status": "Queued", "MessageId": "m"}, Verdict(Outcome.SENT, "the status Queued", "m")),
+        ({"MessageId": "m"}, Verdict(Outcome.SENT, "", "m")),
+        ({"Status": None, "MessageId": "m", "Error": None}, Verdict(Outcome.SENT, "", "m")),
+        ({}, Verdict(Outcome.UNKNOWN, "SES's answer has no status for a destination")),
+        ({"Status": "Failed"}, Verdict(Outcome.ONCE_MORE, "Failed")),
+        ({"Error": "why"}, Verdict(Outcome.LATER, "no status: why")),
+        ({"Status": "Failed", "MessageId": "m"}, Verdict(Outcome.UNKNOWN, "Failed, but it has a message id")),
+        ({"Status": "MessageRejected", "Error": UNVERIFIED + "u0@b.example", "MessageId": "m"},
+         Verdict(Outcome.NEVER, f"MessageRejected: {UNVERIFIED}u0@b.example")),
+        ({"Status": "SomethingNew", "Error": "why"}, Verdict(Outcome.LATER, "SomethingNew: why")),
+        ({"Status": "AccountThrottled"}, Verdict(Outcome.LATER, "AccountThrottled", slower=True)),
+        ({"Status": "TransientFailure", "Error": "daily quota"},
+         Verdict(Outcome.HOLD, "TransientFailure: daily quota", hold=holds.QUOTA)),
+        ({"Status": "AccountSuspended"}, Verdict(Outcome.HOLD, "AccountSuspended", hold=holds.ACCOUNT)),
+        ({"Status": "MessageRejected", "Error": SOURCE},
+         Verdict(Outcome.HOLD, f"MessageRejected: {SOURCE}", hold=holds.SOURCE)),
+        ({"Status": "AccessDenied"}, Verdict(Outcome.HOLD, "AccessDenied", hold=holds.PERMISSION)),
+        ({"Status": "InvalidParameter"}, Verdict(Outcome.REFUSED, "InvalidParameter")),
+    ],
+)  # fmt: skip
+def test_status_is_judged_to_the_letter(status: dict[str, str | None], verdict: Verdict) -> None:
+    """Outcome, reason, message id and what everybody waits for; all else is as it is by default."""
+    assert verdicts_on(Accepted([status])) == [verdict]
+
+
+@pytest.mark.parametrize(
+    ("words", "source_works", "taken", "verdict"),
+    [
+        (BOTH, False, False, Verdict(Outcome.HOLD, f"MessageRejected: {BOTH}", hold=holds.SOURCE)),
+        (BOTH, True, False, Verdict(Outcome.NEVER, f"MessageRejected: {BOTH}")),
+        (BOTH, False, True, Verdict(Outcome.NEVER, f"MessageRejected: {BOTH}")),
+        (SOURCE, True, True, Verdict(Outcome.HOLD, f"MessageRejected: {SOURCE}", hold=holds.SOURCE)),
+    ],
+)
+def test_from_that_works_is_not_at_fault(words: str, source_works: bool, taken: bool, verdict: Verdict) -> None:
+    """A destination at the From's identity is, if SES takes other mails of it; the From alone can't be excused."""
+    statuses = [{"Status": "MessageRejected", "Error": words}, {"Status": "Success"}][: 1 + taken]
+    assert verdicts_on(Accepted(statuses), len(statuses), source_works=source_works)[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (Refused(400, "Throttling", "daily quota"),
+         Verdict(Outcome.HOLD, "Throttling: daily quota", hold=holds.QUOTA)),
+        (Refused(400, "TemplateDoesNotExistException", "no"),
+         Verdict(Outcome.HOLD, "TemplateDoesNotExistException: no", hold=holds.TEMPLATE)),
+        (Refused(400, "SlowDown", "no"), Verdict(Outcome.LATER, "SlowDown: no", slower=True)),
+        (Refused(499, "Odd", "no"), Verdict(Outcome.SPLIT, "Odd: no")),
+        (Refused(500, "Odd", "no"), Verdict(Outcome.LATER, "Odd: no", slower=True)),
+        (Refused(429, "Odd", "no"), Verdict(Outcome.LATER, "Odd: no", slower=True)),
+        (Refused(408, "Odd", "no"), Verdict(Outcome.LATER, "Odd: no")),
+        (Refused(400, "", "no"), Verdict(Outcome.SPLIT, "HTTP 400: no")),
+        (Refused(400, "MessageRejected", SOURCE),
+         Verdict(Outcome.HOLD, f"MessageRejected: {SOURCE}", hold=holds.SOURCE)),
+        (NotAsked("no route"), Verdict(Outcome.LATER, "no route", slower=True)),
+        (NotAsked("no key", operator=True), Verdict(Outcome.HOLD, "no key", hold=holds.CREDENTIALS)),
+        (Lost("cut"), Verdict(Outcome.UNKNOWN, "cut", slower=True)),
+        (Lost("cut", slower=False), Verdict(Outcome.UNKNOWN, "cut")),
+    ],
+)  # fmt: skip
+def test_call_is_judged_to_the_letter(answer: Answer, verdict: Verdict) -> None:
+    """The same verdict for each row."""
+    assert verdicts_on(answer, 2) == [verdict] * 2
+
+
+ARN = "not authorized to perform ses:X on resource arn:aws:ses:eu-west-1:1:"
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "outcomes", "hold"),
+    [
+        ("AccessDenied", ARN + "identity/example.com", [Outcome.HOLD] * 2, holds.PERMISSION),
+        ("MessageRejected", SOURCE, [Outcome.HOLD] * 2, holds.SOURCE),
+        ("MessageRejected", ARN + "configuration-set/tracking", [Outcome.HOLD] * 2, holds.PERMISSION),
+        ("MessageRejected", ARN + "template/activationv1", [Outcome.HOLD] * 2, holds.TEMPLATE_PERMISSION),
+        ("AccessDenied", ARN + "identity/u1@b.example", [Outcome.SPLIT, Outcome.NEVER], None),
+        ("AccessDenied", "no", [Outcome.HOLD] * 2, holds.PERMISSION),
+        ("AccessDenied", "user u0@b.example may not", [Outcome.HOLD] * 2, holds.PERMISSION),
+        ("Odd", "this account is paused", [Outcome.HOLD] * 2, holds.ACCOUNT),
+        ("Odd", "no", [Outcome.SPLIT] * 2, None),
+    ],
+)
+def test_what_is_named_decides_why_calls_wait(
+    code: str, words: str, outcomes: list[Outcome], hold: Hold | None
+) -> None:
+    """From, configuration set, template, rows, then the code, then the account."""
+    found = verdicts_on(Refused(400, code, words), 2)
+    assert found == [
+        Verdict(outcome, f"{code}: {words}", hold=hold if outcome is Outcome.HOLD else None) for outcome in outcomes
+    ]
+
+
+def test_rows_that_are_all_named_beside_the_from_tell_nothing_of_it() -> None:
+    """All of them wait, unless the From works: then all fail."""
+    words = UNVERIFIED + "u0@b.example, u1@b.example, noreply@example.com"
+    refusal = Refused(400, "MessageRejected", words)
+    held = Verdict(Outcome.HOLD, f"MessageRejected: {words}", hold=holds.SOURCE)
+    assert verdicts_on(refusal, 2) == [held] * 2
+    assert verdicts_on(refusal, 2, source_works=True) == [Verdict(Outcome.NEVER, held.reason)] * 2
+
+
+def test_reasons_hold_no_secret() -> None:
+    """Of a call, a destination and a message id."""
+    secret = "S" * 86
+    assert verdicts_on(Refused(400, "Odd", f"bad {secret}"))[0].reason == "Odd: bad ..."
+    assert verdicts_on(Accepted([{"Status": "Failed", "Error": secret}]))[0].reason == "Failed: ..."
+    assert verdicts_on(Accepted([{"Status": secret, "MessageId": secret}])) == [
+        Verdict(Outcome.SENT, "the status ...", "...")
+    ]
+    assert verdicts_on(Accepted([{"Status": "Success", "MessageId": secret}])) == [
+        Verdict(Outcome.SENT, message_id="...")
+    ]

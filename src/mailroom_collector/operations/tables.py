@@ -9,7 +9,7 @@ GAP: Final = "  "
 
 def shown(text: str) -> str:
     """Return text of others with what could steer a terminal made visible."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def width(text: str) -> int:

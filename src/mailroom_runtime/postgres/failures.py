@@ -7,6 +7,7 @@ libpq hands over no SQLSTATE. What is not in the table is a fault of mailroom, o
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Final
 
 GRANT: Final = "grant it (README, 'Database roles')"
@@ -33,21 +34,10 @@ class Failure:
     hint: str = ""
 
 
-def _retry(words: str) -> Failure:
-    return Failure(Meaning.RETRY, words)
-
-
-def _later(words: str, hint: str = "") -> Failure:
-    return Failure(Meaning.LATER, words, hint)
-
-
-def _reconnect(words: str = "", hint: str = "") -> Failure:
-    return Failure(Meaning.RECONNECT, words, hint)
-
-
-def _operator(words: str, hint: str) -> Failure:
-    return Failure(Meaning.OPERATOR, words, hint)
-
+_retry = partial(Failure, Meaning.RETRY)
+_later = partial(Failure, Meaning.LATER)
+_reconnect = partial(Failure, Meaning.RECONNECT)
+_operator = partial(Failure, Meaning.OPERATOR)
 
 LOST: Final = _reconnect("the database connection is lost")
 FAULT: Final = Failure(

@@ -1,0 +1,1 @@
+"""What `make mutants` says at its end."""

@@ -1,0 +1,371 @@
+"""What each answer of AWS means for going live, and the exact words of it."""
+
+from typing import Any
+
+import pytest
+
+from mailroom_sender.golive import judging
+from mailroom_sender.golive.findings import Finding, Status
+from mailroom_sender.golive.judging import Answer, Asked
+from mailroom_sender.golive.refusals import NoAnswer, Why
+from mailroom_sender.golive.sample import Sample
+from mailroom_sender.golive.shown_login import shows_otherwise
+from mailroom_sender.golive.template import from_ses
+
+OK, WARNING, TASK = Status
+DENIED = NoAnswer(Why.DENIED, "AccessDenied", "no", "Ask")
+SENDING, QUOTA, IDENTITY, DKIM, CONFIG_SET, GET, RENDER, BULK = (
+    f"ses:{name}"
+    for name in (
+        "GetAccountSendingEnabled", "GetSendQuota", "GetIdentityVerificationAttributes", "GetIdentityDkimAttributes",
+        "DescribeConfigurationSet", "GetTemplate", "TestRenderTemplate", "SendBulkTemplatedEmail",
+    )
+)  # fmt: skip
+
+
+def denied(check: str, permission: str) -> Finding:
+    return Finding(check, WARNING, "not checked: the permission is missing", f"allow {permission}", permission)
+
+
+@pytest.mark.parametrize(
+    ("why", "status", "found", "todo"),
+    [
+        (Why.DENIED, WARNING, "not checked: the permission is missing", "allow ses:P"),
+        (Why.THROTTLED, WARNING, "not checked: AWS throttles Ask (Code: words)", "try again in a while"),
+        (Why.BROKEN, WARNING, "not checked: AWS does not answer Ask as it should (Code: words)",
+         "try again in a while"),
+        (Why.ALREADY_TOLD, WARNING, "not checked, for the reason above", ""),
+        (Why.CREDENTIALS, TASK, "AWS does not take the credentials (Code: words)",
+         "correct the AWS credentials, and the clock of this machine"),
+        (Why.UNREACHABLE, TASK, "AWS can't be reached (Code: words)",
+         "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network"),
+        (Why.UNREADABLE, TASK, "what AWS answers to Ask can't be read (Code: words)",
+         "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network"),
+        (Why.REFUSED, TASK, "AWS refuses Ask (Code: words)", ""),
+    ],
+)  # fmt: skip
+def test_question_without_an_answer(why: Why, status: Status, found: str, todo: str) -> None:
+    """What passes by itself, or only keeps the check from looking, is no reason not to go live."""
+    answer = NoAnswer(why, "Code", "words", "Ask")
+    assert judging.unanswered("it", "ses:P", answer) == Finding("it", status, found, todo, "ses:P")
+
+
+def test_each_question_names_its_permission() -> None:
+    """Whoever lacks one reads which."""
+    assert judging.sending(DENIED) == denied("sending", SENDING)
+    assert judging.quota(DENIED, None) == denied("quota", QUOTA)
+    assert judging.identity("a@b.example", DENIED) == (denied("identity", IDENTITY), None)
+    assert judging.dkim("b.example", DENIED) == denied("DKIM", DKIM)
+    assert judging.config_set("tracking", DENIED) == [denied("configuration set", CONFIG_SET)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"Arn": "arn:x"}, Finding("credentials", OK, "arn:x (from env)")),
+        ({}, Finding("credentials", OK, "unnamed (from env)")),
+        (NoAnswer(Why.CREDENTIALS, "Bad", "no"),
+         Finding("credentials", TASK, "AWS does not take the credentials (Bad: no)",
+                 "correct the AWS credentials, and the clock of this machine")),
+        (NoAnswer(Why.UNREACHABLE, "Down"),
+         Finding("credentials", WARNING, "found (from env), but whose is not known: STS says Down")),
+    ],
+)  # fmt: skip
+def test_credentials(answer: Answer, expected: Finding) -> None:
+    """A network that lets SES through and not STS is no reason not to go live."""
+    assert judging.credentials(answer, "env") == expected
+
+
+def test_region() -> None:
+    """One that nobody chose is a guess."""
+    assert judging.region("eu-west-1", True, None) == Finding("region", OK, "eu-west-1")
+    assert judging.region("us-east-1", False, None) == Finding(
+        "region", WARNING, "us-east-1, as none is set", "set AWS_REGION"
+    )
+    assert judging.region("x", False, "http://here") == Finding("region", OK, "x, asked at http://here")
+
+
+def test_sending() -> None:
+    """Paused, nothing goes."""
+    assert judging.sending({"Enabled": True}) == Finding(
+        "sending", OK, "enabled for this account and region", "", SENDING
+    )
+    todo = "find out why; then 'aws ses update-account-sending-enabled --enabled'"
+    assert judging.sending({}) == Finding("sending", TASK, "paused for this account and region", todo, SENDING)
+
+
+@pytest.mark.parametrize(
+    ("most", "rate", "used", "max_rate", "status", "found", "todo"),
+    [
+        (50_000, 14, 39_999, 14, OK, "39,999 of 50,000 used in 24 hours; 14 a second", ""),
+        (50_000, 14, 40_000, None, WARNING, "40,000 of 50,000 used in 24 hours; 14 a second",
+         "it is nearly used up: ask AWS for a higher quota"),
+        (50_000, 14, 50_000, None, TASK, "50,000 of 50,000 used in 24 hours; 14 a second",
+         "wait, or ask AWS for a higher quota"),
+        (50_000, 1400, 7, 1401, WARNING, "7 of 50,000 used in 24 hours; 1,400 a second",
+         "MAILROOM_SES_MAX_RATE is 1401: unset it, or SES will throttle"),
+        (200, 1, 3, None, WARNING, "3 of 200 used in 24 hours; 1 a second",
+         "it is a sandbox: only verified addresses get mail; ask AWS for production access"),
+        (200, 2, 3, None, OK, "3 of 200 used in 24 hours; 2 a second", ""),
+        (-1, 14, 10**9, None, OK, "no limit a day; 14 a second", ""),
+    ],
+)  # fmt: skip
+def test_quota(
+    most: float, rate: float, used: float, max_rate: int | None, status: Status, found: str, todo: str
+) -> None:
+    """Four fifths of a day's mails are nearly all; a sandbox is known by its two figures."""
+    answer = {"Max24HourSend": most, "MaxSendRate": rate, "SentLast24Hours": used}
+    assert judging.quota(answer, max_rate) == Finding("quota", status, found, todo, QUOTA)
+
+
+def test_quota_that_is_not_told_counts_as_none() -> None:
+    """Better to look again than to go live without."""
+    told = judging.quota({}, None)
+    assert (told.status, told.found) == (TASK, "0 of 0 used in 24 hours; 0 a second")
+
+
+def test_from_that_nobody_can_verify() -> None:
+    """What only acts as SES may take it."""
+    found = "it is a@localhost, and SES refuses every mail from localhost"
+    todo = "set MAILROOM_SES_SOURCE, here and for the sender"
+    assert judging.source("a@localhost", None) == [Finding("From", TASK, found, todo)]
+    assert judging.source("a@localhost", "http://here") == [Finding("From", WARNING, found, todo)]
+    assert judging.source("a@b.example", None) == []
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({}, (TASK, "neither a@mail.b.example nor its domain is known to SES here",
+              "verify the domain in SES, in this region, or set MAILROOM_SES_SOURCE", None)),
+        ({"b.example": {"VerificationStatus": "Success"}},
+         (OK, "b.example is verified, for a@mail.b.example", "", "b.example")),
+        ({"mail.b.example": {"VerificationStatus": "Pending"}, "b.example": {"VerificationStatus": "Success"}},
+         (OK, "b.example is verified, for a@mail.b.example", "", "b.example")),
+        ({"mail.b.example": {"VerificationStatus": "Pending"}},
+         (TASK, "the verification of mail.b.example is Pending",
+          "finish it: publish the DNS records, or open the mail from AWS", None)),
+        ({"b.example": {}}, (TASK, "the verification of b.example is None",
+                             "finish it: publish the DNS records, or open the mail from AWS", None)),
+    ],
+)  # fmt: skip
+def test_identity(known: dict[str, Any], expected: tuple[Status, str, str, str | None]) -> None:
+    """Any identity that covers the From will do."""
+    status, found, todo, name = expected
+    told = judging.identity("Mailroom <a@mail.b.example>", {"VerificationAttributes": known})
+    assert told == (Finding("identity", status, found, todo, IDENTITY), name)
+
+
+def test_identities_that_are_not_told_are_unknown() -> None:
+    """An answer without the part that was asked for names none."""
+    assert judging.identity("a@b.example", {})[0].status is TASK
+
+
+@pytest.mark.parametrize(
+    ("known", "is_signed"),
+    [
+        ({"DkimEnabled": True, "DkimVerificationStatus": "Success"}, True),
+        ({"DkimEnabled": False, "DkimVerificationStatus": "Success"}, False),
+        ({"DkimEnabled": True, "DkimVerificationStatus": "Pending"}, False),
+        ({}, False),
+    ],
+)
+def test_dkim(known: dict[str, Any], is_signed: bool) -> None:
+    """Switched on and verified."""
+    expected = (
+        Finding("DKIM", OK, "mails of b.example are signed", "", DKIM)
+        if is_signed
+        else Finding("DKIM", WARNING, "mails of b.example are not signed",
+                     "set up Easy DKIM for b.example, or they are taken for spam", DKIM)
+    )  # fmt: skip
+    assert judging.dkim("b.example", {"DkimAttributes": {"b.example": known}}) == expected
+    assert judging.dkim("b.example", {}).status is WARNING
+    assert judging.dkim("b.example", {"DkimAttributes": {}}).status is WARNING
+
+
+EXISTS = Finding("configuration set", OK, "tracking exists", "", CONFIG_SET)
+PUBLISHED = Finding("rendering failures", OK, "are published", "", CONFIG_SET)
+UNPUBLISHED = Finding(
+    "rendering failures", TASK, "are not published: SES drops a mail that it can't render, and tells nobody",
+    "give tracking an event destination, enabled, with renderingFailure", CONFIG_SET,
+)  # fmt: skip
+CLICKS = Finding(
+    "click tracking", WARNING,
+    "clicks are tracked: links without ses:no-track lead over a server of AWS, which sees the secret",
+    "keep ses:no-track, or untick clicks", CONFIG_SET,
+)  # fmt: skip
+
+
+def destination(*events: str, enabled: bool = True) -> dict[str, Any]:
+    return {"Enabled": enabled, "MatchingEventTypes": [*events]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({}, [EXISTS, UNPUBLISHED]),
+        ({"EventDestinations": [{"Enabled": True}]}, [EXISTS, UNPUBLISHED]),
+        ({"EventDestinations": [{"MatchingEventTypes": ["renderingFailure"]}]}, [EXISTS, UNPUBLISHED]),
+        ({"EventDestinations": [destination("renderingFailure", enabled=False)]}, [EXISTS, UNPUBLISHED]),
+        ({"EventDestinations": [destination("send"), destination("renderingFailure")]}, [EXISTS, PUBLISHED]),
+        ({"EventDestinations": [destination("click", "renderingFailure")]}, [EXISTS, PUBLISHED, CLICKS]),
+        ({"EventDestinations": [destination("renderingFailure")], "ReputationOptions": {"SendingEnabled": False}},
+         [Finding("configuration set", TASK, "sending is paused for tracking", "enable it again", CONFIG_SET),
+          PUBLISHED]),
+        ({"EventDestinations": [destination("renderingFailure")], "ReputationOptions": {"SendingEnabled": True}},
+         [EXISTS, PUBLISHED]),
+        ({"EventDestinations": [destination("renderingFailure")], "ReputationOptions": {}}, [EXISTS, PUBLISHED]),
+        (NoAnswer(Why.REFUSED, "ConfigurationSetDoesNotExist"),
+         [Finding("configuration set", TASK, "there is no tracking in this region",
+                  "create it, or set MAILROOM_SES_CONFIG_SET", CONFIG_SET)]),
+    ],
+)  # fmt: skip
+def test_config_set(answer: Answer, expected: list[Finding]) -> None:
+    """It exists, may send, and tells of mails that SES takes and then drops."""
+    assert judging.config_set("tracking", answer) == expected
+
+
+def test_base_url() -> None:
+    """What is meant for a developer's machine is not for readers."""
+    assert judging.base_url("https://b.example") == [Finding("base URL", OK, "https://b.example")]
+    assert judging.base_url("http://localhost:3000") == [
+        Finding("base URL", WARNING, "http://localhost:3000 leads to the reader's own machine",
+                "set MAILROOM_LINK_BASE_URL to where people reach the application")
+    ]  # fmt: skip
+    assert judging.base_url(None) == [
+        Finding("base URL", WARNING, "unset: the shipped templates, and others that use base_url, need it",
+                "set MAILROOM_LINK_BASE_URL, here and for the sender")
+    ]  # fmt: skip
+
+
+DATA = {"login": "Ann", "secret": "S3CR3T", "code": "01234", "base_url": "https://b.example"}
+WITHOUT_URL = {name: value for name, value in DATA.items() if name != "base_url"}
+FINE = {"SubjectPart": "s", "TextPart": "{{secret}} {{code}}", "HtmlPart": "{{secret}}"}
+EVERY_SENDER = "every running sender is of version 0.3 or newer, with MAILROOM_LINK_BASE_URL"
+IS_THERE = Finding("t", OK, "exists, and needs only what is sent", "", GET)
+RENDERS = Finding("t", OK, "renders with sample data, as text and HTML", "", RENDER)
+NO_TEMPLATE = NoAnswer(Why.REFUSED, "TemplateDoesNotExist")
+IS_MISSING = Finding("t", TASK, "there is no such template in this region", "mailroom-send templates push t", GET)
+
+
+def mail(*parts: tuple[str, str]) -> dict[str, str]:
+    """Return an answer to TestRenderTemplate with parts of these kinds."""
+    bodies = "".join(f"--b\r\nContent-Type: {kind}\r\n\r\n{text}\r\n" for kind, text in parts)
+    head = 'Subject: s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary="b"\r\n\r\n'
+    return {"RenderedTemplate": f"{head}{bodies}--b--\r\n"}
+
+
+TEXT, HTML = ("text/plain", "S3CR3T 01234"), ("text/html", "S3CR3T 01234")
+
+
+def judged(
+    got: Answer, rendered: Answer, data: dict[str, str] | None = None, *, escape_html: bool = True
+) -> list[Finding]:
+    return judging.template(Asked(Sample("t", data or DATA, {}), got, rendered), escape_html)
+
+
+def test_template_that_is_ready() -> None:
+    """Two lines: what it needs, and what SES makes of it."""
+    assert judged({"Template": FINE}, mail(TEXT, HTML)) == [IS_THERE, RENDERS]
+
+
+def test_template_that_is_missing_is_said_once() -> None:
+    """But for two permissions of which one is missing: then by the other."""
+    assert judged(NO_TEMPLATE, NO_TEMPLATE) == [IS_MISSING]
+    by_rendering = Finding("t", TASK, IS_MISSING.found, IS_MISSING.todo, RENDER)
+    assert judged(DENIED, NO_TEMPLATE) == [denied("t", GET), by_rendering]
+    assert judged(NO_TEMPLATE, DENIED) == [IS_MISSING, denied("t", RENDER)]
+
+
+@pytest.mark.parametrize(
+    ("html", "escape_html", "status", "found", "todo"),
+    [
+        ("{{nobody}}", True, TASK, "its html uses {{nobody}}, which is not sent: SES drops every such mail",
+         "use only login, secret, code, base_url"),
+        ("{{login_text}}", True, TASK, "its html uses {{login_text}}, which is not sent: SES drops every such mail",
+         "set MAILROOM_LINK_BASE_URL, here and for the sender"),
+        ("<bdi>{{login}}</bdi>", False, WARNING, "its HTML shows the login, which is not escaped",
+         "set MAILROOM_SES_ESCAPE_HTML=true"),
+        ("{{login}}", True, WARNING, "a login could turn the text around it in its HTML",
+         "write <bdi>{{login}}</bdi>"),
+    ],
+)  # fmt: skip
+def test_template_that_uses_what_it_should_not(
+    html: str, escape_html: bool, status: Status, found: str, todo: str
+) -> None:
+    """The first thing that is wrong is said, and what to do."""
+    told = judged({"Template": {**FINE, "HtmlPart": html}}, mail(TEXT, HTML), escape_html=escape_html)
+    assert told == [Finding("t", status, found, todo, GET), RENDERS]
+
+
+@pytest.mark.parametrize(
+    ("parts", "escape_html", "told"),
+    [
+        ({"TextPart": "{{login}}"}, True,
+         ("its text would show a login like a&b as a&amp;b", f"use {{{{login_text}}}} there once {EVERY_SENDER}")),
+        ({"SubjectPart": "{{login}}", "TextPart": "{{login}}", "HtmlPart": "{{login}}"}, True,
+         ("its subject and text would show a login like a&b as a&amp;b;"
+          " a login could turn the text around it in its HTML",
+          f"use {{{{login_text}}}} there once {EVERY_SENDER}; write <bdi>{{{{login}}}}</bdi>")),
+        ({"TextPart": "{{login}}"}, False, None),
+        ({"HtmlPart": "<bdi>{{login}}</bdi>"}, True, None),
+    ],
+)  # fmt: skip
+def test_login_that_is_shown_otherwise(parts: dict[str, str], escape_html: bool, told: tuple[str, str] | None) -> None:
+    """Escaped where that shows, or free to turn the sentence around it."""
+    assert shows_otherwise(from_ses({"Template": parts}), escape_html) == told
+    found = judged({"Template": parts}, mail(TEXT, HTML), escape_html=escape_html)[0]
+    assert (found.found, found.todo) == (told or (IS_THERE.found, ""))
+
+
+def test_login_for_text_is_not_for_html() -> None:
+    """It is not escaped."""
+    told = judged({"Template": {**FINE, "HtmlPart": "{{login_text}}"}}, mail(TEXT, HTML), {**DATA, "login_text": "A"})
+    found = "its HTML uses {{login_text}}, in which & < > are not escaped"
+    assert told[0] == Finding("t", TASK, found, "use {{login}} in the HTML", GET)
+
+
+@pytest.mark.parametrize(
+    ("rendered", "data", "status", "found", "todo"),
+    [
+        (NoAnswer(Why.REFUSED, "MissingRenderingAttribute", "x"), WITHOUT_URL, TASK,
+         "a value is not sent (MissingRenderingAttribute: x)",
+         "if it is base_url or login_text: set MAILROOM_LINK_BASE_URL"),
+        (NoAnswer(Why.REFUSED, "MissingRenderingAttribute", "x"), DATA, TASK,
+         "a value is not sent (MissingRenderingAttribute: x)", "use only login, secret, code, base_url"),
+        ({}, DATA, TASK, "the secret is not in its text, so nobody can use the mail", "use {{secret}} there"),
+        (NoAnswer(Why.REFUSED, "Other", "x", "Ask"), WITHOUT_URL, TASK, "AWS refuses Ask (Other: x)", ""),
+        (mail(("text/plain", "01234"), HTML), DATA, TASK,
+         "the secret is not in its text, so nobody can use the mail", "use {{secret}} there"),
+        (mail(("text/plain", "-"), ("text/html", "-")), DATA, TASK,
+         "the secret is not in its text and HTML, so nobody can use the mail", "use {{secret}} there"),
+        (mail(TEXT, ("text/html", "S3CR3T")), DATA, TASK,
+         "the code is not in its HTML, so nobody can use the mail", "use {{code}} there"),
+        (mail(TEXT), DATA, WARNING, "renders, but has no HTML part", "give it one, for readers who see nothing else"),
+        (mail(HTML), DATA, WARNING, "renders, but has no text part", "give it one, for readers who see nothing else"),
+        (mail(("image/png", "")), DATA, TASK, "it has neither text nor HTML", "push a template that has"),
+    ],
+)  # fmt: skip
+def test_template_that_does_not_render_well(
+    rendered: Answer, data: dict[str, str], status: Status, found: str, todo: str
+) -> None:
+    """Who can do nothing with the mail gets none."""
+    assert judged({"Template": FINE}, rendered, data)[1] == Finding("t", status, found, todo, RENDER)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "found", "todo"),
+    [
+        ({"Status": [{"Status": "Success"}]}, OK, "t was accepted; see that it arrives", ""),
+        ({"Status": [{"Status": "Queued", "MessageId": "m"}]}, OK, "t was accepted; see that it arrives", ""),
+        ({"Status": [{"Status": "Failed", "Error": "why"}]}, TASK, "t was not accepted (Failed: why)", ""),
+        ({"Status": [{"Error": "why"}]}, TASK, "t was not accepted (why)", ""),
+        ({"Status": []}, TASK, "t was not accepted (no status)", ""),
+        ({}, TASK, "t was not accepted (no status)", ""),
+        (DENIED, TASK, "t may not be sent (AccessDenied: no)", "allow ses:SendBulkTemplatedEmail"),
+        (NoAnswer(Why.REFUSED, "Code", "words", "Ask"), TASK, "AWS refuses Ask (Code: words)", ""),
+    ],
+)
+def test_sample_mail(answer: Answer, status: Status, found: str, todo: str) -> None:
+    """A mail that was asked for and did not go is something to do, also for want of a permission."""
+    assert judging.mailed(Sample("t", DATA, {}), answer) == Finding("sample mail", status, found, todo, BULK)

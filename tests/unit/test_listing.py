@@ -1,0 +1,206 @@
+"""What was not mailed, as text for people and as JSON for programs, to the letter."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from mailroom_collector.operations.figures import Choice, Failure, Hidden, History, Owner, Settled, Unmatched, Verdict
+from mailroom_collector.operations.listing import SENT_ALREADY, as_json, text, unmatched, verdicts
+from mailroom_collector.operations.report import Kind, Line
+
+NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
+ONE = Failure(154, "activation", 7, "ann", "ann@b.example", "failed", "why", 2, 0, NOW, NOW, None)
+NEVER = Failure(9, None, None, None, None, "skipped", None, 0, 1, None, NOW, "expired")
+HEAD = "2026-01-31 23:59:59"
+
+
+def told(columns: int, *failures: Failure) -> list[str]:
+    return [line.text for line in text(failures, columns)]
+
+
+def test_each_failure_has_a_head_and_its_reason() -> None:
+    """Only the head is one; a deleted token has no account and no action."""
+    assert list(text([ONE, NEVER], 200)) == [
+        Line(f"{HEAD}  154  activation  failed   2 tries      7 ann <ann@b.example>", Kind.HEAD),
+        Line("    why (retry would try it again)"),
+        Line(f"{HEAD}    9              skipped  never tried", Kind.HEAD),
+        Line("    without a reason (perhaps sent all the same; now expired)"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "head"),
+    [
+        (76, f"{HEAD}  154  activation  failed  2 tries  7 ann <ann@b.example>"),
+        (75, f"{HEAD}  154  activation  failed  7 ann <ann@b.example>"),
+        (67, f"{HEAD}  154  activation  failed  7 ann <ann@b.example>"),
+        (66, f"{HEAD}  154  failed  7 ann <ann@b.example>"),
+    ],
+)
+def test_head_leaves_out_what_does_not_fit(columns: int, head: str) -> None:
+    """First the tries, then the action."""
+    assert told(columns, ONE) == [head, "    why (retry would try it again)"]
+
+
+def test_account_has_a_line_of_its_own_where_it_does_not_fit() -> None:
+    """And is wrapped there; what is too wide for all that is cut."""
+    assert told(40, ONE) == [
+        f"{HEAD}  154  failed",
+        "    7 ann <ann@b.example>",
+        "    why (retry would try it again)",
+    ]
+    assert told(20, replace(ONE, reason="r" * 25)) == [
+        f"{HEAD[:19]}…",
+        "    7 ann",
+        "    <ann@b.example>",
+        "    " + "r" * 15 + "…",
+        "    rrrrr (retry wo…",
+        "    try it again)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "why (retry would try it again)"),
+        ({"doubts": 1}, "why (perhaps sent all the same; retry would try it again)"),
+        ({"stale": "expired"}, "why (now expired)"),
+        ({"stale": "expired", "reason": "expired in the queue"}, "expired in the queue"),
+        ({"reason": "its email is empty"}, "its email is empty (retry helps once the account's email is corrected)"),
+        ({"reason": "its login is empty"}, "its login is empty (retry helps once the account's login is corrected)"),
+        ({"reason": "its secret is bad"}, "its secret is bad (retry can't help; insert a new token)"),
+        ({"reason": "its code is bad"}, "its code is bad (retry can't help; insert a new token)"),
+        ({"reason": "its row"}, "its row (retry helps once that is corrected)"),
+        ({"reason": "InvalidParameterValue: x"}, "InvalidParameterValue: x (retry helps once that is corrected)"),
+        ({"reason": None}, "without a reason (retry would try it again)"),
+        ({"reason": "\x1b"}, r"\x1b (retry would try it again)"),
+    ],
+)
+def test_reason_is_told_with_what_helps(changes: dict[str, object], words: str) -> None:
+    """What a row holds is refused again as long as it holds it."""
+    assert told(200, replace(ONE, **changes))[1] == f"    {words}"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("attempts", "words"), [(0, "never tried"), (1, "1 try"), (1000, "1,000 tries")])
+def test_tries_are_counted(attempts: int, words: str) -> None:
+    """In words."""
+    assert told(200, replace(ONE, attempts=attempts))[0].endswith(f"failed  {words}  7 ann <ann@b.example>")
+
+
+def test_account_without_a_name_keeps_its_number() -> None:
+    """As much as there is of it."""
+    assert told(200, replace(ONE, login=None, email=None))[0].endswith("  7  <>")
+
+
+def test_failure_for_programs_has_each_documented_key() -> None:
+    """Times in UTC; what there is not is null."""
+    assert as_json(ONE) == {
+        "token": 154, "action": "activation", "account": 7, "login": "ann", "email": "ann@b.example",
+        "state": "failed", "reason": "why", "attempts": 2, "doubts": 0, "queued_at": "2026-01-31T23:59:59.000Z",
+        "settled_at": "2026-01-31T23:59:59.000Z", "pointless": None,
+    }  # fmt: skip
+    assert as_json(NEVER) == {
+        **dict.fromkeys(as_json(ONE)), "token": 9, "state": "skipped", "attempts": 0, "doubts": 1,
+        "settled_at": "2026-01-31T23:59:59.000Z", "pointless": "expired",
+    }  # fmt: skip
+
+
+ANEW = (
+    "who never got the mail needs a new token:"
+    " INSERT INTO tokens (action, account) SELECT action, account FROM tokens WHERE id = ..."
+)
+
+
+@pytest.mark.parametrize(
+    ("dry_run", "lines"),
+    [
+        (False, ["put back 1 of 3", "token 2 is not put back: expired", "token 3 is not put back: already sent", ANEW]),
+        (True, ["would put back 1 of 3", "token 2 would not be put back: expired",
+                "token 3 would not be put back: already sent", ANEW]),
+    ],
+)  # fmt: skip
+def test_tokens_that_are_not_put_back_are_told(dry_run: bool, lines: list[str]) -> None:
+    """One by one, and what to do for those that were sent."""
+    seen = [Verdict(1, None), Verdict(2, "expired"), Verdict(3, SENT_ALREADY)]
+    assert list(verdicts(seen, dry_run=dry_run)) == lines
+    assert list(verdicts(seen[:2], dry_run=dry_run)) == [lines[0].replace("3", "2"), lines[1]]
+
+
+def many(number: int) -> list[Verdict]:
+    """Return one that is unknown, and so many that are expired."""
+    return [Verdict(0, "unknown"), *(Verdict(n, "expired") for n in range(1, number + 1))]
+
+
+@pytest.mark.parametrize(
+    ("dry_run", "lines"),
+    [
+        (False, ["put back 0 of 21", "20 tokens are not put back: expired", "1 token is not put back: unknown"]),
+        (True, ["would put back 0 of 21", "20 tokens would not be put back: expired",
+                "1 token would not be put back: unknown"]),
+    ],
+)  # fmt: skip
+def test_more_than_twenty_are_counted_by_reason(dry_run: bool, lines: list[str]) -> None:
+    """The most frequent first."""
+    assert list(verdicts(many(20), dry_run=dry_run)) == lines
+    assert len(list(verdicts(many(19), dry_run=dry_run))) == 21
+
+
+def test_tokens_that_do_not_match_are_told_alike() -> None:
+    """One by one up to twenty, and counted beyond."""
+    assert list(unmatched(Choice(), Unmatched(many(1)))) == [
+        "token 0 is not listed: unknown", "token 1 is not listed: expired",
+    ]  # fmt: skip
+    assert len(list(unmatched(Choice(), Unmatched(many(19))))) == 20
+    assert list(unmatched(Choice(), Unmatched(many(20)))) == [
+        "20 tokens are not listed: expired", "1 token is not listed: unknown",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("owners", "lines"),
+    [
+        ([Owner(7, "ann", {"sent": 1234, "failed": 2})],
+         ["account 7 ann: nothing matches; its deliveries: 1,234 sent, 2 failed"]),
+        ([Owner(7, "ann", {}), Owner(8, "\x1b", {})],
+         ["account 7 ann: nothing matches; its deliveries: none",
+          r"account 8 \x1b: nothing matches; its deliveries: none"]),
+        ([], [r"there is no account with the id, login or address 'x\x1b'"]),
+        (Hidden(), [r"nothing of an account 'x\x1b' matches; this role may not read accounts, "
+                    "to see whether there is one"]),
+        (None, []),
+    ],
+)  # fmt: skip
+def test_account_that_does_not_match_is_told(owners: list[Owner] | Hidden | None, lines: list[str]) -> None:
+    """With what there is of it."""
+    assert list(unmatched(Choice(account="x\x1b"), Unmatched([], owners))) == lines
+    assert list(unmatched(Choice(), Unmatched([], owners))) == []
+
+
+def history(*reasons: tuple[str, str | None, int]) -> History:
+    return History([Settled(state, reason, 0, 0, day, 0, NOW) for state, reason, day in reasons], None, None)
+
+
+@pytest.mark.parametrize(
+    ("seen", "reasons"),
+    [
+        (history(), "none"),
+        (history(("sent", "x", 1)), "none"),
+        (history(("failed", "a", 1), ("skipped", "\x1b", 2000), ("failed", None, 30)),
+         r"\x1b (2,000), without a reason (30), a (1)"),
+        (history(*(("failed", str(n), n) for n in range(1, 6))), "5 (5), 4 (4), 3 (3), 2 (2), 1 (1)"),
+        (history(*(("failed", str(n), n) for n in range(1, 8))), "7 (7), 6 (6), 5 (5), 4 (4), 3 (3), and 2 more"),
+    ],
+)  # fmt: skip
+def test_reason_that_does_not_match_is_told(seen: History, reasons: str) -> None:
+    """With those of the last day, the most frequent first."""
+    expected = rf"no reason of these has 'x\x1b' in it; the reasons of the last day: {reasons}"
+    assert list(unmatched(Choice(reason="x\x1b"), Unmatched([], history=seen))) == [expected]
+    assert list(unmatched(Choice(), Unmatched([], history=seen))) == []
+    assert list(unmatched(Choice(reason="x"), Unmatched([]))) == []
+
+
+def test_reasons_are_in_order() -> None:
+    """The most frequent first; of as many, by name."""
+    seen = history(("failed", "b", 1), ("failed", None, 1), ("failed", "a", 1), ("failed", "z", 2), ("sent", "x", 9))
+    assert [one.reason for one in seen.of("failed")] == ["z", None, "a", "b"]

@@ -1,0 +1,413 @@
+"""How the queue is, as text for people and as JSON for programs, to the letter."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mailroom_collector.operations.figures import (
+    Echo,
+    History,
+    Oldest,
+    Overview,
+    Progress,
+    Sessions,
+    Settled,
+    Unsettled,
+)
+from mailroom_collector.operations.report import Kind, Line, Rank, as_json, check, text
+
+NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def settled(
+    state: str, reason: str | None, minute: int, hour: int, day: int, doubts: int = 0, seconds: float = 0
+) -> Settled:
+    return Settled(state, reason, minute, hour, day, doubts, ago(seconds))
+
+
+UNSETTLED = [
+    Unsettled("pending", None, True, 1234, ago(5), ago(1)),
+    Unsettled("pending", None, False, 20, ago(-5), ago(-9)),
+    Unsettled("claimed", "collect:web1:4711:0123abcd", False, 300, ago(-20), ago(-25)),
+    Unsettled("sending", "send:web:2:17:0123abcd", False, 50, ago(-20), ago(-20)),
+    Unsettled("sending", "other:web2:18:0123abcd", True, 4, ago(90), ago(65)),
+    Unsettled("claimed", "", True, 3, ago(7), ago(7)),
+]
+SETTLED = [
+    settled("sent", None, 10, 200, 3000, doubts=1, seconds=2),
+    settled("emitted", None, 4, 5, 6),
+    settled("failed", "its email has no @", 1, 2, 3),
+    settled("failed", None, 0, 1, 30),
+    settled("skipped", "expired", 7, 8, 9, doubts=2),
+    settled("sent", "other", 1, 1, 1, seconds=3),
+]
+PROGRESS = Progress(NOW, ago(12), True, UNSETTLED, Oldest(4711, ago(61), ago(-839)), ago(120), "\x1bspam")
+HISTORY = History(SETTLED, 123.44, 4567.0)
+FULL = Overview("mailroom", PROGRESS, HISTORY, Echo(True, 0.84), Sessions(1, 2), [0, 8, 1234], ["a", "b"])
+EMPTY = Overview(
+    "mailroom", Progress(NOW, None, False, [], None), History([], None, None), Echo(None, problem="no"), Sessions(0, 0)
+)
+
+
+def marked(lines: list[Line]) -> str:
+    """Return lines, each behind the first letters of its kind (but plain) and its rank."""
+    heads = [f"{line.kind.name[0]}{line.rank.name[0]} ".replace("PN", "  ") for line in lines]
+    return "\n".join(f"{head}{line.text}".rstrip() for head, line in zip(heads, lines, strict=True))
+
+
+WIDE = """\
+HN queue mailroom, 2026-01-31 23:59:59 UTC
+BN   PAUSED          since 2026-01-31 23:57:59 UTC: \\x1bspam; nothing is sent until
+BN                   mailroom-collect resume
+
+HP mails a second, last 3.0 s: at most 1,234, now (right) 1,234
+PP    ▁█
+PP
+HN not settled
+     waiting, due now                        1,234
+     waiting, due later                         20
+     in the pipe                               300
+     being sent                                 50
+BN   lease ran out                               7
+     oldest mailable token               1 min 1 s
+       token 4711, expires in          13 min 59 s
+
+HN settled in the last                      minute       hour        day
+     sent                                       11        201      3,001
+     emitted                                     4          5          6
+     failed                                      1          3         33
+PR     without a reason                          0          1         30
+PR     its email has no @                        1          2          3
+     skipped                                     7          8          9
+PR     expired                                   7          8          9
+BN   perhaps sent twice                                                3
+     from commit to sent, median                       123 ms  (p95: 4.6 s)
+     last one sent at (UTC)                          2026-01-31 23:59:57
+
+     senders         2 sessions connected; acknowledge, last said so 2026-01-31
+                     23:59:47 UTC
+     collectors      1 session connected; one attends: inserts don't notify
+     notifications   arrive, in 0.8 ms
+BN   rights          every role may execute 2 functions of mailroom;
+BN                   mailroom-collect migrate says how to end that
+
+HL leases
+PL   collect web1 pid 4711   claimed  300  for 25 s more
+PL   send web:2 pid 17       sending   50  for 20 s more
+PL   other:web2:18:0123abcd  sending    4  ran out 1 min 5 s ago
+PL   ?                       claimed    3  ran out 7.0 s ago"""
+
+NARROW = """\
+HN queue mailroom, 2026-01-31 23:59:59 UTC
+BN   PAUSED          since 2026-01-31 23:57:59 UTC: \\x1bspam; nothing
+BN                   is sent until mailroom-collect resume
+
+HP mails a second, last 3.0 s: at most 1,234, now (right) 1,234
+PP    _@
+PP
+HN not settled
+     waiting, due now                       1,234
+     waiting, due later                        20
+     in the pipe                              300
+     being sent                                50
+BN   lease ran out                              7
+     oldest mailable token              1 min 1 s
+       token 4711, expires in          13 min 59 s
+
+HN settled in the last                     minute      hour       day
+     sent                                      11       201     3,001
+     emitted                                    4         5         6
+     failed                                     1         3        33
+PR     without a reason                         0         1        30
+PR     its email has no @                       1         2         3
+     skipped                                    7         8         9
+PR     expired                                  7         8         9
+BN   perhaps sent twice                                             3
+     from commit to sent, median                     123 ms
+                                               (p95: 4.6 s)
+     last one sent at (UTC)                       2026-01-31 23:59:57
+
+     senders         2 sessions connected; acknowledge, last said so
+                     2026-01-31 23:59:47 UTC
+     collectors      1 session connected; one attends: inserts don't
+                     notify
+     notifications   arrive, in 0.8 ms
+BN   rights          every role may execute 2 functions of mailroom;
+BN                   mailroom-collect migrate says how to end that
+
+HL leases
+PL   collect web1 pid 4711   claimed  300  for 25 s more
+PL   send web:2 pid 17       sending   50  for 20 s more
+PL   other:web2:18:0123abcd  sending    4  ran out 1 min 5 s ago
+PL   ?                       claimed    3  ran out 7.0 s ago"""
+
+NOTHING = """\
+HN queue mailroom, 2026-01-31 23:59:59 UTC
+
+HN not settled
+     waiting, due now                            0
+     waiting, due later                          0
+     in the pipe                                 0
+     being sent                                  0
+     lease ran out                               0
+     oldest mailable token                    none
+
+HN settled in the last                      minute       hour        day
+     sent                                        0          0          0
+     failed                                      0          0          0
+     skipped                                     0          0          0
+     perhaps sent twice                                                0
+
+     senders         no sessions connected; none ever acknowledged
+     collectors      no sessions connected; inserts notify
+     notifications   not tested: no
+     leases          none"""
+
+JSON = {
+    "queue": "mailroom",
+    "time": "2026-01-31T23:59:59.000Z",
+    "waiting": {"due": 1234, "later": 20, "lapsed": 7},
+    "claimed": 300,
+    "sending": 50,
+    "oldest": {
+        "token": 4711,
+        "queued_at": "2026-01-31T23:58:58.000Z",
+        "expires_at": "2026-02-01T00:13:58.000Z",
+        "age_s": 61.0,
+        "expires_in_s": 839.0,
+    },
+    "overdue_s": 90.0,
+    "sent": {"minute": 11, "hour": 201, "day": 3001},
+    "emitted": {"minute": 4, "hour": 5, "day": 6},
+    "failed": {"minute": 1, "hour": 3, "day": 33},
+    "skipped": {"minute": 7, "hour": 8, "day": 9},
+    "reasons": [
+        {"state": "failed", "reason": None, "minute": 0, "hour": 1, "day": 30},
+        {"state": "failed", "reason": "its email has no @", "minute": 1, "hour": 2, "day": 3},
+        {"state": "skipped", "reason": "expired", "minute": 7, "hour": 8, "day": 9},
+    ],
+    "doubts": {"day": 3},
+    "latency_ms": {"p50": 123.4, "p95": 4567.0},
+    "last_sent_at": "2026-01-31T23:59:57.000Z",
+    "leases": [
+        {
+            "holder": "collect:web1:4711:0123abcd",
+            "state": "claimed",
+            "deliveries": 300,
+            "until": "2026-02-01T00:00:24.000Z",
+            "lapsed": False,
+        },
+        {
+            "holder": "send:web:2:17:0123abcd",
+            "state": "sending",
+            "deliveries": 50,
+            "until": "2026-02-01T00:00:19.000Z",
+            "lapsed": False,
+        },
+        {
+            "holder": "other:web2:18:0123abcd",
+            "state": "sending",
+            "deliveries": 4,
+            "until": "2026-01-31T23:58:54.000Z",
+            "lapsed": True,
+        },
+        {"holder": "", "state": "claimed", "deliveries": 3, "until": "2026-01-31T23:59:52.000Z", "lapsed": True},
+    ],
+    "acknowledged_at": "2026-01-31T23:59:47.000Z",
+    "attended": True,
+    "paused": {"since": "2026-01-31T23:57:59.000Z", "reason": "\x1bspam"},
+    "public_functions": ["a", "b"],
+    "connected": {"collectors": 1, "senders": 2},
+    "notifications": {"arrive": True, "ms": 0.8, "problem": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("overview", "columns", "unicode", "expected"),
+    [(FULL, 80, True, WIDE), (FULL, 68, False, NARROW), (EMPTY, 80, True, NOTHING)],
+    ids=["wide", "narrow", "nothing"],
+)
+def test_report_is_as_people_know_it(overview: Overview, columns: int, unicode: bool, expected: str) -> None:
+    """Each line, its columns, what is bad, and what may be left out."""
+    assert marked(text(overview, columns, unicode=unicode)) == expected
+
+
+def test_bars_are_unicode_unless_the_terminal_has_none() -> None:
+    """By default."""
+    assert text(FULL, 80) == text(FULL, 80, unicode=True)
+
+
+def found(overview: Overview, label: str, columns: int = 80) -> list[str]:
+    """Return what stands behind a label, and in the lines below it that have none; bad lines with a !."""
+    lines = text(overview, columns)
+    (at,) = [place for place, line in enumerate(lines) if line.text.startswith(f"  {label}")]
+    told = [lines[at]]
+    for line in lines[at + 1 :]:
+        if not line.text.startswith(" " * 18):
+            break
+        told.append(line)
+    return ["!" * (line.kind is Kind.BAD) + line.text.removeprefix(f"  {label}").strip() for line in told]
+
+
+@pytest.mark.parametrize(
+    ("columns", "label", "number"),
+    [(120, 36, 11), (69, 36, 11), (68, 36, 10), (60, 30, 10), (55, 25, 10), (54, 24, 10)],
+)
+def test_numbers_stay_in_their_columns(columns: int, label: int, number: int) -> None:
+    """From 69 columns on there is room for more between them; labels have 24 to 36 columns."""
+    overview = replace(EMPTY, history=History([settled("sent", None, 1, 200, 123_456)], None, None))
+    expected = "  sent".ljust(label) + "1".rjust(number) + "200".rjust(number) + "123,456".rjust(number)
+    assert [line.text for line in text(overview, columns) if line.text.startswith("  sent ")] == [expected]
+    (cut,) = [line.text for line in text(overview, 50) if line.text.startswith("  sent ")]
+    assert cut == "  sent".ljust(24) + "1".rjust(10) + "200".rjust(10) + "   12…"
+
+
+def test_long_reasons_are_wrapped_in_the_labels_column() -> None:
+    """All lines of a reason may be left out; those beyond the eighth are added up."""
+    reasons = [settled("failed", f"reason {n} " + "x" * 22 + " y", 1, 2, 100 - n) for n in range(10)]
+    lines = text(replace(EMPTY, history=History(reasons, None, None)), 80)
+    at = lines.index(Line("  failed                                     10         20        955"))
+    assert lines[at + 1 : at + 3] == [
+        Line("    reason 0 " + "x" * 22 + "           1          2        100", rank=Rank.REASON),
+        Line("    y" + " " * 31, rank=Rank.REASON),
+    ]
+    assert lines[at + 17] == Line(
+        "    2 other reasons                           2          4        183", rank=Rank.REASON
+    )
+    eight = text(replace(EMPTY, history=History(reasons[:8], None, None)), 80)
+    assert not [line for line in eight if "other reason" in line.text]
+
+
+@pytest.mark.parametrize(("p50", "p95"), [(1.0, None), (None, 1.0), (None, None)])
+def test_latency_needs_both_its_figures(p50: float | None, p95: float | None) -> None:
+    """Where one is not known, none is told."""
+    overview = replace(EMPTY, history=History([], p50, p95))
+    assert not [line for line in text(overview, 80) if "median" in line.text]
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(72, 1), (71, 2)])
+def test_latency_takes_one_line_where_it_fits(columns: int, lines: int) -> None:
+    """To the last column."""
+    told = [line.text for line in text(replace(EMPTY, history=HISTORY), columns)]
+    at = next(place for place, line in enumerate(told) if "median" in line)
+    assert sum("(p95: 4.6 s)" in line for line in told[at : at + lines]) == 1
+    assert ("(p95: 4.6 s)" in told[at]) is (lines == 1)
+
+
+@pytest.mark.parametrize(
+    ("echo", "expected"),
+    [
+        (Echo(True, 12.3), ["arrive, in 12 ms"]),
+        (Echo(True), ["arrive, in 0.0 ms"]),
+        (Echo(False), ["!don't arrive through this URL (a pooler in transaction mode?)"]),
+        (Echo(None, problem="no listener"), ["not tested: no listener"]),
+    ],
+)
+def test_notifications_are_told(echo: Echo, expected: list[str]) -> None:
+    """That they don't arrive is bad; that nobody tested it is not."""
+    assert found(replace(EMPTY, echo=echo), "notifications") == expected
+
+
+@pytest.mark.parametrize(("seconds", "is_bad"), [(10, False), (10.1, True)])
+def test_collector_is_missed_once_something_is_due_for_long(seconds: float, is_bad: bool) -> None:
+    """Ten seconds are no long time."""
+    seen = replace(EMPTY.progress, unsettled=[Unsettled("pending", None, True, 1, ago(seconds), NOW)])
+    (told,) = found(replace(EMPTY, progress=seen), "collectors")
+    assert told.startswith("!none is connected, and nobody takes what is due for 10 s") is is_bad
+    attended = replace(EMPTY, progress=replace(seen, attended=True))
+    assert found(attended, "collectors") == ["no sessions connected; one attends: inserts don't notify"]
+
+
+def test_words_are_wrapped_to_twenty_columns_at_least() -> None:
+    """However narrow it is; then they are cut."""
+    assert found(replace(EMPTY, echo=Echo(None, problem="aa bbb")), "notifications", 38) == ["not tested: aa bbb"]
+    assert found(replace(EMPTY, echo=Echo(None, problem="aa bbbbbb")), "notifications", 30) == [
+        "not tested:…",
+        "bbbbbb",
+    ]
+
+
+def test_more_leases_than_eight_are_counted() -> None:
+    """The largest are told."""
+    held = [Unsettled("claimed", f"collect:web:{n}:x", False, n, NOW, ago(-20)) for n in range(1, 10)]
+    lines = text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held)), 80)
+    assert lines[-2:] == [
+        Line("  collect web pid 2  claimed  2  for 20 s more", rank=Rank.LEASE),
+        Line("  and 1 more", rank=Rank.LEASE),
+    ]
+    lines = text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held[:8])), 80)
+    assert lines[-1] == Line("  collect web pid 1  claimed  1  for 20 s more", rank=Rank.LEASE)
+
+
+@pytest.mark.parametrize(
+    ("holder", "told"),
+    [
+        ("collect:web:1:17:x", "collect web:1 pid 17"),
+        ("send:web:17:x", "send web pid 17"),
+        ("other:web:17:x", "other:web:17:x"),
+        ("send:17:x", "send:17:x"),
+        ("send", "send"),
+        ("\x1b", r"\x1b"),
+    ],
+)
+def test_holder_is_told_as_a_process(holder: str, told: str) -> None:
+    """Without the part that only makes it unique; a name of another kind as it is."""
+    held = [Unsettled("claimed", holder, False, 1, NOW, ago(-20))]
+    lines = text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held)), 80)
+    assert lines[-1].text == f"  {told}  claimed  1  for 20 s more"
+
+
+def test_check_takes_what_is_just_old_enough() -> None:
+    """The limit itself is well; one that every role may execute is said, and no reason to be unwell."""
+    due = [Unsettled("pending", None, True, 1, ago(60), ago(60))]
+    waits = Progress(NOW, None, False, due, Oldest(1, ago(60), ago(-1)))
+    assert check(waits, 60) == (True, "the oldest mailable token waits for 1 min")
+    assert check(replace(waits, oldest=None), 60) == (True, "no mailable token waits")
+    assert check(replace(waits, oldest=None), 59) == (
+        False,
+        "nobody took up what is due for 1 min, longer than 59 s",
+    )
+    assert check(waits, 59) == (False, "token 1 waits for 1 min, longer than 59 s; it expires in 1.0 s")
+    rights = "every role may execute 1 function of mailroom; mailroom-collect migrate says how to end that"
+    assert check(replace(waits, oldest=None), 60, ["a"]) == (True, f"no mailable token waits; {rights}")
+
+
+@pytest.mark.parametrize(("reason", "why"), [(None, ""), ("spam", ": spam")])
+def test_paused_queue_is_not_well(reason: str | None, why: str) -> None:
+    """Whatever waits; why is said where somebody said why."""
+    paused = replace(EMPTY.progress, paused_at=ago(120), paused_reason=reason)
+    assert check(paused, 60) == (False, f"the queue is paused since 2026-01-31 23:57:59 UTC{why}")
+    told = " ".join(found(replace(EMPTY, progress=paused), "PAUSED", 200))
+    assert told == f"!since 2026-01-31 23:57:59 UTC{why}; nothing is sent until mailroom-collect resume"
+
+
+def test_report_for_programs_has_each_documented_key() -> None:
+    """Each figure under its key; times and durations as the keys say."""
+    assert as_json(FULL) == JSON
+
+
+def test_seconds_are_told_to_the_millisecond() -> None:
+    """Whatever they are measured in."""
+    due = [Unsettled("pending", None, True, 1, ago(90.1236), NOW)]
+    told = as_json(replace(FULL, progress=Progress(NOW, None, False, due, Oldest(1, ago(61.1236), ago(-9.8764)))))
+    assert (told["oldest"]["age_s"], told["oldest"]["expires_in_s"], told["overdue_s"]) == (61.124, 9.876, 90.124)
+
+
+def test_report_of_nothing_for_programs_has_no_figures() -> None:
+    """The keys are all there."""
+    nothing = as_json(EMPTY)
+    assert nothing == {
+        **dict.fromkeys(["oldest", "last_sent_at", "acknowledged_at", "paused"]),
+        **{state: {"minute": 0, "hour": 0, "day": 0} for state in ("sent", "emitted", "failed", "skipped")},
+        **{key: [] for key in ("reasons", "leases", "public_functions")},
+        "queue": "mailroom", "time": "2026-01-31T23:59:59.000Z", "claimed": 0, "sending": 0, "overdue_s": 0.0,
+        "waiting": {"due": 0, "later": 0, "lapsed": 0}, "doubts": {"day": 0}, "attended": False,
+        "latency_ms": {"p50": None, "p95": None}, "connected": {"collectors": 0, "senders": 0},
+        "notifications": {"arrive": None, "ms": None, "problem": "no"},
+    }  # fmt: skip
+    assert list(nothing) == list(JSON)

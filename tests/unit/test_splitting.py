@@ -1,0 +1,79 @@
+"""The parts of a batch that are still to be called."""
+
+from mailroom_sender.actions import Action
+from mailroom_sender.rows import Row
+from mailroom_sender.splitting import Parts
+from mailroom_sender.verdicts import Outcome, Verdict
+
+ROWS = [Row(Action.ACTIVATION, "a@b.example", str(number), "", "", b"") for number in range(9)]
+SPLIT, APART = Verdict(Outcome.SPLIT, "no"), Verdict(Outcome.SPLIT, "no", apart=True)
+NEVER = Verdict(Outcome.NEVER, "named")
+
+
+def taken(parts: Parts) -> list[str]:
+    """Take all parts; return the numbers of the rows of each."""
+    found = []
+    while parts:
+        announced = parts.next
+        found.append("".join(row.login for row in parts.take()))
+        assert found[-1] == "".join(row.login for row in announced)
+    return found
+
+
+def learned(*verdicts: Verdict, splits: bool = True) -> Parts:
+    """Return the parts after a call for the first of two parts."""
+    parts = Parts(ROWS[:8])
+    parts.take()
+    parts.learn(ROWS[:8], [SPLIT] * 8, splits=True)
+    parts.learn(parts.take(), verdicts, splits=splits)
+    return parts
+
+
+def test_batch_is_one_part_at_first() -> None:
+    """Nothing is postponed."""
+    parts = Parts(ROWS)
+    assert (taken(parts), parts.postponed_for) == (["012345678"], "")
+
+
+def test_refused_part_is_halved_and_the_rest_waits_behind() -> None:
+    """The first half is the larger one, and comes first."""
+    assert taken(learned(SPLIT, SPLIT, SPLIT, SPLIT)) == ["01", "23", "4567"]
+    parts = Parts(ROWS[:3])
+    parts.learn(parts.take(), [SPLIT] * 3, splits=True)
+    assert taken(parts) == ["01", "2"]
+
+
+def test_rows_beside_those_that_were_named_go_together() -> None:
+    """Whether parts are halved or not."""
+    for splits in (True, False):
+        assert taken(learned(SPLIT, NEVER, SPLIT, NEVER, splits=splits)) == ["02", "4567"]
+
+
+def test_rows_that_go_apart_are_called_after_the_others() -> None:
+    """And before the rest."""
+    for splits in (True, False):
+        assert taken(learned(SPLIT, APART, SPLIT, APART, splits=splits)) == ["02", "13", "4567"]
+
+
+def test_part_of_which_nothing_goes_again_is_done() -> None:
+    """What comes after it is next."""
+    assert taken(learned(NEVER, NEVER, NEVER, NEVER)) == ["4567"]
+
+
+def test_postponed_parts_come_back_when_they_are_resumed() -> None:
+    """With SES's words to the last of them until then."""
+    parts = learned(SPLIT, SPLIT, SPLIT, SPLIT, splits=False)
+    assert parts.postponed_for == "no"
+    parts.resume()
+    assert (taken(parts), parts.postponed_for) == (["0123", "4567"], "")
+    parts.resume()
+    assert taken(parts) == []
+
+
+def test_part_of_one_row_is_postponed_like_others() -> None:
+    """Alone."""
+    parts = Parts(ROWS[:1])
+    parts.learn(parts.take(), [SPLIT], splits=False)
+    assert (taken(parts), parts.postponed_for) == ([], "no")
+    parts.resume()
+    assert taken(parts) == ["0"]
