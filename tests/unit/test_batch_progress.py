@@ -210,3 +210,12 @@ def test_run_over_several_batches_is_held_as_well() -> None:
         play.play()
     assert [play.progress.held is not None for play in plays] == [False] * (RUN - 1) + [True]
     assert plays[-1].settled[RUN - 1] is plays[-1].progress.held
+
+
+def test_call_of_the_very_moment_of_a_refusal_proves_nothing() -> None:
+    """It may have been made before; one that was made later does."""
+    for called_at, outcome in ((1.0, Outcome.REFUSED), (1.1, Outcome.NEVER)):
+        progress = Progress([row(0), row(1)], RefusalRun())
+        progress.learn(begun(0), [REFUSED], 0, 1.0)
+        progress.learn(begun(1), [Verdict(Outcome.SENT)], called_at, 2)
+        assert progress.learn(begun(0), [REFUSED], 3, 4) == [Verdict(outcome, WHY)]

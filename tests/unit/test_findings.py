@@ -41,12 +41,12 @@ def test_finding_without_a_width_is_one_line() -> None:
 
 def test_words_have_twenty_columns_at_least() -> None:
     """However narrow the terminal is."""
-    finding = Finding("x", WARNING, "aaaaaaaaaa bbbbbbbbb c")
+    finding = Finding("x", WARNING, "aaaaaaaaaa bbbbbbbb c")
     for width in (1, 50):
         assert lines(finding, width) == [
-            "warning  x                    aaaaaaaaaa bbbbbbbbb", "                              c",
+            "warning  x                    aaaaaaaaaa bbbbbbbb", "                              c",
         ]  # fmt: skip
-    assert lines(finding, 52) == ["warning  x                    aaaaaaaaaa bbbbbbbbb c"]
+    assert lines(finding, 51) == ["warning  x                    aaaaaaaaaa bbbbbbbb c"]
 
 
 @pytest.mark.parametrize(
