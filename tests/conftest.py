@@ -1,3 +1,4 @@
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,15 @@ settings.register_profile("mailroom", deadline=None, print_blob=True)  # shared 
 settings.load_profile("mailroom")
 
 Environment = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_signals() -> None:
+    """Ignore no signal that what is started would inherit, as under nohup or in a shell's background."""
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
