@@ -37,7 +37,7 @@ END $$;
 -- An account that says it was created longer ago than its token would live was not created now: it comes from a
 -- dump, and gets no token by itself. Where another mailroom made the schema, its own trigger does this.
 --
--- The bell (1_ledger) without waiting: who can't have lock 1 at once rings, as if nobody attended. Such an insert
+-- Fast polling (1_ledger, "The bell") without waiting: an insert that does not get lock 1 at once notifies. Such an insert
 -- is not silent, so nobody needs to know that it is under way. A token without a queue would never be mailed: where
 -- row-level security hides them all, the insert fails.
 DO $migration$

@@ -105,7 +105,7 @@ def cli(
     """Take waiting tokens from PostgreSQL, sign them, and print them as CSV lines.
 
     Runs until SIGTERM or SIGINT (exit status 0) or until its reader goes away (1); 2 says
-    that a setting or the database needs a person. With a command, does that instead.
+    that a person must fix a setting or the database. With a command, does that instead.
     """
     warn_of_unknown_settings(log)
     if ctx.invoked_subcommand is not None:

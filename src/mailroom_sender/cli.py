@@ -145,8 +145,8 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     """Read lines of mailroom-collect from standard input and send them through AWS SES.
 
     Runs until its input ends, or until SIGTERM or SIGINT (exit status 0); 1 says that the input ended and a part of
-    it was rejected or not sent, or that what was read could not be kept, 2 that a setting, the database or AWS
-    needs a person. With a command, does that instead.
+    it was rejected or not sent, or that what was read could not be kept, 2 that a person must fix
+    a setting, the database or AWS. With a command, does that instead.
     """
     warn_of_unknown_settings(log)
     is_sender = ctx.invoked_subcommand is None

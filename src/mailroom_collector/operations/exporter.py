@@ -231,7 +231,7 @@ class Exporter(Collector):
 
 
 def serve(url: DatabaseUrl, queue: str, address: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT. Raises MailroomError when the database needs a person, and SettingError."""
+    """Serve until SIGTERM or SIGINT. Raises MailroomError when a person must fix the database, and SettingError."""
     exporter = Exporter(url, queue)
     try:
         exporter.ask()

@@ -17,7 +17,7 @@ def pause(ctx: click.Context, reason: str | None) -> None:
     """Let the queue hand out and send nothing more.
 
     For all pipelines of the queue, and until resume, whatever is restarted meanwhile. Tokens wait, and still expire.
-    A call to SES that is under way is finished. Run again, it replaces the reason.
+    A call to SES that is in progress is finished. Run again, it replaces the reason.
     """
     if reason is not None and not (reason.isprintable() and 1 <= len(reason) <= _LONGEST_REASON):
         raise SettingError("--reason is not allowed", f"give 1 to {_LONGEST_REASON} characters in one line")
