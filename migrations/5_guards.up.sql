@@ -37,8 +37,9 @@ END $$;
 -- An account that says it was created longer ago than its token would live was not created now: it comes from a
 -- dump, and gets no token by itself. Where another mailroom made the schema, its own trigger does this.
 --
--- Fast polling (1_ledger, "The bell") without waiting: an insert that does not get lock 1 at once notifies. Such an insert
--- is not silent, so nobody needs to know that it is under way. A token without a queue would never be mailed: where
+-- Fast polling (1_ledger, "The bell") without waiting: an insert that does not get lock 1 at once notifies.
+-- Such an insert is not silent, so nobody needs to know that it is in progress.
+-- A token without a queue would never be mailed: where
 -- row-level security hides them all, the insert fails.
 DO $migration$
 BEGIN
@@ -97,7 +98,8 @@ BEGIN
         NOT (pg_try_advisory_lock_shared(1835100524, 2) AND pg_advisory_unlock_shared(1835100524, 2));
 END $$;
 
--- What a collector asks when it is notified, and every few seconds, whatever the ledger holds: is the queue paused, and are inserts silent?
+-- What a collector asks when it is notified, and every few seconds, whatever the ledger holds:
+-- is the queue paused, and are inserts silent?
 CREATE FUNCTION mailroom_watch(p_queue job_type)
 RETURNS TABLE (paused_at timestamptz, paused_reason text, attended boolean)
 LANGUAGE plpgsql AS $$
