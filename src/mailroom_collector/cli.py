@@ -12,7 +12,8 @@ from mailroom_collector.log import log
 from mailroom_collector.operations.commands import COMMANDS
 from mailroom_collector.settings import Settings, parse_key
 from mailroom_runtime.errors import MailroomError, SettingError
-from mailroom_runtime.options import (
+from mailroom_runtime.postgres.url import required_url
+from mailroom_runtime.settings.options import (
     SCHEMA_NAME,
     Decorator,
     Name,
@@ -23,8 +24,7 @@ from mailroom_runtime.options import (
     schema_name,
     warn_of_unknown_settings,
 )
-from mailroom_runtime.postgres.url import required_url
-from mailroom_runtime.secret_setting import exposure, required_secret
+from mailroom_runtime.settings.secret_setting import exposure, required_secret
 from mailroom_runtime.words import counted
 
 _DAY_MS = 86_400_000
@@ -135,8 +135,8 @@ def cli(
         )
     from mailroom_collector.collector import Collector
     from mailroom_collector.outlet import Outlet
-    from mailroom_runtime.systemd import Notifier
-    from mailroom_runtime.watchdog import Watchdog
+    from mailroom_runtime.process.systemd import Notifier
+    from mailroom_runtime.process.watchdog import Watchdog
 
     notifier = Notifier(os.environ)
     watchdog = Watchdog(_HANG * settings.patience, notifier, log)

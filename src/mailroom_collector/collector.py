@@ -25,9 +25,9 @@ from mailroom_collector.terminal import Terminal
 from mailroom_runtime.backoff import Backoff
 from mailroom_runtime.errors import MailroomError, OperatorNeeded, StatementRefused, Unavailable
 from mailroom_runtime.postgres.connection import connect
-from mailroom_runtime.systemd import Notifier
-from mailroom_runtime.wakeup import Wakeup
-from mailroom_runtime.watchdog import Watchdog
+from mailroom_runtime.process.systemd import Notifier
+from mailroom_runtime.process.wakeup import Wakeup
+from mailroom_runtime.process.watchdog import Watchdog
 from mailroom_runtime.words import counted
 
 _HELD_ROWS = 4500

@@ -1,4 +1,4 @@
-"""Errors: what happened, what to do, and the exit status. Only the command exits on them."""
+"""Pure: errors, that is what happened, what to do, and the exit status. Only the command exits on them."""
 
 from typing import Literal
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mailroom_runtime.errors import MailroomError, SettingError
-from mailroom_runtime.options import (
+from mailroom_runtime.postgres.url import DatabaseUrl, optional_url
+from mailroom_runtime.settings.options import (
     Decorator,
     Flag,
     FlagOption,
@@ -23,8 +24,7 @@ from mailroom_runtime.options import (
     schema_name,
     warn_of_unknown_settings,
 )
-from mailroom_runtime.postgres.url import DatabaseUrl, optional_url
-from mailroom_runtime.secret_setting import exposure
+from mailroom_runtime.settings.secret_setting import exposure
 from mailroom_sender.golive.commands import check, templates
 from mailroom_sender.links import checked_base_url
 from mailroom_sender.log import log
@@ -172,8 +172,8 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     claim_descriptors(0, "stdin", "pipe mailroom-collect into it, or name a file with <")
     if os.isatty(0):
         log("reading lines from the terminal, as nothing is piped in; Ctrl-D ends them")
-    from mailroom_runtime.systemd import Notifier
-    from mailroom_runtime.watchdog import Watchdog
+    from mailroom_runtime.process.systemd import Notifier
+    from mailroom_runtime.process.watchdog import Watchdog
     from mailroom_sender.actions import Known
     from mailroom_sender.inlet import Inlet
     from mailroom_sender.learning import Learning

@@ -1,4 +1,4 @@
-"""What is read: one row of a line, with its own bytes."""
+"""Pure: what is read, one row of a line, with its own bytes."""
 
 from dataclasses import dataclass, field
 

@@ -15,9 +15,9 @@ from typing import Final
 
 from mailroom_runtime.errors import MailroomError, Unavailable
 from mailroom_runtime.log import Level
-from mailroom_runtime.systemd import Notifier
-from mailroom_runtime.wakeup import Wakeup
-from mailroom_runtime.watchdog import Watchdog
+from mailroom_runtime.process.systemd import Notifier
+from mailroom_runtime.process.wakeup import Wakeup
+from mailroom_runtime.process.watchdog import Watchdog
 from mailroom_runtime.words import counted
 from mailroom_sender.batches import MOST_DESTINATIONS, Waiting
 from mailroom_sender.database import Database

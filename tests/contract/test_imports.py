@@ -1,147 +1,131 @@
-"""The layout's rules: what a file may know."""
+"""The layout's rules: what a file may know, and in which direction a row passes through the folders."""
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 SRC = Path(__file__).parents[2] / "src"
-PURE = {
-    "mailroom_runtime": [
-        "backoff",
-        "errors",
-        "repeats",
-        "setting_names",
-        "words",
-        "postgres/failures",
-        "postgres/names",
-        "postgres/pins",
-    ],
-    "mailroom_collector": [
-        "actions",
-        "agenda",
-        "echo",
-        "pause",
-        "progress",
-        "signing",
-        "summary",
-        "tokens",
-        "wire",
-        *(
-            f"operations/{name}"
-            for name in ("durations", "figures", "listing", "report", "scrapers", "sparkline", "tables")
-        ),
-        *(f"schema/{name}" for name in ("contents", "locks", "plan")),
-    ],
-    "mailroom_sender": [
-        "actions",
-        "addresses",
-        "batches",
-        "faults",
-        "holds",
-        "host_names",
-        "identities",
-        "label_context",
-        "links",
-        "login",
-        "mail_text",
-        "pacing",
-        "redact",
-        "request",
-        "retries",
-        "rows",
-        "source",
-        "splitting",
-        "summary",
-        "verdicts",
-        "wire",
-        *(
-            f"golive/{name}"
-            for name in (
-                "comparing",
-                "findings",
-                "handlebars",
-                "judging",
-                "mime",
-                "refusals",
-                "sample",
-                "shown_login",
-                "template",
-            )
-        ),
-    ],
+PACKAGES = ("mailroom_runtime", "mailroom_collector", "mailroom_sender")
+FILES = sorted(file for package in PACKAGES for file in (SRC / package).rglob("*.py") if "migrations" not in file.parts)
+ORDER = {
+    "mailroom_runtime": ["settings", "process", "postgres"],
+}
+"""The folders of a package. A folder imports from those before it."""
+SDK_USERS = {
+    "boto3": {"mailroom_sender.aws_client", "mailroom_sender.ses"},
+    "botocore": {
+        "mailroom_sender.aws_client",
+        "mailroom_sender.http_connection",
+        "mailroom_sender.ses",
+        "mailroom_sender.golive.aws",
+    },
 }
 OUTSIDE = {"boto3", "botocore", "os", "psycopg", "random", "select", "signal", "socket", "threading", "time"}
 
 
+def module_of(file: Path) -> str:
+    """Return the dotted name of a file."""
+    parts = file.relative_to(SRC).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(file): file for file in FILES}
+
+
+def docstring(file: Path) -> str:
+    return ast.get_docstring(ast.parse(file.read_text())) or ""
+
+
+PURE = {module: file for module, file in MODULES.items() if docstring(file).startswith("Pure")}
+"""A file that says so at its head."""
+
+
 def imported(file: Path) -> set[str]:
+    """Return the modules that a file imports; of a package that is imported from, the module in it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module in PURE:
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            names.add(node.module or "")
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                names.add(inner if inner in MODULES else node.module or "")
     return names
 
 
+def package_of(module: str) -> str:
+    return module.split(".", maxsplit=1)[0]
+
+
 @pytest.mark.parametrize(
-    ("package", "other"),
+    ("package", "others"),
     [
-        ("mailroom_collector", "mailroom_sender"),
-        ("mailroom_sender", "mailroom_collector"),
-        ("mailroom_runtime", "mailroom_collector"),
-        ("mailroom_runtime", "mailroom_sender"),
+        ("mailroom_collector", {"mailroom_sender"}),
+        ("mailroom_sender", {"mailroom_collector"}),
+        ("mailroom_runtime", {"mailroom_collector", "mailroom_sender"}),
     ],
 )
-def test_packages_do_not_import_each_other(package: str, other: str) -> None:
-    """The two programs share a wire, a ledger and some leaves; the leaves know neither program."""
-    for file in (SRC / package).rglob("*.py"):
-        assert not any(name.split(".")[0] == other for name in imported(file)), file
+def test_packages_do_not_import_each_other(package: str, others: set[str]) -> None:
+    """The two programs share a wire format, a ledger and some leaves; the leaves know neither program."""
+    for module, file in MODULES.items():
+        if package_of(module) == package:
+            assert not {package_of(name) for name in imported(file)} & others, file
 
 
-@pytest.mark.parametrize("file", [SRC / package / f"{name}.py" for package in PURE for name in PURE[package]], ids=str)
-def test_pure_file_knows_no_clock_and_no_socket(file: Path) -> None:
-    """A pure file gets time, chance and bytes handed in; so does all that it imports of its package."""
-    for name in imported(file):
-        package, _, module = name.partition(".")
-        assert package not in OUTSIDE, name
-        assert package not in PURE or module.replace(".", "/") in [*PURE[package], "errors"], name
+def test_there_is_no_circle() -> None:
+    """No module imports itself by way of others. Raises CycleError, which names the circle."""
+    graph = {module: imported(file) & set(MODULES) - {module} for module, file in MODULES.items()}
+    assert list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize(("package", "order"), ORDER.items())
+def test_folders_depend_one_way(package: str, order: list[str]) -> None:
+    """A folder imports from itself and from those before it in the order; each folder has its place there."""
+    folders = {file.parent.name for file in (SRC / package.replace(".", "/")).glob("*/__init__.py")}
+    assert folders == set(order)
+    for place, folder in enumerate(order):
+        later = {f"{package}.{name}" for name in order[place + 1 :]}
+        for module, file in MODULES.items():
+            if f"{module}.".startswith(f"{package}.{folder}."):
+                behind = {name for name in imported(file) if any(f"{name}.".startswith(f"{one}.") for one in later)}
+                assert not behind, (module, behind)
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_file_knows_no_clock_and_no_socket(module: str) -> None:
+    """A pure file gets time, chance and bytes handed in; so does all of mailroom that it imports."""
+    for name in imported(PURE[module]):
+        assert package_of(name) not in OUTSIDE, name
+        assert package_of(name) not in PACKAGES or name in PURE, name
 
 
 def test_leaves_know_no_word_of_the_domain() -> None:
     """Nothing in the leaves speaks of tokens, deliveries, the ledger or SES, but for the names of settings."""
     words = re.compile(r"(?i)\b(tokens?|deliver(y|ies)|ledger|ses|accounts?|activation|recovery)\b")
-    for file in (SRC / "mailroom_runtime").rglob("*.py"):
-        text = file.read_text().replace("leaves that know nothing of tokens, the ledger or SES", "")
-        assert not words.search(text), (file.name, words.search(text))
+    for module, file in MODULES.items():
+        if package_of(module) == "mailroom_runtime":
+            text = file.read_text().replace("leaves that know nothing of tokens, the ledger or SES", "")
+            assert not words.search(text), (file.name, words.search(text))
 
 
-@pytest.mark.parametrize("library", ["boto3", "botocore"])
-def test_few_files_know_the_sdk(library: str) -> None:
-    """Its session, its connections and calls to SES are a file each; another asks AWS before it all goes live."""
-    users = {
-        str(file.relative_to(SRC / "mailroom_sender")) for file in (SRC / "mailroom_sender").rglob("*.py")
-        if any(name.split(".")[0] == library for name in imported(file))
-    }  # fmt: skip
-    expected = {"aws_client.py", "http_connection.py", "ses.py", "golive/aws.py"}
-    assert users == (expected - {"http_connection.py", "golive/aws.py"} if library == "boto3" else expected)
+@pytest.mark.parametrize(("library", "users"), SDK_USERS.items())
+def test_few_files_know_the_sdk(library: str, users: set[str]) -> None:
+    """Its session, its connections, calls to SES and questions to AWS are a file each."""
+    found = {module for module, file in MODULES.items() if library in {package_of(name) for name in imported(file)}}
+    assert found == users
 
 
 @pytest.mark.parametrize(
-    "package",
-    [
-        *PURE,
-        "mailroom_runtime/postgres",
-        "mailroom_collector/operations",
-        "mailroom_collector/schema",
-        "mailroom_sender/golive",
-    ],
+    "folder",
+    sorted({file.parent for file in FILES if "mailroom_runtime" in file.parts or "schema" in file.parts}),
+    ids=lambda folder: folder.name,
 )
-def test_package_lists_its_files(package: str) -> None:
-    """The package's docstring names each of its files."""
-    docstring = ast.get_docstring(ast.parse((SRC / package / "__init__.py").read_text())) or ""
-    for file in (SRC / package).glob("[a-z]*.py"):
-        assert f"{file.stem} " in docstring or f"{file.stem}," in docstring or f"{file.stem}." in docstring, file.stem
+def test_package_lists_its_files(folder: Path) -> None:
+    """The map in the package's docstring names each of its files and folders, and nothing else."""
+    listed = re.findall(r"(?m)^ {4}(\w+) {2,}\S", docstring(folder / "__init__.py"))
+    files = {file.stem for file in folder.glob("[a-z]*.py")}
+    folders = {file.parent.name for file in folder.glob("*/__init__.py")}
+    assert sorted(listed) == sorted(files | folders)

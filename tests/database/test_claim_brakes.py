@@ -13,8 +13,8 @@ from mailroom_collector.outlet import Outlet
 from mailroom_collector.settings import Settings
 from mailroom_collector.wire import Line
 from mailroom_runtime.postgres.url import DatabaseUrl
-from mailroom_runtime.systemd import Notifier
-from mailroom_runtime.watchdog import Watchdog
+from mailroom_runtime.process.systemd import Notifier
+from mailroom_runtime.process.watchdog import Watchdog
 from tests.support.ledger import Steps
 from tests.support.postgres import Database
 

@@ -19,9 +19,9 @@ from tests.support.waiting import until
 LOOP = """
 import os, select, sys, time
 from mailroom_runtime.log import Log
-from mailroom_runtime.systemd import Notifier
-from mailroom_runtime.wakeup import Wakeup
-from mailroom_runtime.watchdog import Watchdog
+from mailroom_runtime.process.systemd import Notifier
+from mailroom_runtime.process.wakeup import Wakeup
+from mailroom_runtime.process.watchdog import Watchdog
 
 with Wakeup() as wakeup, Watchdog(0.6, Notifier({}), Log("test", "TEST"), tick=0.2) as watchdog:
     while not os.path.exists("hang"):

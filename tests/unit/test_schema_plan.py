@@ -11,7 +11,7 @@ from mailroom_collector.schema.locks import LOCKS, advisory_key, advisory_keys, 
 from mailroom_collector.schema.migrations import migrations
 from mailroom_collector.schema.plan import NONE, Migration, Step, created, lost, plan
 from mailroom_runtime.errors import MailroomError
-from mailroom_runtime.postgres.names import qualified
+from mailroom_runtime.schema_name import qualified
 
 SRC = Path(__file__).parents[2] / "src"
 NEWEST = migrations()[-1].version

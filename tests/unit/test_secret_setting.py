@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mailroom_runtime.secret_setting import exposure
+from mailroom_runtime.settings.secret_setting import exposure
 
 
 @pytest.fixture

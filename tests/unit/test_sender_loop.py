@@ -14,8 +14,8 @@ from types import TracebackType
 
 import pytest
 
-from mailroom_runtime.systemd import Notifier
-from mailroom_runtime.watchdog import Watchdog
+from mailroom_runtime.process.systemd import Notifier
+from mailroom_runtime.process.watchdog import Watchdog
 from mailroom_sender.actions import SHIPPED, Known
 from mailroom_sender.delivery import Result
 from mailroom_sender.inlet import Inlet

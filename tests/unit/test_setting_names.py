@@ -6,7 +6,7 @@ import click
 import pytest
 
 from mailroom_collector.cli import cli as collector
-from mailroom_runtime.setting_names import SETTINGS, unknown_settings
+from mailroom_runtime.settings.setting_names import SETTINGS, unknown_settings
 from mailroom_sender.cli import cli as sender
 
 SECRETS = {"MAILROOM_DATABASE_URL", "MAILROOM_SECRET_KEY"}  # never options

@@ -16,8 +16,8 @@ from mailroom_collector.operations.pause_commands import COMMANDS as PAUSE_COMMA
 from mailroom_collector.operations.target import session as _session
 from mailroom_collector.operations.target import url_and_queue as _url_and_queue
 from mailroom_runtime.errors import MailroomError, OperatorNeeded, SettingError
-from mailroom_runtime.options import Whole
 from mailroom_runtime.postgres.url import DatabaseUrl
+from mailroom_runtime.settings.options import Whole
 from mailroom_runtime.words import counted
 
 if TYPE_CHECKING:
@@ -314,7 +314,7 @@ def prune(ctx: click.Context, older_than: timedelta, dry_run: bool) -> None:
         raise SettingError("--older-than is less than 1d", "somebody may still work on what is younger")
     url, queue = _url_and_queue(ctx)
     from mailroom_collector.operations.progress import Bar
-    from mailroom_runtime.wakeup import Wakeup
+    from mailroom_runtime.process.wakeup import Wakeup
 
     before = datetime.now(UTC) - older_than
     with _session(url, queue) as connection, Wakeup() as wakeup, Bar(before) as bar:

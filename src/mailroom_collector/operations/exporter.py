@@ -28,7 +28,7 @@ from mailroom_runtime.errors import MailroomError, SettingError, Unavailable
 from mailroom_runtime.log import Level
 from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.postgres.url import DatabaseUrl
-from mailroom_runtime.wakeup import Wakeup
+from mailroom_runtime.process.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

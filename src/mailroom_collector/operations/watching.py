@@ -21,7 +21,7 @@ from mailroom_collector.operations.tables import cut
 from mailroom_runtime.errors import MailroomError, Unavailable
 from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.postgres.url import DatabaseUrl
-from mailroom_runtime.wakeup import Wakeup, stop_signals
+from mailroom_runtime.process.wakeup import Wakeup, stop_signals
 
 _INTERVAL: Final = 1.0  # seconds from one question to the next, at least
 _PIPED_INTERVAL: Final = 2.0

@@ -21,9 +21,9 @@ from mailroom_collector.schema.plan import NONE, Migration, Step, created, lost,
 from mailroom_collector.schema.session import Session
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.connection import OPERATOR, connect, translated
-from mailroom_runtime.postgres.names import qualified
 from mailroom_runtime.postgres.schema import PUBLIC_FUNCTIONS
 from mailroom_runtime.postgres.url import DatabaseUrl
+from mailroom_runtime.schema_name import qualified
 
 _OWNER: Final = "use the role that owns the schema"
 _MAY_CREATE: Final = "use a role that may create it: GRANT CREATE ON DATABASE ... TO ..."

@@ -20,7 +20,7 @@ from mailroom_collector.schema.locks import LOCKS, advisory_keys
 from mailroom_collector.schema.plan import NONE, Step
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.connection import DeadlineConnection
-from mailroom_runtime.postgres.names import SCHEMA, SCHEMA_WANTED
+from mailroom_runtime.schema_name import SCHEMA, SCHEMA_WANTED
 
 _LEAST: Final = 0.1
 """Seconds of patience that are left for what a step waits for after its locks."""

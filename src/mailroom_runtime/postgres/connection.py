@@ -20,9 +20,9 @@ from mailroom_runtime.errors import (
 )
 from mailroom_runtime.postgres import failures
 from mailroom_runtime.postgres.failures import Failure, Meaning
-from mailroom_runtime.postgres.names import qualified
 from mailroom_runtime.postgres.pins import PIN, PINS
 from mailroom_runtime.postgres.url import DatabaseUrl
+from mailroom_runtime.schema_name import qualified
 
 OPERATOR: Final = "mailroom-operator"
 """The application_name of a person's commands: neither program, and so not counted as one."""

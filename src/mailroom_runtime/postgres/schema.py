@@ -6,7 +6,7 @@ from typing import Final
 from mailroom_runtime.errors import OperatorNeeded
 from mailroom_runtime.postgres.connection import DeadlineConnection, translated
 from mailroom_runtime.postgres.failures import MIGRATE
-from mailroom_runtime.postgres.names import qualified
+from mailroom_runtime.schema_name import qualified
 
 INSTALLED_IN: Final = """
 SELECT n.nspname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mailroom_runtime.errors import SettingError
-from mailroom_runtime.secret_setting import optional_secret, required_secret
+from mailroom_runtime.settings.secret_setting import optional_secret, required_secret
 
 _NAME: Final = "MAILROOM_DATABASE_URL"
 _EXAMPLE: Final = "write it like postgresql://user:password@host:5432/database"

@@ -9,8 +9,8 @@ import click
 
 from mailroom_runtime.errors import SettingError
 from mailroom_runtime.log import Log
-from mailroom_runtime.postgres.names import SCHEMA, SCHEMA_WANTED
-from mailroom_runtime.setting_names import unknown_settings
+from mailroom_runtime.schema_name import SCHEMA, SCHEMA_WANTED
+from mailroom_runtime.settings.setting_names import unknown_settings
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

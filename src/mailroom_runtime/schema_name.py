@@ -1,4 +1,4 @@
-"""Pure: the names in a statement, in the schema of the setting.
+"""Pure: what the schema of the setting may be called, and the names of a statement in it.
 
 Statements are written as for a schema named mailroom: `SELECT * FROM mailroom.jobs`. A schema in the text needs no
 setting of the session, which a pooler in transaction mode would lose, and no right to one.

@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from typing import Final, Self
 
 from mailroom_runtime.log import Log
-from mailroom_runtime.systemd import Notifier
+from mailroom_runtime.process.systemd import Notifier
 
 _TICK: Final = 10.0  # seconds, at most
 _LAST_WORDS: Final = 1.0  # seconds for the log, which may be what hangs
