@@ -6,11 +6,11 @@ from typing import NoReturn
 
 import click
 
-from mailroom_collector.actions import SHIPPED, Action
-from mailroom_collector.asking import agreed
 from mailroom_collector.log import log
-from mailroom_collector.operations.commands import COMMANDS
+from mailroom_collector.operations.commands.all import COMMANDS
+from mailroom_collector.operations.commands.confirmation import agreed
 from mailroom_collector.settings import Settings, parse_key
+from mailroom_collector.sign.action import SHIPPED, Action
 from mailroom_runtime.errors import MailroomError, SettingError
 from mailroom_runtime.postgres.url import required_url
 from mailroom_runtime.settings.options import (
@@ -134,7 +134,7 @@ def cli(
             "warning",
         )
     from mailroom_collector.collector import Collector
-    from mailroom_collector.outlet import Outlet
+    from mailroom_collector.output.stdout import Outlet
     from mailroom_runtime.process.systemd import Notifier
     from mailroom_runtime.process.watchdog import Watchdog
 
@@ -203,7 +203,7 @@ def _action(name: str, database_url_file: str | None, schema: str | None) -> Act
             "to look for an action of your own, set MAILROOM_DATABASE_URL",
         )
     url = required_url(database_url_file, os.environ, schema)
-    from mailroom_collector.ledger import read_actions
+    from mailroom_collector.ledger.steps import read_actions
     from mailroom_runtime.postgres.connection import OPERATOR, connect
 
     with connect(url, OPERATOR, _VERIFY_PATIENCE) as connection:
@@ -229,7 +229,7 @@ def verify(given: tuple[str | None, str | None, str | None], name: str, code: st
     """
     database_url_file, schema, secret_key_file = given
     key = _secret_key(secret_key_file)
-    from mailroom_collector.signing import FIELD_CHARACTERS, verify_token
+    from mailroom_collector.sign.signature import FIELD_CHARACTERS, verify_token
 
     action = _action(name, database_url_file, schema)
     if action.signs_code and code is None:

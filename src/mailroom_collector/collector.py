@@ -5,23 +5,23 @@ import random
 import select
 import time
 
-from mailroom_collector.agenda import Agenda
-from mailroom_collector.database import NAME, Link, listen
 from mailroom_collector.drain import Drain
 from mailroom_collector.errors import ReaderGone
-from mailroom_collector.hearing import Hearing
-from mailroom_collector.holding import Holding
-from mailroom_collector.ledger import Ledger
+from mailroom_collector.ledger.connection import NAME, Link, listen
+from mailroom_collector.ledger.steps import Ledger
 from mailroom_collector.log import log
-from mailroom_collector.outlet import Outlet
-from mailroom_collector.pause import INTERVAL as _WATCH_EVERY
-from mailroom_collector.pause import LEAST as _WATCH_LEAST
-from mailroom_collector.pause import Pause
-from mailroom_collector.progress import Progress
+from mailroom_collector.output.leases import Holding
+from mailroom_collector.output.stdout import Outlet
+from mailroom_collector.report.progress_bar import Progress
+from mailroom_collector.report.summary import Summary, Totals
+from mailroom_collector.report.terminal import Terminal
+from mailroom_collector.schedule.claim_timer import Agenda
+from mailroom_collector.schedule.notifications import Hearing
+from mailroom_collector.schedule.pause import INTERVAL as _WATCH_EVERY
+from mailroom_collector.schedule.pause import LEAST as _WATCH_LEAST
+from mailroom_collector.schedule.pause import Pause
 from mailroom_collector.settings import Settings, new_holder
-from mailroom_collector.signing import Signer
-from mailroom_collector.summary import Summary, Totals
-from mailroom_collector.terminal import Terminal
+from mailroom_collector.sign.signature import Signer
 from mailroom_runtime.backoff import Backoff
 from mailroom_runtime.errors import MailroomError, OperatorNeeded, StatementRefused, Unavailable
 from mailroom_runtime.postgres.connection import connect

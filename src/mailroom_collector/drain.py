@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from mailroom_collector.agenda import ChunkSize, Scan
 from mailroom_collector.errors import UnfitToken, UnknownAction
-from mailroom_collector.holding import Holding
-from mailroom_collector.ledger import Claim, Ledger
+from mailroom_collector.ledger.scan import ChunkSize, Scan
+from mailroom_collector.ledger.steps import Claim, Ledger
 from mailroom_collector.log import log, token_log
-from mailroom_collector.outlet import Outlet
-from mailroom_collector.signing import Signer
-from mailroom_collector.tokens import Token
-from mailroom_collector.wire import Row, encode_row, lines
+from mailroom_collector.output.leases import Holding
+from mailroom_collector.output.stdout import Outlet
+from mailroom_collector.sign.line import Row, encode_row, lines
+from mailroom_collector.sign.signature import Signer
+from mailroom_collector.sign.token import Token
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.words import counted
 

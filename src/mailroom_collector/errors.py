@@ -1,4 +1,4 @@
-"""Errors of the collector's own."""
+"""Pure: errors of the collector's own."""
 
 from mailroom_runtime.errors import MailroomError
 

@@ -1,4 +1,4 @@
-"""Errors of the sender's own."""
+"""Pure: errors of the sender's own."""
 
 
 class Stopped(Exception):

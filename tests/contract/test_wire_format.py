@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroom_collector import Action, verify_token
-from mailroom_collector.actions import MOST_NUMBER, SHIPPED
 from mailroom_collector.errors import UnfitToken
-from mailroom_collector.signing import Signer
-from mailroom_collector.tokens import Token
-from mailroom_collector.wire import Line, Row, encode_row, lines
+from mailroom_collector.sign.action import MOST_NUMBER, SHIPPED
+from mailroom_collector.sign.line import Line, Row, encode_row, lines
+from mailroom_collector.sign.signature import Signer
+from mailroom_collector.sign.token import Token
 from mailroom_sender import actions as sent
 from mailroom_sender import rows as read
 from mailroom_sender.inlet import LONGEST_LINE

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from mailroom_collector.collector import Collector
-from mailroom_collector.database import listen
-from mailroom_collector.ledger import Ledger
+from mailroom_collector.ledger.connection import listen
+from mailroom_collector.ledger.steps import Ledger
 from mailroom_collector.log import log
-from mailroom_collector.outlet import Outlet
+from mailroom_collector.output.stdout import Outlet
 from mailroom_collector.settings import Settings
-from mailroom_collector.wire import Line
+from mailroom_collector.sign.line import Line
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.process.systemd import Notifier
 from mailroom_runtime.process.watchdog import Watchdog

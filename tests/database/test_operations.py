@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from mailroom_collector.operations.counting import EXPIRED
+from mailroom_collector.operations.metrics.settlement_counts import EXPIRED
 from mailroom_collector.schema.migrations import migrations
 from tests.support.ledger import Steps
 from tests.support.postgres import Connection, Database, Server

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from mailroom_collector import Action
-from mailroom_collector.signing import Signer
+from mailroom_collector.sign.signature import Signer
 from tests.conftest import Environment
 from tests.support.ledger import Steps
 from tests.support.lines import field_of, secret_of

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mailroom_collector.operations.counting import BOUNDS
+from mailroom_collector.operations.metrics.settlement_counts import BOUNDS
 from tests.conftest import Environment
 from tests.support.ledger import Steps
 from tests.support.postgres import Database, Server, running_server

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailroom_collector.agenda import Agenda, ChunkSize, Place, Scan
+from mailroom_collector.ledger.scan import ChunkSize, Place, Scan
+from mailroom_collector.schedule.claim_timer import Agenda
 from mailroom_runtime.backoff import Backoff, backoff
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from mailroom_collector.attendance import Attendance, Do
+from mailroom_collector.schedule.fast_polling import Attendance, Do
 
 
 def everything(attendance: Attendance, now: float, *, all_ended: bool = True, allowed: bool = True) -> Iterator[Do]:

@@ -1,6 +1,6 @@
 """Do notifications arrive?"""
 
-from mailroom_collector.echo import Echo
+from mailroom_collector.schedule.listen_check import Echo
 
 
 def payloads(echo: Echo) -> list[str]:

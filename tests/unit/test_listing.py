@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from mailroom_collector.operations.figures import Choice, Failure, Hidden, History, Owner, Settled, Unmatched, Verdict
-from mailroom_collector.operations.listing import SENT_ALREADY, as_json, text, unmatched, verdicts
-from mailroom_collector.operations.report import Kind, Line
+from mailroom_collector.operations.text.delivery_list import SENT_ALREADY, as_json, text, unmatched, verdicts
+from mailroom_collector.operations.text.status import Kind, Line
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
 ONE = Failure(154, "activation", 7, "ann", "ann@b.example", "failed", "why", 2, 0, NOW, NOW, None)

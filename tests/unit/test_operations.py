@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroom_collector.errors import UnfitToken
-from mailroom_collector.operations.durations import iso, parse_duration, parse_moment, spoken, spoken_ms, stamp
 from mailroom_collector.operations.figures import (
     Choice,
     Echo,
@@ -27,16 +26,17 @@ from mailroom_collector.operations.figures import (
     Unsettled,
     Verdict,
 )
-from mailroom_collector.operations.fitting import fitting
-from mailroom_collector.operations.listing import text as listed
-from mailroom_collector.operations.listing import unmatched, verdicts
-from mailroom_collector.operations.report import Kind, Line, Rank, check, text
-from mailroom_collector.operations.sparkline import sparkline
-from mailroom_collector.operations.tables import cut, shown, table, width, wrapped
-from mailroom_collector.pause import Pause
-from mailroom_collector.signing import Signer
-from mailroom_collector.tokens import Token
-from mailroom_collector.wire import encode_row
+from mailroom_collector.operations.terminal.page import fitting
+from mailroom_collector.operations.text.delivery_list import text as listed
+from mailroom_collector.operations.text.delivery_list import unmatched, verdicts
+from mailroom_collector.operations.text.durations import iso, parse_duration, parse_moment, spoken, spoken_ms, stamp
+from mailroom_collector.operations.text.sparkline import sparkline
+from mailroom_collector.operations.text.status import Kind, Line, Rank, check, text
+from mailroom_collector.operations.text.table import cut, shown, table, width, wrapped
+from mailroom_collector.schedule.pause import Pause
+from mailroom_collector.sign.line import encode_row
+from mailroom_collector.sign.signature import Signer
+from mailroom_collector.sign.token import Token
 from mailroom_sender.addresses import UnfitAddress, for_ses
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)

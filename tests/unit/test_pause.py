@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from mailroom_collector.pause import Pause
+from mailroom_collector.schedule.pause import Pause
 
 SINCE = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroom_collector.errors import ReaderGone
-from mailroom_collector.outlet import Outlet
-from mailroom_collector.wire import Line
+from mailroom_collector.output.stdout import Outlet
+from mailroom_collector.sign.line import Line
 from mailroom_sender.inlet import LONGEST_LINE, Inlet, Overlong
 
 

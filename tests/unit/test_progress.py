@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom_collector.progress import Progress, bar
+from mailroom_collector.report.progress_bar import Progress, bar
 
 
 def test_bar_shows_count_rate_and_time_left() -> None:

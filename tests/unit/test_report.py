@@ -15,7 +15,7 @@ from mailroom_collector.operations.figures import (
     Settled,
     Unsettled,
 )
-from mailroom_collector.operations.report import Kind, Line, Rank, as_json, check, text
+from mailroom_collector.operations.text.status import Kind, Line, Rank, as_json, check, text
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
 

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from mailroom_collector.operations.counting import BOUNDS, EXPIRED, OTHER, Counts
-from mailroom_collector.operations.scrapers import Scrapers
+from mailroom_collector.operations.metrics.scrapers import Scrapers
+from mailroom_collector.operations.metrics.settlement_counts import BOUNDS, EXPIRED, OTHER, Counts
 
 SENT, FAILED = ("sent", ""), ("failed", "MessageRejected")
 

@@ -8,7 +8,7 @@ import pytest
 
 from mailroom_collector import Action, verify_token
 from mailroom_collector.errors import UnfitToken, UnknownAction
-from mailroom_collector.signing import Signer
+from mailroom_collector.sign.signature import Signer
 
 KEY = bytes(range(32))
 SIGNER = Signer(KEY)

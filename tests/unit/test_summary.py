@@ -1,6 +1,6 @@
 """What was done, in one line every few minutes."""
 
-from mailroom_collector import summary as collector
+from mailroom_collector.report import summary as collector
 from mailroom_sender import summary as sender
 from mailroom_sender.verdicts import Outcome, Verdict
 

@@ -20,6 +20,6 @@ def url_and_queue(ctx: click.Context) -> tuple[DatabaseUrl, str]:
 
 def session(url: DatabaseUrl, queue: str) -> AbstractContextManager["DeadlineConnection"]:
     """Connect. Raises like open_session()."""
-    from mailroom_collector.operations.session import open_session
+    from mailroom_collector.operations.queries.session import open_session
 
     return open_session(url, queue)

@@ -4,7 +4,7 @@ from typing import Final
 
 import click
 
-from mailroom_collector.operations.target import session, url_and_queue
+from mailroom_collector.operations.commands.target import session, url_and_queue
 from mailroom_runtime.errors import MailroomError, SettingError
 
 _LONGEST_REASON: Final = 500  # characters
@@ -22,8 +22,8 @@ def pause(ctx: click.Context, reason: str | None) -> None:
     if reason is not None and not (reason.isprintable() and 1 <= len(reason) <= _LONGEST_REASON):
         raise SettingError("--reason is not allowed", f"give 1 to {_LONGEST_REASON} characters in one line")
     url, queue = url_and_queue(ctx)
-    from mailroom_collector.operations.durations import stamp
-    from mailroom_collector.operations.session import asked
+    from mailroom_collector.operations.queries.session import asked
+    from mailroom_collector.operations.text.durations import stamp
 
     with session(url, queue) as connection, asked():
         row = connection.execute(
@@ -44,8 +44,8 @@ def resume(ctx: click.Context) -> None:
     What waited is mailed as far as it may still be: what expired meanwhile is not.
     """
     url, queue = url_and_queue(ctx)
-    from mailroom_collector.operations.durations import stamp
-    from mailroom_collector.operations.session import asked
+    from mailroom_collector.operations.queries.session import asked
+    from mailroom_collector.operations.text.durations import stamp
 
     with session(url, queue) as connection, asked():
         row = connection.execute("SELECT mailroom.mailroom_resume(%s::mailroom.job_type)", (queue,)).fetchone()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mailroom_collector.operations.figures import Choice, Failure, Verdict
-from mailroom_collector.operations.session import asked
+from mailroom_collector.operations.queries.session import asked
 from mailroom_runtime.postgres.connection import DeadlineConnection
 
 _AT_ONCE: Final = 500

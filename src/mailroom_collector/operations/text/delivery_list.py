@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from mailroom_collector.operations.durations import iso, stamp
 from mailroom_collector.operations.figures import Choice, Failure, Hidden, History, Owner, Unmatched, Verdict
-from mailroom_collector.operations.report import Kind, Line
-from mailroom_collector.operations.tables import cut, shown, table, width, wrapped
+from mailroom_collector.operations.text.durations import iso, stamp
+from mailroom_collector.operations.text.status import Kind, Line
+from mailroom_collector.operations.text.table import cut, shown, table, width, wrapped
 from mailroom_runtime.words import counted
 
 _INDENT: Final = " " * 4

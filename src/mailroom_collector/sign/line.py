@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from mailroom_collector.errors import UnfitToken
-from mailroom_collector.signing import Signer
-from mailroom_collector.tokens import Token
+from mailroom_collector.sign.signature import Signer
+from mailroom_collector.sign.token import Token
 
 _LONGEST_LINE: Final = 1 << 20  # bytes; readers have limits, and lines of 10,000 rows are for the pipe's sake only
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

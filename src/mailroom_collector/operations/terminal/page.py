@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mailroom_collector.operations.report import Line, Rank
+from mailroom_collector.operations.text.status import Line, Rank
 from mailroom_runtime.words import counted
 
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from mailroom_collector.operations.failures import put_back, read_failures
 from mailroom_collector.operations.figures import Choice, Failure, Hidden, Owner, Unmatched, Verdict
-from mailroom_collector.operations.overview import read_history
-from mailroom_collector.operations.session import asked
+from mailroom_collector.operations.queries.failures import put_back, read_failures
+from mailroom_collector.operations.queries.overview import read_history
+from mailroom_collector.operations.queries.session import asked
 from mailroom_runtime.errors import OperatorNeeded
 from mailroom_runtime.postgres.connection import DeadlineConnection
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from enum import Enum, IntEnum
 from typing import Any, Final, NamedTuple
 
-from mailroom_collector.operations.durations import iso, spoken, spoken_ms, stamp
 from mailroom_collector.operations.figures import History, Overview, Progress, Settled
-from mailroom_collector.operations.sparkline import sparkline
-from mailroom_collector.operations.tables import cut, pad, shown, table, wrapped
+from mailroom_collector.operations.text.durations import iso, spoken, spoken_ms, stamp
+from mailroom_collector.operations.text.sparkline import sparkline
+from mailroom_collector.operations.text.table import cut, pad, shown, table, wrapped
 from mailroom_runtime.words import counted
 
 _REASONS: Final = 8

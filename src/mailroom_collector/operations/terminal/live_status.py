@@ -9,15 +9,21 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from mailroom_collector.operations.echoing import EchoTest
 from mailroom_collector.operations.figures import Echo, History, Overview
-from mailroom_collector.operations.fitting import fitting
-from mailroom_collector.operations.keyboard import Keyboard
-from mailroom_collector.operations.overview import read_history, read_progress, read_public, read_pulse, read_sessions
-from mailroom_collector.operations.report import Kind, Line, as_json, text
-from mailroom_collector.operations.screen import Paint
-from mailroom_collector.operations.session import one_snapshot, open_session
-from mailroom_collector.operations.tables import cut
+from mailroom_collector.operations.queries.listen_test import EchoTest
+from mailroom_collector.operations.queries.overview import (
+    read_history,
+    read_progress,
+    read_public,
+    read_pulse,
+    read_sessions,
+)
+from mailroom_collector.operations.queries.session import one_snapshot, open_session
+from mailroom_collector.operations.terminal.colours import Paint
+from mailroom_collector.operations.terminal.keyboard import Keyboard
+from mailroom_collector.operations.terminal.page import fitting
+from mailroom_collector.operations.text.status import Kind, Line, as_json, text
+from mailroom_collector.operations.text.table import cut
 from mailroom_runtime.errors import MailroomError, Unavailable
 from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.postgres.url import DatabaseUrl

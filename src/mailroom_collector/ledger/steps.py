@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from mailroom_collector.actions import Action
-from mailroom_collector.agenda import Place
-from mailroom_collector.database import Link
-from mailroom_collector.tokens import Token
+from mailroom_collector.ledger.connection import Link
+from mailroom_collector.ledger.scan import Place
+from mailroom_collector.sign.action import Action
+from mailroom_collector.sign.token import Token
 from mailroom_runtime.errors import OperatorNeeded
 from mailroom_runtime.postgres.connection import DeadlineConnection, translated
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from mailroom_collector.operations.report import Kind, Line
+from mailroom_collector.operations.text.status import Kind, Line
 
 _PIPED_COLUMNS: Final = 1_000_000
 """Columns where nothing is known of who reads: nothing is cut."""

@@ -18,12 +18,12 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from mailroom_collector.log import log
-from mailroom_collector.operations.counting import BOUNDS, Counts
-from mailroom_collector.operations.echoing import EchoTest
 from mailroom_collector.operations.figures import Echo, Progress
-from mailroom_collector.operations.overview import read_progress
-from mailroom_collector.operations.scrapers import Scrapers
-from mailroom_collector.operations.session import one_snapshot, open_session
+from mailroom_collector.operations.metrics.scrapers import Scrapers
+from mailroom_collector.operations.metrics.settlement_counts import BOUNDS, Counts
+from mailroom_collector.operations.queries.listen_test import EchoTest
+from mailroom_collector.operations.queries.overview import read_progress
+from mailroom_collector.operations.queries.session import one_snapshot, open_session
 from mailroom_runtime.errors import MailroomError, SettingError, Unavailable
 from mailroom_runtime.log import Level
 from mailroom_runtime.postgres.connection import DeadlineConnection

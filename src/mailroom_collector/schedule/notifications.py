@@ -4,11 +4,11 @@ import random
 import time
 from typing import assert_never
 
-from mailroom_collector.attendance import Attendance, Do
-from mailroom_collector.database import notify
-from mailroom_collector.echo import Echo
-from mailroom_collector.ledger import Ledger
+from mailroom_collector.ledger.connection import notify
+from mailroom_collector.ledger.steps import Ledger
 from mailroom_collector.log import log
+from mailroom_collector.schedule.fast_polling import Attendance, Do
+from mailroom_collector.schedule.listen_check import Echo
 from mailroom_collector.settings import Settings
 from mailroom_runtime.errors import MailroomError
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from mailroom_collector.errors import ReaderGone
-from mailroom_collector.wire import Line
+from mailroom_collector.sign.line import Line
 
 _FILE_CHUNK = 1 << 16
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from mailroom_collector.operations.session import asked
+from mailroom_collector.operations.queries.session import asked
 from mailroom_runtime.postgres.connection import DeadlineConnection
 
 SHORTEST: Final = timedelta(days=1)

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from mailroom_collector.actions import SHIPPED, Action
 from mailroom_collector.errors import UnfitToken, UnknownAction
+from mailroom_collector.sign.action import SHIPPED, Action
 from mailroom_runtime.words import counted
 
 SECRET_BYTES: Final = 32

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from mailroom_collector.ledger import Ledger
+from mailroom_collector.ledger.steps import Ledger
 from mailroom_collector.log import log, token_log
-from mailroom_collector.outlet import Outlet
+from mailroom_collector.output.stdout import Outlet
 from mailroom_runtime.backoff import Backoff
 from mailroom_runtime.words import counted
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mailroom_collector.asking import agreed
-from mailroom_collector.operations.pause_commands import COMMANDS as PAUSE_COMMANDS
-from mailroom_collector.operations.target import session as _session
-from mailroom_collector.operations.target import url_and_queue as _url_and_queue
+from mailroom_collector.operations.commands.confirmation import agreed
+from mailroom_collector.operations.commands.pause import COMMANDS as PAUSE_COMMANDS
+from mailroom_collector.operations.commands.target import session as _session
+from mailroom_collector.operations.commands.target import url_and_queue as _url_and_queue
 from mailroom_runtime.errors import MailroomError, OperatorNeeded, SettingError
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.settings.options import Whole
@@ -22,7 +22,7 @@ from mailroom_runtime.words import counted
 
 if TYPE_CHECKING:
     from mailroom_collector.operations.figures import Choice, Overview
-    from mailroom_collector.operations.report import Health
+    from mailroom_collector.operations.text.status import Health
 
 _MANY: Final = 10
 """Deliveries that are put back without being asked."""
@@ -37,7 +37,7 @@ class _Duration(click.types.StringParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the timedelta. Raises click.BadParameter that says what is allowed."""
-        from mailroom_collector.operations.durations import DURATION_WANTED, parse_duration
+        from mailroom_collector.operations.text.durations import DURATION_WANTED, parse_duration
 
         try:
             return value if isinstance(value, timedelta) else parse_duration(value)
@@ -52,7 +52,7 @@ class _Moment(click.types.StringParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the datetime. Raises click.BadParameter that says what is allowed."""
-        from mailroom_collector.operations.durations import MOMENT_WANTED, parse_moment
+        from mailroom_collector.operations.text.durations import MOMENT_WANTED, parse_moment
 
         try:
             return value if isinstance(value, datetime) else parse_moment(value, datetime.now(UTC))
@@ -120,11 +120,11 @@ def status(ctx: click.Context, is_json: bool, is_watch: bool, is_check: bool, ma
         health = _health(url, queue, max_age)
         click.echo(health.words)
         ctx.exit(0 if health.well else 1)
-    from mailroom_collector.operations.screen import paint
+    from mailroom_collector.operations.terminal.colours import paint
 
     style = paint()
     if is_watch:
-        from mailroom_collector.operations.watching import Watcher, follow, watch
+        from mailroom_collector.operations.terminal.live_status import Watcher, follow, watch
 
         watcher = Watcher(url, queue)
         try:
@@ -137,20 +137,20 @@ def status(ctx: click.Context, is_json: bool, is_watch: bool, is_check: bool, ma
         return
     overview = _overview(url, queue)
     if is_json:
-        from mailroom_collector.operations.report import as_json
+        from mailroom_collector.operations.text.status import as_json
 
         click.echo(json.dumps(as_json(overview)))
     else:
-        from mailroom_collector.operations.report import text
+        from mailroom_collector.operations.text.status import text
 
         for line in text(overview, style.columns, unicode=style.unicode):
             click.echo(style.line(line))
 
 
 def _health(url: DatabaseUrl, queue: str, max_age: float) -> "Health":
-    from mailroom_collector.operations.overview import read_progress, read_public
-    from mailroom_collector.operations.report import check
-    from mailroom_collector.operations.session import one_snapshot
+    from mailroom_collector.operations.queries.overview import read_progress, read_public
+    from mailroom_collector.operations.queries.session import one_snapshot
+    from mailroom_collector.operations.text.status import check
 
     try:
         with _session(url, queue) as connection, one_snapshot(connection):
@@ -160,16 +160,16 @@ def _health(url: DatabaseUrl, queue: str, max_age: float) -> "Health":
 
 
 def _overview(url: DatabaseUrl, queue: str) -> "Overview":
-    from mailroom_collector.operations.echoing import EchoTest
     from mailroom_collector.operations.figures import Overview
-    from mailroom_collector.operations.overview import (
+    from mailroom_collector.operations.queries.listen_test import EchoTest
+    from mailroom_collector.operations.queries.overview import (
         read_history,
         read_progress,
         read_public,
         read_pulse,
         read_sessions,
     )
-    from mailroom_collector.operations.session import one_snapshot
+    from mailroom_collector.operations.queries.session import one_snapshot
 
     with _session(url, queue) as connection:
         with one_snapshot(connection):
@@ -208,10 +208,10 @@ def failed(
     """
     choice = _choice(tokens, account, reason, since, until)
     url, queue = _url_and_queue(ctx)
-    from mailroom_collector.operations import listing
-    from mailroom_collector.operations.failures import read_failures
-    from mailroom_collector.operations.screen import paint
-    from mailroom_collector.operations.unmatched import read_unmatched
+    from mailroom_collector.operations.queries.failures import read_failures
+    from mailroom_collector.operations.queries.unmatched import read_unmatched
+    from mailroom_collector.operations.terminal.colours import paint
+    from mailroom_collector.operations.text import delivery_list
 
     style = paint()
     with _session(url, queue) as connection:
@@ -220,13 +220,13 @@ def failed(
     shown = failures[:limit]
     if is_json:
         for one in shown:
-            click.echo(json.dumps(listing.as_json(one)))
+            click.echo(json.dumps(delivery_list.as_json(one)))
     else:
-        for line in listing.text(shown, style.columns):
+        for line in delivery_list.text(shown, style.columns):
             click.echo(style.line(line))
         if not shown:
             click.echo("none failed or was skipped, of what was asked for", err=True)
-    for words in listing.unmatched(choice, unmatched) if unmatched else ():
+    for words in delivery_list.unmatched(choice, unmatched) if unmatched else ():
         click.echo(words, err=True)
     if len(failures) > limit:
         click.echo(f"there are more than {limit:,}; see them with --limit", err=True)
@@ -263,10 +263,10 @@ def retry(
             "give --all alone, or one or more of --token, --account, --reason, --since, --until",
         )
     url, queue = _url_and_queue(ctx)
-    from mailroom_collector.operations import listing
-    from mailroom_collector.operations.failures import put_back, read_failures
     from mailroom_collector.operations.figures import Verdict
-    from mailroom_collector.operations.unmatched import read_unmatched
+    from mailroom_collector.operations.queries.failures import put_back, read_failures
+    from mailroom_collector.operations.queries.unmatched import read_unmatched
+    from mailroom_collector.operations.text import delivery_list
 
     with _session(url, queue) as connection:
         if tokens and not any(narrowed[1:]):
@@ -283,9 +283,9 @@ def retry(
                 click.echo("nothing was put back", err=True)
                 ctx.exit(1)
         told += put_back(connection, queue, chosen, dry_run=dry_run)
-    for line in listing.verdicts(told, dry_run=dry_run):
+    for line in delivery_list.verdicts(told, dry_run=dry_run):
         click.echo(line)
-    for words in listing.unmatched(choice, unmatched._replace(tokens=[])) if unmatched else ():
+    for words in delivery_list.unmatched(choice, unmatched._replace(tokens=[])) if unmatched else ():
         click.echo(words, err=True)
     if tokens and any(one.refused for one in told):
         ctx.exit(1)
@@ -307,13 +307,13 @@ def prune(ctx: click.Context, older_than: timedelta, dry_run: bool) -> None:
     consumed; it is never mailed again. The tokens stay: they are the application's. May be stopped
     at any time and run again, also beside running pipelines.
     """
-    from mailroom_collector.operations.pruning import SHORTEST
-    from mailroom_collector.operations.pruning import prune as run
+    from mailroom_collector.operations.queries.removal import SHORTEST
+    from mailroom_collector.operations.queries.removal import prune as run
 
     if older_than < SHORTEST:
         raise SettingError("--older-than is less than 1d", "somebody may still work on what is younger")
     url, queue = _url_and_queue(ctx)
-    from mailroom_collector.operations.progress import Bar
+    from mailroom_collector.operations.terminal.progress_bar import Bar
     from mailroom_runtime.process.wakeup import Wakeup
 
     before = datetime.now(UTC) - older_than
@@ -325,7 +325,7 @@ def prune(ctx: click.Context, older_than: timedelta, dry_run: bool) -> None:
                 stopped = not removal.is_end
                 break
     if removal is not None:
-        from mailroom_collector.operations.durations import stamp
+        from mailroom_collector.operations.text.durations import stamp
 
         counts = ", ".join(f"{state} {number:,}" for state, number in removal.removed.items() if number)
         click.echo(
@@ -361,7 +361,7 @@ def metrics(ctx: click.Context, port: int, address: str) -> None:
             "prometheus-client is not installed",
             "pip install '.[metrics]' in the checkout, or pip install prometheus-client",
         ) from None
-    from mailroom_collector.operations.exporter import serve
+    from mailroom_collector.operations.metrics.exporter import serve
 
     serve(url, queue, address, port)
 

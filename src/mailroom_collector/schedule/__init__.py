@@ -1,0 +1,8 @@
+"""When to claim, and how a collector learns of new tokens.
+
+claim_timer     pure: when to claim, and until when to wait
+listen_check    pure: whether notifications arrive, by notifying oneself
+fast_polling    pure: when this collector polls every few ms, so that inserts skip NOTIFY
+pause           pure: whether an operator has paused the queue
+notifications   the notifications of one connection after the other, by the three above
+"""
