@@ -25,17 +25,17 @@ from mailroom_runtime.settings.options import (
     warn_of_unknown_settings,
 )
 from mailroom_runtime.settings.secret_setting import exposure
-from mailroom_sender.golive.commands import check, templates
-from mailroom_sender.links import checked_base_url
+from mailroom_sender.address.base_url import checked_base_url
+from mailroom_sender.address.from_address import ALLOWED, UnfitSource, domain_of, encode_source, is_public
+from mailroom_sender.commands.all import check, templates
 from mailroom_sender.log import log
 from mailroom_sender.settings import Settings
-from mailroom_sender.source import ALLOWED, UnfitSource, domain_of, encode_source, is_public
 
 if TYPE_CHECKING:
-    from mailroom_sender.actions import Known
-    from mailroom_sender.database import Database
-    from mailroom_sender.delivery import Deliver
-    from mailroom_sender.setaside import SetAside
+    from mailroom_sender.delivery.ses_delivery import Deliver
+    from mailroom_sender.input.action import Known
+    from mailroom_sender.ledger.connection import Database
+    from mailroom_sender.output.rejected_rows import SetAside
 
 _DAY_MS = 86_400_000
 _HANG = 4
@@ -174,12 +174,12 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
         log("reading lines from the terminal, as nothing is piped in; Ctrl-D ends them")
     from mailroom_runtime.process.systemd import Notifier
     from mailroom_runtime.process.watchdog import Watchdog
-    from mailroom_sender.actions import Known
-    from mailroom_sender.inlet import Inlet
-    from mailroom_sender.learning import Learning
-    from mailroom_sender.pacing import Pace
+    from mailroom_sender.input.action import Known
+    from mailroom_sender.input.stdin import Inlet
+    from mailroom_sender.input.unknown_actions import Learning
+    from mailroom_sender.output.rejected_rows import SetAside
+    from mailroom_sender.schedule.pace import Pace
     from mailroom_sender.sender import Sender
-    from mailroom_sender.setaside import SetAside
 
     known = Known()
     setaside = SetAside(settings.output_path)
@@ -204,7 +204,7 @@ def _ask_actions(settings: Settings, database: "Database | None", known: "Known"
         return database.learn
     if settings.database_url is None:
         return None
-    from mailroom_sender.database import learn_once
+    from mailroom_sender.ledger.connection import learn_once
 
     ask = partial(learn_once, settings.database_url, known, settings.patience)
     ask()
@@ -216,8 +216,8 @@ def _database(settings: Settings, known: "Known") -> "Database | None":
         log("no MAILROOM_DATABASE_URL: nothing is acknowledged; what can't be sent goes to replay files", "warning")
         return None
     from mailroom_runtime.postgres.schema import check_schema
-    from mailroom_sender.database import Database
-    from mailroom_sender.ledger import ACKNOWLEDGE, STEP
+    from mailroom_sender.ledger.connection import Database
+    from mailroom_sender.ledger.steps import ACKNOWLEDGE, STEP
 
     queue = settings.queue_name
     check = partial(check_schema, queue=queue, function=STEP)
@@ -228,11 +228,11 @@ def _delivery(
     settings: Settings, setaside: "SetAside", database: "Database | None"
 ) -> "tuple[Deliver, Callable[[], float | str] | None]":
     """Return what delivers a batch, and what asks SES for its rate, if that is to be asked."""
-    from mailroom_sender.delivery import Preview, SesDelivery
-    from mailroom_sender.ledger import DatabaseLedger, Ledger, NoLedger, not_sent_log
-    from mailroom_sender.report import Report
-    from mailroom_sender.request import Envelope
-    from mailroom_sender.ses import Ses
+    from mailroom_sender.delivery.ses_delivery import Preview, SesDelivery
+    from mailroom_sender.ledger.steps import DatabaseLedger, Ledger, NoLedger, not_sent_log
+    from mailroom_sender.output.stdout import Report
+    from mailroom_sender.ses.client import Ses
+    from mailroom_sender.ses.request import Envelope
 
     envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
     report = Report(1)
@@ -267,7 +267,7 @@ def _delivery(
 
 def _check_source(source: str, endpoint: str) -> None:
     """Say that AWS takes no mail from such a domain; what only acts as SES may. Raises SettingError."""
-    from mailroom_sender.aws_client import is_of_aws
+    from mailroom_sender.aws.session import is_of_aws
 
     if is_public(source):
         return

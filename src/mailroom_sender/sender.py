@@ -19,19 +19,19 @@ from mailroom_runtime.process.systemd import Notifier
 from mailroom_runtime.process.wakeup import Wakeup
 from mailroom_runtime.process.watchdog import Watchdog
 from mailroom_runtime.words import counted
-from mailroom_sender.batches import MOST_DESTINATIONS, Waiting
-from mailroom_sender.database import Database
-from mailroom_sender.delivery import Deliver, Result
-from mailroom_sender.inlet import LONGEST_LINE, Inlet, Overlong
-from mailroom_sender.learning import Learning
+from mailroom_sender.delivery.ses_delivery import Deliver, Result
+from mailroom_sender.input.line import decode_line
+from mailroom_sender.input.row import BadRow, Bytes, Row, UnknownRow
+from mailroom_sender.input.stdin import LONGEST_LINE, Inlet, Overlong
+from mailroom_sender.input.unknown_actions import Learning
+from mailroom_sender.ledger.connection import Database
 from mailroom_sender.log import log
-from mailroom_sender.pacing import Pace
-from mailroom_sender.quota import Quota
-from mailroom_sender.retries import Gates
-from mailroom_sender.rows import BadRow, Bytes, Row, UnknownRow
-from mailroom_sender.setaside import SetAside
-from mailroom_sender.summary import Summary
-from mailroom_sender.wire import decode_line
+from mailroom_sender.output.rejected_rows import SetAside
+from mailroom_sender.output.summary import Summary
+from mailroom_sender.schedule.gates import Gates
+from mailroom_sender.schedule.pace import Pace
+from mailroom_sender.schedule.quota import Quota
+from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS, Waiting
 
 _DISK_RETRY: Final = 1.0  # seconds between tries to write what the disk did not take
 _ROWS_AT_ONCE: Final = 500  # that are taken out of what was read; bad ones among them are written together

@@ -13,10 +13,10 @@ from mailroom_collector.sign.action import MOST_NUMBER, SHIPPED
 from mailroom_collector.sign.line import Line, Row, encode_row, lines
 from mailroom_collector.sign.signature import Signer
 from mailroom_collector.sign.token import Token
-from mailroom_sender import actions as sent
-from mailroom_sender import rows as read
-from mailroom_sender.inlet import LONGEST_LINE
-from mailroom_sender.wire import LONGEST_ROW, MOST_ROWS, decode_line, token_secret
+from mailroom_sender.input import action as sent
+from mailroom_sender.input import row as read
+from mailroom_sender.input.line import LONGEST_ROW, MOST_ROWS, decode_line, token_secret
+from mailroom_sender.input.stdin import LONGEST_LINE
 from tests.support.processes import KEY
 
 KEY_BYTES = bytes.fromhex(KEY)

@@ -9,7 +9,7 @@ import pytest
 from mailroom_collector.schema.migrations import migrations
 from mailroom_collector.schema.migrator import Migrator
 from mailroom_collector.sign.action import SHIPPED
-from mailroom_sender.actions import SHIPPED as SENT
+from mailroom_sender.input.action import SHIPPED as SENT
 from tests.database.test_migrations import shape
 from tests.support.ledger import LEASE_MS, Steps, add_invitation
 from tests.support.postgres import Connection, Database, Server

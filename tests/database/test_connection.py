@@ -8,7 +8,7 @@ from psycopg.conninfo import make_conninfo
 
 from mailroom_runtime.errors import ConnectionLost, Unavailable
 from mailroom_runtime.postgres.connection import connect, translated
-from mailroom_sender.database import Database as Sender
+from mailroom_sender.ledger.connection import Database as Sender
 from tests.support.pooler import running_pgbouncer
 from tests.support.postgres import Connection, Database
 from tests.support.waiting import until

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from mailroom_sender.golive.findings import Finding, Status
-from mailroom_sender.golive.role import actions
-from mailroom_sender.golive.role import database as look
+from mailroom_sender.check.database_role import actions
+from mailroom_sender.check.database_role import database as look
+from mailroom_sender.check.finding import Finding, Status
 from tests.support.ledger import add_invitation
 from tests.support.postgres import Database, Server
 

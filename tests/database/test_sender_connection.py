@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroom_sender.database import Database as Connection
+from mailroom_sender.ledger.connection import Database as Connection
 from tests.support.postgres import Database
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from mailroom_sender.actions import Action
-from mailroom_sender.database import Database as Connection
-from mailroom_sender.delivery import SesDelivery
-from mailroom_sender.ledger import ACKNOWLEDGE, DatabaseLedger, Settlement
-from mailroom_sender.report import Report
-from mailroom_sender.request import Envelope
-from mailroom_sender.rows import Row
-from mailroom_sender.ses import Ses
-from mailroom_sender.setaside import SetAside
-from mailroom_sender.verdicts import Outcome, Verdict
+from mailroom_sender.delivery.ses_delivery import SesDelivery
+from mailroom_sender.input.action import Action
+from mailroom_sender.input.row import Row
+from mailroom_sender.ledger.connection import Database as Connection
+from mailroom_sender.ledger.steps import ACKNOWLEDGE, DatabaseLedger, Settlement
+from mailroom_sender.output.rejected_rows import SetAside
+from mailroom_sender.output.stdout import Report
+from mailroom_sender.ses.client import Ses
+from mailroom_sender.ses.request import Envelope
+from mailroom_sender.ses.verdict import Outcome, Verdict
 from tests.support.ledger import Steps
 from tests.support.postgres import Database
 from tests.support.ses_endpoint import Endpoint, accepted

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from mailroom_collector.cli import cli as collect
 from mailroom_sender.cli import cli as sender
-from mailroom_sender.golive.mime import Mail, parse
+from mailroom_sender.texts.mime import Mail, parse
 from tests.conftest import Environment
 from tests.support.lines import field_of
 from tests.support.pages import blocks

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from mailroom_sender.golive.library import SHIPPED, read
+from mailroom_sender.texts.files import SHIPPED, read
 from tests.conftest import Environment
 from tests.pipeline.test_pipeline import PIPELINE
 from tests.support.lines import activation

@@ -1,10 +1,10 @@
 import pytest
 
-from mailroom_sender import host_names, identities
+from mailroom_sender.address import host_name, identity
 
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
     """No test gets what was worked out for another one."""
-    host_names.to_ascii.cache_clear()
-    identities.address_of.cache_clear()
+    host_name.to_ascii.cache_clear()
+    identity.address_of.cache_clear()

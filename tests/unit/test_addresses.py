@@ -10,8 +10,8 @@ from idna import idnadata
 from idna.core import valid_contextj
 from idna.intranges import intranges_contain
 
-from mailroom_sender.addresses import UnfitAddress, for_ses
-from mailroom_sender.label_context import CONTEXTS, _letters
+from mailroom_sender.address.email_address import UnfitAddress, for_ses
+from mailroom_sender.address.label_context import CONTEXTS, _letters
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable
 
-from mailroom_sender import holds
-from mailroom_sender.actions import Action
-from mailroom_sender.ledger import Begun, Settlement
-from mailroom_sender.progress import Progress
-from mailroom_sender.refusal_run import RUN, RefusalRun
-from mailroom_sender.rows import Row
-from mailroom_sender.verdicts import Outcome, Verdict
+from mailroom_sender.delivery.batch_progress import Progress
+from mailroom_sender.delivery.refusal_run import RUN, RefusalRun
+from mailroom_sender.input.action import Action
+from mailroom_sender.input.row import Row
+from mailroom_sender.ledger.steps import Begun, Settlement
+from mailroom_sender.ses import holds
+from mailroom_sender.ses.verdict import Outcome, Verdict
 
 WHY = "MessageRejected: no"
 LEASE_NEARLY_OVER = 1000.0

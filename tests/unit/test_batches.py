@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom_sender.actions import Action
-from mailroom_sender.batches import MOST_DESTINATIONS, Waiting
-from mailroom_sender.rows import Row
+from mailroom_sender.input.action import Action
+from mailroom_sender.input.row import Row
+from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS, Waiting
 
 A, R = Action.ACTIVATION, Action.PASSWORD_RECOVERY
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from mailroom_sender.golive import checking, judging
-from mailroom_sender.golive.aws import Aws
-from mailroom_sender.golive.comparing import SENT_BY
-from mailroom_sender.golive.findings import Finding, Status, exit_status, lines, summary
-from mailroom_sender.golive.library import SHIPPED, read
+from mailroom_sender.aws.questions import Aws
+from mailroom_sender.check import checks, judgement
+from mailroom_sender.check.finding import Finding, Status, exit_status, lines, summary
 from mailroom_sender.settings import Settings
+from mailroom_sender.texts.comparison import SENT_BY
+from mailroom_sender.texts.files import SHIPPED, read
 from tests.support.ses_account import Account, Refused
 from tests.support.ses_endpoint import Endpoint, accepted, running_endpoint
 
@@ -86,7 +86,7 @@ def found(endpoint: Endpoint, settings: Settings, aws: Aws) -> Callable[..., lis
     assert endpoint.account
 
     def check(mail_to: str | None = None, connect: Callable[[], Aws] = lambda: aws, **changes: Any) -> list[Finding]:
-        findings = list(checking.run(replace(settings, **changes), None, mail_to, connect))
+        findings = list(checks.run(replace(settings, **changes), None, mail_to, connect))
         assert not any("nobody-may-see" in finding.found + finding.todo for finding in findings)
         assert findings[-1].check == "database"
         return findings[:-1]
@@ -366,9 +366,9 @@ def test_region_that_nobody_chose_is_a_warning(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     aws = Aws()
     aws.close()
-    told = judging.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
+    told = judgement.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
     assert (told.status, told.found, told.todo) == (Status.WARNING, "us-east-1, as none is set", "set AWS_REGION")
-    assert judging.region("eu-west-1", True, endpoint.url).found == f"eu-west-1, asked at {endpoint.url}"
+    assert judgement.region("eu-west-1", True, endpoint.url).found == f"eu-west-1, asked at {endpoint.url}"
 
 
 def test_no_credentials_are_said(
@@ -379,7 +379,7 @@ def test_no_credentials_are_said(
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
-    findings = list(checking.run(settings, None, None))
+    findings = list(checks.run(settings, None, None))
     assert "no AWS credentials are found" in findings[0].found
     assert [f.check for f in findings] == ["credentials", "base URL", "output folder", "database"]
     assert not account.asked

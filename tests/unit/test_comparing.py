@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from mailroom_sender.actions import SHIPPED
-from mailroom_sender.golive.comparing import (
+from mailroom_sender.input.action import SHIPPED
+from mailroom_sender.input.row import Row
+from mailroom_sender.ses.request import Envelope, build
+from mailroom_sender.texts.comparison import (
     SENT_BY,
     complaint,
     difference,
@@ -14,11 +16,9 @@ from mailroom_sender.golive.comparing import (
     state,
     unknown_names,
 )
-from mailroom_sender.golive.mime import Mail, compose, parse
-from mailroom_sender.golive.sample import CODE, LOGIN, SECRET, Sample, data_for, samples
-from mailroom_sender.golive.template import Template, from_ses
-from mailroom_sender.request import Envelope, build
-from mailroom_sender.rows import Row
+from mailroom_sender.texts.mime import Mail, compose, parse
+from mailroom_sender.texts.sample import CODE, LOGIN, SECRET, Sample, data_for, samples
+from mailroom_sender.texts.template import Template, from_ses
 
 OURS = Template("t", "Subject", "Hello {{login}}\nBye", "<p>{{login}}</p>")
 

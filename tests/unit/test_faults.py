@@ -2,11 +2,11 @@
 
 import pytest
 
-from mailroom_sender.actions import Action
-from mailroom_sender.faults import Named, named, speaks_of_account, speaks_of_daily_quota
-from mailroom_sender.identities import address_of, identities_of
-from mailroom_sender.request import Envelope
-from mailroom_sender.rows import Row
+from mailroom_sender.address.identity import address_of, identities_of
+from mailroom_sender.input.action import Action
+from mailroom_sender.input.row import Row
+from mailroom_sender.ses.faults import Named, named, speaks_of_account, speaks_of_daily_quota
+from mailroom_sender.ses.request import Envelope
 
 ENVELOPE = Envelope("Mailroom, Inc. <NoReply@mail.Example.com>", "tracking", escape_html=True)
 LIST = "Email address is not verified. The following identities failed the check in region US-EAST-1: "

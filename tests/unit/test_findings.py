@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroom_sender.golive.findings import Finding, Status, exit_status, lines, summary
+from mailroom_sender.check.finding import Finding, Status, exit_status, lines, summary
 
 OK, WARNING, TASK = Status
 FULL = Finding("rendering failures", TASK, "they are not re-published", "give it an event-destination", "ses:Ask")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom_sender.golive.handlebars import Unrenderable, names, render
+from mailroom_sender.texts.handlebars import Unrenderable, names, render
 
 DATA = {"login": "ann", "secret": "s3", "_x1": "y"}
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from mailroom_sender.golive import judging
-from mailroom_sender.golive.findings import Finding, Status
-from mailroom_sender.golive.judging import Answer, Asked
-from mailroom_sender.golive.refusals import NoAnswer, Why
-from mailroom_sender.golive.sample import Sample
-from mailroom_sender.golive.shown_login import shows_otherwise
-from mailroom_sender.golive.template import from_ses
+from mailroom_sender.aws.no_answer import NoAnswer, Why
+from mailroom_sender.check import judgement
+from mailroom_sender.check.finding import Finding, Status
+from mailroom_sender.check.judgement import Answer, Asked
+from mailroom_sender.texts.login_display import shows_otherwise
+from mailroom_sender.texts.sample import Sample
+from mailroom_sender.texts.template import from_ses
 
 OK, WARNING, TASK = Status
 DENIED = NoAnswer(Why.DENIED, "AccessDenied", "no", "Ask")
@@ -47,16 +47,16 @@ def denied(check: str, permission: str) -> Finding:
 def test_question_without_an_answer(why: Why, status: Status, found: str, todo: str) -> None:
     """What passes by itself, or only keeps the check from looking, is no reason not to go live."""
     answer = NoAnswer(why, "Code", "words", "Ask")
-    assert judging.unanswered("it", "ses:P", answer) == Finding("it", status, found, todo, "ses:P")
+    assert judgement.unanswered("it", "ses:P", answer) == Finding("it", status, found, todo, "ses:P")
 
 
 def test_each_question_names_its_permission() -> None:
     """Whoever lacks one reads which."""
-    assert judging.sending(DENIED) == denied("sending", SENDING)
-    assert judging.quota(DENIED, None) == denied("quota", QUOTA)
-    assert judging.identity("a@b.example", DENIED) == (denied("identity", IDENTITY), None)
-    assert judging.dkim("b.example", DENIED) == denied("DKIM", DKIM)
-    assert judging.config_set("tracking", DENIED) == [denied("configuration set", CONFIG_SET)]
+    assert judgement.sending(DENIED) == denied("sending", SENDING)
+    assert judgement.quota(DENIED, None) == denied("quota", QUOTA)
+    assert judgement.identity("a@b.example", DENIED) == (denied("identity", IDENTITY), None)
+    assert judgement.dkim("b.example", DENIED) == denied("DKIM", DKIM)
+    assert judgement.config_set("tracking", DENIED) == [denied("configuration set", CONFIG_SET)]
 
 
 @pytest.mark.parametrize(
@@ -73,25 +73,25 @@ def test_each_question_names_its_permission() -> None:
 )  # fmt: skip
 def test_credentials(answer: Answer, expected: Finding) -> None:
     """A network that lets SES through and not STS is no reason not to go live."""
-    assert judging.credentials(answer, "env") == expected
+    assert judgement.credentials(answer, "env") == expected
 
 
 def test_region() -> None:
     """One that nobody chose is a guess."""
-    assert judging.region("eu-west-1", True, None) == Finding("region", OK, "eu-west-1")
-    assert judging.region("us-east-1", False, None) == Finding(
+    assert judgement.region("eu-west-1", True, None) == Finding("region", OK, "eu-west-1")
+    assert judgement.region("us-east-1", False, None) == Finding(
         "region", WARNING, "us-east-1, as none is set", "set AWS_REGION"
     )
-    assert judging.region("x", False, "http://here") == Finding("region", OK, "x, asked at http://here")
+    assert judgement.region("x", False, "http://here") == Finding("region", OK, "x, asked at http://here")
 
 
 def test_sending() -> None:
     """Paused, nothing goes."""
-    assert judging.sending({"Enabled": True}) == Finding(
+    assert judgement.sending({"Enabled": True}) == Finding(
         "sending", OK, "enabled for this account and region", "", SENDING
     )
     todo = "find out why; then 'aws ses update-account-sending-enabled --enabled'"
-    assert judging.sending({}) == Finding("sending", TASK, "paused for this account and region", todo, SENDING)
+    assert judgement.sending({}) == Finding("sending", TASK, "paused for this account and region", todo, SENDING)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_quota(
 ) -> None:
     """Four fifths of a day's mails are nearly all; a sandbox is known by its two figures."""
     answer = {"Max24HourSend": most, "MaxSendRate": rate, "SentLast24Hours": used}
-    assert judging.quota(answer, max_rate) == Finding("quota", status, found, todo, QUOTA)
+    assert judgement.quota(answer, max_rate) == Finding("quota", status, found, todo, QUOTA)
 
 
 def test_quota_that_is_not_told_counts_as_none() -> None:
     """Better to look again than to go live without."""
-    told = judging.quota({}, None)
+    told = judgement.quota({}, None)
     assert (told.status, told.found) == (TASK, "0 of 0 used in 24 hours; 0 a second")
 
 
@@ -128,9 +128,9 @@ def test_from_that_nobody_can_verify() -> None:
     """What only acts as SES may take it."""
     found = "it is a@localhost, and SES refuses every mail from localhost"
     todo = "set MAILROOM_SES_SOURCE, here and for the sender"
-    assert judging.source("a@localhost", None) == [Finding("From", TASK, found, todo)]
-    assert judging.source("a@localhost", "http://here") == [Finding("From", WARNING, found, todo)]
-    assert judging.source("a@b.example", None) == []
+    assert judgement.source("a@localhost", None) == [Finding("From", TASK, found, todo)]
+    assert judgement.source("a@localhost", "http://here") == [Finding("From", WARNING, found, todo)]
+    assert judgement.source("a@b.example", None) == []
 
 
 @pytest.mark.parametrize(
@@ -152,13 +152,13 @@ def test_from_that_nobody_can_verify() -> None:
 def test_identity(known: dict[str, Any], expected: tuple[Status, str, str, str | None]) -> None:
     """Any identity that covers the From will do."""
     status, found, todo, name = expected
-    told = judging.identity("Mailroom <a@mail.b.example>", {"VerificationAttributes": known})
+    told = judgement.identity("Mailroom <a@mail.b.example>", {"VerificationAttributes": known})
     assert told == (Finding("identity", status, found, todo, IDENTITY), name)
 
 
 def test_identities_that_are_not_told_are_unknown() -> None:
     """An answer without the part that was asked for names none."""
-    assert judging.identity("a@b.example", {})[0].status is TASK
+    assert judgement.identity("a@b.example", {})[0].status is TASK
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,9 @@ def test_dkim(known: dict[str, Any], is_signed: bool) -> None:
         else Finding("DKIM", WARNING, "mails of b.example are not signed",
                      "set up Easy DKIM for b.example, or they are taken for spam", DKIM)
     )  # fmt: skip
-    assert judging.dkim("b.example", {"DkimAttributes": {"b.example": known}}) == expected
-    assert judging.dkim("b.example", {}).status is WARNING
-    assert judging.dkim("b.example", {"DkimAttributes": {}}).status is WARNING
+    assert judgement.dkim("b.example", {"DkimAttributes": {"b.example": known}}) == expected
+    assert judgement.dkim("b.example", {}).status is WARNING
+    assert judgement.dkim("b.example", {"DkimAttributes": {}}).status is WARNING
 
 
 EXISTS = Finding("configuration set", OK, "tracking exists", "", CONFIG_SET)
@@ -222,17 +222,17 @@ def destination(*events: str, enabled: bool = True) -> dict[str, Any]:
 )  # fmt: skip
 def test_config_set(answer: Answer, expected: list[Finding]) -> None:
     """It exists, may send, and tells of mails that SES takes and then drops."""
-    assert judging.config_set("tracking", answer) == expected
+    assert judgement.config_set("tracking", answer) == expected
 
 
 def test_base_url() -> None:
     """What is meant for a developer's machine is not for readers."""
-    assert judging.base_url("https://b.example") == [Finding("base URL", OK, "https://b.example")]
-    assert judging.base_url("http://localhost:3000") == [
+    assert judgement.base_url("https://b.example") == [Finding("base URL", OK, "https://b.example")]
+    assert judgement.base_url("http://localhost:3000") == [
         Finding("base URL", WARNING, "http://localhost:3000 leads to the reader's own machine",
                 "set MAILROOM_LINK_BASE_URL to where people reach the application")
     ]  # fmt: skip
-    assert judging.base_url(None) == [
+    assert judgement.base_url(None) == [
         Finding("base URL", WARNING, "unset: the shipped templates, and others that use base_url, need it",
                 "set MAILROOM_LINK_BASE_URL, here and for the sender")
     ]  # fmt: skip
@@ -261,7 +261,7 @@ TEXT, HTML = ("text/plain", "S3CR3T 01234"), ("text/html", "S3CR3T 01234")
 def judged(
     got: Answer, rendered: Answer, data: dict[str, str] | None = None, *, escape_html: bool = True
 ) -> list[Finding]:
-    return judging.template(Asked(Sample("t", data or DATA, {}), got, rendered), escape_html)
+    return judgement.template(Asked(Sample("t", data or DATA, {}), got, rendered), escape_html)
 
 
 def test_template_that_is_ready() -> None:
@@ -368,4 +368,4 @@ def test_template_that_does_not_render_well(
 )
 def test_sample_mail(answer: Answer, status: Status, found: str, todo: str) -> None:
     """A mail that was asked for and did not go is something to do, also for want of a permission."""
-    assert judging.mailed(Sample("t", DATA, {}), answer) == Finding("sample mail", status, found, todo, BULK)
+    assert judgement.mailed(Sample("t", DATA, {}), answer) == Finding("sample mail", status, found, todo, BULK)

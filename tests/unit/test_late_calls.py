@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from mailroom_sender import delivery as delivery_module
-from mailroom_sender.actions import SHIPPED, by_number
-from mailroom_sender.delivery import SesDelivery
-from mailroom_sender.ledger import Again, Answer, Begun, NoLedger, Settlement
-from mailroom_sender.report import Report
-from mailroom_sender.request import Envelope, build
-from mailroom_sender.rows import Row
-from mailroom_sender.ses import Ses
-from mailroom_sender.setaside import SetAside
-from mailroom_sender.verdicts import Accepted, NotAsked, Outcome
-from mailroom_sender.wire import decode_line
+from mailroom_sender.delivery import ses_delivery as delivery_module
+from mailroom_sender.delivery.ses_delivery import SesDelivery
+from mailroom_sender.input.action import SHIPPED, by_number
+from mailroom_sender.input.line import decode_line
+from mailroom_sender.input.row import Row
+from mailroom_sender.ledger.steps import Again, Answer, Begun, NoLedger, Settlement
+from mailroom_sender.output.rejected_rows import SetAside
+from mailroom_sender.output.stdout import Report
+from mailroom_sender.ses.client import Ses
+from mailroom_sender.ses.request import Envelope, build
+from mailroom_sender.ses.verdict import Accepted, NotAsked, Outcome
 from tests.support.lines import activation
 from tests.support.ses_endpoint import Endpoint
 

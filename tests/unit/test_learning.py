@@ -4,9 +4,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from mailroom_sender.actions import Known
-from mailroom_sender.learning import Learning
-from mailroom_sender.rows import UnknownRow
+from mailroom_sender.input.action import Known
+from mailroom_sender.input.row import UnknownRow
+from mailroom_sender.input.unknown_actions import Learning
 
 ROW, OTHER = UnknownRow("3", b"3,..."), UnknownRow("4", b"4,...")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroom_sender.links import checked_base_url, is_local
+from mailroom_sender.address.base_url import checked_base_url, is_local
 
 
 @pytest.mark.parametrize(

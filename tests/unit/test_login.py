@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom_sender.login import contained, for_html, for_text
+from mailroom_sender.ses.login import contained, for_html, for_text
 
 CONTROLS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 FSI, PDI, RLI, RLO = "\u2068", "\u2069", "\u2067", "\u202e"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mailroom_sender.actions import Action
-from mailroom_sender.mail_text import mail_text
-from mailroom_sender.rows import Row
+from mailroom_sender.input.action import Action
+from mailroom_sender.input.row import Row
+from mailroom_sender.output.mail_text import mail_text
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 BASE = "https://app.example.com"

@@ -37,7 +37,7 @@ from mailroom_collector.schedule.pause import Pause
 from mailroom_collector.sign.line import encode_row
 from mailroom_collector.sign.signature import Signer
 from mailroom_collector.sign.token import Token
-from mailroom_sender.addresses import UnfitAddress, for_ses
+from mailroom_sender.address.email_address import UnfitAddress, for_ses
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
 

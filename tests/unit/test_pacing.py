@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom_sender.pacing import Pace
+from mailroom_sender.schedule.pace import Pace
 
 
 def test_without_a_limit_nothing_waits() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mailroom_collector.errors import ReaderGone
 from mailroom_collector.output.stdout import Outlet
 from mailroom_collector.sign.line import Line
-from mailroom_sender.inlet import LONGEST_LINE, Inlet, Overlong
+from mailroom_sender.input.stdin import LONGEST_LINE, Inlet, Overlong
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mailroom_sender.pacing import Pace
-from mailroom_sender.quota import Quota
+from mailroom_sender.schedule.pace import Pace
+from mailroom_sender.schedule.quota import Quota
 
 
 class AtOnce(Executor):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailroom_sender.actions import Action
-from mailroom_sender.redact import masked, message_id, without_secrets
-from mailroom_sender.rows import Row
+from mailroom_sender.input.action import Action
+from mailroom_sender.input.row import Row
+from mailroom_sender.ses.redaction import masked, message_id, without_secrets
 
 SECRET = "S" * 86
 ROWS = [

@@ -1,6 +1,6 @@
 """The net under the tables: a row's fault, or nobody's row."""
 
-from mailroom_sender.refusal_run import RUN, RefusalRun, kind_of
+from mailroom_sender.delivery.refusal_run import RUN, RefusalRun, kind_of
 
 WHY = "MessageRejected: no"
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from mailroom_sender.actions import Action, Known
-from mailroom_sender.batches import MOST_DESTINATIONS, Waiting
-from mailroom_sender.request import Envelope, build
-from mailroom_sender.rows import Row
+from mailroom_sender.input.action import Action, Known
+from mailroom_sender.input.row import Row
+from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS, Waiting
+from mailroom_sender.ses.request import Envelope, build
 
 ENVELOPE = Envelope("Mailroom <noreply@example.com>", "tracking", escape_html=True)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailroom_sender import holds
-from mailroom_sender.retries import Gates, backoff
-from mailroom_sender.verdicts import Outcome, Verdict
+from mailroom_sender.schedule.gates import Gates, backoff
+from mailroom_sender.ses import holds
+from mailroom_sender.ses.verdict import Outcome, Verdict
 
 A, R = "activation", "password_recovery"
 SENT = [Verdict(Outcome.SENT)]

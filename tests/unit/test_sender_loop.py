@@ -16,17 +16,17 @@ import pytest
 
 from mailroom_runtime.process.systemd import Notifier
 from mailroom_runtime.process.watchdog import Watchdog
-from mailroom_sender.actions import SHIPPED, Known
-from mailroom_sender.delivery import Result
-from mailroom_sender.inlet import Inlet
-from mailroom_sender.learning import Learning
-from mailroom_sender.ledger import Again
+from mailroom_sender.delivery.ses_delivery import Result
+from mailroom_sender.input.action import SHIPPED, Known
+from mailroom_sender.input.row import Row
+from mailroom_sender.input.stdin import Inlet
+from mailroom_sender.input.unknown_actions import Learning
+from mailroom_sender.ledger.steps import Again
 from mailroom_sender.log import log
-from mailroom_sender.pacing import Pace
-from mailroom_sender.rows import Row
+from mailroom_sender.output.rejected_rows import SetAside
+from mailroom_sender.schedule.pace import Pace
 from mailroom_sender.sender import Sender
-from mailroom_sender.setaside import SetAside
-from mailroom_sender.verdicts import Outcome, Verdict
+from mailroom_sender.ses.verdict import Outcome, Verdict
 from tests.support.lines import activation
 from tests.support.waiting import until
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom_sender.actions import SHIPPED, by_number
-from mailroom_sender.rows import BadRow, Row, UnknownRow
-from mailroom_sender.wire import LONGEST_ROW, MOST_ROWS, decode_line
+from mailroom_sender.input.action import SHIPPED, by_number
+from mailroom_sender.input.line import LONGEST_ROW, MOST_ROWS, decode_line
+from mailroom_sender.input.row import BadRow, Row, UnknownRow
 from tests.support.lines import activation, field_of, recovery
 
 GOOD = activation(1).encode()

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from mailroom_sender.actions import SHIPPED, by_number
-from mailroom_sender.request import Envelope
-from mailroom_sender.rows import Row
-from mailroom_sender.ses import Ses
-from mailroom_sender.verdicts import Accepted, Answer, Asked, Lost, NotAsked, Outcome, Refused, judge
-from mailroom_sender.wire import decode_line
+from mailroom_sender.input.action import SHIPPED, by_number
+from mailroom_sender.input.line import decode_line
+from mailroom_sender.input.row import Row
+from mailroom_sender.ses.client import Ses
+from mailroom_sender.ses.request import Envelope
+from mailroom_sender.ses.verdict import Accepted, Answer, Asked, Lost, NotAsked, Outcome, Refused, judge
 from tests.support.lines import activation
 from tests.support.raw_endpoint import Answer as Bytes
 from tests.support.raw_endpoint import RawEndpoint, endless, running_raw_endpoint, trickling, whole
@@ -191,7 +191,7 @@ def test_renewed_credentials_are_used_without_a_restart(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
-    monkeypatch.setattr("mailroom_sender.ses._RENEW_GAP", 0.0)
+    monkeypatch.setattr("mailroom_sender.ses.client._RENEW_GAP", 0.0)
     write("AKIDOLD")
     endpoint.refused_keys = {"AKIDOLD": code}
     ses = client()

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from mailroom_runtime.errors import SettingError
-from mailroom_sender.actions import SHIPPED, Action, by_number
-from mailroom_sender.golive.findings import Status
-from mailroom_sender.golive.folder import output_folder
-from mailroom_sender.responses import MOST
-from mailroom_sender.rows import BadRow, Row
-from mailroom_sender.setaside import SetAside
-from mailroom_sender.wire import decode_line
+from mailroom_sender.check.finding import Status
+from mailroom_sender.check.output_folder import output_folder
+from mailroom_sender.input.action import SHIPPED, Action, by_number
+from mailroom_sender.input.line import decode_line
+from mailroom_sender.input.row import BadRow, Row
+from mailroom_sender.output.rejected_rows import SetAside
+from mailroom_sender.output.responses import MOST
 from tests.support.lines import activation
 
 KNOWN = by_number(SHIPPED)
@@ -87,7 +87,7 @@ def test_responses_of_one_moment_do_not_overwrite_each_other(tmp_path: Path) -> 
 def test_same_refusal_is_kept_once_in_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same words for the same action are one file, until ten minutes are over."""
     now = 1000.0
-    monkeypatch.setattr("mailroom_sender.responses.time.monotonic", lambda: now)
+    monkeypatch.setattr("mailroom_sender.output.responses.time.monotonic", lambda: now)
     aside = SetAside(tmp_path)
     for _ in range(3):
         aside.response(Action.ACTIVATION, b"a", "Throttling")

@@ -8,15 +8,15 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mailroom_sender.actions import SHIPPED as ACTIONS
-from mailroom_sender.actions import Action
-from mailroom_sender.golive.handlebars import names, render
-from mailroom_sender.golive.library import SHIPPED, read
-from mailroom_sender.golive.mime import Mail, compose, parse
-from mailroom_sender.golive.sample import Sample, samples
-from mailroom_sender.golive.template import Template
-from mailroom_sender.request import Envelope, build
-from mailroom_sender.rows import Row
+from mailroom_sender.input.action import SHIPPED as ACTIONS
+from mailroom_sender.input.action import Action
+from mailroom_sender.input.row import Row
+from mailroom_sender.ses.request import Envelope, build
+from mailroom_sender.texts.files import SHIPPED, read
+from mailroom_sender.texts.handlebars import names, render
+from mailroom_sender.texts.mime import Mail, compose, parse
+from mailroom_sender.texts.sample import Sample, samples
+from mailroom_sender.texts.template import Template
 
 BASE = "https://app.example.com"
 ENVELOPE = Envelope("Mailroom <noreply@example.com>", "tracking", escape_html=True, base_url=BASE)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom_sender.golive import judging
-from mailroom_sender.golive.findings import Status
-from mailroom_sender.identities import address_of
-from mailroom_sender.source import UnfitSource, domain_of, encode_source, is_public
+from mailroom_sender.address.from_address import UnfitSource, domain_of, encode_source, is_public
+from mailroom_sender.address.identity import address_of
+from mailroom_sender.check import judgement
+from mailroom_sender.check.finding import Status
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_domain_without_a_dot_is_nobody_to_ses() -> None:
     """The default is for debug mode and for servers that only act as SES."""
     assert not is_public("noreply@localhost")
     assert is_public("Ann <noreply@example.com>")
-    assert judging.source("Ann <noreply@example.com>", None) == []
+    assert judgement.source("Ann <noreply@example.com>", None) == []
     for endpoint, status in ((None, Status.TASK), ("http://127.0.0.1:8005", Status.WARNING)):
-        (finding,) = judging.source("noreply@localhost", endpoint)
+        (finding,) = judgement.source("noreply@localhost", endpoint)
         assert (finding.check, finding.status) == ("From", status)
         assert "SES refuses every mail from localhost" in finding.found
     assert domain_of("Ann <a@Mail.B.example>") == "mail.b.example"

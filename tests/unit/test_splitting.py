@@ -1,9 +1,9 @@
 """The parts of a batch that are still to be called."""
 
-from mailroom_sender.actions import Action
-from mailroom_sender.rows import Row
-from mailroom_sender.splitting import Parts
-from mailroom_sender.verdicts import Outcome, Verdict
+from mailroom_sender.delivery.batch_parts import Parts
+from mailroom_sender.input.action import Action
+from mailroom_sender.input.row import Row
+from mailroom_sender.ses.verdict import Outcome, Verdict
 
 ROWS = [Row(Action.ACTIVATION, "a@b.example", str(number), "", "", b"") for number in range(9)]
 SPLIT, APART = Verdict(Outcome.SPLIT, "no"), Verdict(Outcome.SPLIT, "no", apart=True)

@@ -1,8 +1,8 @@
 """What was done, in one line every few minutes."""
 
 from mailroom_collector.report import summary as collector
-from mailroom_sender import summary as sender
-from mailroom_sender.verdicts import Outcome, Verdict
+from mailroom_sender.output import summary as sender
+from mailroom_sender.ses.verdict import Outcome, Verdict
 
 
 def verdicts(**counts: int) -> list[Verdict]:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from mailroom_sender import holds
-from mailroom_sender.actions import Action
-from mailroom_sender.holds import Hold
-from mailroom_sender.request import Envelope
-from mailroom_sender.rows import Row
-from mailroom_sender.verdicts import Accepted, Answer, Asked, Lost, NotAsked, Outcome, Refused, Verdict, judge
+from mailroom_sender.input.action import Action
+from mailroom_sender.input.row import Row
+from mailroom_sender.ses import holds
+from mailroom_sender.ses.holds import Hold
+from mailroom_sender.ses.request import Envelope
+from mailroom_sender.ses.verdict import Accepted, Answer, Asked, Lost, NotAsked, Outcome, Refused, Verdict, judge
 
 ENVELOPE = Envelope("Mailroom <noreply@example.com>", "tracking", escape_html=True)
 UNVERIFIED = "Email address is not verified. The following identities failed the check in region EU-WEST-1: "

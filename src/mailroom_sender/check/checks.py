@@ -1,0 +1,94 @@
+"""The join of the check: asks AWS, the database and the disk, and hands the answers to judging."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from mailroom_runtime.errors import MailroomError
+from mailroom_runtime.postgres.url import DatabaseUrl
+from mailroom_sender.address.identity import address_of, identities_of
+from mailroom_sender.aws.no_answer import NoAnswer, Why
+from mailroom_sender.aws.questions import Aws
+from mailroom_sender.check import judgement
+from mailroom_sender.check.database_role import actions, database
+from mailroom_sender.check.finding import Finding, Status
+from mailroom_sender.check.output_folder import output_folder
+from mailroom_sender.input.action import Action
+from mailroom_sender.ses.request import Envelope
+from mailroom_sender.settings import Settings
+from mailroom_sender.texts.sample import samples
+
+_FOR_GOOD: Final = (Why.CREDENTIALS, Why.UNREACHABLE)
+_UNREADABLE: Final = 2
+"""Answers that can't be read, and none that can, from which on it is no SES that answers; one action it may lack."""
+_ALREADY_TOLD = NoAnswer(Why.ALREADY_TOLD, "")
+
+
+class _Ses:
+    """Asks SES until it turns out that this is in vain: nobody is to wait for ten timeouts."""
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+        self._is_in_vain = False
+        self._is_ses = False
+        self._unreadable = 0
+
+    def ask(self, action: str, **parameters: Any) -> judgement.Answer:
+        if self._is_in_vain:
+            return _ALREADY_TOLD
+        answer = self._aws.ask(action, **parameters)
+        why = answer.why if isinstance(answer, NoAnswer) else None
+        if why is Why.UNREADABLE:
+            self._unreadable += 1
+        elif why not in _FOR_GOOD:
+            self._is_ses = True
+        self._is_in_vain = why in _FOR_GOOD or (self._unreadable >= _UNREADABLE and not self._is_ses)
+        return answer
+
+
+def run(
+    settings: Settings, database_url: DatabaseUrl | None, mail_to: str | None, connect: Callable[[], Aws] = Aws
+) -> Iterator[Finding]:
+    """Yield findings as they are found. With `mail_to`, sends each sample mail there."""
+    try:
+        aws = connect()
+    except MailroomError as error:
+        yield Finding("credentials", Status.TASK, str(error), "nothing of AWS was checked")
+    else:
+        yield from _aws(aws, settings, mail_to, actions(database_url))
+    yield from judgement.base_url(settings.link_base_url)
+    yield output_folder(settings.output_path)
+    yield from database(database_url, settings.queue_name)
+
+
+def _aws(aws: Aws, settings: Settings, mail_to: str | None, known: list[Action]) -> Iterator[Finding]:
+    yield judgement.credentials(aws.ask("GetCallerIdentity"), aws.credentials_from)
+    yield judgement.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
+    ses = _Ses(aws)
+    yield judgement.sending(ses.ask("GetAccountSendingEnabled"))
+    yield judgement.quota(ses.ask("GetSendQuota"), settings.max_rate)
+    yield from judgement.source(settings.source, aws.own_endpoint)
+    identities = identities_of(address_of(settings.source))
+    verified, name = judgement.identity(
+        settings.source, ses.ask("GetIdentityVerificationAttributes", Identities=identities)
+    )
+    yield verified
+    if name is not None:
+        yield judgement.dkim(name, ses.ask("GetIdentityDkimAttributes", Identities=[name]))
+    yield from judgement.config_set(
+        settings.config_set,
+        ses.ask(
+            "DescribeConfigurationSet",
+            ConfigurationSetName=settings.config_set,
+            ConfigurationSetAttributeNames=["eventDestinations", "reputationOptions"],
+        ),
+    )
+    envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
+    for sample in samples(envelope, actions=known):
+        got = ses.ask("GetTemplate", TemplateName=sample.template)
+        data = json.dumps(sample.data)
+        rendered = ses.ask("TestRenderTemplate", TemplateName=sample.template, TemplateData=data)
+        yield from judgement.template(judgement.Asked(sample, got, rendered), settings.escape_html)
+    if mail_to is not None:
+        for sample in samples(envelope, mail_to, known):
+            yield judgement.mailed(sample, ses.ask("SendBulkTemplatedEmail", **sample.request))

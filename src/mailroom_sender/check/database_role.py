@@ -1,0 +1,157 @@
+"""Asks the database what the sender's role may do; changes nothing there."""
+
+import contextlib
+from typing import Any, Final
+
+from mailroom_runtime.errors import MailroomError
+from mailroom_runtime.postgres.connection import OPERATOR, DeadlineConnection, connect, translated
+from mailroom_runtime.postgres.schema import INSTALLED_IN, PUBLIC_FUNCTIONS, elsewhere
+from mailroom_runtime.postgres.url import DatabaseUrl, check_url
+from mailroom_runtime.words import counted
+from mailroom_sender.check.finding import Finding, Status
+from mailroom_sender.input.action import LIST, Action, Known
+
+_CHECK: Final = "database"
+_STEPS: Final = (
+    "mailroom_list_actions",
+    "mailroom_acknowledge",
+    "mailroom_begin_rows",
+    "mailroom_settle_rows",
+    "mailroom_watch",
+)
+_PATIENCE: Final = 10.0  # seconds
+
+# By name, as a function of a type that is not there can't be asked for. In the schema of the setting, or as the
+# search path finds it.
+_PROBE: Final = f"""
+WITH place AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = %(schema)s)
+SELECT json_build_object(
+    'role', current_user,
+    'schema', (SELECT quote_ident(nspname) FROM place),
+    'may_use', (SELECT has_schema_privilege(oid, 'USAGE') FROM place),
+    'installed_in', ARRAY ({INSTALLED_IN}),
+    'superuser', (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user),
+    'steps', (SELECT coalesce(json_object_agg(p.proname, p.may), '{{}}') FROM (
+        SELECT proname, bool_or(has_function_privilege(oid, 'EXECUTE')) AS may FROM pg_proc
+        WHERE proname = ANY (%(steps)s)
+          AND CASE WHEN %(schema)s::text IS NULL THEN pg_function_is_visible(oid)
+                   ELSE pronamespace = (SELECT oid FROM place) END
+        GROUP BY proname) p),
+    'queue', EXISTS (SELECT FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid
+        WHERE t.typname = 'job_type' AND e.enumlabel = %(queue)s
+          AND CASE WHEN %(schema)s::text IS NULL THEN pg_type_is_visible(t.oid)
+                   ELSE t.typnamespace = (SELECT oid FROM place) END),
+    'reads', (SELECT coalesce(json_agg(c.relname ORDER BY c.relname), '[]') FROM pg_class c
+        WHERE c.relname IN ('accounts', 'deliveries', 'jobs', 'tokens')
+          AND CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid)
+                   ELSE c.relnamespace = (SELECT oid FROM place) END
+          AND has_any_column_privilege(c.oid, 'SELECT')))
+"""  # noqa: S608 - no text of others
+_PUBLIC: Final = f"SELECT count(*) FROM ({PUBLIC_FUNCTIONS}) p"  # noqa: S608 - a constant
+_PAUSED: Final = (
+    "SELECT coalesce(paused_reason, '') FROM mailroom.mailroom_watch(%(queue)s::mailroom.job_type)"
+    " WHERE paused_at IS NOT NULL"
+)
+_ROW: Final = "SELECT EXISTS (SELECT FROM mailroom.jobs WHERE job_type::text = %(queue)s)"
+
+
+def database(url: DatabaseUrl | str | None, queue: str) -> list[Finding]:
+    """Return what was found: schema, queue, and a role that suffices and no more."""
+    if url is None:
+        return [
+            Finding(
+                _CHECK, Status.WARNING, "none: nothing is acknowledged, so a crash may lose mails or repeat them",
+                "set MAILROOM_DATABASE_URL, with a role for the sender (README, 'Database roles')",
+            )
+        ]  # fmt: skip
+    try:
+        found: dict[str, Any] = _ask(url, _PROBE, queue)
+        findings = judged(found, queue)
+        is_fit = all(finding.status is not Status.TASK for finding in findings)
+        if is_fit and "jobs" in found["reads"] and not _ask(url, _ROW, queue):
+            findings = [_todo(f"queue {queue} has no row in jobs", "insert that row in jobs")]
+        if is_fit:
+            findings += _paused(queue, _ask(url, _PAUSED, queue)) + _public(_ask(url, _PUBLIC, queue))
+    except MailroomError as error:
+        return [_todo(error.message, error.hint)]
+    return findings or [Finding(_CHECK, Status.OK, f"role {found['role']} may do the sender's steps in queue {queue}")]
+
+
+def actions(url: DatabaseUrl | str | None) -> list[Action]:
+    """Return the actions that the database knows, or if it can't be asked, of which database() tells, the two."""
+    known = Known()
+    if url is not None:
+        with (
+            contextlib.suppress(MailroomError),
+            _connect(url) as connection,
+            translated(),
+        ):
+            known.learn(connection.execute(LIST).fetchall())
+    return list(known.by_number.values())
+
+
+def _connect(url: DatabaseUrl | str) -> DeadlineConnection:
+    if isinstance(url, str):
+        check_url(url)
+    return connect(url, OPERATOR, _PATIENCE)
+
+
+def _ask(url: DatabaseUrl | str, question: str, queue: str) -> Any:
+    with _connect(url) as connection, translated():
+        parameters = {"queue": queue, "steps": list(_STEPS), "schema": connection.schema}
+        row = connection.execute(question, parameters).fetchone()
+    return row[0] if row else None
+
+
+def judged(found: dict[str, Any], queue: str) -> list[Finding]:
+    """Return what is wrong with what the probe found; nothing, if nothing is."""
+    steps: dict[str, bool] = found["steps"]
+    role = found["role"]
+    if found["schema"] and not found["may_use"]:
+        grant = f"GRANT USAGE ON SCHEMA {found['schema']} TO {role}"
+        return [_todo(f"role {role} may not use the schema {found['schema']}", grant)]
+    missing = [name for name in _STEPS if name not in steps]
+    if len(missing) == len(_STEPS) and found["installed_in"]:
+        return [_todo(*elsewhere("the database", found["schema"], found["installed_in"]))]
+    if missing:
+        return [
+            _todo(
+                f"the schema is missing or outdated: there is no {missing[0]}",
+                "run 'mailroom-collect migrate' with a role that owns the database",
+            )
+        ]
+    forbidden = [name for name in _STEPS if not steps[name]]
+    if forbidden:
+        prefix = f"{found['schema']}." if found["schema"] else ""
+        grant = f"GRANT EXECUTE ON FUNCTION {', '.join(prefix + name for name in forbidden)} TO {role}"
+        return [_todo(f"role {role} may not execute {', '.join(forbidden)}", grant)]
+    if not found["queue"]:
+        return [_todo(f"there is no queue {queue}", "set MAILROOM_QUEUE_NAME to a row of jobs")]
+    surplus = "is a superuser" if found["superuser"] else "may read tokens" if "tokens" in found["reads"] else ""
+    if surplus:
+        return [
+            Finding(
+                _CHECK, Status.WARNING,
+                f"role {role} {surplus}: more than the sender needs",
+                "give the sender a role of its own (README, 'Database roles')",
+            )
+        ]  # fmt: skip
+    return []
+
+
+def _paused(queue: str, reason: str | None) -> list[Finding]:
+    if reason is None:
+        return []
+    why = f" ({reason})" if reason else ""
+    return [_todo(f"queue {queue} is paused{why}: nothing is sent", "mailroom-collect resume")]
+
+
+def _public(number: int) -> list[Finding]:
+    if not number:
+        return []
+    found = f"every role may execute {counted(number, 'function')} of mailroom, as after a restore without rights"
+    return [Finding(_CHECK, Status.WARNING, found, "'mailroom-collect migrate' says how to end that")]
+
+
+def _todo(found: str, todo: str) -> Finding:
+    return Finding(_CHECK, Status.TASK, found, todo)

@@ -1,0 +1,4 @@
+"""The commands beside sending.
+
+all   check, and templates list, diff, push and preview
+"""

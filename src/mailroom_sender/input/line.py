@@ -1,0 +1,117 @@
+"""Pure: a line to rows and bad rows.
+
+Five CSV fields a row (RFC 4180), rows joined by commas. Read strictly: what does not fit is a
+bad row with its reason, and its neighbours stay good, as long as the line can be cut in rows.
+"""
+
+import base64
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from mailroom_runtime.words import counted
+from mailroom_sender.input.action import Action
+from mailroom_sender.input.row import BadRow, Bytes, Row, UnknownRow
+
+MOST_ROWS: Final = 10_000
+"""Rows of a line: MAILROOM_BATCH_LIMIT allows no more."""
+LONGEST_ROW: Final = 4096
+"""Bytes of a row: email and login of 254 characters of four bytes each make half of it."""
+_FIELDS: Final = 5
+# A quoted field, with its quotes doubled inside; or a bare one, without any quote. Possessive (+ behind a quantifier),
+# or the way back out of a long field would be kept: a hundred times its size.
+_FIELD = re.compile(rb'"((?:[^"]++|"")*+)"(?=,|$)|([^",]*+)(?=,|$)', re.DOTALL)
+_BARE_ROW = re.compile(b",".join([rb"([^,]*+)"] * _FIELDS))
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# 64 bytes in unpadded base64url: the last character holds two bits, the others of it are 0 (RFC 4648, 3.5).
+_SECRET = re.compile(r"[A-Za-z0-9_-]{85}[AQgw]", re.ASCII)
+_CODE = re.compile(r"[0-9]{5}", re.ASCII)
+_NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
+
+
+def decode_line(line: Bytes, known: Mapping[str, Action]) -> Iterator[Row | UnknownRow | BadRow]:
+    """Yield the rows of one line, given without its newline; `known` are the actions by number.
+
+    Row by row, so that a long line needs little more memory than its own bytes.
+    """
+    count = _count_quoted(line) if b'"' in line else line.count(b",") + 1
+    if count is None:
+        yield BadRow(line, "the line is not CSV: a quote is out of place")
+    elif count > MOST_ROWS * _FIELDS:
+        yield BadRow(line, f"the line has more than {MOST_ROWS:,} rows")
+    elif count % _FIELDS:
+        yield BadRow(line, f"the line has {counted(count, 'field')}, which is not a multiple of {_FIELDS}")
+    else:
+        for values, raw in _split(line) if b'"' in line else _split_bare(line):
+            is_long = len(raw) > LONGEST_ROW
+            yield BadRow(raw, f"the row is longer than {LONGEST_ROW:,} bytes") if is_long else _row(values, raw, known)
+
+
+def _fields(line: Bytes) -> Iterator[re.Match[bytes] | None]:
+    """Yield a match for each field, None last when the line is not CSV."""
+    place = -1
+    while place < len(line):
+        match = _FIELD.match(line, place + 1)
+        yield match
+        if match is None:
+            return
+        place = match.end()
+
+
+def _count_quoted(line: Bytes) -> int | None:
+    """Return how many fields there are, at least one more than is allowed if there are more; None: it is not CSV."""
+    count = 0
+    for match in itertools.islice(_fields(line), MOST_ROWS * _FIELDS + 1):
+        if match is None:
+            return None
+        count += 1
+    return count
+
+
+def _split(line: Bytes) -> Iterator[tuple[Sequence[bytes], bytes]]:
+    """Yield each row's values, and its own bytes."""
+    fields = (match for match in _fields(line) if match)
+    while matches := list(itertools.islice(fields, _FIELDS)):
+        yield [_value(match) for match in matches], bytes(line[matches[0].start() : matches[-1].end()])
+
+
+def _value(match: re.Match[bytes]) -> bytes:
+    quoted, bare = match.groups()
+    return bare if quoted is None else quoted.replace(b'""', b'"')
+
+
+def _split_bare(line: Bytes) -> Iterator[tuple[Sequence[bytes], bytes]]:
+    """The same for a line without a quote, as almost all are."""
+    place = 0
+    while match := _BARE_ROW.match(line, place):
+        yield match.groups(), match[0]
+        place = match.end() + 1
+
+
+def _row(values: Sequence[bytes], raw: bytes, known: Mapping[str, Action]) -> Row | UnknownRow | BadRow:
+    try:
+        number, email, login, secret, code = [value.decode() for value in values]
+    except UnicodeDecodeError:
+        return BadRow(raw, "the row is not UTF-8")
+    if _CONTROL.search(email + login + number + secret + code):
+        return BadRow(raw, "the row holds a control character")
+    action = known.get(number)
+    if action is None:
+        if _NUMBER.fullmatch(number):
+            return UnknownRow(number, raw)
+        return BadRow(raw, "its action is not a number from 1 on")
+    if not email:
+        return BadRow(raw, "its email is empty")
+    if not login:
+        return BadRow(raw, "its username is empty")
+    if not _SECRET.fullmatch(secret):
+        return BadRow(raw, "its secret is not 64 bytes in 86 characters of base64url")
+    if action.needs_code and not _CODE.fullmatch(code):
+        return BadRow(raw, f"its code is not five digits, which {action.name} needs")
+    return Row(action, email, login, secret, code, raw)
+
+
+def token_secret(row: Row) -> bytes:
+    """Return the token's own 32 bytes, the key under which the ledger knows the row."""
+    return base64.urlsafe_b64decode(row.secret + "==")[:32]

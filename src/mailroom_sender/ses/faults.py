@@ -1,0 +1,102 @@
+"""Pure: of whom SES's words speak when it refuses: of rows, of what all calls share, of the account, or of nobody.
+
+A code alone does not tell. `MessageRejected` covers a recipient that is not verified (in the sandbox), a From that
+is not, and an account that is paused; `AccessDenied` may speak of a recipient whose domain is another identity of
+the account. What is named decides, and it is compared with what the call held: what SES may repeat of it (an
+address, a login) was chosen by strangers.
+
+Sources: the SES API reference (Common Errors), the IAM service authorization reference (resource types of SES), and
+public reports of the texts; moto has one of its own ("Email address not verified App <noreply@example.com>").
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+from mailroom_sender.address.email_address import for_ses
+from mailroom_sender.address.identity import address_of, identities_of
+from mailroom_sender.input.row import Row
+from mailroom_sender.ses.login import for_html
+from mailroom_sender.ses.request import Envelope
+
+_DENIALS: Final = frozenset({"AccessDenied", "NotAuthorized", "UnauthorizedOperation"})
+_RESOURCE = re.compile(r"arn:[a-z-]+:ses:[a-z0-9-]*:[0-9]*:([a-z-]+)/(\S+)", re.ASCII | re.IGNORECASE)
+_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"]+@[^\s<>()\[\],;:\"]+")
+_LIST = re.compile(r"failed the check in region [^:]*:(.*)", re.DOTALL | re.IGNORECASE)
+_ROUND: Final = ".,;:'`\"()<>[]"  # what a sentence puts around a name
+
+_ACCOUNT = re.compile(
+    r"\b(?:aws|my|our|ses|the|this|your) account\b|\baccount(?:'s)? (?:has|is|status|was)\b"
+    r"|\b(?:account|sending)\b.{0,40}\b(?:blocked|disabled|on hold|paused|probation|shut down|suspended|under review)\b"
+    r"|\b(?:production access|sandbox)\b",
+    re.IGNORECASE,
+)
+_DAILY_QUOTA = re.compile(r"\bdaily\b.*\bquota\b|\bquota\b.*\b(?:a day|daily|per day|24[ -]hours?)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a refusal names of a call: places of rows, and what all calls, or all of an action, share."""
+
+    rows: frozenset[int] = frozenset()
+    source: bool = False
+    config_set: bool = False
+    template: bool = False
+
+
+def is_denial(code: str) -> bool:
+    """Say whether a code (without `Exception` at its end) says that a policy does not allow the call."""
+    return code in _DENIALS
+
+
+def named(code: str, message: str, rows: Sequence[Row], envelope: Envelope) -> Named:
+    """Return what SES's words name. Of a denial only the resource counts: its user may be called like an address."""
+    resources = {(kind.lower(), name) for kind, text in _RESOURCE.findall(message) for name in _spellings(text)}
+    found = _names(text for kind, text in resources if kind == "identity")
+    source = address_of(envelope.source)
+    if not is_denial(code):
+        message = _without_logins(message, rows, re.compile(re.escape(source), re.IGNORECASE))
+        found |= _names(_ADDRESS.findall(message))
+        if listed := _LIST.search(message):
+            found |= _names(listed[1].replace(",", " ").split())
+    return Named(
+        rows=frozenset(place for place, row in enumerate(rows) if found and _is_among(found, for_ses(row.email))),
+        source=_is_among(found, source),
+        config_set=("configuration-set", envelope.config_set) in resources,
+        template=("template", rows[0].action.template) in resources,
+    )
+
+
+def speaks_of_account(message: str, rows: Iterable[Row]) -> bool:
+    """Say whether SES's words speak of the account. Its suppression list is a recipient's matter."""
+    message = _ADDRESS.sub("", _without_logins(message, rows, _ACCOUNT))
+    return bool(_ACCOUNT.search(message)) and "suppress" not in message.lower()
+
+
+def speaks_of_daily_quota(message: str, rows: Iterable[Row]) -> bool:
+    """Say whether SES's words tell that the day's mails are used up."""
+    return bool(_DAILY_QUOTA.search(_without_logins(message, rows, _DAILY_QUOTA)))
+
+
+def _without_logins(message: str, rows: Iterable[Row], meant: re.Pattern[str]) -> str:
+    """Return SES's words without logins that could be taken for what is meant; one that is the row's address stays."""
+    for row in rows:
+        if meant.search(row.login) and row.login != row.email:
+            message = message.replace(row.login, "").replace(for_html(row.login), "")
+    return message
+
+
+def _names(texts: Iterable[str]) -> set[str]:
+    return {name.lower() for text in texts for name in _spellings(text)}
+
+
+def _spellings(text: str) -> set[str]:
+    """Return what a text may mean: as it is, without what stands around it, and with %40 for @."""
+    bare = text.strip(_ROUND)
+    return {text, bare, unquote(text), unquote(bare)}
+
+
+def _is_among(found: set[str], address: str) -> bool:
+    return any(identity.lower() in found for identity in identities_of(address))

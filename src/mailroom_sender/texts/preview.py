@@ -1,0 +1,48 @@
+"""Templates with sample data, to files: NAME.html for a browser, NAME.txt, NAME.eml for a mail program."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mailroom_runtime.errors import SettingError
+from mailroom_sender.aws.no_answer import NoAnswer
+from mailroom_sender.aws.questions import Aws
+from mailroom_sender.texts.handlebars import Unrenderable, render
+from mailroom_sender.texts.mime import Mail, compose, parse
+from mailroom_sender.texts.push import needs_person
+from mailroom_sender.texts.sample import EMAIL
+from mailroom_sender.texts.template import ENDINGS, Template
+
+
+def rendered_here(template: Template, data: Mapping[str, str]) -> Mail:
+    """Return the mail, rendered here. Raises SettingError that names the tag which only SES can render."""
+    parts: dict[str, str] = {}
+    for part, ending in ENDINGS.items():
+        try:
+            parts[part] = render(template.part(part), data)
+        except Unrenderable as error:
+            raise SettingError(f"{template.name}{ending}, {error}", "or let SES render what it has: --ses") from None
+    return Mail(parts["subject"], parts["text"] or None, parts["html"] or None)
+
+
+def rendered_by_ses(aws: Aws, name: str, data: Mapping[str, str]) -> Mail:
+    """Return the mail that SES makes of the template it has. Raises OperatorNeeded."""
+    answer = aws.ask("TestRenderTemplate", TemplateName=name, TemplateData=json.dumps(data))
+    if isinstance(answer, NoAnswer):
+        raise needs_person("TestRenderTemplate", answer)
+    return parse(str(answer.get("RenderedTemplate", "")))
+
+
+def write(folder: Path, name: str, mail: Mail, source: str, tell: Callable[[str], None]) -> None:
+    """Write the files of one mail, and tell their paths. Raises SettingError."""
+    files = {".txt": (mail.text or "").encode(), ".html": (mail.html or "").encode()}
+    files[".eml"] = compose(mail, source, EMAIL)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for ending, data in files.items():
+            if data:
+                path = folder / f"{name}{ending}"
+                path.write_bytes(data)
+                tell(str(path))
+    except OSError as error:
+        raise SettingError(f"{folder} can't be written: {error.strerror}", "give another one with --out") from None

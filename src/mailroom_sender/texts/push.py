@@ -1,0 +1,98 @@
+"""Brings templates to SES: looks first at all of them, then creates and updates."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from mailroom_runtime.errors import OperatorNeeded, SettingError
+from mailroom_sender.aws.no_answer import NoAnswer, Why
+from mailroom_sender.aws.questions import Aws
+from mailroom_sender.texts.comparison import complaint, different_parts, newly_needed, unknown_names
+from mailroom_sender.texts.login_display import shows_markup
+from mailroom_sender.texts.sample import Sample, data_for
+from mailroom_sender.texts.template import Template, from_ses
+
+
+def in_ses(aws: Aws, name: str) -> Template | None:
+    """Return a template as SES has it; None if it has none. Raises OperatorNeeded."""
+    answer = aws.ask("GetTemplate", TemplateName=name)
+    if not isinstance(answer, NoAnswer):
+        return from_ses(answer)
+    if answer.code == "TemplateDoesNotExist":
+        return None
+    raise needs_person("GetTemplate", answer)
+
+
+def needs_person(action: str, answer: NoAnswer) -> OperatorNeeded:
+    """Return the error for a call that came to nothing."""
+    if answer.why is Why.DENIED:
+        return OperatorNeeded(f"{action} is not permitted", f"allow ses:{action}")
+    hints = {
+        Why.CREDENTIALS: "correct the AWS credentials",
+        Why.UNREACHABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
+        Why.UNREADABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
+        Why.THROTTLED: "try again in a while",
+        Why.BROKEN: "try again in a while",
+    }
+    return OperatorNeeded(answer.told, hints.get(answer.why, ""))
+
+
+def refuse_unfit(templates: Iterable[Template], known: list[Sample]) -> None:
+    """Raise SettingError for a template that is unfit to be mailed.
+
+    One that needs what is not sent: SES takes such a mail, and drops it in silence. One whose HTML shows a login that
+    is not escaped: whoever signs up could write the mail.
+    """
+    for template in templates:
+        data = data_for(template.name, known)
+        for name, parts in unknown_names(template, data).items():
+            found, hint = complaint(name, parts, data)
+            raise SettingError(f"template {template.name}: {found}, so SES would drop every such mail", hint)
+        if told := shows_markup(template):
+            found, hint = told
+            raise SettingError(f"template {template.name}: {found}", hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done with one template."""
+
+    template: Template
+    action: str | None  # CreateTemplate, UpdateTemplate or, if nothing is to be done, None
+    different: Sequence[str] = ()
+    conditions: Sequence[str] = ()
+    """What must be so of every sender that runs, or SES drops its mails in silence."""
+
+    @property
+    def told(self) -> str:
+        """Return it in words."""
+        if self.action is None:
+            return f"{self.template.name}: the same in SES"
+        if self.action == "CreateTemplate":
+            return f"{self.template.name}: create"
+        return f"{self.template.name}: update {', '.join(self.different)}"
+
+
+def plan(aws: Aws, templates: Sequence[Template]) -> list[Step]:
+    """Return what would bring these templates to SES. Raises OperatorNeeded."""
+    return [_step(template, in_ses(aws, template.name)) for template in templates]
+
+
+def _step(template: Template, theirs: Template | None) -> Step:
+    if theirs is None:
+        return Step(template, "CreateTemplate")
+    different = different_parts(template, theirs)
+    if not different:
+        return Step(template, None)
+    return Step(template, "UpdateTemplate", different, newly_needed(template, theirs))
+
+
+def push(aws: Aws, steps: Sequence[Step], tell: Callable[[str], None]) -> None:
+    """Do what was planned. Raises OperatorNeeded at the first that SES refuses; what was done stays."""
+    for step in steps:
+        if step.action is None:
+            tell(step.told)
+            continue
+        answer = aws.ask(step.action, Template=step.template.to_ses())
+        if isinstance(answer, NoAnswer):
+            raise needs_person(step.action, answer)
+        tell(f"{step.template.name}: {'created' if step.action == 'CreateTemplate' else 'updated'}")

@@ -1,0 +1,50 @@
+"""Pure: the data that the sender would send for a made-up account, by the sender's own hand."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mailroom_sender.input.action import SHIPPED, Action
+from mailroom_sender.input.row import Row
+from mailroom_sender.ses.request import Envelope, build
+
+SECRET: Final = "c2FtcGxlLW9ubHktbm8tYWNjb3VudC1oYXMtdGhpcy1zZWNyZXQtaXQtaXMtbm90LXNpZ25lZC1ieS1hbnkta2V5"[:86]
+CODE: Final = "01234"
+LOGIN: Final = "Tom & Jerry"
+EMAIL: Final = "ann@example.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One kind of mail: its template, and what a template may use."""
+
+    template: str
+    data: dict[str, str]
+    request: dict[str, Any]
+    """The whole call, as the sender would make it."""
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Return what the mail is for: without these in it, its reader can't do anything."""
+        return {name: self.data[name] for name in ("secret", "code") if name in self.data}
+
+
+def samples(envelope: Envelope, email: str = EMAIL, actions: Iterable[Action] = SHIPPED) -> list[Sample]:
+    """Return one for each kind of mail that the sender sends."""
+    return [_sample(action, envelope, email) for action in actions]
+
+
+def _sample(action: Action, envelope: Envelope, email: str) -> Sample:
+    request = build([Row(action, email, LOGIN, SECRET, CODE, b"")], envelope)
+    (destination,) = request["Destinations"]
+    data = json.loads(request["DefaultTemplateData"]) | json.loads(destination["ReplacementTemplateData"])
+    return Sample(action.template, data, request)
+
+
+def data_for(template: str, known: list[Sample]) -> dict[str, str]:
+    """Return the data for a template; for one that no mail uses yet, all that any mail has."""
+    for sample in known:
+        if sample.template == template:
+            return sample.data
+    return {name: value for sample in known for name, value in sample.data.items()}
