@@ -9,7 +9,7 @@ import click
 from mailroom_collector.log import log
 from mailroom_collector.operations.commands.all import COMMANDS
 from mailroom_collector.operations.commands.confirmation import agreed
-from mailroom_collector.settings import Settings, parse_key
+from mailroom_collector.settings import CollectorSettings, parse_key
 from mailroom_collector.sign.action import SHIPPED, Action
 from mailroom_runtime.errors import MailroomError, SettingError
 from mailroom_runtime.postgres.url import required_url
@@ -111,7 +111,7 @@ def cli(
     if ctx.invoked_subcommand is not None:
         ctx.obj = database_url_file, schema_name, secret_key_file
         return
-    settings = Settings(
+    settings = CollectorSettings(
         database_url=required_url(database_url_file, os.environ, schema_name),
         secret_key=_secret_key(secret_key_file),
         channel_name=channel_name,
@@ -134,13 +134,13 @@ def cli(
             "warning",
         )
     from mailroom_collector.collector import Collector
-    from mailroom_collector.output.stdout import Outlet
+    from mailroom_collector.output.stdout import LineOutput
     from mailroom_runtime.process.systemd import Notifier
     from mailroom_runtime.process.watchdog import Watchdog
 
     notifier = Notifier(os.environ)
     watchdog = Watchdog(_HANG * settings.patience, notifier, log)
-    Collector(settings, Outlet(1), notifier, watchdog).run()
+    Collector(settings, LineOutput(1), notifier, watchdog).run()
 
 
 @cli.command()

@@ -7,20 +7,20 @@ import time
 
 from mailroom_collector.drain import Drain
 from mailroom_collector.errors import ReaderGone
-from mailroom_collector.ledger.connection import NAME, Link, listen
-from mailroom_collector.ledger.steps import Ledger
+from mailroom_collector.ledger.connection import NAME, ListeningConnection, listen
+from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.log import log
-from mailroom_collector.output.leases import Holding
-from mailroom_collector.output.stdout import Outlet
-from mailroom_collector.report.progress_bar import Progress
-from mailroom_collector.report.summary import Summary, Totals
+from mailroom_collector.output.leases import Leases
+from mailroom_collector.output.stdout import LineOutput
+from mailroom_collector.report.progress_bar import BacklogProgress
+from mailroom_collector.report.summary import CollectorSummary, Totals
 from mailroom_collector.report.terminal import Terminal
-from mailroom_collector.schedule.claim_timer import Agenda
-from mailroom_collector.schedule.notifications import Hearing
+from mailroom_collector.schedule.claim_timer import ClaimTimer
+from mailroom_collector.schedule.notifications import Notifications
 from mailroom_collector.schedule.pause import INTERVAL as _WATCH_EVERY
 from mailroom_collector.schedule.pause import LEAST as _WATCH_LEAST
 from mailroom_collector.schedule.pause import Pause
-from mailroom_collector.settings import Settings, new_holder
+from mailroom_collector.settings import CollectorSettings, new_holder
 from mailroom_collector.sign.signature import Signer
 from mailroom_runtime.backoff import Backoff
 from mailroom_runtime.errors import MailroomError, OperatorNeeded, StatementRefused, Unavailable
@@ -43,15 +43,15 @@ _READER_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 class Collector:
     """Runs until a signal, a reader that goes away, or an error that needs an operator."""
 
-    def __init__(self, settings: Settings, outlet: Outlet, notifier: Notifier, watchdog: Watchdog) -> None:
+    def __init__(self, settings: CollectorSettings, outlet: LineOutput, notifier: Notifier, watchdog: Watchdog) -> None:
         self._settings = settings
         self._outlet = outlet
         self._holder = new_holder()
-        self._ledger: Ledger | None = None
+        self._ledger: CollectorLedger | None = None
         # Once a lease at least: a collector that died leaves its rows without announcing them.
         look_interval_ms = min(settings.healthcheck_interval_ms, settings.lease_ms)
-        self._agenda = Agenda(settings.batch_limit, settings.batch_timeout_ms / 1000, look_interval_ms / 1000)
-        self._hearing = Hearing(settings, self._holder)
+        self._agenda = ClaimTimer(settings.batch_limit, settings.batch_timeout_ms / 1000, look_interval_ms / 1000)
+        self._hearing = Notifications(settings, self._holder)
         self._most_held = max(_HELD_ROWS, 3 * settings.batch_limit)
         self._backoff = Backoff(_BACKOFF_FIRST, _BACKOFF_CAP)
         self._connect_at: float = 0.0
@@ -60,16 +60,16 @@ class Collector:
         self._look_at = float("inf")
         self._watch_at = self._watched_at = 0.0
         self._pause = Pause(settings.queue_name)
-        self._holding = Holding(outlet, settings.lease_ms)
+        self._holding = Leases(outlet, settings.lease_ms)
         self._drain = Drain(
             Signer(settings.secret_key), settings.batch_limit, outlet, self._holding, self._open_emitter
         )
         self._notifier = notifier
         self._watchdog = watchdog
         self._status_at = 0.0
-        self._summary = Summary(time.monotonic())
+        self._summary = CollectorSummary(time.monotonic())
         self._terminal = Terminal(2, os.environ)
-        self._progress = Progress()
+        self._progress = BacklogProgress()
         self._has_worked = False
         self._stopping = False
         self._writable = False
@@ -120,7 +120,7 @@ class Collector:
             self._lost(error)
             return False
 
-    def _work(self, ledger: Ledger) -> None:
+    def _work(self, ledger: CollectorLedger) -> None:
         """One look at everything that may be due."""
         now = time.monotonic()
         if now >= self._watch_at:
@@ -148,7 +148,7 @@ class Collector:
             self._drain.pause(ledger)
             self._holding.glance(ledger, now)
 
-    def _watch(self, ledger: Ledger) -> None:
+    def _watch(self, ledger: CollectorLedger) -> None:
         """See whether the queue is paused, and whether another session attends."""
         watch, now = ledger.watch(), time.monotonic()
         self._watched_at, self._watch_at = now, now + _WATCH_EVERY
@@ -172,7 +172,7 @@ class Collector:
             return
         settings = self._settings
         link = listen(settings.database_url, settings.channels, settings.queue_name, settings.patience, on_notice=log)
-        self._ledger = Ledger(link, settings.queue_name, self._holder, settings.lease_ms)
+        self._ledger = CollectorLedger(link, settings.queue_name, self._holder, settings.lease_ms)
         self._agenda.connected(time.monotonic())
         self._hearing.connected(time.monotonic())
         log(f"listening on {' and '.join(settings.channels)}, queue {settings.queue_name}")
@@ -202,32 +202,32 @@ class Collector:
             self._ledger.link.close()
             self._ledger = None
 
-    def _open_emitter(self) -> Ledger | None:
+    def _open_emitter(self) -> CollectorLedger | None:
         """Connect once more, so that emitting does not hold up claiming; without, it does, and that is all."""
         settings = self._settings
         try:
-            link = Link(connect(settings.database_url, NAME, settings.patience))
+            link = ListeningConnection(connect(settings.database_url, NAME, settings.patience))
         except MailroomError as error:
             log(f"a second connection, which makes a backlog faster, can't be opened: {error}", error.level)
             return None
-        return Ledger(link, settings.queue_name, self._holder, settings.lease_ms)
+        return CollectorLedger(link, settings.queue_name, self._holder, settings.lease_ms)
 
     # From announced to written
 
-    def _announced(self, ledger: Ledger) -> None:
+    def _announced(self, ledger: CollectorLedger) -> None:
         if self._settings.batch_limit == 1:
             self._agenda.draining = True  # one row is a whole batch: don't count, claim
         else:
             self._look(ledger)
 
-    def _look(self, ledger: Ledger) -> None:
+    def _look(self, ledger: CollectorLedger) -> None:
         look = ledger.look(self._settings.batch_limit)
         now, self._look_at = time.monotonic(), float("inf")
         if self._agenda.looked(now, look.waiting, look.next_due_ms):
             self._hearing.found(now)
         self._hearing.looked(now, another_attends=look.another_attends)
 
-    def _may_claim(self, ledger: Ledger) -> bool:
+    def _may_claim(self, ledger: CollectorLedger) -> bool:
         if not self._outlet.empty or not self._writable:
             return False
         if not self._has_room and self._holding.acknowledged and time.monotonic() >= self._room_at:
@@ -237,7 +237,7 @@ class Collector:
             self._room.succeeded()
         return self._has_room
 
-    def _claim(self, ledger: Ledger) -> None:
+    def _claim(self, ledger: CollectorLedger) -> None:
         progress = self._drain.claim(ledger)
         self._has_worked = True
         self._backoff.succeeded()  # here, as a connection that opens may still be of no use
@@ -301,7 +301,7 @@ class Collector:
 
     # What becomes of what was written
 
-    def _extend(self, ledger: Ledger) -> None:
+    def _extend(self, ledger: CollectorLedger) -> None:
         """Renew the leases; what a reader that takes nothing left unread is given back instead."""
         if not self._outlet.empty and not self._writable and self._drain.withdraw():
             self._holding.give_back(ledger)

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from mailroom_collector.errors import UnfitToken, UnknownAction
 from mailroom_collector.ledger.scan import ChunkSize, Scan
-from mailroom_collector.ledger.steps import Claim, Ledger
+from mailroom_collector.ledger.steps import Claim, CollectorLedger
 from mailroom_collector.log import log, token_log
-from mailroom_collector.output.leases import Holding
-from mailroom_collector.output.stdout import Outlet
-from mailroom_collector.sign.line import Row, encode_row, lines
+from mailroom_collector.output.leases import Leases
+from mailroom_collector.output.stdout import LineOutput
+from mailroom_collector.sign.line import SignedRow, encode_row, lines
 from mailroom_collector.sign.signature import Signer
 from mailroom_collector.sign.token import Token
 from mailroom_runtime.errors import MailroomError
@@ -29,7 +29,7 @@ _WARN_AGAIN = 60.0
 """Seconds between two warnings that tokens wait for their action."""
 
 
-class Progress(NamedTuple):
+class ClaimResult(NamedTuple):
     """What a claim came to."""
 
     found: bool  # there were rows
@@ -53,9 +53,9 @@ class Drain:
         self,
         signer: Signer,
         batch_limit: int,
-        outlet: Outlet,
-        holding: Holding,
-        open_emitter: Callable[[], Ledger | None],
+        outlet: LineOutput,
+        holding: Leases,
+        open_emitter: Callable[[], CollectorLedger | None],
     ) -> None:
         """`open_emitter` connects once more; None says that it could not."""
         self._signer = signer
@@ -63,7 +63,7 @@ class Drain:
         self._outlet = outlet
         self._holding = holding
         self._open_emitter = open_emitter
-        self._emitter: Ledger | None = None
+        self._emitter: CollectorLedger | None = None
         self._scan = Scan()
         self._unsigned: Claim | None = None
         self._unfit: dict[int, str] = {}
@@ -79,11 +79,11 @@ class Drain:
         """Return the rows that are claimed and no line yet."""
         return self._unsigned.rows if self._unsigned is not None else 0
 
-    def learn(self, ledger: Ledger) -> None:
+    def learn(self, ledger: CollectorLedger) -> None:
         """Read which actions there are. Raises like the ledger."""
         self._signer.learn(ledger.actions())
 
-    def claim(self, ledger: Ledger) -> Progress:
+    def claim(self, ledger: CollectorLedger) -> ClaimResult:
         """Claim a chunk, and finish the one before while the server is at it. Raises like the ledger."""
         asked = self.chunk.rows
         if self._emitter is None and asked == self.chunk.largest and not self._holding.acknowledged:
@@ -98,7 +98,7 @@ class Drain:
         else:
             self._sign()  # no claim follows for which it could wait
         self._set_aside(ledger)
-        return Progress(claim.rows > 0, self._scan.claimed(claim.last, full=full))
+        return ClaimResult(claim.rows > 0, self._scan.claimed(claim.last, full=full))
 
     def _finish_last(self) -> None:
         """Sign the chunk before, then tell what the reader took of the one before that: each at a core of its own."""
@@ -161,7 +161,7 @@ class Drain:
         self._print(self._read())
 
     def _print(self, tokens: Iterable[Token]) -> None:
-        rows: list[Row] = []
+        rows: list[SignedRow] = []
         for token in tokens:
             try:
                 rows.append(encode_row(self._signer, token))
@@ -171,7 +171,7 @@ class Drain:
                 self._unknown.append(token)
         self._outlet.put(lines(rows, self._batch_limit))
 
-    def _print_unknown(self, ledger: Ledger) -> None:
+    def _print_unknown(self, ledger: CollectorLedger) -> None:
         """Tokens came of an action that was added since the actions were read: read them again."""
         self.learn(ledger)
         tokens, self._unknown = self._unknown, []
@@ -180,14 +180,14 @@ class Drain:
             self._unfit[token.id] = f"its action, {token.action}, is not in mailroom_actions any more"
         self._unknown = []
 
-    def _set_aside(self, ledger: Ledger) -> None:
+    def _set_aside(self, ledger: CollectorLedger) -> None:
         if self._unknown:
             self._print_unknown(ledger)
         unfit, self._unfit = self._unfit, {}
         if unfit:
             self._holding.set_aside(ledger, unfit)
 
-    def pause(self, ledger: Ledger) -> None:
+    def pause(self, ledger: CollectorLedger) -> None:
         """No claim can be made now: print what has waited for one."""
         if self._unsigned is not None and self._outlet.empty:
             self._sign()

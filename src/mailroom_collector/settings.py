@@ -20,7 +20,7 @@ _PATIENCE: Final = 10.0  # seconds, at least: a busy server is not a dead one
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class CollectorSettings:
     """The collector's settings; times in ms."""
 
     database_url: DatabaseUrl

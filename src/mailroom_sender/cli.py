@@ -29,13 +29,13 @@ from mailroom_sender.address.base_url import checked_base_url
 from mailroom_sender.address.from_address import ALLOWED, UnfitSource, domain_of, encode_source, is_public
 from mailroom_sender.commands.all import check, templates
 from mailroom_sender.log import log
-from mailroom_sender.settings import Settings
+from mailroom_sender.settings import SenderSettings
 
 if TYPE_CHECKING:
-    from mailroom_sender.delivery.ses_delivery import Deliver
-    from mailroom_sender.input.action import Known
-    from mailroom_sender.ledger.connection import Database
-    from mailroom_sender.output.rejected_rows import SetAside
+    from mailroom_sender.delivery.ses_delivery import Delivery
+    from mailroom_sender.input.action import KnownActions
+    from mailroom_sender.ledger.connection import SharedConnection
+    from mailroom_sender.output.rejected_rows import OutputFiles
 
 _DAY_MS = 86_400_000
 _HANG = 4
@@ -150,7 +150,7 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     """
     warn_of_unknown_settings(log)
     is_sender = ctx.invoked_subcommand is None
-    settings = Settings(
+    settings = SenderSettings(
         database_url=optional_url(database_url_file, os.environ, schema_name) if is_sender else None,
         queue_name=queue_name,
         debug=debug,
@@ -174,15 +174,15 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
         log("reading lines from the terminal, as nothing is piped in; Ctrl-D ends them")
     from mailroom_runtime.process.systemd import Notifier
     from mailroom_runtime.process.watchdog import Watchdog
-    from mailroom_sender.input.action import Known
-    from mailroom_sender.input.stdin import Inlet
-    from mailroom_sender.input.unknown_actions import Learning
-    from mailroom_sender.output.rejected_rows import SetAside
+    from mailroom_sender.input.action import KnownActions
+    from mailroom_sender.input.stdin import LineInput
+    from mailroom_sender.input.unknown_actions import UnknownActions
+    from mailroom_sender.output.rejected_rows import OutputFiles
     from mailroom_sender.schedule.pace import Pace
     from mailroom_sender.sender import Sender
 
-    known = Known()
-    setaside = SetAside(settings.output_path)
+    known = KnownActions()
+    setaside = OutputFiles(settings.output_path)
     database = None if settings.debug else _database(settings, known)
     delivery, ask_rate = _delivery(settings, setaside, database)
     # A preview keeps the order of its input.
@@ -190,15 +190,17 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     pace = Pace() if settings.max_rate is None else Pace(settings.max_rate)
     notifier = Notifier(os.environ)
     watchdog = Watchdog(_HANG * settings.patience, notifier, log)
-    learning = Learning(known, _ask_actions(settings, database, known))
-    Sender(Inlet(0), delivery, setaside, database, concurrency, pace, ask_rate, learning, notifier, watchdog).run()
+    learning = UnknownActions(known, _ask_actions(settings, database, known))
+    Sender(LineInput(0), delivery, setaside, database, concurrency, pace, ask_rate, learning, notifier, watchdog).run()
 
 
 cli.add_command(check)
 cli.add_command(templates)
 
 
-def _ask_actions(settings: Settings, database: "Database | None", known: "Known") -> Callable[[], None] | None:
+def _ask_actions(
+    settings: SenderSettings, database: "SharedConnection | None", known: "KnownActions"
+) -> Callable[[], None] | None:
     """Return what asks the database for its actions, if there is one; debug mode asks too, and acknowledges nothing."""
     if database is not None:
         return database.learn
@@ -211,31 +213,31 @@ def _ask_actions(settings: Settings, database: "Database | None", known: "Known"
     return ask
 
 
-def _database(settings: Settings, known: "Known") -> "Database | None":
+def _database(settings: SenderSettings, known: "KnownActions") -> "SharedConnection | None":
     if settings.database_url is None:
         log("no MAILROOM_DATABASE_URL: nothing is acknowledged; what can't be sent goes to replay files", "warning")
         return None
     from mailroom_runtime.postgres.schema import check_schema
-    from mailroom_sender.ledger.connection import Database
+    from mailroom_sender.ledger.connection import SharedConnection
     from mailroom_sender.ledger.steps import ACKNOWLEDGE, STEP
 
     queue = settings.queue_name
     check = partial(check_schema, queue=queue, function=STEP)
-    return Database(settings.database_url, ACKNOWLEDGE, (queue,), settings.patience, known, check)
+    return SharedConnection(settings.database_url, ACKNOWLEDGE, (queue,), settings.patience, known, check)
 
 
 def _delivery(
-    settings: Settings, setaside: "SetAside", database: "Database | None"
-) -> "tuple[Deliver, Callable[[], float | str] | None]":
+    settings: SenderSettings, setaside: "OutputFiles", database: "SharedConnection | None"
+) -> "tuple[Delivery, Callable[[], float | str] | None]":
     """Return what delivers a batch, and what asks SES for its rate, if that is to be asked."""
-    from mailroom_sender.delivery.ses_delivery import Preview, SesDelivery
-    from mailroom_sender.ledger.steps import DatabaseLedger, Ledger, NoLedger, not_sent_log
-    from mailroom_sender.output.stdout import Report
-    from mailroom_sender.ses.client import Ses
+    from mailroom_sender.delivery.ses_delivery import PreviewDelivery, SesDelivery
+    from mailroom_sender.ledger.steps import DatabaseLedger, LedgerAlone, SenderLedger, not_sent_log
+    from mailroom_sender.output.stdout import CallOutput
+    from mailroom_sender.ses.client import SesClient
     from mailroom_sender.ses.request import Envelope
 
     envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
-    report = Report(1)
+    report = CallOutput(1)
     if settings.debug:
         log(
             "debug: requests are printed, nothing is sent or acknowledged; what is printed is withheld from other"
@@ -243,21 +245,21 @@ def _delivery(
             "warning",
         )
         as_text = settings.debug_format == "text" or (settings.debug_format == "auto" and os.isatty(1))
-        return Preview(envelope, setaside, report, as_text=as_text), None
+        return PreviewDelivery(envelope, setaside, report, as_text=as_text), None
     if settings.link_base_url is None:
         log(
             "MAILROOM_LINK_BASE_URL is unset: templates that use base_url, as the shipped ones do, would not render,"
             " and SES would drop their mails in silence; set it (templates that do not use it pass it over)",
             "warning",
         )
-    ses = Ses(
+    ses = SesClient(
         connections=settings.concurrency + 1,  # one for the question after the rate
         # Begin, the call and settle must fit into the lease.
         connect_timeout=settings.lease_ms / 6000,
         call_timeout=settings.lease_ms / 2000,
     )
     _check_source(settings.source, ses.endpoint)
-    ledger: Ledger = NoLedger(setaside)
+    ledger: SenderLedger = LedgerAlone(setaside)
     not_sent = not_sent_log()
     if database is not None:
         ledger = DatabaseLedger(database, settings.queue_name, settings.lease_ms, not_sent)

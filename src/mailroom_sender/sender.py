@@ -19,19 +19,19 @@ from mailroom_runtime.process.systemd import Notifier
 from mailroom_runtime.process.wakeup import Wakeup
 from mailroom_runtime.process.watchdog import Watchdog
 from mailroom_runtime.words import counted
-from mailroom_sender.delivery.ses_delivery import Deliver, Result
+from mailroom_sender.delivery.ses_delivery import Delivery, DeliveryResult
 from mailroom_sender.input.line import decode_line
 from mailroom_sender.input.row import BadRow, Bytes, Row, UnknownRow
-from mailroom_sender.input.stdin import LONGEST_LINE, Inlet, Overlong
-from mailroom_sender.input.unknown_actions import Learning
-from mailroom_sender.ledger.connection import Database
+from mailroom_sender.input.stdin import LONGEST_LINE, LineInput, OverlongLine
+from mailroom_sender.input.unknown_actions import UnknownActions
+from mailroom_sender.ledger.connection import SharedConnection
 from mailroom_sender.log import log
-from mailroom_sender.output.rejected_rows import SetAside
-from mailroom_sender.output.summary import Summary
+from mailroom_sender.output.rejected_rows import OutputFiles
+from mailroom_sender.output.summary import SenderSummary
 from mailroom_sender.schedule.gates import Gates
 from mailroom_sender.schedule.pace import Pace
 from mailroom_sender.schedule.quota import Quota
-from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS, Waiting
+from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS, WaitingRows
 
 _DISK_RETRY: Final = 1.0  # seconds between tries to write what the disk did not take
 _ROWS_AT_ONCE: Final = 500  # that are taken out of what was read; bad ones among them are written together
@@ -44,14 +44,14 @@ class Sender:
 
     def __init__(
         self,
-        inlet: Inlet,
-        delivery: Deliver,
-        setaside: SetAside,
-        database: Database | None,
+        inlet: LineInput,
+        delivery: Delivery,
+        setaside: OutputFiles,
+        database: SharedConnection | None,
         concurrency: int,
         pace: Pace,
         ask_rate: Callable[[], float | str] | None,
-        learning: Learning,
+        learning: UnknownActions,
         notifier: Notifier,
         watchdog: Watchdog,
     ) -> None:
@@ -62,7 +62,7 @@ class Sender:
         self._database = database
         self._concurrency = concurrency
         self._most_waiting = 2 * MOST_DESTINATIONS * concurrency
-        self._waiting = Waiting()
+        self._waiting = WaitingRows()
         self._unread: Iterator[Row | UnknownRow | BadRow] | None = None  # the rest of the lines that were read
         self._later: list[tuple[float, int, Row]] = []
         self._later_count = 0
@@ -70,8 +70,8 @@ class Sender:
         self._pace = pace
         self._quota = Quota(ask_rate, pace)
         self._learning = learning
-        self._running: dict[Future[Result], list[Row]] = {}
-        self._summary = Summary()
+        self._running: dict[Future[DeliveryResult], list[Row]] = {}
+        self._summary = SenderSummary()
         self._notifier = notifier
         self._status_at = 0.0
         self._watchdog = watchdog
@@ -168,7 +168,7 @@ class Sender:
     def _read(self) -> None:
         lines: list[Bytes] = []
         for line in self._inlet.read():
-            if isinstance(line, Overlong):
+            if isinstance(line, OverlongLine):
                 reject = self._setaside.reject_all if line.is_first else self._setaside.reject_more
                 reject([BadRow(line.data, f"the line is longer than {LONGEST_LINE:,} bytes")])
             else:
@@ -249,7 +249,7 @@ class Sender:
                 continue
             self._learn(future.result())
 
-    def _learn(self, result: Result) -> None:
+    def _learn(self, result: DeliveryResult) -> None:
         now = time.monotonic()
         self._summary.add(now, result.verdicts, result.unfit, result.took)
         holds = [verdict.hold for verdict in result.verdicts if verdict.hold]

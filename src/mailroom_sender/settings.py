@@ -10,7 +10,7 @@ _PATIENCE: Final = 10.0  # seconds, at least: a busy server is not a dead one
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SenderSettings:
     """The sender's settings; times in ms."""
 
     database_url: DatabaseUrl | None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mailroom_collector import Action, verify_token
 from mailroom_collector.errors import UnfitToken
 from mailroom_collector.sign.action import MOST_NUMBER, SHIPPED
-from mailroom_collector.sign.line import Line, Row, encode_row, lines
+from mailroom_collector.sign.line import OutputLine, SignedRow, encode_row, lines
 from mailroom_collector.sign.signature import Signer
 from mailroom_collector.sign.token import Token
 from mailroom_sender.input import action as sent
@@ -31,7 +31,7 @@ ACTIONS = {
 }
 SIGNER = Signer(KEY_BYTES, ACTIONS.values())
 KNOWN = sent.by_number(
-    sent.Action(str(one.number), one.name, f"{one.name}v1", needs_code=one.signs_code) for one in ACTIONS.values()
+    sent.MailAction(str(one.number), one.name, f"{one.name}v1", needs_code=one.signs_code) for one in ACTIONS.values()
 )
 FIELD = "Qg84W2nmW8ClkDGZBdoC7UXM0BakAhmlBmR4emc4JJji0aMHLqfdM07rn1sHN8tvGk9go-hsKJMwvtqdGm5Cjw"
 
@@ -111,7 +111,7 @@ def test_long_lines_are_cut_where_a_reader_has_limits() -> None:
 )
 def test_line_has_a_mebibyte_at_most(lengths: list[int], cut: list[int]) -> None:
     """To the last byte; one row stays one."""
-    rows = [Row(number, "x" * length) for number, length in enumerate(lengths)]
+    rows = [SignedRow(number, "x" * length) for number, length in enumerate(lengths)]
     assert [len(line.tokens) for line in lines(rows, MOST_ROWS)] == cut
 
 
@@ -134,7 +134,7 @@ def test_row_is_printed_whole_or_refused(token: Token) -> None:
         return
     row = encode_row(SIGNER, token)
     (line,) = lines([row], 1)
-    assert isinstance(line, Line)
+    assert isinstance(line, OutputLine)
     assert line.data.count(b"\n") == 1
     assert [type(one) for one in decode_line(line.data[:-1], KNOWN)] == [read.Row]
 

@@ -7,11 +7,11 @@ import pytest
 
 from mailroom_collector.collector import Collector
 from mailroom_collector.ledger.connection import listen
-from mailroom_collector.ledger.steps import Ledger
+from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.log import log
-from mailroom_collector.output.stdout import Outlet
-from mailroom_collector.settings import Settings
-from mailroom_collector.sign.line import Line
+from mailroom_collector.output.stdout import LineOutput
+from mailroom_collector.settings import CollectorSettings
+from mailroom_collector.sign.line import OutputLine
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.process.systemd import Notifier
 from mailroom_runtime.process.watchdog import Watchdog
@@ -27,14 +27,14 @@ class Parts:
 
     def __init__(self, database: Database) -> None:
         url = DatabaseUrl(None, {"MAILROOM_DATABASE_URL": database.url})
-        self.settings = Settings(url, bytes(32), "token_insert", "mailroom", 270_000, 5000, 10, 30_000)
+        self.settings = CollectorSettings(url, bytes(32), "token_insert", "mailroom", 270_000, 5000, 10, 30_000)
         self.reader, self.writer = os.pipe()
-        self.outlet = Outlet(self.writer)
+        self.outlet = LineOutput(self.writer)
         notifier = Notifier({})
         self.collector = Collector(self.settings, self.outlet, notifier, Watchdog(60.0, notifier, log))
         self.collector._writable = True
         link = listen(url, "token_insert", "mailroom", 30.0, on_notice=log)
-        self.ledger = Ledger(link, "mailroom", HOLDER, 30_000)
+        self.ledger = CollectorLedger(link, "mailroom", HOLDER, 30_000)
 
     @property
     def claims(self) -> bool:
@@ -60,7 +60,7 @@ def test_collector_with_nothing_in_hand_claims(parts: Parts) -> None:
 
 def test_line_that_is_not_written_yet_brakes(parts: Parts) -> None:
     """What the reader did not take is not joined by more, though the pipe has room."""
-    parts.outlet.put([Line(b"x\n", (1,))])
+    parts.outlet.put([OutputLine(b"x\n", (1,))])
     assert not parts.claims
     parts.outlet.write()
     assert parts.claims
@@ -96,7 +96,7 @@ def test_loop_heeds_the_brakes(parts: Parts, database: Database) -> None:
     """Though it is time to claim, a turn claims nothing until the brake is off."""
     database.sign_up("ann")
     parts.collector._agenda.connected(0.0)
-    parts.outlet.put([Line(b"x\n", (1,))])
+    parts.outlet.put([OutputLine(b"x\n", (1,))])
     parts.collector._work(parts.ledger)
     assert database.states() == {"pending": 1}
     parts.outlet.write()

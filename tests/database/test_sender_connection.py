@@ -5,19 +5,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroom_sender.ledger.connection import Database as Connection
+from mailroom_sender.ledger.connection import SharedConnection
 from tests.support.postgres import Database
 
 
 @pytest.fixture
-def connection(database: Database) -> Iterator[Connection]:
-    connection = Connection(database.url, "SELECT 1", (), patience=30.0)
+def connection(database: Database) -> Iterator[SharedConnection]:
+    connection = SharedConnection(database.url, "SELECT 1", (), patience=30.0)
     connection.open()
     yield connection
     connection.close()
 
 
-def test_answer_that_nobody_fetches_holds_up_no_other_step(connection: Connection) -> None:
+def test_answer_that_nobody_fetches_holds_up_no_other_step(connection: SharedConnection) -> None:
     """Who asked may be busy for long, with credentials to be renewed say: settle goes on meanwhile."""
     asked = connection.ask("SELECT %s::integer", (1,))
     answers: list[object] = []
@@ -28,7 +28,7 @@ def test_answer_that_nobody_fetches_holds_up_no_other_step(connection: Connectio
     assert asked() == [(1,)]
 
 
-def test_while_one_is_under_way_another_is_run_when_called_for(connection: Connection) -> None:
+def test_while_one_is_under_way_another_is_run_when_called_for(connection: SharedConnection) -> None:
     """In whatever order they are called for, each gets its own answer."""
     first, second = connection.ask("SELECT 1", ()), connection.ask("SELECT 2", ())
     assert second() == [(2,)]
@@ -36,7 +36,9 @@ def test_while_one_is_under_way_another_is_run_when_called_for(connection: Conne
     assert second() == [(2,)]
 
 
-def test_answer_that_is_lost_with_its_connection_is_asked_for_again(connection: Connection, database: Database) -> None:
+def test_answer_that_is_lost_with_its_connection_is_asked_for_again(
+    connection: SharedConnection, database: Database
+) -> None:
     """The step may be run again; whoever uses the connection first finds out."""
     asked = connection.ask("SELECT pg_backend_pid(), pg_sleep(0.2)", ())
     backends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mailroom-send'"
@@ -45,7 +47,7 @@ def test_answer_that_is_lost_with_its_connection_is_asked_for_again(connection: 
     assert len(asked()) == 1
 
 
-def test_parameter_that_can_not_be_sent_leaves_the_connection_as_it_was(connection: Connection) -> None:
+def test_parameter_that_can_not_be_sent_leaves_the_connection_as_it_was(connection: SharedConnection) -> None:
     """What raises in between takes no lock along."""
     with pytest.raises(UnicodeEncodeError):
         connection.ask("SELECT %s", ("\ud800",))

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from mailroom_sender.delivery.ses_delivery import SesDelivery
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.connection import Database as Connection
+from mailroom_sender.ledger.connection import SharedConnection
 from mailroom_sender.ledger.steps import ACKNOWLEDGE, DatabaseLedger, Settlement
-from mailroom_sender.output.rejected_rows import SetAside
-from mailroom_sender.output.stdout import Report
-from mailroom_sender.ses.client import Ses
+from mailroom_sender.output.rejected_rows import OutputFiles
+from mailroom_sender.output.stdout import CallOutput
+from mailroom_sender.ses.client import SesClient
 from mailroom_sender.ses.request import Envelope
 from mailroom_sender.ses.verdict import Outcome, Verdict
 from tests.support.ledger import Steps
@@ -28,7 +28,7 @@ LEASE_MS = 1000
 
 @pytest.fixture
 def ledger(database: Database) -> Iterator[DatabaseLedger]:
-    connection = Connection(database.url, ACKNOWLEDGE, ("mailroom",), patience=30.0)
+    connection = SharedConnection(database.url, ACKNOWLEDGE, ("mailroom",), patience=30.0)
     connection.open()
     yield DatabaseLedger(connection, "mailroom", LEASE_MS)
     connection.close()
@@ -43,7 +43,9 @@ def claimed(database: Database, *tokens: int) -> list[Row]:
         " ORDER BY t.id",
         list(tokens),
     )
-    return [Row(Action.ACTIVATION, f"{login}@example.com", login, _field(secret), "", b"") for secret, login in found]
+    return [
+        Row(MailAction.ACTIVATION, f"{login}@example.com", login, _field(secret), "", b"") for secret, login in found
+    ]
 
 
 def _field(secret: bytes) -> str:
@@ -71,7 +73,7 @@ def test_failed_is_tried_once_more_and_no_further(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
-    ses = Ses(connections=1, connect_timeout=5.0, call_timeout=5.0)
+    ses = SesClient(connections=1, connect_timeout=5.0, call_timeout=5.0)
     endpoint.decide = lambda call: accepted(
         [(status, "why") if address.startswith("ann@") else ("Success", "m-123456") for address in call.addresses]
     )
@@ -79,7 +81,7 @@ def test_failed_is_tried_once_more_and_no_further(
     seen: list[str] = []
     with (tmp_path / "answers").open("w") as answers:
         envelope = Envelope("a@b.example", "default", escape_html=True)
-        delivery = SesDelivery(ledger, ses, envelope, SetAside(tmp_path), Report(answers.fileno()))
+        delivery = SesDelivery(ledger, ses, envelope, OutputFiles(tmp_path), CallOutput(answers.fileno()))
         for number, _ in enumerate(states):
             (other,) = database.sign_up(f"u{number}")  # of whom SES takes a mail: nothing is wrong with all
             delivery.start(claimed(database, ann, other))()
@@ -112,7 +114,7 @@ def test_begin_is_good_for_a_quarter_of_the_lease(database: Database, ledger: Da
 
 def test_outcome_whose_row_is_locked_is_told_until_it_is_taken(database: Database) -> None:
     """An application that deletes an account for a while, and thinks better of it, makes no mail go twice."""
-    connection = Connection(database.url, ACKNOWLEDGE, ("mailroom",), patience=30.0)
+    connection = SharedConnection(database.url, ACKNOWLEDGE, ("mailroom",), patience=30.0)
     connection.open()
     ledger = DatabaseLedger(connection, "mailroom", 30_000)
     (token,) = database.sign_up("ann")

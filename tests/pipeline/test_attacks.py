@@ -7,9 +7,9 @@ import os
 import re
 from pathlib import Path
 
-from mailroom_collector.settings import Settings as CollectorSettings
+from mailroom_collector.settings import CollectorSettings
 from mailroom_runtime.postgres.url import DatabaseUrl
-from mailroom_sender.settings import Settings as SenderSettings
+from mailroom_sender.settings import SenderSettings
 from tests.conftest import Environment
 from tests.pipeline.test_pipeline import PIPELINE
 from tests.support.lines import activation

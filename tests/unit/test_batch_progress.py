@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
-from mailroom_sender.delivery.batch_progress import Progress
+from mailroom_sender.delivery.batch_progress import BatchProgress
 from mailroom_sender.delivery.refusal_run import RUN, RefusalRun
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.steps import Begun, Settlement
 from mailroom_sender.ses import holds
@@ -19,7 +19,7 @@ class Play:
     """A batch against an SES that is a function of the rows in a call; each call takes a second."""
 
     def __init__(self, rows: Iterable[int], ses: Callable[[list[int]], list[Verdict]], run: RefusalRun | None = None):
-        self.progress = Progress([row(number) for number in rows], run or RefusalRun())
+        self.progress = BatchProgress([row(number) for number in rows], run or RefusalRun())
         self.ses = ses
         self.calls: list[list[int]] = []
         self.settled: dict[int, Verdict] = {}
@@ -50,7 +50,7 @@ class Play:
 
 
 def row(number: int) -> Row:
-    return Row(Action.ACTIVATION, "a@b.example", str(number), str(number), "01234", b"")
+    return Row(MailAction.ACTIVATION, "a@b.example", str(number), str(number), "01234", b"")
 
 
 def refusing(*bad: int) -> Callable[[list[int]], list[Verdict]]:
@@ -127,10 +127,10 @@ def test_second_failed_needs_a_second_opinion_too() -> None:
     """`Failed` may speak of all: once more, and then only if another mail was taken."""
     failed = Verdict(Outcome.ONCE_MORE, "Failed: x")
     for others, expected in (([failed], Outcome.REFUSED), ([Verdict(Outcome.SENT)], Outcome.NEVER)):
-        progress = Progress([row(0), row(1)], RefusalRun())
+        progress = BatchProgress([row(0), row(1)], RefusalRun())
         begun = [Begun(row(number), number, 2, "me") for number in range(2)]
         assert progress.learn(begun, [failed, *others], 0, 1)[0].outcome is expected
-    first = Progress([row(0)], RefusalRun())
+    first = BatchProgress([row(0)], RefusalRun())
     assert first.learn([Begun(row(0), 0, 1, "me")], [failed], 0, 1) == [failed]
 
 
@@ -144,7 +144,7 @@ def begun(*numbers: int) -> list[Begun]:
 
 def test_batch_knows_whether_ses_took_a_mail_of_it() -> None:
     """From the first one on; a refusal says nothing of it."""
-    progress = Progress([row(0), row(1)], RefusalRun())
+    progress = BatchProgress([row(0), row(1)], RefusalRun())
     assert (progress.source_works, progress.said, progress.held) == (False, set(), None)
     progress.learn(begun(0), [REFUSED], 0, 1)
     assert progress.source_works is False
@@ -154,10 +154,10 @@ def test_batch_knows_whether_ses_took_a_mail_of_it() -> None:
 
 def test_hold_of_a_single_row_is_the_batch_s() -> None:
     """Only if all rows of a call are held."""
-    progress = Progress([row(0)], RefusalRun())
+    progress = BatchProgress([row(0)], RefusalRun())
     progress.learn(begun(0), [HELD], 0, 1)
     assert progress.held is HELD
-    progress = Progress([row(0), row(1)], RefusalRun())
+    progress = BatchProgress([row(0), row(1)], RefusalRun())
     progress.learn(begun(0, 1), [HELD, REFUSED], 0, 1)
     assert progress.held is None
 
@@ -165,7 +165,7 @@ def test_hold_of_a_single_row_is_the_batch_s() -> None:
 def test_row_that_is_proved_to_be_at_fault_fails_at_once() -> None:
     """Not only when the batch is decided."""
     run = RefusalRun()
-    progress = Progress([row(0)], run)
+    progress = BatchProgress([row(0)], run)
     run.refused("0", WHY, 1)
     run.accepted(2)
     assert progress.learn(begun(0), [REFUSED], 3, 4) == [Verdict(Outcome.NEVER, WHY)]
@@ -174,7 +174,7 @@ def test_row_that_is_proved_to_be_at_fault_fails_at_once() -> None:
 def test_row_beside_one_that_was_named_was_not_refused() -> None:
     """The refusal spoke of the other; so what was taken after it is no proof."""
     run = RefusalRun()
-    progress = Progress([row(0), row(1)], run)
+    progress = BatchProgress([row(0), row(1)], run)
     progress.parts.take()
     progress.learn(begun(0, 1), [SPLIT, Verdict(Outcome.NEVER, WHY)], 0, 1)
     run.accepted(2)
@@ -183,7 +183,7 @@ def test_row_beside_one_that_was_named_was_not_refused() -> None:
 
 def test_row_that_nobody_can_judge_waits_until_its_lease_is_nearly_over() -> None:
     """As long as a part of its batch is still to be called; the very end of its time is still in time."""
-    progress = Progress([row(0), row(1)], RefusalRun())
+    progress = BatchProgress([row(0), row(1)], RefusalRun())
     (one,) = begun(0)
     assert progress.settled_now([one], progress.learn([one], [REFUSED], 0, 1)) == []
     assert progress.decided(LEASE_NEARLY_OVER) == []
@@ -193,7 +193,7 @@ def test_row_that_nobody_can_judge_waits_until_its_lease_is_nearly_over() -> Non
 
 def test_row_that_nobody_can_judge_is_tried_again_when_its_batch_ends() -> None:
     """Without a hold, as one refusal is no run."""
-    progress = Progress([row(0)], RefusalRun())
+    progress = BatchProgress([row(0)], RefusalRun())
     progress.parts.take()
     (one,) = begun(0)
     progress.settled_now([one], progress.learn([one], [REFUSED], 0, 1))
@@ -215,7 +215,7 @@ def test_run_over_several_batches_is_held_as_well() -> None:
 def test_call_of_the_very_moment_of_a_refusal_proves_nothing() -> None:
     """It may have been made before; one that was made later does."""
     for called_at, outcome in ((1.0, Outcome.REFUSED), (1.1, Outcome.NEVER)):
-        progress = Progress([row(0), row(1)], RefusalRun())
+        progress = BatchProgress([row(0), row(1)], RefusalRun())
         progress.learn(begun(0), [REFUSED], 0, 1.0)
         progress.learn(begun(1), [Verdict(Outcome.SENT)], called_at, 2)
         assert progress.learn(begun(0), [REFUSED], 3, 4) == [Verdict(outcome, WHY)]

@@ -3,9 +3,9 @@
 import pytest
 
 from mailroom_sender.address.identity import address_of, identities_of
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
-from mailroom_sender.ses.faults import Named, named, speaks_of_account, speaks_of_daily_quota
+from mailroom_sender.ses.faults import NamedFault, named, speaks_of_account, speaks_of_daily_quota
 from mailroom_sender.ses.request import Envelope
 
 ENVELOPE = Envelope("Mailroom, Inc. <NoReply@mail.Example.com>", "tracking", escape_html=True)
@@ -14,14 +14,14 @@ ANN, BEN, STAFF = 0, 1, 2
 
 
 def row(email: str, login: str = "ann") -> Row:
-    return Row(Action.ACTIVATION, email, login, "s", "01234", b"")
+    return Row(MailAction.ACTIVATION, email, login, "s", "01234", b"")
 
 
 ROWS = [row("Ann@Brand2.example"), row("ben@bücher.example"), row("staff@example.com")]
 
 
-def rows(*places: int) -> Named:
-    return Named(frozenset(places))
+def rows(*places: int) -> NamedFault:
+    return NamedFault(frozenset(places))
 
 
 @pytest.mark.parametrize(
@@ -32,20 +32,20 @@ def rows(*places: int) -> Named:
         ("identity/ann@brand2.example", rows(ANN)),
         ("identity/Ann%40brand2.example", rows(ANN)),
         ("identity/xn--bcher-kva.example", rows(BEN)),
-        ("identity/mail.example.com", Named(source=True)),
-        ("identity/noreply@mail.example.com", Named(source=True)),
-        ("identity/example.com", Named(frozenset({STAFF}), source=True)),
-        ("identity/brand2.example.org", Named()),
-        ("identity/d2.example", Named()),
-        ("identity/*", Named()),
-        ("configuration-set/tracking", Named(config_set=True)),
-        ("configuration-set/brand2.example", Named()),
-        ("template/activationv1", Named(template=True)),
-        ("template/passwordrecoveryv1", Named()),
+        ("identity/mail.example.com", NamedFault(source=True)),
+        ("identity/noreply@mail.example.com", NamedFault(source=True)),
+        ("identity/example.com", NamedFault(frozenset({STAFF}), source=True)),
+        ("identity/brand2.example.org", NamedFault()),
+        ("identity/d2.example", NamedFault()),
+        ("identity/*", NamedFault()),
+        ("configuration-set/tracking", NamedFault(config_set=True)),
+        ("configuration-set/brand2.example", NamedFault()),
+        ("template/activationv1", NamedFault(template=True)),
+        ("template/passwordrecoveryv1", NamedFault()),
     ],
 )
 @pytest.mark.parametrize("form", ["on resource: {}", "on resource `{}' because", "on resource: {}.", '("{}"),'])
-def test_denial_names_by_its_resource(resource: str, expected: Named, form: str) -> None:
+def test_denial_names_by_its_resource(resource: str, expected: NamedFault, form: str) -> None:
     """Domain, domain above or address, in any case and spelling; whatever stands around it."""
     words = form.format(f"arn:aws:ses:us-east-1:111122223333:{resource}")
     assert named("AccessDenied", words, ROWS, ENVELOPE) == expected
@@ -54,9 +54,9 @@ def test_denial_names_by_its_resource(resource: str, expected: Named, form: str)
 def test_user_of_a_denial_is_not_named() -> None:
     """A role's session is often called like an address."""
     user = "User: arn:aws:sts::111122223333:assumed-role/x/noreply@mail.example.com is not authorized to perform: x"
-    assert named("AccessDenied", user, ROWS, ENVELOPE) == Named()
-    assert named("AccessDenied", "User noreply@mail.example.com may not do x", ROWS, ENVELOPE) == Named()
-    assert named("Odd", "User noreply@mail.example.com may not do x", ROWS, ENVELOPE) == Named(source=True)
+    assert named("AccessDenied", user, ROWS, ENVELOPE) == NamedFault()
+    assert named("AccessDenied", "User noreply@mail.example.com may not do x", ROWS, ENVELOPE) == NamedFault()
+    assert named("Odd", "User noreply@mail.example.com may not do x", ROWS, ENVELOPE) == NamedFault(source=True)
 
 
 def test_other_partitions_have_other_arns() -> None:
@@ -73,17 +73,17 @@ def test_other_partitions_have_other_arns() -> None:
         (LIST + "brand2.example", rows(ANN)),
         (LIST + "brand2.example,xn--bcher-kva.example", rows(ANN, BEN)),
         (LIST + "arn:aws:ses:us-east-1:1:identity/brand2.example", rows(ANN)),
-        (LIST + "Mailroom, Inc. <noreply@mail.example.com>, noreply@mail.example.com", Named(source=True)),
-        (LIST + '"Mailroom, Inc." <noreply@mail.example.com>', Named(source=True)),
-        (LIST + "ann@brand2.example, noreply@mail.example.com", Named(frozenset({ANN}), source=True)),
-        ("Email address not verified Mailroom, Inc. <NoReply@mail.Example.com>", Named(source=True)),
+        (LIST + "Mailroom, Inc. <noreply@mail.example.com>, noreply@mail.example.com", NamedFault(source=True)),
+        (LIST + '"Mailroom, Inc." <noreply@mail.example.com>', NamedFault(source=True)),
+        (LIST + "ann@brand2.example, noreply@mail.example.com", NamedFault(frozenset({ANN}), source=True)),
+        ("Email address not verified Mailroom, Inc. <NoReply@mail.Example.com>", NamedFault(source=True)),
         ("Illegal address: 'ann@brand2.example'.", rows(ANN)),
-        ("Invalid domain brand2.example", Named()),
-        (LIST + "joann@brand2.example", Named()),
-        ("no", Named()),
+        ("Invalid domain brand2.example", NamedFault()),
+        (LIST + "joann@brand2.example", NamedFault()),
+        ("no", NamedFault()),
     ],
 )
-def test_rejection_names_by_addresses(words: str, expected: Named) -> None:
+def test_rejection_names_by_addresses(words: str, expected: NamedFault) -> None:
     """Addresses anywhere; domains where SES lists what failed its check."""
     assert named("MessageRejected", words, ROWS, ENVELOPE) == expected
 
@@ -140,7 +140,7 @@ def test_words_about_the_daily_quota(words: str, is_quota: bool) -> None:
 def test_login_can_hold_up_nobody() -> None:
     """Not by the From's address, and not by the quota's words."""
     evil = [row("ann@brand2.example", "NoReply@mail.example.com"), row("ben@b.example", "daily quota")]
-    assert named("MessageRejected", "Bad data NoReply@mail.example.com", evil, ENVELOPE) == Named()
+    assert named("MessageRejected", "Bad data NoReply@mail.example.com", evil, ENVELOPE) == NamedFault()
     assert not speaks_of_daily_quota("Bad data daily quota", evil)
     own = [row("ann@brand2.example", "ann@brand2.example")]
     assert named("MessageRejected", "Bad data ann@brand2.example", own, ENVELOPE) == rows(0)

@@ -12,10 +12,10 @@ from mailroom_sender.delivery.ses_delivery import SesDelivery
 from mailroom_sender.input.action import SHIPPED, by_number
 from mailroom_sender.input.line import decode_line
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.steps import Again, Answer, Begun, NoLedger, Settlement
-from mailroom_sender.output.rejected_rows import SetAside
-from mailroom_sender.output.stdout import Report
-from mailroom_sender.ses.client import Ses
+from mailroom_sender.ledger.steps import BeginResult, Begun, LedgerAlone, Retry, Settlement
+from mailroom_sender.output.rejected_rows import OutputFiles
+from mailroom_sender.output.stdout import CallOutput
+from mailroom_sender.ses.client import SesClient
 from mailroom_sender.ses.request import Envelope, build
 from mailroom_sender.ses.verdict import Accepted, NotAsked, Outcome
 from tests.support.lines import activation
@@ -25,12 +25,12 @@ ENVELOPE = Envelope("a@b.example", "default", escape_html=True)
 
 
 @pytest.fixture
-def ses(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Ses:
+def ses(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> SesClient:
     """A client of the local SES."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
-    return Ses(connections=1, connect_timeout=5.0, call_timeout=5.0)
+    return SesClient(connections=1, connect_timeout=5.0, call_timeout=5.0)
 
 
 def rows(count: int) -> list[Row]:
@@ -44,7 +44,7 @@ def rows(count: int) -> list[Row]:
     ids=["in time", "just over", "long over"],
 )
 def test_call_is_not_made_after_its_time(
-    ses: Ses, endpoint: Endpoint, seconds: float, answer: type, calls: int
+    ses: SesClient, endpoint: Endpoint, seconds: float, answer: type, calls: int
 ) -> None:
     """The clock is looked at when the request is signed and about to go: a process may have been stopped before."""
     sent = ses.send(build(rows(1), ENVELOPE), lambda: time.monotonic() + seconds)
@@ -53,7 +53,7 @@ def test_call_is_not_made_after_its_time(
     assert len(endpoint.calls) == calls
 
 
-def test_call_that_may_not_be_made_is_none(ses: Ses, endpoint: Endpoint) -> None:
+def test_call_that_may_not_be_made_is_none(ses: SesClient, endpoint: Endpoint) -> None:
     """Nor one of which nobody can say whether it may."""
 
     def unknown() -> float:
@@ -64,46 +64,48 @@ def test_call_that_may_not_be_made_is_none(ses: Ses, endpoint: Endpoint) -> None
     assert endpoint.calls == []
 
 
-class Begins(NoLedger):
+class Begins(LedgerAlone):
     """Lets some rows be sent, until a time."""
 
-    def __init__(self, setaside: SetAside, call_by: float, most: int) -> None:
+    def __init__(self, setaside: OutputFiles, call_by: float, most: int) -> None:
         super().__init__(setaside)
         self._call_by = call_by
         self._most = most
         self.settled: list[Outcome] = []
 
-    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], Answer]:
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], BeginResult]:
         begun = [Begun(row, place, 1, holder, self._call_by) for place, row in enumerate(rows[: self._most])]
-        return lambda: Answer(begun, [])
+        return lambda: BeginResult(begun, [])
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
+    def settle(self, settlements: Sequence[Settlement]) -> list[Retry]:
         self.settled += [one.verdict.outcome for one in settlements if one.verdict]
         return []
 
 
-def deliver(ses: Ses, ledger: Begins, folder: Path, batch: Sequence[Row]) -> Any:
+def deliver(ses: SesClient, ledger: Begins, folder: Path, batch: Sequence[Row]) -> Any:
     with (folder / "answers").open("w") as answers:
-        return SesDelivery(ledger, ses, ENVELOPE, SetAside(folder), Report(answers.fileno())).start(batch)()
+        return SesDelivery(ledger, ses, ENVELOPE, OutputFiles(folder), CallOutput(answers.fileno())).start(batch)()
 
 
 @pytest.mark.parametrize("begun", [2, 1], ids=["all of them", "one of them"])
-def test_batch_whose_time_is_over_is_tried_later(ses: Ses, endpoint: Endpoint, tmp_path: Path, begun: int) -> None:
+def test_batch_whose_time_is_over_is_tried_later(
+    ses: SesClient, endpoint: Endpoint, tmp_path: Path, begun: int
+) -> None:
     """Whether the call is built while the ledger is at its rows, or anew for those that may be sent."""
-    ledger = Begins(SetAside(tmp_path), time.monotonic() - 1.0, begun)
+    ledger = Begins(OutputFiles(tmp_path), time.monotonic() - 1.0, begun)
     deliver(ses, ledger, tmp_path, rows(2))
     assert (endpoint.calls, ledger.settled) == ([], [Outcome.LATER] * begun)
 
 
-def test_row_that_may_not_be_sent_is_left_out_of_the_call(ses: Ses, endpoint: Endpoint, tmp_path: Path) -> None:
+def test_row_that_may_not_be_sent_is_left_out_of_the_call(ses: SesClient, endpoint: Endpoint, tmp_path: Path) -> None:
     """The call that was built for all is not made; one for those that may be sent is."""
-    ledger = Begins(SetAside(tmp_path), float("inf"), 1)
+    ledger = Begins(OutputFiles(tmp_path), float("inf"), 1)
     deliver(ses, ledger, tmp_path, rows(2))
     assert (endpoint.addresses, ledger.settled) == (["u0@example.com"], [Outcome.SENT])
 
 
 def test_signature_that_is_old_is_made_anew(
-    ses: Ses, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ses: SesClient, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SES refuses a request that was signed minutes ago; the rows go in one that is signed after their begin."""
     built: list[int] = []
@@ -113,7 +115,7 @@ def test_signature_that_is_old_is_made_anew(
         return build(rows, envelope)
 
     monkeypatch.setattr(delivery_module, "build", counted)
-    ledger = Begins(SetAside(tmp_path), float("inf"), 2)
+    ledger = Begins(OutputFiles(tmp_path), float("inf"), 2)
     deliver(ses, ledger, tmp_path, rows(2))
     monkeypatch.setattr(delivery_module, "_SIGNATURE_FRESH", -1.0)
     deliver(ses, ledger, tmp_path, rows(2))

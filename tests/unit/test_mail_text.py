@@ -5,33 +5,33 @@ from pathlib import Path
 
 import pytest
 
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
 from mailroom_sender.output.mail_text import mail_text
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 BASE = "https://app.example.com"
-SIGN_IN = Action("3", "sign_in", "signinv1", needs_code=False)
+SIGN_IN = MailAction("3", "sign_in", "signinv1", needs_code=False)
 
 
-def row(action: Action, login: str = "ann", email: str = "ann@example.com") -> Row:
+def row(action: MailAction, login: str = "ann", email: str = "ann@example.com") -> Row:
     return Row(action, email, login, "SECRET", "01234", b"")
 
 
 @pytest.mark.parametrize(
     ("action", "base_url", "lines"),
     [
-        (Action.ACTIVATION, BASE, ["activation  ann@example.com  login ann", f"  {BASE}/activate/SECRET"]),
+        (MailAction.ACTIVATION, BASE, ["activation  ann@example.com  login ann", f"  {BASE}/activate/SECRET"]),
         (
-            Action.PASSWORD_RECOVERY,
+            MailAction.PASSWORD_RECOVERY,
             BASE,
             ["password_recovery  ann@example.com  code 01234  login ann", f"  {BASE}/recover/SECRET"],
         ),
-        (Action.ACTIVATION, None, ["activation  ann@example.com  login ann", "  /activate/SECRET"]),
+        (MailAction.ACTIVATION, None, ["activation  ann@example.com  login ann", "  /activate/SECRET"]),
         (SIGN_IN, BASE, ["sign_in  ann@example.com  login ann", "  secret SECRET"]),
     ],
 )
-def test_mail_is_two_lines(action: Action, base_url: str | None, lines: list[str]) -> None:
+def test_mail_is_two_lines(action: MailAction, base_url: str | None, lines: list[str]) -> None:
     """Who gets what, and the link; the secret alone where only a template knows the link."""
     assert mail_text(row(action), base_url) == "".join(f"{line}\n" for line in lines)
 
@@ -42,7 +42,7 @@ def test_mail_is_two_lines(action: Action, base_url: str | None, lines: list[str
 )
 def test_login_can_t_steer_a_terminal(hostile: str) -> None:
     """Controls, line breaks and what turns the direction of writing are shown as escapes."""
-    text = mail_text(row(Action.ACTIVATION, login=f"é{hostile}"), BASE)
+    text = mail_text(row(MailAction.ACTIVATION, login=f"é{hostile}"), BASE)
     first, _, rest = text.partition("\n")
     assert rest == f"  {BASE}/activate/SECRET\n"
     assert first.startswith("activation  ann@example.com  login é")
@@ -51,11 +51,11 @@ def test_login_can_t_steer_a_terminal(hostile: str) -> None:
 
 def test_address_is_the_one_that_ses_gets() -> None:
     """Letters that look like others are seen, as the domain goes as Punycode."""
-    assert "  ann@xn--mnchen-3ya.example  " in mail_text(row(Action.ACTIVATION, email="ann@münchen.example"), BASE)
+    assert "  ann@xn--mnchen-3ya.example  " in mail_text(row(MailAction.ACTIVATION, email="ann@münchen.example"), BASE)
 
 
-@pytest.mark.parametrize("action", [Action.ACTIVATION, Action.PASSWORD_RECOVERY])
-def test_link_is_the_shipped_templates_one(action: Action) -> None:
+@pytest.mark.parametrize("action", [MailAction.ACTIVATION, MailAction.PASSWORD_RECOVERY])
+def test_link_is_the_shipped_templates_one(action: MailAction) -> None:
     """Should a template's path change, this one has to."""
     link = mail_text(row(action), BASE).splitlines()[1].strip()
     for ending in ("txt", "html"):

@@ -5,21 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from mailroom_sender.input.action import Action, Known
+from mailroom_sender.input.action import KnownActions, MailAction
 from mailroom_sender.input.row import Row
-from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS, Waiting
+from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS, WaitingRows
 from mailroom_sender.ses.request import Envelope, build
 
 ENVELOPE = Envelope("Mailroom <noreply@example.com>", "tracking", escape_html=True)
 
 
-def row(number: int, action: Action = Action.ACTIVATION, login: str = "ann") -> Row:
+def row(number: int, action: MailAction = MailAction.ACTIVATION, login: str = "ann") -> Row:
     return Row(action, f"u{number}@example.com", login, "s" * 86, "01234", b"raw")
 
 
 def test_request_has_exactly_the_promised_parameters() -> None:
     """Template, default data and replacement data are those of the contract, made by a JSON encoder."""
-    assert build([row(1, Action.PASSWORD_RECOVERY, 'a"b\\c')], ENVELOPE) == {
+    assert build([row(1, MailAction.PASSWORD_RECOVERY, 'a"b\\c')], ENVELOPE) == {
         "Source": "Mailroom <noreply@example.com>",
         "ConfigurationSetName": "tracking",
         "Template": "passwordrecoveryv1",
@@ -70,8 +70,8 @@ def test_login_is_data_and_never_markup(login: str, escaped: str) -> None:
 
 def test_batches_are_of_one_action_oldest_first() -> None:
     """The action whose row waits longest goes first, up to 50 rows, in order; a closed action is passed over."""
-    waiting = Waiting()
-    rows = [row(n, Action.PASSWORD_RECOVERY if n % 2 else Action.ACTIVATION) for n in range(120)]
+    waiting = WaitingRows()
+    rows = [row(n, MailAction.PASSWORD_RECOVERY if n % 2 else MailAction.ACTIVATION) for n in range(120)]
     for one in rows:
         waiting.put(one)
     assert waiting.next_batch() == rows[0::2][:MOST_DESTINATIONS]
@@ -95,7 +95,7 @@ def test_default_data_has_what_the_action_needs() -> None:
 
 def test_actions_are_known_by_their_number() -> None:
     """What the table of actions says takes the place of what was known before."""
-    known = Known()
-    assert dict(known.by_number) == {"1": Action.ACTIVATION, "2": Action.PASSWORD_RECOVERY}
+    known = KnownActions()
+    assert dict(known.by_number) == {"1": MailAction.ACTIVATION, "2": MailAction.PASSWORD_RECOVERY}
     known.learn([("3", "invitation", "invitationv1", False)])
-    assert dict(known.by_number) == {"3": Action("3", "invitation", "invitationv1", needs_code=False)}
+    assert dict(known.by_number) == {"3": MailAction("3", "invitation", "invitationv1", needs_code=False)}

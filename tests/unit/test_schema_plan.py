@@ -9,7 +9,7 @@ import pytest
 from mailroom_collector.schema.contents import FIRST, MARKS, Contents, Record, check_names, current_version
 from mailroom_collector.schema.locks import LOCKS, advisory_key, advisory_keys, conflicting
 from mailroom_collector.schema.migrations import migrations
-from mailroom_collector.schema.plan import NONE, Migration, Step, created, lost, plan
+from mailroom_collector.schema.plan import NONE, Migration, MigrationStep, created, lost, plan
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.schema_name import qualified
 
@@ -114,14 +114,14 @@ KNOWN = [Migration(number, name, f"{name} up", f"{name} down") for number, name 
 @pytest.mark.parametrize(
     ("current", "target", "steps"),
     [
-        (NONE, 1, [Step("0_init.up", "init up", 0), Step("1_more.up", "more up", 1)]),
-        (1, 2, [Step("2_last.up", "last up", 2)]),
+        (NONE, 1, [MigrationStep("0_init.up", "init up", 0), MigrationStep("1_more.up", "more up", 1)]),
+        (1, 2, [MigrationStep("2_last.up", "last up", 2)]),
         (2, 2, []),
-        (2, 0, [Step("2_last.down", "last down", 1), Step("1_more.down", "more down", 0)]),
-        (1, NONE, [Step("1_more.down", "more down", 0), Step("0_init.down", "init down", NONE)]),
+        (2, 0, [MigrationStep("2_last.down", "last down", 1), MigrationStep("1_more.down", "more down", 0)]),
+        (1, NONE, [MigrationStep("1_more.down", "more down", 0), MigrationStep("0_init.down", "init down", NONE)]),
     ],
 )
-def test_steps_lead_from_one_version_to_another(current: int, target: int, steps: list[Step]) -> None:
+def test_steps_lead_from_one_version_to_another(current: int, target: int, steps: list[MigrationStep]) -> None:
     """Up in order, down in reverse; each says where it leads to."""
     assert plan(KNOWN, current, target) == steps
 
@@ -150,12 +150,12 @@ def test_version_that_is_not_known_is_refused(current: int, target: int, words: 
 )  # fmt: skip
 def test_what_a_way_down_loses_is_told(current: int, goal: int, words: str) -> None:
     """Of each version that is left."""
-    assert lost([Step("x.down", "", goal + 1), Step("y.down", "", goal)], current) == words
+    assert lost([MigrationStep("x.down", "", goal + 1), MigrationStep("y.down", "", goal)], current) == words
 
 
 def test_what_leads_up_or_nowhere_loses_nothing() -> None:
     """Whatever version it is."""
-    assert (lost([], 5), lost([], NONE), lost([Step("x.up", "", 5)], 4)) == ("", "", "")
+    assert (lost([], 5), lost([], NONE), lost([MigrationStep("x.up", "", 5)], 4)) == ("", "", "")
 
 
 def test_conflicts_of_modes_are_mutual() -> None:

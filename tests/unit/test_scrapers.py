@@ -3,7 +3,7 @@
 from collections import Counter
 
 from mailroom_collector.operations.metrics.scrapers import Scrapers
-from mailroom_collector.operations.metrics.settlement_counts import BOUNDS, EXPIRED, OTHER, Counts
+from mailroom_collector.operations.metrics.settlement_counts import BOUNDS, EXPIRED, OTHER, SettlementCounts
 
 SENT, FAILED = ("sent", ""), ("failed", "MessageRejected")
 
@@ -59,7 +59,7 @@ def test_so_many_scrapers_are_remembered() -> None:
 
 def test_counts_begin_with_what_alerts_wait_for() -> None:
     """Known series are there at 0 before anything happened."""
-    counts = Counts()
+    counts = SettlementCounts()
     assert set(counts.settled.values()) == {0}
     assert {("sent", ""), ("skipped", EXPIRED), ("failed", OTHER)} <= set(counts.settled)
     assert (counts.doubts, counts.buckets) == (0, [0] * (len(BOUNDS) + 1))
@@ -67,7 +67,7 @@ def test_counts_begin_with_what_alerts_wait_for() -> None:
 
 def test_flood_of_reasons_is_counted_together_and_the_expired_apart() -> None:
     """Past the limit a reason is "other"; tokens that expired after a try of whatever kind stay expired tokens."""
-    counts = Counts()
+    counts = SettlementCounts()
     for n in range(1000):
         counts.add("failed", f"Reason{n}", 1)
     for n in range(1000):

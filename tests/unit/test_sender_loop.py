@@ -16,14 +16,14 @@ import pytest
 
 from mailroom_runtime.process.systemd import Notifier
 from mailroom_runtime.process.watchdog import Watchdog
-from mailroom_sender.delivery.ses_delivery import Result
-from mailroom_sender.input.action import SHIPPED, Known
+from mailroom_sender.delivery.ses_delivery import DeliveryResult
+from mailroom_sender.input.action import SHIPPED, KnownActions
 from mailroom_sender.input.row import Row
-from mailroom_sender.input.stdin import Inlet
-from mailroom_sender.input.unknown_actions import Learning
-from mailroom_sender.ledger.steps import Again
+from mailroom_sender.input.stdin import LineInput
+from mailroom_sender.input.unknown_actions import UnknownActions
+from mailroom_sender.ledger.steps import Retry
 from mailroom_sender.log import log
-from mailroom_sender.output.rejected_rows import SetAside
+from mailroom_sender.output.rejected_rows import OutputFiles
 from mailroom_sender.schedule.pace import Pace
 from mailroom_sender.sender import Sender
 from mailroom_sender.ses.verdict import Outcome, Verdict
@@ -41,14 +41,14 @@ class Delivery:
         self.batches: list[list[Row]] = []
         self.ends = threading.Event()
 
-    def start(self, batch: Sequence[Row]) -> Callable[[], Result]:
+    def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
         self.batches.append(list(batch))
         return partial(self._end, list(batch))
 
-    def _end(self, batch: list[Row]) -> Result:
+    def _end(self, batch: list[Row]) -> DeliveryResult:
         self.ends.wait(30)
-        later = [Again(row, 3600.0) for row in batch]
-        return Result(batch[0].action, [Verdict(Outcome.LATER, "not now")] * len(batch), later)
+        later = [Retry(row, 3600.0) for row in batch]
+        return DeliveryResult(batch[0].action, [Verdict(Outcome.LATER, "not now")] * len(batch), later)
 
     def give_back(self, rows: Sequence[Row]) -> None:
         """Nothing holds them."""
@@ -87,11 +87,11 @@ class Loop:
         self.delivery = Delivery()
         self.answers = threading.Event()
         self.asked = threading.Event()
-        self.known = Known()
+        self.known = KnownActions()
         self._turns = Turns()
         self._sender = Sender(
-            Inlet(self._reader), self.delivery, SetAside(folder), None, 1, Pace(), None,
-            Learning(self.known, self._ask), Notifier({}), self._turns,
+            LineInput(self._reader), self.delivery, OutputFiles(folder), None, 1, Pace(), None,
+            UnknownActions(self.known, self._ask), Notifier({}), self._turns,
         )  # fmt: skip
         self._failed: list[BaseException] = []
 

@@ -12,9 +12,9 @@ import pytest
 from mailroom_sender.input.action import SHIPPED, by_number
 from mailroom_sender.input.line import decode_line
 from mailroom_sender.input.row import Row
-from mailroom_sender.ses.client import Ses
+from mailroom_sender.ses.client import SesClient
 from mailroom_sender.ses.request import Envelope
-from mailroom_sender.ses.verdict import Accepted, Answer, Asked, Lost, NotAsked, Outcome, Refused, judge
+from mailroom_sender.ses.verdict import Accepted, CallQuestion, Lost, NotAsked, Outcome, Refused, SesAnswer, judge
 from tests.support.lines import activation
 from tests.support.raw_endpoint import Answer as Bytes
 from tests.support.raw_endpoint import RawEndpoint, endless, running_raw_endpoint, trickling, whole
@@ -28,7 +28,7 @@ PARAMETERS: dict[str, Any] = {
     "Destinations": [{"Destination": {"ToAddresses": ["b@example.com"]}, "ReplacementTemplateData": "{}"}],
 }
 ROWS = [row for row in decode_line(activation(1).encode(), by_number(SHIPPED)) if isinstance(row, Row)]
-ASKED = Asked(ROWS, Envelope("a@example.com", "tracking", escape_html=True), source_works=False)
+ASKED = CallQuestion(ROWS, Envelope("a@example.com", "tracking", escape_html=True), source_works=False)
 TIMEOUT = 0.5  # seconds
 OK, ERROR = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 500 No\r\n"
 LONG = b"Content-Length: 900000000\r\n\r\n"
@@ -57,11 +57,11 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Bytes], RawEndp
         yield choose
 
 
-def client(idle_limit: float = 20.0, timeout: float = TIMEOUT) -> Ses:
-    return Ses(connections=2, connect_timeout=timeout, call_timeout=timeout, idle_limit=idle_limit)
+def client(idle_limit: float = 20.0, timeout: float = TIMEOUT) -> SesClient:
+    return SesClient(connections=2, connect_timeout=timeout, call_timeout=timeout, idle_limit=idle_limit)
 
 
-def call(ses: Ses) -> Answer:
+def call(ses: SesClient) -> SesAnswer:
     sent = ses.send(PARAMETERS, lambda: time.monotonic() + 10)
     assert sent is not None
     return sent[0]

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from mailroom_sender.input.action import SHIPPED as ACTIONS
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
 from mailroom_sender.ses.request import Envelope, build
 from mailroom_sender.texts.files import SHIPPED, read
@@ -101,7 +101,7 @@ def test_login_stands_in_no_attribute(sample: Sample) -> None:
 
 @pytest.mark.parametrize("login", ["Tom & Jerry", "moc.live\u202e", "x\u2069\u202e", "x\u2067", "x\u2029\u202e"])
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
-def test_login_is_shown_as_it_is_and_turns_nothing_around(action: Action, login: str) -> None:
+def test_login_is_shown_as_it_is_and_turns_nothing_around(action: MailAction, login: str) -> None:
     """HTML escapes it and isolates its direction; the text shows it as the account has it, on a line of its own."""
     template = SHIPPED_TEMPLATES[action.template]
     (sample,) = samples(ENVELOPE, actions=[action])

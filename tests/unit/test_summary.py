@@ -1,7 +1,7 @@
 """What was done, in one line every few minutes."""
 
-from mailroom_collector.report import summary as collector
-from mailroom_sender.output import summary as sender
+from mailroom_collector.report.summary import CollectorSummary, Totals
+from mailroom_sender.output.summary import SenderSummary
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
 
@@ -11,23 +11,21 @@ def verdicts(**counts: int) -> list[Verdict]:
 
 def test_collector_tells_what_is_new_and_nothing_of_nothing() -> None:
     """Five minutes after the first thing that happened, what came to the totals is told, once."""
-    summary = collector.Summary(0.0)
-    assert (summary.due_at, summary.tell(50.0, collector.Totals(0, 0, 0, 0, 0), 0)) == (float("inf"), "")
+    summary = CollectorSummary(0.0)
+    assert (summary.due_at, summary.tell(50.0, Totals(0, 0, 0, 0, 0), 0)) == (float("inf"), "")
     summary.happened(100.0)
     summary.happened(250.0)
     assert summary.due_at == 400.0
-    told = summary.tell(400.0, collector.Totals(12_345, 1240, 2, 0, 1), 30)
+    told = summary.tell(400.0, Totals(12_345, 1240, 2, 0, 1), 30)
     assert told == "in 5 min: printed 12,345 rows in 1,240 lines; 2 stale; 1 perhaps mailed twice; 30 in hand"
-    assert summary.tell(500.0, collector.Totals(12_345, 1240, 2, 0, 1), 0) == ""
+    assert summary.tell(500.0, Totals(12_345, 1240, 2, 0, 1), 0) == ""
     summary.happened(1000.0)
-    assert summary.tell(1007.0, collector.Totals(12_350, 1241, 2, 1, 1), 0) == (
-        "in 7 s: printed 5 rows in 1 line; 1 set aside"
-    )
+    assert summary.tell(1007.0, Totals(12_350, 1241, 2, 1, 1), 0) == ("in 7 s: printed 5 rows in 1 line; 1 set aside")
 
 
 def test_one_call_is_one_call() -> None:
     """One, and in the singular."""
-    summary = sender.Summary()
+    summary = SenderSummary()
     summary.add(10.0, verdicts(sent=1), 0, [0.059])
     told = summary.tell(12.0)
     assert told.startswith("in 2 s: sent 1; SES answered 1 call, within ")
@@ -36,7 +34,7 @@ def test_one_call_is_one_call() -> None:
 
 def test_sender_tells_outcomes_and_how_long_ses_took() -> None:
     """Rows are counted by what became of them; half and 95 % of the calls are told to a few percent."""
-    summary = sender.Summary()
+    summary = SenderSummary()
     summary.add(5.0, [], 0, [])
     assert (summary.due_at, summary.tell(9.0)) == (float("inf"), "")
     summary.add(10.0, verdicts(sent=1000, later=2, hold=1, never=3, unknown=50), 1, [])
@@ -61,7 +59,7 @@ def test_times_of_calls_are_told_by_rank() -> None:
         ([0.01] * 19 + [1.0], "SES answered 20 calls, half of them within 10 ms, 95 % within 10 ms"),
         ([0.0], "SES answered 1 call, within 0.1 ms"),
     ):
-        summary = sender.Summary()
+        summary = SenderSummary()
         summary.add(10.0, verdicts(sent=1), 0, took)
         assert summary.tell(11.0) == f"in 1 s: sent 1; {told}"
         assert summary.tell(12.0) == ""
@@ -69,7 +67,7 @@ def test_times_of_calls_are_told_by_rank() -> None:
 
 def test_rows_that_can_never_be_sent_are_told_too() -> None:
     """Without a call there is no time to tell; the next line counts from nothing."""
-    summary = sender.Summary()
+    summary = SenderSummary()
     summary.add(10.0, [], 2, [])
     assert (summary.due_at, summary.tell(11.0)) == (310.0, "in 1 s: sent 0; 2 failed")
     summary.add(20.0, verdicts(sent=2, refused=1, once_more=1), 0, [])

@@ -18,7 +18,7 @@ _NEWEST = "mailroom.mailroom_watch(mailroom.job_type)"
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ListeningConnection:
     """A connection that listens on channels."""
 
     connection: DeadlineConnection
@@ -63,7 +63,7 @@ class Link:
 
 def listen(
     url: DatabaseUrl | str, channels: Iterable[str], queue: str, timeout: float, *, on_notice: Callable[[str], None]
-) -> Link:
+) -> ListeningConnection:
     """Connect, see that schema and queue are there, and LISTEN. Raises like connect()."""
     connection = connect(url, NAME, timeout)
     try:
@@ -75,7 +75,7 @@ def listen(
     except MailroomError:
         connection.close()
         raise
-    return Link(connection)
+    return ListeningConnection(connection)
 
 
 def notify(url: DatabaseUrl | str, calls: Iterable[tuple[str, str]], timeout: float) -> None:

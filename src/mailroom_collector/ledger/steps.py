@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from mailroom_collector.ledger.connection import Link
+from mailroom_collector.ledger.connection import ListeningConnection
 from mailroom_collector.ledger.scan import Place
 from mailroom_collector.sign.action import Action
 from mailroom_collector.sign.token import Token
@@ -18,7 +18,7 @@ from mailroom_runtime.errors import OperatorNeeded
 from mailroom_runtime.postgres.connection import DeadlineConnection, translated
 
 
-class Look(NamedTuple):
+class DueRows(NamedTuple):
     """What one look saw."""
 
     waiting: int  # rows that are due now, counted up to a limit
@@ -26,7 +26,7 @@ class Look(NamedTuple):
     another_attends: bool
 
 
-class Watch(NamedTuple):
+class QueueState(NamedTuple):
     """What may change at any moment, whatever waits."""
 
     paused_at: datetime | None = None
@@ -35,7 +35,7 @@ class Watch(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ClaimedRows:
     """What one claim took, read."""
 
     tokens: list[Token]
@@ -59,10 +59,10 @@ class Claim:
             cursor.scroll(0, mode="absolute")
             self.last = Place(due_at, token)
 
-    def read(self) -> Taken:
+    def read(self) -> ClaimedRows:
         """Return the rows; once."""
         rows = self._cursor.fetchall()
-        return Taken(
+        return ClaimedRows(
             tokens=[Token._make(row[:6]) for row in rows if row[6] is None and row[1] is not None],
             stale={row[0]: row[6] for row in rows if row[6] is not None},
             waiting=[row[0] for row in rows if row[6] is None and row[1] is None],
@@ -88,10 +88,10 @@ def _array(tokens: Sequence[int]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class CollectorLedger:
     """The ledger of one queue, as seen by one holder."""
 
-    link: Link
+    link: ListeningConnection
     queue: str
     holder: str
     lease_ms: int
@@ -100,23 +100,23 @@ class Ledger:
         """Return the actions that the database knows."""
         return read_actions(self.link.connection)
 
-    def look(self, most: int) -> Look:
-        """Look what is due now, counted up to `most`, and when the next row is."""
+    def look(self, most: int) -> DueRows:
+        """Count what is due now, up to `most`, and when the next row is."""
         with translated():
             row = self.link.connection.execute(
                 "SELECT waiting, next_due_ms, attended FROM mailroom.mailroom_look(%s::mailroom.job_type, %s::integer)",
                 (self.queue, most),
             ).fetchone()
-        return Look(*row) if row else Look(0, None, False)
+        return DueRows(*row) if row else DueRows(0, None, False)
 
-    def watch(self) -> Watch:
+    def watch(self) -> QueueState:
         """Ask whether the queue is paused, and whether another session attends."""
         with translated():
             row = self.link.connection.execute(
                 "SELECT paused_at, paused_reason, attended FROM mailroom.mailroom_watch(%s::mailroom.job_type)",
                 (self.queue,),
             ).fetchone()
-        return Watch(*row) if row else Watch()
+        return QueueState(*row) if row else QueueState()
 
     def claim(self, most: int, after: Place | None, meanwhile: Callable[[], None]) -> Claim:
         """Take up to `most` due rows behind a place, oldest first; do something else meanwhile."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
-class Echo:
+class ListenResult:
     """What became of one call."""
 
     arrives: bool | None
@@ -51,7 +51,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class QueueProgress:
     """What is not settled: all that a check or a scrape asks for."""
 
     at: datetime
@@ -122,9 +122,9 @@ class Overview:
     """How the queue is."""
 
     queue: str
-    progress: Progress
+    progress: QueueProgress
     history: History
-    echo: Echo
+    echo: ListenResult
     sessions: Sessions
     pulse: Sequence[int] = field(default=())
     """Mails sent in each of the last seconds, oldest first."""
@@ -144,7 +144,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class UnsentDelivery:
     """One delivery that was failed or skipped. A deleted token has no account any more."""
 
     token: int
@@ -172,7 +172,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RetryResult:
     """What became of a token that was to be put back."""
 
     token: int
@@ -186,6 +186,6 @@ class Hidden:
 class Unmatched(NamedTuple):
     """What there is instead of what was chosen; None: that was not the question, or something matched."""
 
-    tokens: Sequence[Verdict]
+    tokens: Sequence[RetryResult]
     owners: Sequence[Owner] | Hidden | None = None
     history: History | None = None

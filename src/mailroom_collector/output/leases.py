@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from mailroom_collector.ledger.steps import Ledger
+from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.log import log, token_log
-from mailroom_collector.output.stdout import Outlet
+from mailroom_collector.output.stdout import LineOutput
 from mailroom_runtime.backoff import Backoff
 from mailroom_runtime.words import counted
 
@@ -19,10 +19,10 @@ _EXTENSIONS: Final = 3
 """Extensions in the time of one lease, so that two may fail."""
 
 
-class Holding:
+class Leases:
     """The claimed tokens, where each of them is, and when to see to them again (monotonic seconds)."""
 
-    def __init__(self, outlet: Outlet, lease_ms: int) -> None:
+    def __init__(self, outlet: LineOutput, lease_ms: int) -> None:
         self._outlet = outlet
         self._interval = lease_ms / 1000 / _EXTENSIONS
         self._tokens: dict[int, None] = {}
@@ -60,7 +60,7 @@ class Holding:
             self._glance.succeeded()
             self.glance_at = now + _GLANCE_FIRST
 
-    def set_aside(self, ledger: Ledger, reasons: Mapping[int, str]) -> None:
+    def set_aside(self, ledger: CollectorLedger, reasons: Mapping[int, str]) -> None:
         """Fail tokens that can't go out; if the ledger can't be told, they are given back later."""
         self._astray.extend(reasons)
         for token, reason in reasons.items():
@@ -76,14 +76,14 @@ class Holding:
         self._astray.extend(unwritten)
         return bool(unwritten)
 
-    def give_back(self, ledger: Ledger) -> None:
+    def give_back(self, ledger: CollectorLedger) -> None:
         """Release what is not on its way out."""
         if self._astray:
             ledger.release(self._astray)
             self._drop(self._astray)
             self._astray = []
 
-    def glance(self, ledger: Ledger, now: float) -> None:
+    def glance(self, ledger: CollectorLedger, now: float) -> None:
         """See what the reader took, and tell the ledger, once it is time to."""
         if self.glance_at is None or now < self.glance_at:
             return
@@ -93,11 +93,11 @@ class Holding:
             self._emit(ledger, taken)
         self.glance_at = now + self._glance.failed(1.0) if self._outlet.holds_begun else None
 
-    def emit(self, ledger: Ledger) -> None:
+    def emit(self, ledger: CollectorLedger) -> None:
         """Tell the ledger what the reader took."""
         self._emit(ledger, self._outlet.taken())
 
-    def _emit(self, ledger: Ledger, taken: Iterable[int]) -> None:
+    def _emit(self, ledger: CollectorLedger, taken: Iterable[int]) -> None:
         """Without a sender that acknowledges, what was taken is done."""
         self._taken.extend(taken)
         if self._taken and not self.acknowledged:
@@ -107,7 +107,7 @@ class Holding:
                 self.acknowledged = True
         self._taken = []
 
-    def extend(self, ledger: Ledger) -> None:
+    def extend(self, ledger: CollectorLedger) -> None:
         """Renew the leases; forget what is no longer held, as a sender has begun it."""
         kept = ledger.extend(list(self._tokens)) if self._tokens else set()
         self._tokens = {token: None for token in self._tokens if token in kept}
@@ -126,7 +126,7 @@ class Holding:
             )
         self._warned = idle
 
-    def pause(self, ledger: Ledger) -> None:
+    def pause(self, ledger: CollectorLedger) -> None:
         """Give back all that no sender has begun: while the queue is paused, none will.
 
         Without senders that acknowledge, what is on its way out stays with its reader.
@@ -137,17 +137,17 @@ class Holding:
             self._tokens = {}
             self.extend_at = None
 
-    def reconnected(self, ledger: Ledger) -> None:
+    def reconnected(self, ledger: CollectorLedger) -> None:
         """Tell what could not be told while the database was away."""
         self._emit(ledger, [])
         self.give_back(ledger)
         self.extend(ledger)
 
-    def finish(self, ledger: Ledger) -> None:
+    def finish(self, ledger: CollectorLedger) -> None:
         """All is written, and the reader lives: it will take the rest."""
         self._emit(ledger, list(self._tokens))
 
-    def abandon(self, ledger: Ledger) -> int:
+    def abandon(self, ledger: CollectorLedger) -> int:
         """Nobody reads any more: emit what was taken, release the rest, and return how many that were."""
         self._emit(ledger, self._outlet.taken())
         return ledger.release(list(self._tokens))

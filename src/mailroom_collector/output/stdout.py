@@ -15,20 +15,20 @@ from collections import deque
 from collections.abc import Iterable
 
 from mailroom_collector.errors import ReaderGone
-from mailroom_collector.sign.line import Line
+from mailroom_collector.sign.line import OutputLine
 
 _FILE_CHUNK = 1 << 16
 
 
-class Outlet:
+class LineOutput:
     """A queue of lines on their way to a descriptor."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._is_pipe = stat.S_ISFIFO(os.fstat(fd).st_mode)
         self._chunk = select.PIPE_BUF if self._is_pipe else _FILE_CHUNK
-        self._waiting: deque[Line] = deque()
-        self._begun: deque[tuple[int, Line]] = deque()  # with the place in the stream where it ends
+        self._waiting: deque[OutputLine] = deque()
+        self._begun: deque[tuple[int, OutputLine]] = deque()  # with the place in the stream where it ends
         self._buffer = memoryview(b"")
         self._written = 0
         self.lines = 0
@@ -50,7 +50,7 @@ class Outlet:
         """Say whether there are written lines whose reading was not seen yet."""
         return bool(self._begun)
 
-    def put(self, lines: Iterable[Line]) -> None:
+    def put(self, lines: Iterable[OutputLine]) -> None:
         """Take lines to be written."""
         self._waiting.extend(lines)
 

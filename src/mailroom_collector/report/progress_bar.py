@@ -19,7 +19,7 @@ _WIDEST: Final = 56  # columns
 _NARROWEST: Final = 5  # columns of the bar itself; with fewer there is none
 
 
-class Progress:
+class BacklogProgress:
     """One backlog after the other. `printed` are the rows printed since the start, of all backlogs."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ class Totals(NamedTuple):
     doubts: int  # perhaps mailed twice
 
 
-class Summary:
+class CollectorSummary:
     """Tells what came to the totals since it last told."""
 
     def __init__(self, now: float) -> None:

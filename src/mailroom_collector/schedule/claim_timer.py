@@ -11,7 +11,7 @@ _POLL: Final = 1.0
 
 
 @dataclass(slots=True)
-class Agenda:
+class ClaimTimer:
     """When to claim.
 
     Idle: wait. Something is announced: a batch begins. The batch is full, or its time is up:

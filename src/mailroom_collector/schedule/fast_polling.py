@@ -28,7 +28,7 @@ _OTHERS: Final = 1.0
 """Seconds between looks while another session attends, which may have been stopped, or may be no collector."""
 
 
-class Do(Enum):
+class PollingStep(Enum):
     """What is to be done now."""
 
     NOTHING = auto()
@@ -42,7 +42,7 @@ _NEVER: Final = float("inf")
 
 
 @dataclass(slots=True)
-class Attendance:
+class FastPolling:
     """Whether this collector attends, and what it has to do for that."""
 
     attending: bool = field(default=False, init=False)
@@ -83,18 +83,18 @@ class Attendance:
             self.connected(now)  # the same: it may have left silent inserts behind
         self._another_attends = another_attends
 
-    def do(self, now: float) -> Do:
+    def do(self, now: float) -> PollingStep:
         """Return the next thing to be done; to be called until there is nothing."""
         if not self.attending and len(self._bells) == _MANY and self._bells[0] >= now - _WITHIN:
-            return Do.ATTEND
+            return PollingStep.ATTEND
         if now >= self._leave_at:
-            return Do.LEAVE
+            return PollingStep.LEAVE
         if now >= self._ring_at:
-            return Do.RING
+            return PollingStep.RING
         if now >= self._look_at:
             self._look_at = self._next_look(now)
-            return Do.LOOK
-        return Do.NOTHING
+            return PollingStep.LOOK
+        return PollingStep.NOTHING
 
     def _next_look(self, now: float) -> float:
         """Return when to look again without a bell; while silent inserts are under way, every second."""

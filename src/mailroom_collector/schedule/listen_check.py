@@ -14,7 +14,7 @@ _PATIENCE: Final = 5.0
 
 
 @dataclass(slots=True)
-class Echo:
+class ListenCheck:
     """What was called, and whether it came back."""
 
     interval: float

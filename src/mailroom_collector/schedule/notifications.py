@@ -5,23 +5,23 @@ import time
 from typing import assert_never
 
 from mailroom_collector.ledger.connection import notify
-from mailroom_collector.ledger.steps import Ledger
+from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.log import log
-from mailroom_collector.schedule.fast_polling import Attendance, Do
-from mailroom_collector.schedule.listen_check import Echo
-from mailroom_collector.settings import Settings
+from mailroom_collector.schedule.fast_polling import FastPolling, PollingStep
+from mailroom_collector.schedule.listen_check import ListenCheck
+from mailroom_collector.settings import CollectorSettings
 from mailroom_runtime.errors import MailroomError
 
 _ECHO_PATIENCE = 2.0  # seconds for which the loop may stand still for a call: leases must be extended meanwhile
 
 
-class Hearing:
+class Notifications:
     """The bells of one connection after the other. Times are monotonic seconds."""
 
-    def __init__(self, settings: Settings, holder: str) -> None:
+    def __init__(self, settings: CollectorSettings, holder: str) -> None:
         self._settings = settings
-        self._echo = Echo(settings.healthcheck_interval_ms / 1000, holder, settings.channels)
-        self._attendance = Attendance()
+        self._echo = ListenCheck(settings.healthcheck_interval_ms / 1000, holder, settings.channels)
+        self._attendance = FastPolling()
 
     @property
     def deaf(self) -> bool:
@@ -43,7 +43,7 @@ class Hearing:
         self._echo.disconnected()
         self._attendance.disconnected()
 
-    def turn(self, ledger: Ledger, now: float, *, is_busy: bool) -> bool:
+    def turn(self, ledger: CollectorLedger, now: float, *, is_busy: bool) -> bool:
         """Do what is due; say whether there is a reason to look into the ledger. Raises like the ledger."""
         was_deaf = self._echo.deaf
         bells = self._echo.heard(ledger.link.notifications())
@@ -66,19 +66,19 @@ class Hearing:
         """Return when there is next something to do for who is not busy."""
         return min(self._attendance.deadline(), self._echo.deadline())
 
-    def _attend(self, ledger: Ledger, now: float) -> bool:
+    def _attend(self, ledger: CollectorLedger, now: float) -> bool:
         """Attend or leave, as far as it is time to; say whether it is time to look."""
         look = False
-        while (do := self._attendance.do(now)) is not Do.NOTHING:
+        while (do := self._attendance.do(now)) is not PollingStep.NOTHING:
             match do:
-                case Do.LOOK:
+                case PollingStep.LOOK:
                     look = True
-                case Do.ATTEND:
+                case PollingStep.ATTEND:
                     self._attendance.attended(now, ledger.attend(already=False))
-                case Do.RING:
+                case PollingStep.RING:
                     ledger.attend(already=True)
                     self._attendance.rang()
-                case Do.LEAVE:
+                case PollingStep.LEAVE:
                     all_ended = ledger.leave(attending=self._attendance.attending)
                     self._attendance.left(now, all_ended, random.random())
                 case _:

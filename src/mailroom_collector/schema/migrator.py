@@ -17,7 +17,7 @@ from psycopg import errors
 
 from mailroom_collector.schema.contents import Contents, check_names, current_version
 from mailroom_collector.schema.migrations import migrations
-from mailroom_collector.schema.plan import NONE, Migration, Step, created, lost, plan
+from mailroom_collector.schema.plan import NONE, Migration, MigrationStep, created, lost, plan
 from mailroom_collector.schema.session import Session
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.connection import OPERATOR, connect, translated
@@ -113,7 +113,7 @@ class Migrator:
         names = created(plan(known, NONE, known[-1].version))
         return self._patiently(session, "the migration", lambda: session.look(names))
 
-    def _check(self, contents: Contents, current: int, steps: Sequence[Step]) -> None:
+    def _check(self, contents: Contents, current: int, steps: Sequence[MigrationStep]) -> None:
         """See that nothing is in the way; tell what may surprise. Raises MailroomError."""
         if current != NONE and contents.record is None:
             self._tell(f"the schema is there without a record of its version: taken as version {current}")
@@ -146,7 +146,7 @@ class Migrator:
                 )
             current = step.leads_to if other is None else other
 
-    def _run_step(self, session: Session, step: Step, current: int) -> int | None:
+    def _run_step(self, session: Session, step: MigrationStep, current: int) -> int | None:
         """Run a step. If the schema is at another version by now, return that instead. Raises MailroomError."""
         try:
             return session.run(step, current)

@@ -33,7 +33,7 @@ class Migration:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MigrationStep:
     """One migration file, and the version that the database is at once it has run."""
 
     name: str
@@ -41,7 +41,7 @@ class Step:
     leads_to: int
 
 
-def plan(known: Sequence[Migration], current: int, target: int) -> list[Step]:
+def plan(known: Sequence[Migration], current: int, target: int) -> list[MigrationStep]:
     """Return the steps from one version to another. Raises MailroomError when there is no way."""
     versions = [NONE, *(migration.version for migration in known)]
     for what, version in (("the database is at", current), ("asked for was", target)):
@@ -49,21 +49,21 @@ def plan(known: Sequence[Migration], current: int, target: int) -> list[Step]:
             raise MailroomError(
                 f"{what} version {version}, which this mailroom doesn't know", f"it knows {NONE} to {versions[-1]}"
             )
-    up = [Step(f"{m.version}_{m.name}.up", m.up, m.version) for m in known if current < m.version <= target]
+    up = [MigrationStep(f"{m.version}_{m.name}.up", m.up, m.version) for m in known if current < m.version <= target]
     down = [
-        Step(f"{m.version}_{m.name}.down", m.down, versions[place])
+        MigrationStep(f"{m.version}_{m.name}.down", m.down, versions[place])
         for place, m in enumerate(known)
         if target < m.version <= current
     ]
     return up or down[::-1]
 
 
-def created(steps: Sequence[Step]) -> list[str]:
+def created(steps: Sequence[MigrationStep]) -> list[str]:
     """Return the tables and types that these steps create."""
     return [name for step in steps if step.name.endswith(".up") for name in _CREATED.findall(step.sql)]
 
 
-def lost(steps: Sequence[Step], current: int) -> str:
+def lost(steps: Sequence[MigrationStep], current: int) -> str:
     """Return what is lost by these steps, which lead down from a version; empty when nothing is."""
     goal = steps[-1].leads_to if steps else current
     if goal == NONE and current != NONE:

@@ -17,7 +17,7 @@ from psycopg import sql
 from mailroom_collector.schema.catalog import Holder, holders_of_keys, holders_of_tables, read_contents
 from mailroom_collector.schema.contents import TABLE, Contents, current_version
 from mailroom_collector.schema.locks import LOCKS, advisory_keys
-from mailroom_collector.schema.plan import NONE, Step
+from mailroom_collector.schema.plan import NONE, MigrationStep
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.schema_name import SCHEMA, SCHEMA_WANTED
@@ -59,7 +59,7 @@ class Session:
         with self._transaction():
             return self._read()
 
-    def run(self, step: Step, current: int) -> int | None:
+    def run(self, step: MigrationStep, current: int) -> int | None:
         """Run a step and record it. If the schema is at another version by now, return that instead."""
         with self._transaction() as ends:
             contents = self._read()

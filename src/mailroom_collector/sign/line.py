@@ -20,7 +20,7 @@ _NOT_BARE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff,\"]")
 """What makes a field more than its own bytes: the two above, and what is to be quoted."""
 
 
-class Row(NamedTuple):
+class SignedRow(NamedTuple):
     """A token as it will be printed, whole and without the comma or newline behind it."""
 
     token: int
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class OutputLine:
     """One batch: its bytes, newline included, and the ids of the tokens in it."""
 
     data: bytes
@@ -52,25 +52,25 @@ def _not_empty(name: str, value: str) -> str:
     return _field(name, value)
 
 
-def encode_row(signer: Signer, token: Token) -> Row:
+def encode_row(signer: Signer, token: Token) -> SignedRow:
     """Sign a token and write its row. Raises UnfitToken with the reason why that can't be done; UnknownAction."""
     number, action, email, login, secret, code = token
     code = code or ""
     # Almost every row is bare: one look at all that could be otherwise.
     if not email or not login or _NOT_BARE.search(email + login + code):
         email, login, code = _not_empty("email", email), _not_empty("login", login), _field("code", code)
-    return Row(number, f"{action},{email},{login},{signer.sign(action, secret, token.code)},{code}")
+    return SignedRow(number, f"{action},{email},{login},{signer.sign(action, secret, token.code)},{code}")
 
 
-def lines(rows: Sequence[Row], limit: int) -> Iterator[Line]:
+def lines(rows: Sequence[SignedRow], limit: int) -> Iterator[OutputLine]:
     """Cut rows into lines of at most `limit` rows, in order; into more lines where one would be longer than 1 MiB."""
     for start in range(0, len(rows), limit):
         yield from _lines(rows[start : start + limit])
 
 
-def _lines(rows: Sequence[Row]) -> Iterator[Line]:
+def _lines(rows: Sequence[SignedRow]) -> Iterator[OutputLine]:
     tokens, texts = zip(*rows, strict=True)
-    line = Line((",".join(texts) + "\n").encode(), tokens)
+    line = OutputLine((",".join(texts) + "\n").encode(), tokens)
     if len(line.data) <= _LONGEST_LINE or len(rows) == 1:
         yield line
         return

@@ -19,7 +19,7 @@ from mailroom_runtime.errors import (
     Unavailable,
 )
 from mailroom_runtime.postgres import failures
-from mailroom_runtime.postgres.failures import Failure, Meaning
+from mailroom_runtime.postgres.failures import DatabaseFailure, Meaning
 from mailroom_runtime.postgres.pins import PIN, PINS
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.schema_name import qualified
@@ -245,7 +245,7 @@ def _connect_failure(error: psycopg.Error) -> MailroomError:
     return _as_error(failures.by_words(text), text)
 
 
-def _as_error(failure: Failure, text: str) -> MailroomError:
+def _as_error(failure: DatabaseFailure, text: str) -> MailroomError:
     message = f"{failure.words}: {text}" if failure.words else text
     match failure.meaning:
         case Meaning.OPERATOR:

@@ -26,7 +26,7 @@ class Meaning(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class DatabaseFailure:
     """What a failure means; `words` go before what the server said."""
 
     meaning: Meaning
@@ -34,13 +34,13 @@ class Failure:
     hint: str = ""
 
 
-_retry = partial(Failure, Meaning.RETRY)
-_later = partial(Failure, Meaning.LATER)
-_reconnect = partial(Failure, Meaning.RECONNECT)
-_operator = partial(Failure, Meaning.OPERATOR)
+_retry = partial(DatabaseFailure, Meaning.RETRY)
+_later = partial(DatabaseFailure, Meaning.LATER)
+_reconnect = partial(DatabaseFailure, Meaning.RECONNECT)
+_operator = partial(DatabaseFailure, Meaning.OPERATOR)
 
 LOST: Final = _reconnect("the database connection is lost")
-FAULT: Final = Failure(
+FAULT: Final = DatabaseFailure(
     Meaning.FAULT, "the database refused a statement", "please report it, if the schema is as released"
 )
 _OLD_SCHEMA: Final = _operator("the database schema is not this version's", MIGRATE)
@@ -60,7 +60,7 @@ READ_ONLY: Final = _operator(
     "if it is a standby, name the primary in MAILROOM_DATABASE_URL; else set default_transaction_read_only to off",
 )
 
-BY_SQLSTATE: Final[dict[str, Failure]] = {
+BY_SQLSTATE: Final[dict[str, DatabaseFailure]] = {
     # Undone, so that others could go on, or by somebody's wish.
     "40": _retry("other transactions were in the way"),  # serialization_failure, deadlock_detected
     "55P03": _later("another transaction holds a lock for long"),  # lock_not_available
@@ -98,7 +98,7 @@ BY_SQLSTATE: Final[dict[str, Failure]] = {
 }
 """The whole SQLSTATE, or else its first three or two characters."""
 
-BY_WORDS: Final[tuple[tuple[str, Failure], ...]] = (
+BY_WORDS: Final[tuple[tuple[str, DatabaseFailure], ...]] = (
     (r"password authentication failed|no password supplied|password is an empty string", PASSWORD),
     (r"SASL authentication failed|SCRAM", PASSWORD),
     (r"(database|role) .* does not exist|no such (database|user)", NO_DATABASE),
@@ -127,7 +127,7 @@ NO_CONNECTION: Final = _reconnect("", "look at MAILROOM_DATABASE_URL and whether
 """A connection that failed for another reason."""
 
 
-def by_sqlstate(sqlstate: str, text: str = "") -> Failure:
+def by_sqlstate(sqlstate: str, text: str = "") -> DatabaseFailure:
     """Return what a failed statement means, of which the server said `text`."""
     if sqlstate == "42501" and "row-level security" in text:
         return ROW_SECURITY
@@ -137,6 +137,6 @@ def by_sqlstate(sqlstate: str, text: str = "") -> Failure:
     return FAULT
 
 
-def by_words(text: str) -> Failure:
+def by_words(text: str) -> DatabaseFailure:
     """Return what a failed connection means."""
     return next((failure for pattern, failure in BY_WORDS if re.search(pattern, text)), NO_CONNECTION)

@@ -33,7 +33,7 @@ _CONNECT_TIMEOUT, _READ_TIMEOUT = 5, 10  # seconds
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 
 
-class Aws:
+class AwsQuestions:
     """SES and STS in the region that the sender would use."""
 
     def __init__(self, interval: float = _INTERVAL, sleep: Callable[[float], None] = time.sleep) -> None:

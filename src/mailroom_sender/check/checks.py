@@ -8,14 +8,14 @@ from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_sender.address.identity import address_of, identities_of
 from mailroom_sender.aws.no_answer import NoAnswer, Why
-from mailroom_sender.aws.questions import Aws
+from mailroom_sender.aws.questions import AwsQuestions
 from mailroom_sender.check import judgement
 from mailroom_sender.check.database_role import actions, database
 from mailroom_sender.check.finding import Finding, Status
 from mailroom_sender.check.output_folder import output_folder
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.ses.request import Envelope
-from mailroom_sender.settings import Settings
+from mailroom_sender.settings import SenderSettings
 from mailroom_sender.texts.sample import samples
 
 _FOR_GOOD: Final = (Why.CREDENTIALS, Why.UNREACHABLE)
@@ -27,13 +27,13 @@ _ALREADY_TOLD = NoAnswer(Why.ALREADY_TOLD, "")
 class _Ses:
     """Asks SES until it turns out that this is in vain: nobody is to wait for ten timeouts."""
 
-    def __init__(self, aws: Aws) -> None:
+    def __init__(self, aws: AwsQuestions) -> None:
         self._aws = aws
         self._is_in_vain = False
         self._is_ses = False
         self._unreadable = 0
 
-    def ask(self, action: str, **parameters: Any) -> judgement.Answer:
+    def ask(self, action: str, **parameters: Any) -> judgement.AwsAnswer:
         if self._is_in_vain:
             return _ALREADY_TOLD
         answer = self._aws.ask(action, **parameters)
@@ -47,7 +47,10 @@ class _Ses:
 
 
 def run(
-    settings: Settings, database_url: DatabaseUrl | None, mail_to: str | None, connect: Callable[[], Aws] = Aws
+    settings: SenderSettings,
+    database_url: DatabaseUrl | None,
+    mail_to: str | None,
+    connect: Callable[[], AwsQuestions] = AwsQuestions,
 ) -> Iterator[Finding]:
     """Yield findings as they are found. With `mail_to`, sends each sample mail there."""
     try:
@@ -61,7 +64,9 @@ def run(
     yield from database(database_url, settings.queue_name)
 
 
-def _aws(aws: Aws, settings: Settings, mail_to: str | None, known: list[Action]) -> Iterator[Finding]:
+def _aws(
+    aws: AwsQuestions, settings: SenderSettings, mail_to: str | None, known: list[MailAction]
+) -> Iterator[Finding]:
     yield judgement.credentials(aws.ask("GetCallerIdentity"), aws.credentials_from)
     yield judgement.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
     ses = _Ses(aws)
@@ -88,7 +93,7 @@ def _aws(aws: Aws, settings: Settings, mail_to: str | None, known: list[Action])
         got = ses.ask("GetTemplate", TemplateName=sample.template)
         data = json.dumps(sample.data)
         rendered = ses.ask("TestRenderTemplate", TemplateName=sample.template, TemplateData=data)
-        yield from judgement.template(judgement.Asked(sample, got, rendered), settings.escape_html)
+        yield from judgement.template(judgement.TemplateAnswers(sample, got, rendered), settings.escape_html)
     if mail_to is not None:
         for sample in samples(envelope, mail_to, known):
             yield judgement.mailed(sample, ses.ask("SendBulkTemplatedEmail", **sample.request))

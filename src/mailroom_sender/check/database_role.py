@@ -9,7 +9,7 @@ from mailroom_runtime.postgres.schema import INSTALLED_IN, PUBLIC_FUNCTIONS, els
 from mailroom_runtime.postgres.url import DatabaseUrl, check_url
 from mailroom_runtime.words import counted
 from mailroom_sender.check.finding import Finding, Status
-from mailroom_sender.input.action import LIST, Action, Known
+from mailroom_sender.input.action import LIST, KnownActions, MailAction
 
 _CHECK: Final = "database"
 _STEPS: Final = (
@@ -77,9 +77,9 @@ def database(url: DatabaseUrl | str | None, queue: str) -> list[Finding]:
     return findings or [Finding(_CHECK, Status.OK, f"role {found['role']} may do the sender's steps in queue {queue}")]
 
 
-def actions(url: DatabaseUrl | str | None) -> list[Action]:
+def actions(url: DatabaseUrl | str | None) -> list[MailAction]:
     """Return the actions that the database knows, or if it can't be asked, of which database() tells, the two."""
-    known = Known()
+    known = KnownActions()
     if url is not None:
         with (
             contextlib.suppress(MailroomError),

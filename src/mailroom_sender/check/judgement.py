@@ -16,7 +16,7 @@ from mailroom_sender.texts.mime import parse
 from mailroom_sender.texts.sample import Sample
 from mailroom_sender.texts.template import from_ses
 
-Answer = dict[str, Any] | NoAnswer
+AwsAnswer = dict[str, Any] | NoAnswer
 
 _SANDBOX: Final = (200.0, 1.0)  # mails a day and a second (SES Developer Guide, "Request production access")
 _UNLIMITED: Final = -1.0
@@ -46,7 +46,7 @@ _HINTS: Final = {
 }
 
 
-def credentials(answer: Answer, source: str) -> Finding:
+def credentials(answer: AwsAnswer, source: str) -> Finding:
     """Return who the sender is to AWS. Asking needs no permission."""
     check = "credentials"
     if not isinstance(answer, NoAnswer):
@@ -66,7 +66,7 @@ def region(name: str, is_chosen: bool, own_endpoint: str | None) -> Finding:
     return Finding("region", Status.WARNING, f"{name}, as none is set", "set AWS_REGION")
 
 
-def sending(answer: Answer) -> Finding:
+def sending(answer: AwsAnswer) -> Finding:
     """Return whether the account may send at all."""
     check, permission = "sending", "ses:GetAccountSendingEnabled"
     if isinstance(answer, NoAnswer):
@@ -77,7 +77,7 @@ def sending(answer: Answer) -> Finding:
     return Finding(check, Status.TASK, "paused for this account and region", todo, permission)
 
 
-def quota(answer: Answer, max_rate: int | None) -> Finding:
+def quota(answer: AwsAnswer, max_rate: int | None) -> Finding:
     """Return how many mails a day and a second, and how much of it is used."""
     check, permission = "quota", "ses:GetSendQuota"
     if isinstance(answer, NoAnswer):
@@ -107,7 +107,7 @@ def source(encoded: str, own_endpoint: str | None) -> list[Finding]:
     return [Finding("From", status, found, "set MAILROOM_SES_SOURCE, here and for the sender")]
 
 
-def identity(source: str, answer: Answer) -> tuple[Finding, str | None]:
+def identity(source: str, answer: AwsAnswer) -> tuple[Finding, str | None]:
     """Return whether the From is verified, and by which identity."""
     check, permission = "identity", "ses:GetIdentityVerificationAttributes"
     if isinstance(answer, NoAnswer):
@@ -131,7 +131,7 @@ def identity(source: str, answer: Answer) -> tuple[Finding, str | None]:
     return Finding(check, Status.TASK, found, todo, permission), None
 
 
-def dkim(name: str, answer: Answer) -> Finding:
+def dkim(name: str, answer: AwsAnswer) -> Finding:
     """Return whether mails are signed: without, many places take them for spam."""
     check, permission = "DKIM", "ses:GetIdentityDkimAttributes"
     if isinstance(answer, NoAnswer):
@@ -143,7 +143,7 @@ def dkim(name: str, answer: Answer) -> Finding:
     return Finding(check, Status.WARNING, f"mails of {name} are not signed", todo, permission)
 
 
-def config_set(name: str, answer: Answer) -> list[Finding]:
+def config_set(name: str, answer: AwsAnswer) -> list[Finding]:
     """Return whether the set exists, may send, and tells of mails that SES accepts and can't render."""
     check, permission = "configuration set", "ses:DescribeConfigurationSet"
     if isinstance(answer, NoAnswer):
@@ -183,22 +183,22 @@ def base_url(url: str | None) -> list[Finding]:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TemplateAnswers:
     """A sample, and what SES says of its template."""
 
     sample: Sample
-    got: Answer
-    rendered: Answer
+    got: AwsAnswer
+    rendered: AwsAnswer
 
 
-def template(asked: Asked, escape_html: bool) -> list[Finding]:
+def template(asked: TemplateAnswers, escape_html: bool) -> list[Finding]:
     """Return whether a template exists, needs only what is sent, renders, and says what the mail is for."""
     exists = _exists(asked, escape_html)
     is_missing = isinstance(asked.rendered, NoAnswer) and asked.rendered.code == "TemplateDoesNotExist"
     return [exists] if is_missing and exists.status is Status.TASK else [exists, _renders(asked)]
 
 
-def _exists(asked: Asked, escape_html: bool) -> Finding:
+def _exists(asked: TemplateAnswers, escape_html: bool) -> Finding:
     check, permission = asked.sample.template, "ses:GetTemplate"
     if isinstance(asked.got, NoAnswer):
         if asked.got.code == "TemplateDoesNotExist":
@@ -223,7 +223,7 @@ def _missing(name: str, permission: str) -> Finding:
     return Finding(name, Status.TASK, "there is no such template in this region", todo, permission)
 
 
-def _renders(asked: Asked) -> Finding:
+def _renders(asked: TemplateAnswers) -> Finding:
     check, permission = asked.sample.template, "ses:TestRenderTemplate"
     answer = asked.rendered
     if isinstance(answer, NoAnswer):
@@ -252,7 +252,7 @@ def _renders(asked: Asked) -> Finding:
     return Finding(check, Status.OK, "renders with sample data, as text and HTML", permission=permission)
 
 
-def mailed(sample: Sample, answer: Answer) -> Finding:
+def mailed(sample: Sample, answer: AwsAnswer) -> Finding:
     """Return what became of a sample mail that was really sent."""
     check, permission = "sample mail", "ses:SendBulkTemplatedEmail"
     if isinstance(answer, NoAnswer):

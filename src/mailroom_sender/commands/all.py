@@ -11,14 +11,14 @@ import click
 
 from mailroom_runtime.errors import MailroomError, SettingError
 from mailroom_runtime.postgres.url import DatabaseUrl
-from mailroom_sender.settings import Settings
+from mailroom_sender.settings import SenderSettings
 
 if TYPE_CHECKING:
     from mailroom_sender.check.finding import Finding
     from mailroom_sender.texts.sample import Sample
     from mailroom_sender.texts.template import Template
 
-Given = tuple[Settings, DatabaseUrl]
+Given = tuple[SenderSettings, DatabaseUrl]
 """The settings, and where the database is, if it is anywhere."""
 
 _COLOURS = {"ok": "green", "warning": "yellow", "to do": "red"}
@@ -116,7 +116,7 @@ def _read(folder: Path | None, names: tuple[str, ...] = ()) -> "list[Template]":
     return read(folder or SHIPPED, names)
 
 
-def _samples(settings: Settings, base_url: str | None) -> "list[Sample]":
+def _samples(settings: SenderSettings, base_url: str | None) -> "list[Sample]":
     from mailroom_sender.ses.request import Envelope
     from mailroom_sender.texts.sample import samples
 
@@ -128,11 +128,11 @@ def _samples(settings: Settings, base_url: str | None) -> "list[Sample]":
 def list_(folder: Path | None) -> int:
     """Print each template's name, and whether SES has the same. Needs ses:GetTemplate."""
     ours = _read(folder)
-    from mailroom_sender.aws.questions import Aws
+    from mailroom_sender.aws.questions import AwsQuestions
     from mailroom_sender.texts.comparison import state
     from mailroom_sender.texts.push import in_ses
 
-    aws = Aws()
+    aws = AwsQuestions()
     width = max(len(template.name) for template in ours)
     for template in ours:
         told = state(template, in_ses(aws, template.name))
@@ -150,11 +150,11 @@ def diff(folder: Path | None, names: tuple[str, ...]) -> int:
     """
     ours = _read(folder, names)
     from mailroom_runtime.log import escape
-    from mailroom_sender.aws.questions import Aws
+    from mailroom_sender.aws.questions import AwsQuestions
     from mailroom_sender.texts.comparison import difference
     from mailroom_sender.texts.push import in_ses
 
-    aws = Aws()
+    aws = AwsQuestions()
     told = [line for template in ours for line in difference(template, in_ses(aws, template.name))]
     for line in told:
         is_head = line.startswith(("--- ", "+++ "))
@@ -176,12 +176,12 @@ def push(given: Given, folder: Path | None, dry_run: bool, yes: bool, names: tup
     that is not sent, or whose HTML uses login_text. Needs ses:GetTemplate, ses:CreateTemplate, ses:UpdateTemplate.
     """
     ours = _read(folder, names)
-    from mailroom_sender.aws.questions import Aws
+    from mailroom_sender.aws.questions import AwsQuestions
     from mailroom_sender.texts.push import plan, refuse_unfit
     from mailroom_sender.texts.push import push as bring
 
     refuse_unfit(ours, _samples(given[0], given[0].link_base_url))
-    aws = Aws()
+    aws = AwsQuestions()
     steps = plan(aws, ours)
     for step in steps:
         for condition in step.conditions:
@@ -226,9 +226,9 @@ def preview(given: Given, folder: Path | None, out: Path, by_ses: bool, names: t
     aws = None
     base_url = settings.link_base_url
     if by_ses:
-        from mailroom_sender.aws.questions import Aws
+        from mailroom_sender.aws.questions import AwsQuestions
 
-        aws = Aws()
+        aws = AwsQuestions()
     elif base_url is None:
         base_url = "https://app.example.com"
         click.echo(f"no MAILROOM_LINK_BASE_URL: the links show {base_url}", err=True)

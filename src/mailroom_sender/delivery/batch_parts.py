@@ -6,7 +6,7 @@ from mailroom_sender.input.row import Row
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
 
-class Parts:
+class BatchParts:
     """At first the whole batch. What is called next stands last."""
 
     def __init__(self, batch: Sequence[Row]) -> None:

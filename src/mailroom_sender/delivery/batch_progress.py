@@ -6,7 +6,7 @@ Knows no clock and does no I/O. refusal_run.py has the rule by which rows that S
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mailroom_sender.delivery.batch_parts import Parts
+from mailroom_sender.delivery.batch_parts import BatchParts
 from mailroom_sender.delivery.refusal_run import RUN, RefusalRun
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.steps import Begun, Settlement
@@ -14,11 +14,11 @@ from mailroom_sender.ses import holds
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
 
-class Progress:
+class BatchProgress:
     """One batch, from its first call to its last. Times are monotonic seconds."""
 
     def __init__(self, batch: Sequence[Row], run: RefusalRun) -> None:
-        self.parts = Parts(batch)
+        self.parts = BatchParts(batch)
         self.held: Verdict | None = None
         """What is left of the batch is not called for, and waits, for this reason."""
         self.source_works = False

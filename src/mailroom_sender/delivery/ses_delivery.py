@@ -10,22 +10,21 @@ from typing import Any, Final, Protocol
 from mailroom_runtime.repeated_log import RepeatedLog
 from mailroom_runtime.words import counted
 from mailroom_sender.address.email_address import UnfitAddress, for_ses
-from mailroom_sender.delivery.batch_progress import Progress
+from mailroom_sender.delivery.batch_progress import BatchProgress
 from mailroom_sender.delivery.call_log import log_call
 from mailroom_sender.delivery.refusal_run import RefusalRun
 from mailroom_sender.errors import Stopped
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.steps import Again, Begun, Ledger, Settlement, not_sent_log
-from mailroom_sender.ledger.steps import Answer as Beginning
+from mailroom_sender.ledger.steps import BeginResult, Begun, Retry, SenderLedger, Settlement, not_sent_log
 from mailroom_sender.log import log
 from mailroom_sender.output.mail_text import mail_text
-from mailroom_sender.output.rejected_rows import SetAside
-from mailroom_sender.output.stdout import Report
-from mailroom_sender.ses.client import RawResponse, Sent, Ses
+from mailroom_sender.output.rejected_rows import OutputFiles
+from mailroom_sender.output.stdout import CallOutput
+from mailroom_sender.ses.client import CallOutcome, RawResponse, SesClient
 from mailroom_sender.ses.redaction import masked, message_id, without_secrets
 from mailroom_sender.ses.request import Envelope, build
-from mailroom_sender.ses.verdict import Accepted, Answer, Asked, NotAsked, Outcome, Refused, Verdict, judge
+from mailroom_sender.ses.verdict import Accepted, CallQuestion, NotAsked, Outcome, Refused, SesAnswer, Verdict, judge
 
 _NOT_SENT: Final = (NotAsked("the call was not made"), None)
 _SIGNATURE_FRESH: Final = 30.0
@@ -34,20 +33,20 @@ _LOCKED_FOR: Final = 0.25  # seconds until a row is asked for again that somebod
 
 
 @dataclass(slots=True)
-class Result:
+class DeliveryResult:
     """What a batch taught: its rows' verdicts, and which of them this sender tries again."""
 
-    action: Action
+    action: MailAction
     verdicts: list[Verdict] = field(default_factory=list)
-    again: list[Again] = field(default_factory=list)
+    again: list[Retry] = field(default_factory=list)
     unfit: int = 0  # rows whose address SES can never take
     took: list[float] = field(default_factory=list)  # seconds from each call to its answer
 
 
-class Deliver(Protocol):
+class Delivery(Protocol):
     """What a worker does with a batch of one action."""
 
-    def start(self, batch: Sequence[Row]) -> Callable[[], Result]:
+    def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
         """Set out, without waiting; return what deals with every row of the batch, in a worker. Neither raises."""
 
     def give_back(self, rows: Sequence[Row]) -> None:
@@ -66,11 +65,11 @@ class SesDelivery:
 
     def __init__(
         self,
-        ledger: Ledger,
-        ses: Ses,
+        ledger: SenderLedger,
+        ses: SesClient,
         envelope: Envelope,
-        setaside: SetAside,
-        report: Report,
+        setaside: OutputFiles,
+        report: CallOutput,
         not_sent: RepeatedLog | None = None,
     ) -> None:
         """`not_sent` logs rows that are not sent; the ledger may share it."""
@@ -91,14 +90,16 @@ class SesDelivery:
         """Log how many rows were not sent."""
         self._not_sent.tell(is_end=is_end)
 
-    def start(self, batch: Sequence[Row]) -> Callable[[], Result]:
+    def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
         """Begin a batch, so that the ledger is at it while a worker wakes and builds the call."""
         holder, run = self._ledger.new_holder(), self._runs[batch[0].action.name]
         return partial(self._deliver, list(batch), run, holder, self._ledger.begin_soon(batch, holder))
 
-    def _deliver(self, batch: list[Row], run: RefusalRun, holder: str, answered: Callable[[], Beginning]) -> Result:
+    def _deliver(
+        self, batch: list[Row], run: RefusalRun, holder: str, answered: Callable[[], BeginResult]
+    ) -> DeliveryResult:
         """Send a batch; a call that SES refuses for perhaps one row's fault is split until it is alone."""
-        result, progress = Result(batch[0].action), Progress(batch, run)
+        result, progress = DeliveryResult(batch[0].action), BatchProgress(batch, run)
         try:
             while progress.parts:
                 part = progress.parts.take()
@@ -115,21 +116,23 @@ class SesDelivery:
             log(f"up to {left} of a call left to the lease: the database did not answer before the end", "warning")
         return result
 
-    def _decided(self, progress: Progress) -> list[Settlement]:
+    def _decided(self, progress: BatchProgress) -> list[Settlement]:
         """Return the rows that were refused alone and are judged by now; log which of them failed."""
         settled = progress.decided(time.monotonic())
         failed = [(one.begun, one.verdict) for one in settled if one.verdict and one.verdict.outcome is Outcome.NEVER]
         log_call([begun for begun, _ in failed], [verdict for _, verdict in failed], progress.said)
         return settled
 
-    def _put_back(self, answered: Callable[[], Beginning], held: Verdict, result: Result) -> None:
+    def _put_back(self, answered: Callable[[], BeginResult], held: Verdict, result: DeliveryResult) -> None:
         """Record of rows that are not called for now why they wait."""
         begun, locked = answered()
-        result.again += [Again(row, _LOCKED_FOR) for row in locked]
+        result.again += [Retry(row, _LOCKED_FOR) for row in locked]
         result.verdicts += [held] * len(begun)
         result.again += self._ledger.settle([Settlement(one, held) for one in begun])
 
-    def _part(self, rows: list[Row], answered: Callable[[], Beginning], result: Result, progress: Progress) -> None:
+    def _part(
+        self, rows: list[Row], answered: Callable[[], BeginResult], result: DeliveryResult, progress: BatchProgress
+    ) -> None:
         """Call for some rows of a batch, and settle what is decided."""
         called_at = time.monotonic()
         try:
@@ -137,7 +140,7 @@ class SesDelivery:
         finally:
             asked, locked = answered()
         begun, unfit = _sort_out(asked)
-        result.again += [Again(row, _LOCKED_FOR) for row in locked]
+        result.again += [Retry(row, _LOCKED_FOR) for row in locked]
         result.unfit += len(unfit)
         for one in unfit:
             self._not_sent(one.verdict.reason if one.verdict else "", [one.begun.token], "warning")
@@ -154,14 +157,16 @@ class SesDelivery:
         # Last, as a stdout that nobody empties may hold it up for longer than a lease.
         self._report.line(_told(answer, [b.row for b in begun], verdicts))
 
-    def _settle(self, unfit: list[Settlement], settlements: list[Settlement], result: Result, run: RefusalRun) -> None:
+    def _settle(
+        self, unfit: list[Settlement], settlements: list[Settlement], result: DeliveryResult, run: RefusalRun
+    ) -> None:
         for one in settlements:
             if one.verdict and one.verdict.outcome is Outcome.SENT:
                 run.forget(one.begun.row.secret)
         result.verdicts += [one.verdict for one in settlements if one.verdict]
         result.again += self._ledger.settle(unfit + settlements)
 
-    def _send(self, rows: list[Row], call_by: Callable[[], float | None], result: Result) -> Sent | None:
+    def _send(self, rows: list[Row], call_by: Callable[[], float | None], result: DeliveryResult) -> CallOutcome | None:
         """Make a call, and note how long SES took to answer it."""
         asked: list[float] = []
 
@@ -175,7 +180,9 @@ class SesDelivery:
             result.took += [time.monotonic() - asked[-1]]
         return sent
 
-    def _send_early(self, rows: list[Row], answered: Callable[[], Beginning], result: Result) -> Sent | None:
+    def _send_early(
+        self, rows: list[Row], answered: Callable[[], BeginResult], result: DeliveryResult
+    ) -> CallOutcome | None:
         """Build and sign a call for all rows while the ledger is at them; its answer is all that is waited for then.
 
         None: not all of them may be sent, or not with that signature, and nothing went out.
@@ -192,10 +199,10 @@ class SesDelivery:
         return self._send(rows, call_by, result)
 
     def _judge(
-        self, begun: list[Begun], answer: Answer, raw: RawResponse | None, *, source_works: bool
+        self, begun: list[Begun], answer: SesAnswer, raw: RawResponse | None, *, source_works: bool
     ) -> list[Verdict]:
         rows = [b.row for b in begun]
-        verdicts = judge(answer, Asked(rows, self._envelope, source_works))
+        verdicts = judge(answer, CallQuestion(rows, self._envelope, source_works))
         # Of a call that is split, the response to the row that is at fault is kept.
         final = next((verdict for verdict in verdicts if verdict.outcome is not Outcome.SPLIT), None)
         if raw is not None and final is not None:
@@ -213,21 +220,21 @@ class SesDelivery:
             log(f"{counted(len(rows), 'row')} left to the lease: the database did not answer before the end", "warning")
 
 
-class Preview:
+class PreviewDelivery:
     """Debug mode: prints each request as it would be made, or its mails for a person, and sends nothing."""
 
-    def __init__(self, envelope: Envelope, setaside: SetAside, report: Report, *, as_text: bool) -> None:
+    def __init__(self, envelope: Envelope, setaside: OutputFiles, report: CallOutput, *, as_text: bool) -> None:
         """`as_text`: print mails for a person."""
         self._as_text = as_text
         self._envelope = envelope
         self._setaside = setaside
         self._report = report
 
-    def start(self, batch: Sequence[Row]) -> Callable[[], Result]:
+    def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
         """Print the batch's request, in a worker."""
         return partial(self._print, batch)
 
-    def _print(self, batch: Sequence[Row]) -> Result:
+    def _print(self, batch: Sequence[Row]) -> DeliveryResult:
         begun, unfit = _sort_out([Begun(row, 0, 1) for row in batch])
         for settlement in unfit:
             self._setaside.reject(settlement.begun.row.raw, settlement.verdict.reason if settlement.verdict else "")
@@ -236,7 +243,7 @@ class Preview:
                 self._report.text(mail_text(one.row, self._envelope.base_url))
         elif begun:
             self._report.line(build([b.row for b in begun], self._envelope))
-        return Result(batch[0].action)
+        return DeliveryResult(batch[0].action)
 
     def give_back(self, rows: Sequence[Row]) -> None:
         """Nothing was to be sent."""
@@ -276,7 +283,7 @@ def _sort_out(begun: Sequence[Begun]) -> tuple[list[Begun], list[Settlement]]:
     return fit, unfit
 
 
-def _told(answer: Answer, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def _told(answer: SesAnswer, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """Return the answer to one call as it is printed."""
     told: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

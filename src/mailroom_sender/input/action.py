@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Final
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class MailAction:
     """What a mail is for."""
 
-    ACTIVATION: ClassVar["Action"]
-    PASSWORD_RECOVERY: ClassVar["Action"]
+    ACTIVATION: ClassVar["MailAction"]
+    PASSWORD_RECOVERY: ClassVar["MailAction"]
 
     number: str  # a row's first field
     name: str
@@ -21,21 +21,21 @@ class Action:
     needs_code: bool  # the code is five digits, and given to the template
 
 
-Action.ACTIVATION = Action("1", "activation", "activationv1", needs_code=False)
-Action.PASSWORD_RECOVERY = Action("2", "password_recovery", "passwordrecoveryv1", needs_code=True)
+MailAction.ACTIVATION = MailAction("1", "activation", "activationv1", needs_code=False)
+MailAction.PASSWORD_RECOVERY = MailAction("2", "password_recovery", "passwordrecoveryv1", needs_code=True)
 
-SHIPPED: Final = (Action.ACTIVATION, Action.PASSWORD_RECOVERY)
+SHIPPED: Final = (MailAction.ACTIVATION, MailAction.PASSWORD_RECOVERY)
 """The first rows of the table, and all that a sender without a database knows."""
 
 LIST: Final = "SELECT number::text, name, template, signs_code FROM mailroom.mailroom_list_actions()"
 
 
-def by_number(actions: Iterable[Action]) -> Mapping[str, Action]:
+def by_number(actions: Iterable[MailAction]) -> Mapping[str, MailAction]:
     """Return actions by the field that stands for them."""
     return {action.number: action for action in actions}
 
 
-class Known:
+class KnownActions:
     """The actions that this sender knows. Any thread may look, or learn."""
 
     def __init__(self) -> None:
@@ -43,4 +43,4 @@ class Known:
 
     def learn(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Know what LIST returned, and nothing else."""
-        self.by_number = by_number(Action(*row) for row in rows)
+        self.by_number = by_number(MailAction(*row) for row in rows)

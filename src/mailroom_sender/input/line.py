@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from mailroom_runtime.words import counted
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import BadRow, Bytes, Row, UnknownRow
 
 MOST_ROWS: Final = 10_000
@@ -30,7 +30,7 @@ _CODE = re.compile(r"[0-9]{5}", re.ASCII)
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
 
-def decode_line(line: Bytes, known: Mapping[str, Action]) -> Iterator[Row | UnknownRow | BadRow]:
+def decode_line(line: Bytes, known: Mapping[str, MailAction]) -> Iterator[Row | UnknownRow | BadRow]:
     """Yield the rows of one line, given without its newline; `known` are the actions by number.
 
     Row by row, so that a long line needs little more memory than its own bytes.
@@ -89,7 +89,7 @@ def _split_bare(line: Bytes) -> Iterator[tuple[Sequence[bytes], bytes]]:
         place = match.end() + 1
 
 
-def _row(values: Sequence[bytes], raw: bytes, known: Mapping[str, Action]) -> Row | UnknownRow | BadRow:
+def _row(values: Sequence[bytes], raw: bytes, known: Mapping[str, MailAction]) -> Row | UnknownRow | BadRow:
     try:
         number, email, login, secret, code = [value.decode() for value in values]
     except UnicodeDecodeError:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 
 Bytes = bytes | bytearray
 """What is only looked at: a long line stays in the buffer that it was read into."""
@@ -12,7 +12,7 @@ Bytes = bytes | bytearray
 class Row:
     """One mail to be sent. Its repr shows nothing that lets somebody in."""
 
-    action: Action
+    action: MailAction
     email: str
     login: str
     secret: str = field(repr=False)  # 86 characters, as it goes into the mail

@@ -13,14 +13,14 @@ LONGEST_LINE: Final = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
-class Overlong:
+class OverlongLine:
     """A piece of a line that is longer than any batch can be; all of its pieces come, in order."""
 
     data: Bytes
     is_first: bool
 
 
-class Inlet:
+class LineInput:
     """Reads a descriptor that polled readable, and hands out what is complete."""
 
     def __init__(self, fd: int) -> None:
@@ -29,7 +29,7 @@ class Inlet:
         self._partial = bytearray()
         self._is_overlong = False  # the line that is being read
 
-    def read(self) -> Iterator[Bytes | Overlong]:
+    def read(self) -> Iterator[Bytes | OverlongLine]:
         """Read once, and yield complete lines without their newline."""
         data = os.read(self.fd, _READ)
         if not data:
@@ -40,17 +40,17 @@ class Inlet:
             yield self._line(piece)
         self._partial += rest
         if self._is_overlong or len(self._partial) > LONGEST_LINE:
-            yield Overlong(self._partial, not self._is_overlong)
+            yield OverlongLine(self._partial, not self._is_overlong)
             self._partial, self._is_overlong = bytearray(), True
 
-    def _line(self, end: bytes) -> Bytes | Overlong:
+    def _line(self, end: bytes) -> Bytes | OverlongLine:
         line: Bytes = end
         if self._partial:
             line, self._partial = self._partial, bytearray()
             line += end
         if self._is_overlong or len(line) > LONGEST_LINE:
             is_first, self._is_overlong = not self._is_overlong, False
-            return Overlong(line + b"\n", is_first)
+            return OverlongLine(line + b"\n", is_first)
         return line
 
     def leftover(self) -> Bytes:

@@ -4,17 +4,17 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Final
 
-from mailroom_sender.input.action import Action, Known
+from mailroom_sender.input.action import KnownActions, MailAction
 from mailroom_sender.input.row import UnknownRow
 
 _GAP: Final = 2.0  # seconds between questions at least, whatever comes
 _AGAIN: Final = 60.0  # seconds between questions while there is traffic: somebody may change a template
 
 
-class Learning:
+class UnknownActions:
     """One question at a time, in a worker. Times are monotonic seconds."""
 
-    def __init__(self, known: Known, ask: Callable[[], None] | None) -> None:
+    def __init__(self, known: KnownActions, ask: Callable[[], None] | None) -> None:
         """`ask` makes known what the database knows; None: there is none to ask."""
         self._known = known
         self._ask = ask
@@ -26,7 +26,7 @@ class Learning:
         return len(self._rows) + (len(self._asked[1]) if self._asked else 0)
 
     @property
-    def known(self) -> Mapping[str, Action]:
+    def known(self) -> Mapping[str, MailAction]:
         """Return the actions that are known now, by number."""
         return self._known.by_number
 

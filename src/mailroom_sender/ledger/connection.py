@@ -14,7 +14,7 @@ from mailroom_runtime.errors import ConnectionLost, MailroomError, Unavailable
 from mailroom_runtime.postgres.connection import DeadlineConnection, connect, translated
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_sender.errors import Stopped
-from mailroom_sender.input.action import LIST, Known
+from mailroom_sender.input.action import LIST, KnownActions
 from mailroom_sender.log import log
 
 _NAME: Final = "mailroom-send"
@@ -26,7 +26,7 @@ _GRACE: Final = 5.0
 Rows = list[tuple[Any, ...]]
 
 
-def learn_once(url: DatabaseUrl | str, known: Known, patience: float) -> None:
+def learn_once(url: DatabaseUrl | str, known: KnownActions, patience: float) -> None:
     """Read the actions by a connection of its own, if that can be had now; else say so."""
     try:
         with connect(url, _NAME, patience) as connection, translated():
@@ -43,7 +43,7 @@ class _Sent:
     rows: Rows | None = None
 
 
-class Database:
+class SharedConnection:
     """One connection. open() tries once; query() tries until it is answered, or the sender stops.
 
     The lock is held for the time of a statement and no longer: whoever needs the connection first reads the
@@ -56,7 +56,7 @@ class Database:
         greeting: str,
         parameters: tuple[Any, ...],
         patience: float,
-        known: Known | None = None,
+        known: KnownActions | None = None,
         check: Callable[[DeadlineConnection], None] | None = None,
     ) -> None:
         """Every new connection passes `check`, runs `greeting`, and lets `known` learn.

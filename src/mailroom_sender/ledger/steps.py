@@ -17,10 +17,10 @@ from mailroom_runtime.repeated_log import RepeatedLog
 from mailroom_runtime.words import counted
 from mailroom_sender.input.line import token_secret
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.connection import Database
 from mailroom_sender.ledger.connection import Rows as DatabaseRows
+from mailroom_sender.ledger.connection import SharedConnection
 from mailroom_sender.log import log
-from mailroom_sender.output.rejected_rows import SetAside
+from mailroom_sender.output.rejected_rows import OutputFiles
 from mailroom_sender.schedule.gates import MOST_ATTEMPTS, MOST_REFUSALS, backoff
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
@@ -57,7 +57,7 @@ class Begun:
     call_by: float = float("inf")
 
 
-class Answer(NamedTuple):
+class BeginResult(NamedTuple):
     """What begin came to: what may be sent, in order, and what is to be asked for again in a while."""
 
     begun: list[Begun]
@@ -73,26 +73,26 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """A row that this sender itself must try again, in `delay` seconds."""
 
     row: Row
     delay: float
 
 
-class Ledger(Protocol):
+class SenderLedger(Protocol):
     """The fence before a call, and the record after it."""
 
     def new_holder(self) -> str:
         """Return a name for one batch: what it holds, no other batch may begin, of this process neither."""
 
-    def begin(self, rows: Sequence[Row], holder: str) -> Answer:
+    def begin(self, rows: Sequence[Row], holder: str) -> BeginResult:
         """Return which of them may be sent. Raises Stopped."""
 
-    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], Answer]:
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], BeginResult]:
         """Begin without waiting; what is returned is to be called, and does what begin() does, as often as it is."""
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
+    def settle(self, settlements: Sequence[Settlement]) -> list[Retry]:
         """Record what became of rows of one holder; return what nobody else will bring again. Raises Stopped."""
 
 
@@ -120,7 +120,9 @@ def not_sent_log() -> RepeatedLog:
 class DatabaseLedger:
     """The ledger that the collector claims from."""
 
-    def __init__(self, database: Database, queue: str, lease_ms: int, not_sent: RepeatedLog | None = None) -> None:
+    def __init__(
+        self, database: SharedConnection, queue: str, lease_ms: int, not_sent: RepeatedLog | None = None
+    ) -> None:
         """`not_sent` logs rows that are not sent; who made it sees to it that all of it is told."""
         self._database = database
         self._queue = queue
@@ -140,20 +142,20 @@ class DatabaseLedger:
         """
         return f"{self._process}:{next(self._batches)}"
 
-    def begin(self, rows: Sequence[Row], holder: str) -> Answer:
+    def begin(self, rows: Sequence[Row], holder: str) -> BeginResult:
         """Turn claimed rows into sending ones; log what may not be sent, and why."""
         return self.begin_soon(rows, holder)()
 
-    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], Answer]:
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], BeginResult]:
         """Begin without waiting, as far as the connection is free."""
         fresh = self._lease_ms / 1000 * _FRESH
         keys, emails = [token_secret(row) for row in rows], [row.email.encode() for row in rows]
         parameters = (self._queue, holder, self._lease_ms, keys, emails)
         asked = time.monotonic()
         ask = self._database.ask(_BEGIN, parameters)
-        begun: Answer | None = None
+        begun: BeginResult | None = None
 
-        def answered() -> Answer:
+        def answered() -> BeginResult:
             nonlocal ask, asked, begun
             while begun is None:
                 answer_of, ask = ask, lambda: self._database.query(_BEGIN, parameters)
@@ -170,7 +172,7 @@ class DatabaseLedger:
 
         return answered
 
-    def _begun(self, rows: Sequence[Row], holder: str, answer: DatabaseRows, call_by: float) -> Answer:
+    def _begun(self, rows: Sequence[Row], holder: str, answer: DatabaseRows, call_by: float) -> BeginResult:
         """Return what may be sent; log what may not, and why."""
         begun: list[Begun] = []
         locked: list[Row] = []
@@ -187,7 +189,7 @@ class DatabaseLedger:
         if len(answer) < len(rows):
             log(f"{counted(len(rows) - len(answer), 'row')} not sent: a copy of another in the same call")
         self._note_pause({code for _, _, _, code, _ in answer})
-        return Answer(begun, locked)
+        return BeginResult(begun, locked)
 
     def _note_pause(self, codes: set[str]) -> None:
         """Say once that the queue is paused, and once that it goes on."""
@@ -205,7 +207,7 @@ class DatabaseLedger:
         elif was_paused and not self._is_paused:
             log(f"the queue {self._queue} is not paused any more: mails are sent again")
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
+    def settle(self, settlements: Sequence[Settlement]) -> list[Retry]:
         """Record what became of rows; the collector brings those again that are to be tried again."""
         left = {settlement.begun.token: settlement for settlement in settlements}
         give_up_at = time.monotonic() + self._lease_ms / 1000 * _TOLD_FOR
@@ -244,10 +246,10 @@ class DatabaseLedger:
         return outcome, None, escape(verdict.reason), int(1000 * delay_after(verdict, attempt))
 
 
-class NoLedger:
+class LedgerAlone:
     """What a sender without a database can do alone: try again itself, and keep in files what it can't send."""
 
-    def __init__(self, setaside: SetAside) -> None:
+    def __init__(self, setaside: OutputFiles) -> None:
         self._setaside = setaside
         self._attempts: Counter[str] = Counter()
 
@@ -255,25 +257,25 @@ class NoLedger:
         """Nobody to hold anything against."""
         return ""
 
-    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], Answer]:
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], BeginResult]:
         """Nobody to wait for."""
         begun = self.begin(rows, holder)
         return lambda: begun
 
-    def begin(self, rows: Sequence[Row], holder: str) -> Answer:  # noqa: ARG002
+    def begin(self, rows: Sequence[Row], holder: str) -> BeginResult:  # noqa: ARG002
         """Nobody to ask: all of them."""
         self._attempts.update(row.secret for row in rows)
-        return Answer([Begun(row, 0, self._attempts[row.secret]) for row in rows], [])
+        return BeginResult([Begun(row, 0, self._attempts[row.secret]) for row in rows], [])
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[Again]:
+    def settle(self, settlements: Sequence[Settlement]) -> list[Retry]:
         """Keep what is not sent: in a file once its tries are used up, until then with the sender."""
-        again: list[Again] = []
+        again: list[Retry] = []
         given_up: list[Row] = []
         for settlement in settlements:
             row, attempt, verdict = settlement.begun.row, settlement.begun.attempt, settlement.verdict
             if verdict is not None and verdict.outcome not in (Outcome.SENT, Outcome.NEVER):
                 if attempt < most_attempts(verdict):
-                    again.append(Again(row, delay_after(verdict, attempt)))
+                    again.append(Retry(row, delay_after(verdict, attempt)))
                     continue
                 given_up.append(row)
             elif verdict is None:

@@ -20,10 +20,10 @@ from typing import Any, Final
 
 from mailroom_runtime.errors import SettingError
 from mailroom_runtime.words import counted
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.log import log
 from mailroom_sender.output.folder_check import problem_of
-from mailroom_sender.output.responses import Responses, create, stamp
+from mailroom_sender.output.responses import ResponseFiles, create, stamp
 from mailroom_sender.input.row import BadRow, Bytes, Row
 
 _LONGEST_PART: Final = 1 << 16  # bytes of a line in one JSON object
@@ -94,7 +94,7 @@ def _parts(raw: Bytes) -> Iterator[memoryview]:
         start = end
 
 
-class SetAside:
+class OutputFiles:
     """Writes from any thread; what the disk does not take is kept, and owed, until it does."""
 
     def __init__(self, folder: Path) -> None:
@@ -114,7 +114,7 @@ class SetAside:
         self._folder = folder
         self._rejected = _Book(folder, "rejected", ".jsonl")
         self._replay = _Book(folder, "replay", ".csv")
-        self._responses = Responses(folder)
+        self._responses = ResponseFiles(folder)
         self._lock = threading.Lock()
         self._owed: deque[_Entry] = deque()
         self._complaint = ""
@@ -206,6 +206,6 @@ class SetAside:
         for _ in range(written):
             self._owed.popleft()
 
-    def response(self, action: Action, data: bytes, refusal: str) -> None:
+    def response(self, action: MailAction, data: bytes, refusal: str) -> None:
         """Keep SES's raw error response, unless the same refusal was kept lately."""
         self._responses.keep(action.number, data, refusal)

@@ -38,7 +38,7 @@ def create(folder: Path, name: str, ending: str) -> tuple[int, Path]:
             number += 1
 
 
-class Responses:
+class ResponseFiles:
     """Callable from any thread."""
 
     def __init__(self, folder: Path) -> None:

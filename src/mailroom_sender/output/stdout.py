@@ -8,7 +8,7 @@ from typing import Any
 from mailroom_sender.log import log
 
 
-class Report:
+class CallOutput:
     """Writes whole lines from any thread."""
 
     def __init__(self, fd: int) -> None:

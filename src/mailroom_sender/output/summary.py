@@ -21,7 +21,7 @@ _WORDS: Final = (
 )
 
 
-class Summary:
+class SenderSummary:
     """Counts rows by what became of them, and how long SES took to answer."""
 
     def __init__(self) -> None:

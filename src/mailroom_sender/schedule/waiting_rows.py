@@ -10,7 +10,7 @@ MOST_DESTINATIONS: Final = 50
 """Destinations in one SendBulkTemplatedEmail call (SES API reference)."""
 
 
-class Waiting:
+class WaitingRows:
     """Rows that were read and wait for a call, the actions apart, each in order."""
 
     def __init__(self) -> None:

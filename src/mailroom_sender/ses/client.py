@@ -19,7 +19,7 @@ from mailroom_runtime.errors import OperatorNeeded
 from mailroom_sender.aws.http_connection import IDLE_LIMIT, LONGEST_ANSWER, AnswerTooLong, HttpCall, http_call
 from mailroom_sender.aws.session import BAD_CREDENTIALS, DENIED, NO_CREDENTIALS, new_client, new_session
 from mailroom_sender.log import log
-from mailroom_sender.ses.verdict import Accepted, Answer, Lost, NotAsked, Refused
+from mailroom_sender.ses.verdict import Accepted, Lost, NotAsked, Refused, SesAnswer
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSRequest
@@ -70,11 +70,11 @@ class RawResponse:
         return "\r\n".join([*head, "", ""]).encode("latin-1", "replace") + self.body
 
 
-Sent = tuple[Answer, RawResponse | None]
+CallOutcome = tuple[SesAnswer, RawResponse | None]
 """What came of a call, and the response if it is an error."""
 
 
-class Ses:
+class SesClient:
     """A client for any number of threads. Each call reaches SES once at most."""
 
     def __init__(
@@ -146,7 +146,7 @@ class Ses:
             return type(error).__name__
         return rate if rate > 0 else "SES named none"
 
-    def send(self, parameters: dict[str, Any], call_by: Callable[[], float | None]) -> Sent | None:
+    def send(self, parameters: dict[str, Any], call_by: Callable[[], float | None]) -> CallOutcome | None:
         """Make one call, not after the moment (monotonic seconds) that `call_by` returns. Raises nothing.
 
         `call_by` is asked when all but the sending is done; None from it, or what it raises, says that the
@@ -191,7 +191,7 @@ class Ses:
         finally:
             self._renewing.release()
 
-    def _call(self, client: "SESClient", parameters: dict[str, Any]) -> Answer:
+    def _call(self, client: "SESClient", parameters: dict[str, Any]) -> SesAnswer:
         try:
             response = client.send_bulk_templated_email(**parameters)
         except exceptions.ClientError as error:
@@ -214,7 +214,7 @@ class Ses:
         statuses = response.get("Status")
         return Accepted(None if statuses is None else [dict(status) for status in statuses])
 
-    def _unanswered(self, call: HttpCall, error: Exception) -> Answer:
+    def _unanswered(self, call: HttpCall, error: Exception) -> SesAnswer:
         """Return what a call came to that has no whole answer."""
         if not call.was_sent:
             late = " in time" if call.is_late else ""
@@ -248,7 +248,7 @@ def _refused(error: exceptions.ClientError) -> Refused:
     return Refused(status, str(said.get("Code", "")), str(said.get("Message", "")))
 
 
-def _refused_by(answer: Answer) -> str:
+def _refused_by(answer: SesAnswer) -> str:
     """Return the code, or the reason, of an answer that other credentials might change; empty for any other."""
     if isinstance(answer, NotAsked) and answer.operator:
         return answer.reason

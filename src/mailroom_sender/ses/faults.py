@@ -37,7 +37,7 @@ _DAILY_QUOTA = re.compile(r"\bdaily\b.*\bquota\b|\bquota\b.*\b(?:a day|daily|per
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedFault:
     """What a refusal names of a call: places of rows, and what all calls, or all of an action, share."""
 
     rows: frozenset[int] = frozenset()
@@ -51,7 +51,7 @@ def is_denial(code: str) -> bool:
     return code in _DENIALS
 
 
-def named(code: str, message: str, rows: Sequence[Row], envelope: Envelope) -> Named:
+def named(code: str, message: str, rows: Sequence[Row], envelope: Envelope) -> NamedFault:
     """Return what SES's words name. Of a denial only the resource counts: its user may be called like an address."""
     resources = {(kind.lower(), name) for kind, text in _RESOURCE.findall(message) for name in _spellings(text)}
     found = _names(text for kind, text in resources if kind == "identity")
@@ -61,7 +61,7 @@ def named(code: str, message: str, rows: Sequence[Row], envelope: Envelope) -> N
         found |= _names(_ADDRESS.findall(message))
         if listed := _LIST.search(message):
             found |= _names(listed[1].replace(",", " ").split())
-    return Named(
+    return NamedFault(
         rows=frozenset(place for place, row in enumerate(rows) if found and _is_among(found, for_ses(row.email))),
         source=_is_among(found, source),
         config_set=("configuration-set", envelope.config_set) in resources,

@@ -78,7 +78,7 @@ class Lost:
     slower: bool = True  # it may be that SES can't keep up
 
 
-Answer = Accepted | Refused | NotAsked | Lost
+SesAnswer = Accepted | Refused | NotAsked | Lost
 
 _SLOWER: Final = frozenset({
     "BandwidthLimitExceeded", "InternalFailure", "LimitExceeded", "RequestLimitExceeded", "RequestThrottled",
@@ -131,7 +131,7 @@ _REASON: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CallQuestion:
     """What a call held; `source_works`: SES took a mail of the same From a moment ago."""
 
     rows: Sequence[Row]
@@ -139,7 +139,7 @@ class Asked:
     source_works: bool = False
 
 
-def judge(answer: Answer, asked: Asked) -> list[Verdict]:
+def judge(answer: SesAnswer, asked: CallQuestion) -> list[Verdict]:
     """Return a verdict for each row of a call, in order."""
     count = len(asked.rows)
     match answer:
@@ -162,13 +162,13 @@ def judge(answer: Answer, asked: Asked) -> list[Verdict]:
 # A call that SES answered, destination by destination
 
 
-def _destinations(statuses: Sequence[dict[str, Any]], asked: Asked) -> list[Verdict]:
+def _destinations(statuses: Sequence[dict[str, Any]], asked: CallQuestion) -> list[Verdict]:
     taken = [_taken(status, asked.rows) for status in statuses]
     if all(taken):
         return [verdict for verdict in taken if verdict]
     works = asked.source_works or any(taken)
     verdicts = [
-        verdict or _not_taken(status, Asked([row], asked.envelope, works))
+        verdict or _not_taken(status, CallQuestion([row], asked.envelope, works))
         for verdict, status, row in zip(taken, statuses, asked.rows, strict=True)
     ]
     if not any(taken):
@@ -188,14 +188,14 @@ def _taken(status: dict[str, Any], rows: Sequence[Row]) -> Verdict | None:
     return None
 
 
-def _not_taken(status: dict[str, Any], asked: Asked) -> Verdict:
+def _not_taken(status: dict[str, Any], asked: CallQuestion) -> Verdict:
     verdict = _status(str(status.get("Status") or ""), str(status.get("Error") or ""), asked)
     if status.get("MessageId") and verdict.outcome is not Outcome.NEVER:
         return replace(verdict, outcome=Outcome.UNKNOWN, reason=f"{verdict.reason}, but it has a message id")
     return verdict
 
 
-def _status(name: str, message: str, asked: Asked) -> Verdict:
+def _status(name: str, message: str, asked: CallQuestion) -> Verdict:
     """Return the verdict on one row by its destination's status."""
     if not name and not message:
         return Verdict(Outcome.UNKNOWN, "SES's answer has no status for a destination")
@@ -217,7 +217,7 @@ def _status(name: str, message: str, asked: Asked) -> Verdict:
 # A call that SES refused as a whole
 
 
-def _call(answer: Refused, asked: Asked) -> list[Verdict]:
+def _call(answer: Refused, asked: CallQuestion) -> list[Verdict]:
     reason = _words(answer.code or f"HTTP {answer.http_status}", answer.message, asked.rows)
     code, status = answer.code.removesuffix("Exception"), answer.http_status
     if faults.speaks_of_daily_quota(answer.message, asked.rows):
@@ -233,7 +233,7 @@ def _call(answer: Refused, asked: Asked) -> list[Verdict]:
     return [verdict] * len(asked.rows)
 
 
-def _refusal(code: str, message: str, reason: str, asked: Asked) -> list[Verdict]:
+def _refusal(code: str, message: str, reason: str, asked: CallQuestion) -> list[Verdict]:
     """Return the verdicts on a call that SES refused for what it held."""
     count = len(asked.rows)
     hold, places = _fault(code, message, asked)
@@ -248,7 +248,7 @@ def _refusal(code: str, message: str, reason: str, asked: Asked) -> list[Verdict
     return [again if count > 1 else Verdict(Outcome.REFUSED, reason)] * count
 
 
-def _fault(code: str, message: str, asked: Asked) -> tuple[Hold | None, frozenset[int]]:
+def _fault(code: str, message: str, asked: CallQuestion) -> tuple[Hold | None, frozenset[int]]:
     """Return why everybody waits, if SES's words say so, and the places of the rows that they name."""
     named = faults.named(code, message, asked.rows, asked.envelope)
     is_denial = faults.is_denial(code)

@@ -21,7 +21,7 @@ class Unrenderable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Tag:
+class TemplateTag:
     """One tag; `name` is None if it is more than the name of a value. Places and lines count from 0 and 1."""
 
     text: str
@@ -31,17 +31,17 @@ class Tag:
     line: int
 
 
-def tags(template: str) -> list[Tag]:
+def tags(template: str) -> list[TemplateTag]:
     """Return all tags, in order."""
     return [_tag(template, match) for match in _TAG.finditer(template)]
 
 
-def _tag(template: str, match: re.Match[str]) -> Tag:
+def _tag(template: str, match: re.Match[str]) -> TemplateTag:
     inner = match["three"] if match["three"] is not None else match["two"]
     name = inner.strip() if inner is not None and match[0].startswith("{") else None
     is_name = name is not None and _NAME.fullmatch(name) and name not in _WORDS
     line = template.count("\n", 0, match.start()) + 1
-    return Tag(match[0], name if is_name else None, match.start(), match.end(), line)
+    return TemplateTag(match[0], name if is_name else None, match.start(), match.end(), line)
 
 
 def names(template: str) -> set[str]:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from mailroom_runtime.errors import OperatorNeeded, SettingError
 from mailroom_sender.aws.no_answer import NoAnswer, Why
-from mailroom_sender.aws.questions import Aws
+from mailroom_sender.aws.questions import AwsQuestions
 from mailroom_sender.texts.comparison import complaint, different_parts, newly_needed, unknown_names
 from mailroom_sender.texts.login_display import shows_markup
 from mailroom_sender.texts.sample import Sample, data_for
 from mailroom_sender.texts.template import Template, from_ses
 
 
-def in_ses(aws: Aws, name: str) -> Template | None:
+def in_ses(aws: AwsQuestions, name: str) -> Template | None:
     """Return a template as SES has it; None if it has none. Raises OperatorNeeded."""
     answer = aws.ask("GetTemplate", TemplateName=name)
     if not isinstance(answer, NoAnswer):
@@ -53,7 +53,7 @@ def refuse_unfit(templates: Iterable[Template], known: list[Sample]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TemplateChange:
     """What is to be done with one template."""
 
     template: Template
@@ -72,21 +72,21 @@ class Step:
         return f"{self.template.name}: update {', '.join(self.different)}"
 
 
-def plan(aws: Aws, templates: Sequence[Template]) -> list[Step]:
+def plan(aws: AwsQuestions, templates: Sequence[Template]) -> list[TemplateChange]:
     """Return what would bring these templates to SES. Raises OperatorNeeded."""
     return [_step(template, in_ses(aws, template.name)) for template in templates]
 
 
-def _step(template: Template, theirs: Template | None) -> Step:
+def _step(template: Template, theirs: Template | None) -> TemplateChange:
     if theirs is None:
-        return Step(template, "CreateTemplate")
+        return TemplateChange(template, "CreateTemplate")
     different = different_parts(template, theirs)
     if not different:
-        return Step(template, None)
-    return Step(template, "UpdateTemplate", different, newly_needed(template, theirs))
+        return TemplateChange(template, None)
+    return TemplateChange(template, "UpdateTemplate", different, newly_needed(template, theirs))
 
 
-def push(aws: Aws, steps: Sequence[Step], tell: Callable[[str], None]) -> None:
+def push(aws: AwsQuestions, steps: Sequence[TemplateChange], tell: Callable[[str], None]) -> None:
     """Do what was planned. Raises OperatorNeeded at the first that SES refuses; what was done stays."""
     for step in steps:
         if step.action is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mailroom_sender.input.action import SHIPPED, Action
+from mailroom_sender.input.action import SHIPPED, MailAction
 from mailroom_sender.input.row import Row
 from mailroom_sender.ses.request import Envelope, build
 
@@ -30,12 +30,12 @@ class Sample:
         return {name: self.data[name] for name in ("secret", "code") if name in self.data}
 
 
-def samples(envelope: Envelope, email: str = EMAIL, actions: Iterable[Action] = SHIPPED) -> list[Sample]:
+def samples(envelope: Envelope, email: str = EMAIL, actions: Iterable[MailAction] = SHIPPED) -> list[Sample]:
     """Return one for each kind of mail that the sender sends."""
     return [_sample(action, envelope, email) for action in actions]
 
 
-def _sample(action: Action, envelope: Envelope, email: str) -> Sample:
+def _sample(action: MailAction, envelope: Envelope, email: str) -> Sample:
     request = build([Row(action, email, LOGIN, SECRET, CODE, b"")], envelope)
     (destination,) = request["Destinations"]
     data = json.loads(request["DefaultTemplateData"]) | json.loads(destination["ReplacementTemplateData"])

@@ -124,9 +124,9 @@ def status(ctx: click.Context, is_json: bool, is_watch: bool, is_check: bool, ma
 
     style = paint()
     if is_watch:
-        from mailroom_collector.operations.terminal.live_status import Watcher, follow, watch
+        from mailroom_collector.operations.terminal.live_status import LiveStatus, follow, watch
 
-        watcher = Watcher(url, queue)
+        watcher = LiveStatus(url, queue)
         try:
             if sys.stdout.isatty() and not is_json:
                 watch(watcher, style)
@@ -161,7 +161,7 @@ def _health(url: DatabaseUrl, queue: str, max_age: float) -> "Health":
 
 def _overview(url: DatabaseUrl, queue: str) -> "Overview":
     from mailroom_collector.operations.figures import Overview
-    from mailroom_collector.operations.queries.listen_test import EchoTest
+    from mailroom_collector.operations.queries.listen_test import ListenTest
     from mailroom_collector.operations.queries.overview import (
         read_history,
         read_progress,
@@ -178,7 +178,7 @@ def _overview(url: DatabaseUrl, queue: str) -> "Overview":
             pulse = read_pulse(connection, queue, _PULSE_SECONDS)
             sessions = read_sessions(connection)
             public = read_public(connection)
-        echo = EchoTest(connection, url).call()
+        echo = ListenTest(connection, url).call()
     return Overview(queue, progress, history, echo, sessions, pulse if any(pulse) else (), public)
 
 
@@ -263,7 +263,7 @@ def retry(
             "give --all alone, or one or more of --token, --account, --reason, --since, --until",
         )
     url, queue = _url_and_queue(ctx)
-    from mailroom_collector.operations.figures import Verdict
+    from mailroom_collector.operations.figures import RetryResult
     from mailroom_collector.operations.queries.failures import put_back, read_failures
     from mailroom_collector.operations.queries.unmatched import read_unmatched
     from mailroom_collector.operations.text import delivery_list
@@ -274,7 +274,7 @@ def retry(
         else:
             found = read_failures(connection, queue, choice, None)
             chosen = [one.token for one in found if one.stale is None]
-            told = [Verdict(one.token, one.stale) for one in found if one.stale is not None]
+            told = [RetryResult(one.token, one.stale) for one in found if one.stale is not None]
             unmatched = read_unmatched(connection, queue, choice, found)
             told += unmatched.tokens
         if not dry_run and not is_sure and len(chosen) > _MANY:
@@ -313,11 +313,11 @@ def prune(ctx: click.Context, older_than: timedelta, dry_run: bool) -> None:
     if older_than < SHORTEST:
         raise SettingError("--older-than is less than 1d", "somebody may still work on what is younger")
     url, queue = _url_and_queue(ctx)
-    from mailroom_collector.operations.terminal.progress_bar import Bar
+    from mailroom_collector.operations.terminal.progress_bar import ProgressBar
     from mailroom_runtime.process.wakeup import Wakeup
 
     before = datetime.now(UTC) - older_than
-    with _session(url, queue) as connection, Wakeup() as wakeup, Bar(before) as bar:
+    with _session(url, queue) as connection, Wakeup() as wakeup, ProgressBar(before) as bar:
         stopped, removal = False, None
         for removal in run(connection, queue, older_than, dry_run=dry_run):
             bar.reached(removal.reached, removal.total)

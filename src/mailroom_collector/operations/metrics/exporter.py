@@ -18,10 +18,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from mailroom_collector.log import log
-from mailroom_collector.operations.figures import Echo, Progress
+from mailroom_collector.operations.figures import ListenResult, QueueProgress
 from mailroom_collector.operations.metrics.scrapers import Scrapers
-from mailroom_collector.operations.metrics.settlement_counts import BOUNDS, Counts
-from mailroom_collector.operations.queries.listen_test import EchoTest
+from mailroom_collector.operations.metrics.settlement_counts import BOUNDS, SettlementCounts
+from mailroom_collector.operations.queries.listen_test import ListenTest
 from mailroom_collector.operations.queries.overview import read_progress
 from mailroom_collector.operations.queries.session import one_snapshot, open_session
 from mailroom_runtime.errors import MailroomError, SettingError, Unavailable
@@ -51,13 +51,13 @@ class Exporter(Collector):
         self._queue = queue
         self._lock = threading.Lock()
         self._connection: DeadlineConnection | None = None
-        self._echo_test: EchoTest | None = None
-        self._echo = Echo(None)
+        self._echo_test: ListenTest | None = None
+        self._echo = ListenResult(None)
         self._echo_at = 0.0
-        self._counts = Counts()
+        self._counts = SettlementCounts()
         self._scrapers = Scrapers()
         self._scraper = threading.local()  # each request has a thread of its own
-        self._progress: Progress | None = None
+        self._progress: QueueProgress | None = None
         self._took = 0.0
         self._fresh_until = 0.0
         self._problem = ""
@@ -68,7 +68,7 @@ class Exporter(Collector):
         try:
             if self._connection is None:
                 self._connection = open_session(self._url, self._queue, _PATIENCE)
-                self._echo_test, self._echo_at = EchoTest(self._connection, self._url), 0.0
+                self._echo_test, self._echo_at = ListenTest(self._connection, self._url), 0.0
             with one_snapshot(self._connection):
                 progress = read_progress(self._connection, self._queue)
                 self._counts.look(self._connection, self._queue, progress.at)
@@ -162,14 +162,14 @@ class Exporter(Collector):
         )
         doubts.add_metric([self._queue], 0 if _DOUBTS in first else counts.doubts)
         yield doubts
-        yield self._latency(Counts() if _LATENCY in first else counts)
+        yield self._latency(SettlementCounts() if _LATENCY in first else counts)
         if counts.last_sent_at is not None:
             yield self._gauge(
                 "last_sent_timestamp_seconds", "When a mail was last recorded as sent, within a day before the start.",
                 counts.last_sent_at.timestamp(),
             )  # fmt: skip
 
-    def _latency(self, counts: Counts) -> Metric:
+    def _latency(self, counts: SettlementCounts) -> Metric:
         histogram = HistogramMetricFamily(
             "mailroom_commit_to_sent_seconds",
             "From the begin of the transaction that inserted a token until its mail was recorded as sent.",
@@ -182,7 +182,7 @@ class Exporter(Collector):
         histogram.add_metric([self._queue], buckets, counts.seconds)
         return histogram
 
-    def _moment(self, progress: Progress) -> Iterator[Metric]:
+    def _moment(self, progress: QueueProgress) -> Iterator[Metric]:
         unsettled = GaugeMetricFamily(
             "mailroom_deliveries_unsettled",
             "Deliveries that are not settled: waiting (due, later), held (claimed, sending), or held under a lease that"

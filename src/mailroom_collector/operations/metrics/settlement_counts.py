@@ -25,7 +25,7 @@ _LAST_TRY: Final = "; last try: "  # what stands behind is why it was not mailed
 
 
 @dataclass(slots=True)
-class Counts:
+class SettlementCounts:
     """What was settled since the first look."""
 
     settled: dict[tuple[str, str], int] = field(default_factory=lambda: dict.fromkeys(KNOWN, 0))

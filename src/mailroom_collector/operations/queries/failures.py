@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from mailroom_collector.operations.figures import Choice, Failure, Verdict
+from mailroom_collector.operations.figures import Choice, RetryResult, UnsentDelivery
 from mailroom_collector.operations.queries.session import asked
 from mailroom_runtime.postgres.connection import DeadlineConnection
 
@@ -11,7 +11,9 @@ _AT_ONCE: Final = 500
 """Deliveries that are put back in one transaction: their rows are locked as long as it takes."""
 
 
-def read_failures(connection: DeadlineConnection, queue: str, choice: Choice, limit: int | None) -> list[Failure]:
+def read_failures(
+    connection: DeadlineConnection, queue: str, choice: Choice, limit: int | None
+) -> list[UnsentDelivery]:
     """Return the newest of what was chosen. Raises what asked() makes of a failure."""
     with asked():
         rows = connection.execute(
@@ -28,10 +30,12 @@ def read_failures(connection: DeadlineConnection, queue: str, choice: Choice, li
                 limit,
             ),
         ).fetchall()
-    return [Failure(*row) for row in rows]
+    return [UnsentDelivery(*row) for row in rows]
 
 
-def put_back(connection: DeadlineConnection, queue: str, tokens: Sequence[int], *, dry_run: bool) -> Iterator[Verdict]:
+def put_back(
+    connection: DeadlineConnection, queue: str, tokens: Sequence[int], *, dry_run: bool
+) -> Iterator[RetryResult]:
     """Put back what may still be mailed, some at a time. Raises what asked() makes of a failure."""
     for first in range(0, len(tokens), _AT_ONCE):
         with asked():
@@ -39,4 +43,4 @@ def put_back(connection: DeadlineConnection, queue: str, tokens: Sequence[int], 
                 "SELECT token, refused FROM mailroom.mailroom_retry(%s::mailroom.job_type, %s::bigint[], %s)",
                 (queue, list(tokens[first : first + _AT_ONCE]), dry_run),
             ).fetchall()
-        yield from (Verdict(*row) for row in rows)
+        yield from (RetryResult(*row) for row in rows)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from mailroom_collector.operations.figures import Echo
+from mailroom_collector.operations.figures import ListenResult
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.connection import OPERATOR, connect, translated
 from mailroom_runtime.postgres.url import DatabaseUrl
@@ -15,7 +15,7 @@ from mailroom_runtime.postgres.url import DatabaseUrl
 _PATIENCE: Final = 2.0  # seconds for an echo, which takes milliseconds
 
 
-class EchoTest:
+class ListenTest:
     """Calls, again and again, over a channel of its own: no collector wakes up for it."""
 
     def __init__(self, connection: psycopg.Connection[Any], url: DatabaseUrl | str) -> None:
@@ -24,14 +24,14 @@ class EchoTest:
         self._channel = f"mailroom_echo_{secrets.token_hex(8)}"
         self._listens = False
 
-    def call(self) -> Echo:
+    def call(self) -> ListenResult:
         """Call once and wait for the echo. Raises nothing."""
         try:
             return self._call()
         except MailroomError as error:
-            return Echo(None, problem=str(error))
+            return ListenResult(None, problem=str(error))
 
-    def _call(self) -> Echo:
+    def _call(self) -> ListenResult:
         name = sql.Identifier(self._channel)
         payload = secrets.token_hex(8)
         with translated():
@@ -46,5 +46,5 @@ class EchoTest:
                     # One that is late from before has another payload.
                     for heard in self._listener.notifies(timeout=left, stop_after=1):
                         if heard.payload == payload:
-                            return Echo(True, 1000 * (time.monotonic() - called))
-        return Echo(False)
+                            return ListenResult(True, 1000 * (time.monotonic() - called))
+        return ListenResult(False)

@@ -1,12 +1,12 @@
 """Reads how the queue is (migrations/3_operations.up.sql, 5_guards.up.sql)."""
 
-from mailroom_collector.operations.figures import History, Oldest, Progress, Sessions, Settled, Unsettled
+from mailroom_collector.operations.figures import History, Oldest, QueueProgress, Sessions, Settled, Unsettled
 from mailroom_runtime.errors import OperatorNeeded
 from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.postgres.schema import PUBLIC_FUNCTIONS
 
 
-def read_progress(connection: DeadlineConnection, queue: str) -> Progress:
+def read_progress(connection: DeadlineConnection, queue: str) -> QueueProgress:
     """Ask what is not settled. Raises OperatorNeeded, and psycopg's errors."""
     row = connection.execute(
         "SELECT at, acknowledged_at, attended, paused_at, paused_reason"
@@ -24,7 +24,7 @@ def read_progress(connection: DeadlineConnection, queue: str) -> Progress:
         "SELECT token, queued_at, expires_at FROM mailroom.mailroom_oldest(%s::mailroom.job_type)", (queue,)
     ).fetchone()
     at, acknowledged_at, attended, paused_at, paused_reason = row
-    return Progress(
+    return QueueProgress(
         at, acknowledged_at, attended, [Unsettled(*one) for one in unsettled], Oldest(*oldest) if oldest else None,
         paused_at, paused_reason,
     )  # fmt: skip

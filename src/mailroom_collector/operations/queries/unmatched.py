@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from mailroom_collector.operations.figures import Choice, Failure, Hidden, Owner, Unmatched, Verdict
+from mailroom_collector.operations.figures import Choice, Hidden, Owner, RetryResult, Unmatched, UnsentDelivery
 from mailroom_collector.operations.queries.failures import put_back, read_failures
 from mailroom_collector.operations.queries.overview import read_history
 from mailroom_collector.operations.queries.session import asked
@@ -30,7 +30,9 @@ GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 3
 """An account is found as mailroom_not_mailed() finds it."""
 
 
-def read_unmatched(connection: DeadlineConnection, queue: str, choice: Choice, found: Sequence[Failure]) -> Unmatched:
+def read_unmatched(
+    connection: DeadlineConnection, queue: str, choice: Choice, found: Sequence[UnsentDelivery]
+) -> Unmatched:
     """Return what there is instead of what was chosen and not found. Raises what asked() makes of a failure.
 
     What this role may not ask is left out, as all that was to be done is done.
@@ -65,13 +67,16 @@ def _owners(connection: DeadlineConnection, queue: str, whose: str) -> list[Owne
     return list(owners.values())
 
 
-def _tokens(connection: DeadlineConnection, queue: str, tokens: Sequence[int]) -> list[Verdict]:
+def _tokens(connection: DeadlineConnection, queue: str, tokens: Sequence[int]) -> list[RetryResult]:
     """Return why tokens that were named did not match."""
     given_up = {one.token for one in read_failures(connection, queue, Choice(tokens), None)}
     others = [token for token in tokens if token not in given_up]
-    told = [Verdict(token, _OTHERWISE) for token in sorted(given_up)]
+    told = [RetryResult(token, _OTHERWISE) for token in sorted(given_up)]
     # One that failed only now is not refused by retry, and was not chosen either.
     return [
         *told,
-        *(Verdict(one.token, one.refused or _OTHERWISE) for one in put_back(connection, queue, others, dry_run=True)),
+        *(
+            RetryResult(one.token, one.refused or _OTHERWISE)
+            for one in put_back(connection, queue, others, dry_run=True)
+        ),
     ]

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from mailroom_collector.operations.text.status import Kind, Line
+from mailroom_collector.operations.text.status import Kind, StatusLine
 
 _PIPED_COLUMNS: Final = 1_000_000
 """Columns where nothing is known of who reads: nothing is cut."""
@@ -22,7 +22,7 @@ class Paint:
     colours: bool
     unicode: bool
 
-    def line(self, line: Line) -> str:
+    def line(self, line: StatusLine) -> str:
         """Return the line with its colours, if there are any."""
         if not self.colours or line.kind is Kind.PLAIN:
             return line.text

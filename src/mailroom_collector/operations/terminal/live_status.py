@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from mailroom_collector.operations.figures import Echo, History, Overview
-from mailroom_collector.operations.queries.listen_test import EchoTest
+from mailroom_collector.operations.figures import History, ListenResult, Overview
+from mailroom_collector.operations.queries.listen_test import ListenTest
 from mailroom_collector.operations.queries.overview import (
     read_history,
     read_progress,
@@ -22,7 +22,7 @@ from mailroom_collector.operations.queries.session import one_snapshot, open_ses
 from mailroom_collector.operations.terminal.colours import Paint
 from mailroom_collector.operations.terminal.keyboard import Keyboard
 from mailroom_collector.operations.terminal.page import fitting
-from mailroom_collector.operations.text.status import Kind, Line, as_json, text
+from mailroom_collector.operations.text.status import Kind, StatusLine, as_json, text
 from mailroom_collector.operations.text.table import cut
 from mailroom_runtime.errors import MailroomError, Unavailable
 from mailroom_runtime.postgres.connection import DeadlineConnection
@@ -41,15 +41,15 @@ _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # xterm's other
 _HOME, _END_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
-class Watcher:
+class LiveStatus:
     """Asks one queue, over one connection after another."""
 
     def __init__(self, url: DatabaseUrl, queue: str) -> None:
         self._url = url
         self._queue = queue
         self._connection: DeadlineConnection | None = None
-        self._echo_test: EchoTest | None = None
-        self._echo = Echo(None, problem="not yet")
+        self._echo_test: ListenTest | None = None
+        self._echo = ListenResult(None, problem="not yet")
         self._history: History | None = None
         self._history_at = self._echo_at = 0.0
 
@@ -64,7 +64,7 @@ class Watcher:
     def _look(self) -> Overview:
         if self._connection is None:
             self._connection = open_session(self._url, self._queue)
-            self._echo_test = EchoTest(self._connection, self._url)
+            self._echo_test = ListenTest(self._connection, self._url)
             self._echo_at = 0.0
         connection = self._connection
         with one_snapshot(connection):
@@ -103,14 +103,14 @@ class _Screen:
         sys.stdout.write(_LEAVE)
         sys.stdout.flush()
 
-    def show(self, lines: Sequence[Line]) -> None:
+    def show(self, lines: Sequence[StatusLine]) -> None:
         """Replace the page."""
         page = [self._paint.line(line) + _END_OF_LINE for line in lines]
         sys.stdout.write(_HOME + "\n".join(page) + "\n" + _REST)
         sys.stdout.flush()
 
 
-def watch(watcher: Watcher, paint: Paint) -> None:
+def watch(watcher: LiveStatus, paint: Paint) -> None:
     """Show it on this terminal until SIGINT or SIGTERM, or until q is pressed.
 
     Raises MailroomError for what only a person can help with, while nothing was shown yet.
@@ -134,13 +134,13 @@ def watch(watcher: Watcher, paint: Paint) -> None:
                     break
 
 
-def _page(overview: Overview | None, problem: str, paint: Paint) -> list[Line]:
+def _page(overview: Overview | None, problem: str, paint: Paint) -> list[StatusLine]:
     columns, rows = shutil.get_terminal_size()
     lines = [] if overview is None else text(overview, columns, unicode=paint.unicode)
     if problem:
-        lines = [Line(cut(f"trying again: {problem}", columns), Kind.BAD), Line(""), *lines]
+        lines = [StatusLine(cut(f"trying again: {problem}", columns), Kind.BAD), StatusLine(""), *lines]
     # The cursor stands in the last row.
-    return [*fitting([*lines, Line("")], rows - 2), Line(cut("q or Ctrl-C ends it", columns))]
+    return [*fitting([*lines, StatusLine("")], rows - 2), StatusLine(cut("q or Ctrl-C ends it", columns))]
 
 
 def _wait(wakeup: Wakeup, until: float, keyboard: Keyboard | None = None) -> tuple[bool, bool]:
@@ -157,7 +157,7 @@ def _wait(wakeup: Wakeup, until: float, keyboard: Keyboard | None = None) -> tup
             return ends, signal.SIGWINCH in signals
 
 
-def follow(watcher: Watcher, paint: Paint, *, is_json: bool) -> None:
+def follow(watcher: LiveStatus, paint: Paint, *, is_json: bool) -> None:
     """Print it again and again, as blocks or as JSON lines, until SIGINT or SIGTERM. Raises like the watcher."""
     with Wakeup() as wakeup:
         while True:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from mailroom_collector.operations.text.status import Line, Rank
+from mailroom_collector.operations.text.status import Rank, StatusLine
 from mailroom_runtime.words import counted
 
 
-def fitting(lines: Sequence[Line], rows: int) -> list[Line]:
+def fitting(lines: Sequence[StatusLine], rows: int) -> list[StatusLine]:
     """Return at most so many lines; where some are left out, the last one says how many.
 
     Empty lines go first, then from the bottom what ranks lowest, so that what waits and what was sent stays.
@@ -23,4 +23,4 @@ def fitting(lines: Sequence[Line], rows: int) -> list[Line]:
                 break
             del kept[place]
     left_out = whole - len(kept)
-    return [*kept, Line(f"... {counted(left_out, 'more line')}")][: max(0, rows)]
+    return [*kept, StatusLine(f"... {counted(left_out, 'more line')}")][: max(0, rows)]

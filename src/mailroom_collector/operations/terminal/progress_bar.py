@@ -11,7 +11,7 @@ import click
 from mailroom_runtime.words import counted
 
 
-class Bar:
+class ProgressBar:
     """A bar from the first delivery's time to `ends`; gone when it is done."""
 
     def __init__(self, ends: datetime) -> None:

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from mailroom_collector.operations.figures import Choice, Failure, Hidden, History, Owner, Unmatched, Verdict
+from mailroom_collector.operations.figures import Choice, Hidden, History, Owner, RetryResult, Unmatched, UnsentDelivery
 from mailroom_collector.operations.text.durations import iso, stamp
-from mailroom_collector.operations.text.status import Kind, Line
+from mailroom_collector.operations.text.status import Kind, StatusLine
 from mailroom_collector.operations.text.table import cut, shown, table, width, wrapped
 from mailroom_runtime.words import counted
 
@@ -33,22 +33,22 @@ _ANEW: Final = (
 )
 
 
-def text(failures: Sequence[Failure], columns: int) -> Iterator[Line]:
+def text(failures: Sequence[UnsentDelivery], columns: int) -> Iterator[StatusLine]:
     """Return two lines or more for each: who and when, and why.
 
     Where it is narrow, the heads leave out first the tries, then the action; then who it is has lines of its own.
     """
     heads = _heads(failures, columns)
     for one, head in zip(failures, heads, strict=True):
-        yield Line(cut(head, columns), Kind.HEAD)
+        yield StatusLine(cut(head, columns), Kind.HEAD)
         reason = f"{shown(one.reason or 'without a reason')}{_notes(one)}"
         parts = [reason] if _account(one) in head else [_account(one), reason]
         for part in parts:
             for line in wrapped(part, max(20, columns - len(_INDENT))):
-                yield Line(cut(_INDENT + line, columns))
+                yield StatusLine(cut(_INDENT + line, columns))
 
 
-def _heads(failures: Sequence[Failure], columns: int) -> list[str]:
+def _heads(failures: Sequence[UnsentDelivery], columns: int) -> list[str]:
     heads: list[str] = []
     for fields in (_ALL, _WITHOUT_TRIES, _WITHOUT_ACTION, _WITHOUT_WHO):
         rows = [[field(one) for field in fields] for one in failures]
@@ -58,27 +58,27 @@ def _heads(failures: Sequence[Failure], columns: int) -> list[str]:
     return heads
 
 
-def _tries(one: Failure) -> str:
+def _tries(one: UnsentDelivery) -> str:
     return counted(one.attempts, "try", "tries") if one.attempts else "never tried"
 
 
-def _account(one: Failure) -> str:
+def _account(one: UnsentDelivery) -> str:
     return "" if one.account is None else f"{one.account} {shown(one.login or '')} <{shown(one.email or '')}>"
 
 
-def _when(one: Failure) -> str:
+def _when(one: UnsentDelivery) -> str:
     return stamp(one.settled_at)
 
 
-def _token(one: Failure) -> str:
+def _token(one: UnsentDelivery) -> str:
     return str(one.token)
 
 
-def _action(one: Failure) -> str:
+def _action(one: UnsentDelivery) -> str:
     return one.action or ""
 
 
-def _state(one: Failure) -> str:
+def _state(one: UnsentDelivery) -> str:
     return one.state
 
 
@@ -88,7 +88,7 @@ _WITHOUT_ACTION: Final = (_when, _token, _state, _account)
 _WITHOUT_WHO: Final = (_when, _token, _state)
 
 
-def _notes(one: Failure) -> str:
+def _notes(one: UnsentDelivery) -> str:
     notes = []
     if one.doubts:
         notes.append("perhaps sent all the same")
@@ -106,7 +106,7 @@ def _remedy(reason: str) -> str:
     return "retry helps once that is corrected" if reason.startswith(_OF_THE_ROW) else "retry would try it again"
 
 
-def as_json(one: Failure) -> dict[str, Any]:
+def as_json(one: UnsentDelivery) -> dict[str, Any]:
     """Return what docs/operations.md lists, key by key."""
     return {
         "token": one.token,
@@ -124,7 +124,7 @@ def as_json(one: Failure) -> dict[str, Any]:
     }
 
 
-def verdicts(told: Iterable[Verdict], *, dry_run: bool) -> Iterator[str]:
+def verdicts(told: Iterable[RetryResult], *, dry_run: bool) -> Iterator[str]:
     """Return what became of tokens that were to be put back, line by line: how many, and why the others not."""
     told = list(told)
     back = sum(one.refused is None for one in told)
@@ -150,7 +150,7 @@ def unmatched(choice: Choice, there: Unmatched) -> Iterator[str]:
         yield _unmatched_reason(shown(choice.reason), there.history)
 
 
-def _unmatched_tokens(told: Sequence[Verdict]) -> Iterator[str]:
+def _unmatched_tokens(told: Sequence[RetryResult]) -> Iterator[str]:
     if len(told) <= _NAMED:
         yield from (f"token {one.token} is not listed: {one.refused}" for one in told)
         return

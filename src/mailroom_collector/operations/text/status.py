@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum, IntEnum
 from typing import Any, Final, NamedTuple
 
-from mailroom_collector.operations.figures import History, Overview, Progress, Settled
+from mailroom_collector.operations.figures import History, Overview, QueueProgress, Settled
 from mailroom_collector.operations.text.durations import iso, spoken, spoken_ms, stamp
 from mailroom_collector.operations.text.sparkline import sparkline
 from mailroom_collector.operations.text.table import cut, pad, shown, table, wrapped
@@ -35,7 +35,7 @@ class Rank(IntEnum):
     LEASE = 3
 
 
-class Line(NamedTuple):
+class StatusLine(NamedTuple):
     """One line of text."""
 
     text: str
@@ -60,9 +60,9 @@ class _Columns(NamedTuple):
         number = 11 if columns >= 69 else 10  # noqa: PLR2004 - what labels and numbers take at their widest
         return cls(columns, min(36, max(24, columns - 3 * number)), number)
 
-    def row(self, label: str, value: str, kind: Kind = Kind.PLAIN, rank: Rank = Rank.NEEDED) -> Line:
+    def row(self, label: str, value: str, kind: Kind = Kind.PLAIN, rank: Rank = Rank.NEEDED) -> StatusLine:
         """Return a line with a label and what stands behind it."""
-        return Line(f"  {pad(label, self.label - 2)}{value}", kind, rank)
+        return StatusLine(f"  {pad(label, self.label - 2)}{value}", kind, rank)
 
     def right(self, value: str, columns: int = 1) -> str:
         """Return a value at the right of one or more of the numbers' columns."""
@@ -74,37 +74,37 @@ class _Columns(NamedTuple):
         return "".join(self.right(_count(number)) for number in sums)
 
 
-def _words(columns: int, name: str, value: str, kind: Kind = Kind.PLAIN) -> Iterator[Line]:
+def _words(columns: int, name: str, value: str, kind: Kind = Kind.PLAIN) -> Iterator[StatusLine]:
     for place, line in enumerate(wrapped(value, max(20, columns - _NAME))):
-        yield Line(f"  {pad('' if place else name, _NAME - 2)}{line}", kind)
+        yield StatusLine(f"  {pad('' if place else name, _NAME - 2)}{line}", kind)
 
 
-def text(overview: Overview, columns: int, *, unicode: bool = True) -> list[Line]:
+def text(overview: Overview, columns: int, *, unicode: bool = True) -> list[StatusLine]:
     """Return the lines, each at most so many columns wide."""
-    lines: list[Line] = [
-        Line(f"queue {overview.queue}, {stamp(overview.progress.at)} UTC", Kind.HEAD),
+    lines: list[StatusLine] = [
+        StatusLine(f"queue {overview.queue}, {stamp(overview.progress.at)} UTC", Kind.HEAD),
         *_paused(overview.progress, columns),
-        Line(""),
+        StatusLine(""),
         *_pulse(overview, columns, unicode=unicode),
         *_progress(overview.progress, _Columns.of(columns)),
-        Line(""),
+        StatusLine(""),
         *_history(overview.history, _Columns.of(columns)),
-        Line(""),
+        StatusLine(""),
         *_people(overview, columns),
         *_leases(overview.progress, columns),
     ]
     return [line._replace(text=cut(line.text, columns)) for line in lines]
 
 
-def _paused(progress: Progress, columns: int) -> Iterator[Line]:
+def _paused(progress: QueueProgress, columns: int) -> Iterator[StatusLine]:
     if progress.paused_at is not None:
         why = f": {shown(progress.paused_reason)}" if progress.paused_reason else ""
         words = f"since {stamp(progress.paused_at)} UTC{why}; nothing is sent until mailroom-collect resume"
         yield from _words(columns, "PAUSED", words, Kind.BAD)
 
 
-def _progress(progress: Progress, columns: _Columns) -> Iterator[Line]:
-    yield Line("not settled", Kind.HEAD)
+def _progress(progress: QueueProgress, columns: _Columns) -> Iterator[StatusLine]:
+    yield StatusLine("not settled", Kind.HEAD)
     waits = progress.count("pending", due=True)
     for label, number, kind in (
         ("waiting, due now", waits, Kind.PLAIN),
@@ -122,9 +122,9 @@ def _progress(progress: Progress, columns: _Columns) -> Iterator[Line]:
         yield columns.row(f"  token {progress.oldest.token}, expires in", columns.right(spoken(left)))
 
 
-def _history(history: History, columns: _Columns) -> Iterator[Line]:
+def _history(history: History, columns: _Columns) -> Iterator[StatusLine]:
     times = "".join(columns.right(time) for time in ("minute", "hour", "day"))
-    yield Line(f"{pad('settled in the last', columns.label)}{times}", Kind.HEAD)
+    yield StatusLine(f"{pad('settled in the last', columns.label)}{times}", Kind.HEAD)
     for state in ("sent", "emitted", "failed", "skipped"):
         settled = history.of(state)
         if state == "emitted" and not settled:
@@ -141,7 +141,7 @@ def _history(history: History, columns: _Columns) -> Iterator[Line]:
         yield columns.row("last one sent at (UTC)", columns.right(stamp(history.last_sent_at), 3))
 
 
-def _reasons(settled: Sequence[Settled], columns: _Columns) -> Iterator[Line]:
+def _reasons(settled: Sequence[Settled], columns: _Columns) -> Iterator[StatusLine]:
     listed, rest = settled[:_REASONS], settled[_REASONS:]
     for one in listed:
         first, *others = wrapped(shown(one.reason or "without a reason"), columns.label - 5)
@@ -152,7 +152,7 @@ def _reasons(settled: Sequence[Settled], columns: _Columns) -> Iterator[Line]:
         yield columns.row(f"  {counted(len(rest), 'other reason')}", columns.counts(rest), rank=Rank.REASON)
 
 
-def _latency(median: float, p95: float, columns: _Columns) -> Iterator[Line]:
+def _latency(median: float, p95: float, columns: _Columns) -> Iterator[StatusLine]:
     label, value, more = "from commit to sent, median", columns.right(spoken_ms(median), 2), f"(p95: {spoken_ms(p95)})"
     if columns.label + len(f"{value}  {more}") <= columns.all:
         yield columns.row(label, f"{value}  {more}")
@@ -161,18 +161,20 @@ def _latency(median: float, p95: float, columns: _Columns) -> Iterator[Line]:
         yield columns.row("", columns.right(more, 2))
 
 
-def _pulse(overview: Overview, columns: int, *, unicode: bool) -> Iterator[Line]:
+def _pulse(overview: Overview, columns: int, *, unicode: bool) -> Iterator[StatusLine]:
     if not overview.pulse:
         return
     bars = sparkline(overview.pulse, min(len(overview.pulse), columns - 2), unicode=unicode)
     pulse = overview.pulse[-len(bars) :]
     time = "minute" if len(bars) == 60 else spoken(len(bars))  # noqa: PLR2004
-    yield Line(f"mails a second, last {time}: at most {max(pulse):,}, now (right) {pulse[-1]:,}", Kind.HEAD, Rank.PULSE)
-    yield Line(f"  {bars}", rank=Rank.PULSE)
-    yield Line("", rank=Rank.PULSE)
+    yield StatusLine(
+        f"mails a second, last {time}: at most {max(pulse):,}, now (right) {pulse[-1]:,}", Kind.HEAD, Rank.PULSE
+    )
+    yield StatusLine(f"  {bars}", rank=Rank.PULSE)
+    yield StatusLine("", rank=Rank.PULSE)
 
 
-def _people(overview: Overview, columns: int) -> Iterator[Line]:
+def _people(overview: Overview, columns: int) -> Iterator[StatusLine]:
     progress, echo, sessions = overview.progress, overview.echo, overview.sessions
     since = progress.acknowledged_at
     words = f"acknowledge, last said so {stamp(since)} UTC" if since else "none ever acknowledged"
@@ -205,22 +207,22 @@ def _connected(sessions: int) -> str:
     return f"{counted(sessions, 'session') if sessions else 'no sessions'} connected"
 
 
-def _leases(progress: Progress, columns: int) -> Iterator[Line]:
+def _leases(progress: QueueProgress, columns: int) -> Iterator[StatusLine]:
     leases = progress.leases
     if not leases:
         yield from _words(columns, "leases", "none")
         return
-    yield Line("")
-    yield Line("leases", Kind.HEAD, Rank.LEASE)
+    yield StatusLine("")
+    yield StatusLine("leases", Kind.HEAD, Rank.LEASE)
     rows = []
     for one in leases[:_LEASES]:
         seconds = (one.last_due - progress.at).total_seconds()
         until = f"ran out {spoken(-seconds)} ago" if one.due else f"for {spoken(seconds)} more"
         rows.append(["", _process(one.holder or "?"), one.state, _count(one.deliveries), until])
     for line in table(rows, "<<<><"):
-        yield Line(line, rank=Rank.LEASE)
+        yield StatusLine(line, rank=Rank.LEASE)
     if len(leases) > _LEASES:
-        yield Line(f"  and {len(leases) - _LEASES} more", rank=Rank.LEASE)
+        yield StatusLine(f"  and {len(leases) - _LEASES} more", rank=Rank.LEASE)
 
 
 def _process(holder: str) -> str:
@@ -308,7 +310,7 @@ class Health(NamedTuple):
     words: str
 
 
-def check(progress: Progress, max_age: float, public: Sequence[str] = ()) -> Health:
+def check(progress: QueueProgress, max_age: float, public: Sequence[str] = ()) -> Health:
     """Return whether nothing waits for longer than `max_age` seconds, and the queue is not paused.
 
     Once the tokens that wait are expired none of them is mailable; that nobody took them up is as bad. `public`:
@@ -318,7 +320,7 @@ def check(progress: Progress, max_age: float, public: Sequence[str] = ()) -> Hea
     return Health(health.well, f"{health.words}; {_public(public)}") if public else health
 
 
-def _flows(progress: Progress, max_age: float) -> Health:
+def _flows(progress: QueueProgress, max_age: float) -> Health:
     if progress.paused_at is not None:
         why = f": {progress.paused_reason}" if progress.paused_reason else ""
         return Health(False, f"the queue is paused since {stamp(progress.paused_at)} UTC{why}")

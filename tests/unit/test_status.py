@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailroom_collector.operations.figures import (
-    Echo,
     History,
+    ListenResult,
     Oldest,
     Overview,
-    Progress,
+    QueueProgress,
     Sessions,
     Settled,
     Unsettled,
 )
-from mailroom_collector.operations.text.status import Kind, Line, Rank, as_json, check, text
+from mailroom_collector.operations.text.status import Kind, Rank, StatusLine, as_json, check, text
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
 
@@ -46,15 +46,19 @@ SETTLED = [
     settled("skipped", "expired", 7, 8, 9, doubts=2),
     settled("sent", "other", 1, 1, 1, seconds=3),
 ]
-PROGRESS = Progress(NOW, ago(12), True, UNSETTLED, Oldest(4711, ago(61), ago(-839)), ago(120), "\x1bspam")
+PROGRESS = QueueProgress(NOW, ago(12), True, UNSETTLED, Oldest(4711, ago(61), ago(-839)), ago(120), "\x1bspam")
 HISTORY = History(SETTLED, 123.44, 4567.0)
-FULL = Overview("mailroom", PROGRESS, HISTORY, Echo(True, 0.84), Sessions(1, 2), [0, 8, 1234], ["a", "b"])
+FULL = Overview("mailroom", PROGRESS, HISTORY, ListenResult(True, 0.84), Sessions(1, 2), [0, 8, 1234], ["a", "b"])
 EMPTY = Overview(
-    "mailroom", Progress(NOW, None, False, [], None), History([], None, None), Echo(None, problem="no"), Sessions(0, 0)
+    "mailroom",
+    QueueProgress(NOW, None, False, [], None),
+    History([], None, None),
+    ListenResult(None, problem="no"),
+    Sessions(0, 0),
 )
 
 
-def marked(lines: list[Line]) -> str:
+def marked(lines: list[StatusLine]) -> str:
     """Return lines, each behind the first letters of its kind (but plain) and its rank."""
     heads = [f"{line.kind.name[0]}{line.rank.name[0]} ".replace("PN", "  ") for line in lines]
     return "\n".join(f"{head}{line.text}".rstrip() for head, line in zip(heads, lines, strict=True))
@@ -271,12 +275,12 @@ def test_long_reasons_are_wrapped_in_the_labels_column() -> None:
     """All lines of a reason may be left out; those beyond the eighth are added up."""
     reasons = [settled("failed", f"reason {n} " + "x" * 22 + " y", 1, 2, 100 - n) for n in range(10)]
     lines = text(replace(EMPTY, history=History(reasons, None, None)), 80)
-    at = lines.index(Line("  failed                                     10         20        955"))
+    at = lines.index(StatusLine("  failed                                     10         20        955"))
     assert lines[at + 1 : at + 3] == [
-        Line("    reason 0 " + "x" * 22 + "           1          2        100", rank=Rank.REASON),
-        Line("    y" + " " * 31, rank=Rank.REASON),
+        StatusLine("    reason 0 " + "x" * 22 + "           1          2        100", rank=Rank.REASON),
+        StatusLine("    y" + " " * 31, rank=Rank.REASON),
     ]
-    assert lines[at + 17] == Line(
+    assert lines[at + 17] == StatusLine(
         "    2 other reasons                           2          4        183", rank=Rank.REASON
     )
     eight = text(replace(EMPTY, history=History(reasons[:8], None, None)), 80)
@@ -302,13 +306,13 @@ def test_latency_takes_one_line_where_it_fits(columns: int, lines: int) -> None:
 @pytest.mark.parametrize(
     ("echo", "expected"),
     [
-        (Echo(True, 12.3), ["arrive, in 12 ms"]),
-        (Echo(True), ["arrive, in 0.0 ms"]),
-        (Echo(False), ["!don't arrive through this URL (a pooler in transaction mode?)"]),
-        (Echo(None, problem="no listener"), ["not tested: no listener"]),
+        (ListenResult(True, 12.3), ["arrive, in 12 ms"]),
+        (ListenResult(True), ["arrive, in 0.0 ms"]),
+        (ListenResult(False), ["!don't arrive through this URL (a pooler in transaction mode?)"]),
+        (ListenResult(None, problem="no listener"), ["not tested: no listener"]),
     ],
 )
-def test_notifications_are_told(echo: Echo, expected: list[str]) -> None:
+def test_notifications_are_told(echo: ListenResult, expected: list[str]) -> None:
     """That they don't arrive is bad; that nobody tested it is not."""
     assert found(replace(EMPTY, echo=echo), "notifications") == expected
 
@@ -325,8 +329,10 @@ def test_collector_is_missed_once_something_is_due_for_long(seconds: float, is_b
 
 def test_words_are_wrapped_to_twenty_columns_at_least() -> None:
     """However narrow it is; then they are cut."""
-    assert found(replace(EMPTY, echo=Echo(None, problem="aa bbb")), "notifications", 38) == ["not tested: aa bbb"]
-    assert found(replace(EMPTY, echo=Echo(None, problem="aa bbbbbb")), "notifications", 30) == [
+    assert found(replace(EMPTY, echo=ListenResult(None, problem="aa bbb")), "notifications", 38) == [
+        "not tested: aa bbb"
+    ]
+    assert found(replace(EMPTY, echo=ListenResult(None, problem="aa bbbbbb")), "notifications", 30) == [
         "not tested:…",
         "bbbbbb",
     ]
@@ -337,11 +343,11 @@ def test_more_leases_than_eight_are_counted() -> None:
     held = [Unsettled("claimed", f"collect:web:{n}:x", False, n, NOW, ago(-20)) for n in range(1, 10)]
     lines = text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held)), 80)
     assert lines[-2:] == [
-        Line("  collect web pid 2  claimed  2  for 20 s more", rank=Rank.LEASE),
-        Line("  and 1 more", rank=Rank.LEASE),
+        StatusLine("  collect web pid 2  claimed  2  for 20 s more", rank=Rank.LEASE),
+        StatusLine("  and 1 more", rank=Rank.LEASE),
     ]
     lines = text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held[:8])), 80)
-    assert lines[-1] == Line("  collect web pid 1  claimed  1  for 20 s more", rank=Rank.LEASE)
+    assert lines[-1] == StatusLine("  collect web pid 1  claimed  1  for 20 s more", rank=Rank.LEASE)
 
 
 @pytest.mark.parametrize(
@@ -365,7 +371,7 @@ def test_holder_is_told_as_a_process(holder: str, told: str) -> None:
 def test_check_takes_what_is_just_old_enough() -> None:
     """The limit itself is well; one that every role may execute is said, and no reason to be unwell."""
     due = [Unsettled("pending", None, True, 1, ago(60), ago(60))]
-    waits = Progress(NOW, None, False, due, Oldest(1, ago(60), ago(-1)))
+    waits = QueueProgress(NOW, None, False, due, Oldest(1, ago(60), ago(-1)))
     assert check(waits, 60) == (True, "the oldest mailable token waits for 1 min")
     assert check(replace(waits, oldest=None), 60) == (True, "no mailable token waits")
     assert check(replace(waits, oldest=None), 59) == (
@@ -394,7 +400,7 @@ def test_report_for_programs_has_each_documented_key() -> None:
 def test_seconds_are_told_to_the_millisecond() -> None:
     """Whatever they are measured in."""
     due = [Unsettled("pending", None, True, 1, ago(90.1236), NOW)]
-    told = as_json(replace(FULL, progress=Progress(NOW, None, False, due, Oldest(1, ago(61.1236), ago(-9.8764)))))
+    told = as_json(replace(FULL, progress=QueueProgress(NOW, None, False, due, Oldest(1, ago(61.1236), ago(-9.8764)))))
     assert (told["oldest"]["age_s"], told["oldest"]["expires_in_s"], told["overdue_s"]) == (61.124, 9.876, 90.124)
 
 

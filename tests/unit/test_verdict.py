@@ -2,21 +2,31 @@
 
 import pytest
 
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
 from mailroom_sender.ses import holds
 from mailroom_sender.ses.holds import Hold
 from mailroom_sender.ses.request import Envelope
-from mailroom_sender.ses.verdict import Accepted, Answer, Asked, Lost, NotAsked, Outcome, Refused, Verdict, judge
+from mailroom_sender.ses.verdict import (
+    Accepted,
+    CallQuestion,
+    Lost,
+    NotAsked,
+    Outcome,
+    Refused,
+    SesAnswer,
+    Verdict,
+    judge,
+)
 
 ENVELOPE = Envelope("Mailroom <noreply@example.com>", "tracking", escape_html=True)
 UNVERIFIED = "Email address is not verified. The following identities failed the check in region EU-WEST-1: "
 
 
-def verdicts_on(answer: Answer, count: int = 1, *, source_works: bool = False) -> list[Verdict]:
+def verdicts_on(answer: SesAnswer, count: int = 1, *, source_works: bool = False) -> list[Verdict]:
     """Judge a call for u0@b.example, u1@b.example ..."""
-    rows = [Row(Action.ACTIVATION, f"u{n}@b.example", f"u{n}", "S" * 86, "01234", b"") for n in range(count)]
-    return judge(answer, Asked(rows, ENVELOPE, source_works))
+    rows = [Row(MailAction.ACTIVATION, f"u{n}@b.example", f"u{n}", "S" * 86, "01234", b"") for n in range(count)]
+    return judge(answer, CallQuestion(rows, ENVELOPE, source_works))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +277,7 @@ def test_from_that_works_is_not_at_fault(words: str, source_works: bool, taken: 
         (Lost("cut", slower=False), Verdict(Outcome.UNKNOWN, "cut")),
     ],
 )  # fmt: skip
-def test_call_is_judged_to_the_letter(answer: Answer, verdict: Verdict) -> None:
+def test_call_is_judged_to_the_letter(answer: SesAnswer, verdict: Verdict) -> None:
     """The same verdict for each row."""
     assert verdicts_on(answer, 2) == [verdict] * 2
 

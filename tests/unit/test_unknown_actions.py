@@ -4,9 +4,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from mailroom_sender.input.action import Known
+from mailroom_sender.input.action import KnownActions
 from mailroom_sender.input.row import UnknownRow
-from mailroom_sender.input.unknown_actions import Learning
+from mailroom_sender.input.unknown_actions import UnknownActions
 
 ROW, OTHER = UnknownRow("3", b"3,..."), UnknownRow("4", b"4,...")
 
@@ -30,13 +30,13 @@ def quiet() -> None:
     """Nobody waits."""
 
 
-def turn(learning: Learning, pool: Pool, now: float, *, is_busy: bool = False) -> list[UnknownRow]:
+def turn(learning: UnknownActions, pool: Pool, now: float, *, is_busy: bool = False) -> list[UnknownRow]:
     return learning.turn(pool, now, quiet, is_busy=is_busy)
 
 
 def test_row_of_an_unknown_action_is_asked_for_at_once_and_then_at_most_every_2_s() -> None:
     """The first question goes out at once; what comes meanwhile waits for one of its own."""
-    learning, pool = Learning(Known(), ask), Pool()
+    learning, pool = UnknownActions(KnownActions(), ask), Pool()
     assert turn(learning, pool, 100) == []
     assert learning.put(ROW)
     assert learning.deadline() == 100
@@ -55,7 +55,7 @@ def test_row_of_an_unknown_action_is_asked_for_at_once_and_then_at_most_every_2_
 
 def test_question_that_failed_is_asked_again() -> None:
     """Its rows are kept, in order."""
-    learning, pool = Learning(Known(), ask), Pool()
+    learning, pool = UnknownActions(KnownActions(), ask), Pool()
     learning.put(ROW)
     turn(learning, pool, 0)
     learning.put(OTHER)
@@ -69,7 +69,7 @@ def test_question_that_failed_is_asked_again() -> None:
 
 def test_traffic_asks_once_a_minute_and_idleness_never() -> None:
     """So a template that somebody changed is used soon, and nobody is woken for nothing."""
-    learning, pool = Learning(Known(), ask), Pool()
+    learning, pool = UnknownActions(KnownActions(), ask), Pool()
     for now in (0, 57):
         turn(learning, pool, now, is_busy=True)
     assert pool.questions == []
@@ -81,7 +81,7 @@ def test_traffic_asks_once_a_minute_and_idleness_never() -> None:
 
 def test_without_a_database_nothing_waits() -> None:
     """A sender that can't ask says what it would need."""
-    learning = Learning(Known(), None)
+    learning = UnknownActions(KnownActions(), None)
     assert not learning.put(ROW)
     assert len(learning) == 0
     assert learning.why_unknown(ROW) == "its action, 3, is not known; without MAILROOM_DATABASE_URL only 1 and 2 are"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom_collector.report.progress_bar import Progress, bar
+from mailroom_collector.report.progress_bar import BacklogProgress, bar
 
 
 def test_bar_shows_count_rate_and_time_left() -> None:
@@ -30,7 +30,7 @@ def test_bar_fits_any_terminal(done: int, total: int, rate: float, columns: int)
 
 def test_moment_of_work_shows_no_bar() -> None:
     """What is done within a moment is not counted; what a second will do is counted, and not shown."""
-    progress = Progress()
+    progress = BacklogProgress()
     assert not progress.goes_on(10.0, 0)
     assert not progress.goes_on(10.4, 3000)
     assert progress.goes_on(10.5, 5000)
@@ -44,7 +44,7 @@ def test_moment_of_work_shows_no_bar() -> None:
 @pytest.mark.parametrize("printed", [0, 5000])
 def test_backlog_shows_a_bar_until_it_ends(printed: int) -> None:
     """From the first count on it is drawn five times a second; others' help is seen at the next count."""
-    progress = Progress()
+    progress = BacklogProgress()
     progress.goes_on(10.0, 1000)
     assert progress.goes_on(10.5, 1000 + printed)
     progress.counted(10.5, 1000 + printed, 100_000)
@@ -82,7 +82,7 @@ def test_bar_is_drawn_to_the_column(done: int, total: int, rate: float, columns:
 
 def test_rate_is_that_of_the_last_ten_seconds() -> None:
     """What was slow before is forgotten; at the first drawing there is no rate yet."""
-    progress = Progress()
+    progress = BacklogProgress()
     assert progress.goes_on(0.0, 0) is False
     progress.counted(0.5, 0, 100_000)
     assert progress.line(0.5, 0, 80).endswith("-:--  0/s")
@@ -94,7 +94,7 @@ def test_rate_is_that_of_the_last_ten_seconds() -> None:
 def test_bar_appears_when_more_than_a_second_is_left() -> None:
     """A second's worth of rows is not worth a bar; one more is."""
     for waiting, is_shown in ((2000, False), (2001, True)):
-        progress = Progress()
+        progress = BacklogProgress()
         progress.goes_on(10.0, 500)
         progress.counted(10.5, 1500, waiting)
         assert (progress.draw_at < float("inf")) is is_shown
@@ -102,6 +102,6 @@ def test_bar_appears_when_more_than_a_second_is_left() -> None:
 
 def test_bar_of_a_moment_has_no_rate() -> None:
     """Two drawings at one time divide by nothing, and what was not begun is not done."""
-    progress = Progress()
+    progress = BacklogProgress()
     assert progress.line(5.0, 10, 80) == "[###############################]  100 %  0/0  -:--  0/s"
     assert progress.line(5.0, 20, 80) == "[###############################]  100 %  0/0  -:--  0/s"

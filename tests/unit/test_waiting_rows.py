@@ -5,19 +5,19 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
-from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS, Waiting
+from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS, WaitingRows
 
-A, R = Action.ACTIVATION, Action.PASSWORD_RECOVERY
+A, R = MailAction.ACTIVATION, MailAction.PASSWORD_RECOVERY
 
 
-def row(number: int, action: Action = A) -> Row:
+def row(number: int, action: MailAction = A) -> Row:
     return Row(action, f"u{number}@example.com", f"u{number}", "", "", b"")
 
 
-def waiting(*rows: Row) -> Waiting:
-    waiting = Waiting()
+def waiting(*rows: Row) -> WaitingRows:
+    waiting = WaitingRows()
     for one in rows:
         waiting.put(one)
     return waiting
@@ -47,7 +47,7 @@ def test_closed_action_is_passed_over_and_keeps_its_place() -> None:
 
 
 @given(st.lists(st.booleans(), max_size=150), st.integers(1, MOST_DESTINATIONS), st.sets(st.sampled_from([A, R])))
-def test_batch_is_as_large_as_it_was_said_to_be(kinds: list[bool], most: int, closed: set[Action]) -> None:
+def test_batch_is_as_large_as_it_was_said_to_be(kinds: list[bool], most: int, closed: set[MailAction]) -> None:
     """The pace is asked for room for exactly what then goes; every row goes once, in order within its action."""
     rows = waiting(*(row(number, R if kind else A) for number, kind in enumerate(kinds)))
     names = {action.name for action in closed}

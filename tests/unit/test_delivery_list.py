@@ -5,27 +5,36 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailroom_collector.operations.figures import Choice, Failure, Hidden, History, Owner, Settled, Unmatched, Verdict
+from mailroom_collector.operations.figures import (
+    Choice,
+    Hidden,
+    History,
+    Owner,
+    RetryResult,
+    Settled,
+    Unmatched,
+    UnsentDelivery,
+)
 from mailroom_collector.operations.text.delivery_list import SENT_ALREADY, as_json, text, unmatched, verdicts
-from mailroom_collector.operations.text.status import Kind, Line
+from mailroom_collector.operations.text.status import Kind, StatusLine
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
-ONE = Failure(154, "activation", 7, "ann", "ann@b.example", "failed", "why", 2, 0, NOW, NOW, None)
-NEVER = Failure(9, None, None, None, None, "skipped", None, 0, 1, None, NOW, "expired")
+ONE = UnsentDelivery(154, "activation", 7, "ann", "ann@b.example", "failed", "why", 2, 0, NOW, NOW, None)
+NEVER = UnsentDelivery(9, None, None, None, None, "skipped", None, 0, 1, None, NOW, "expired")
 HEAD = "2026-01-31 23:59:59"
 
 
-def told(columns: int, *failures: Failure) -> list[str]:
+def told(columns: int, *failures: UnsentDelivery) -> list[str]:
     return [line.text for line in text(failures, columns)]
 
 
 def test_each_failure_has_a_head_and_its_reason() -> None:
     """Only the head is one; a deleted token has no account and no action."""
     assert list(text([ONE, NEVER], 200)) == [
-        Line(f"{HEAD}  154  activation  failed   2 tries      7 ann <ann@b.example>", Kind.HEAD),
-        Line("    why (retry would try it again)"),
-        Line(f"{HEAD}    9              skipped  never tried", Kind.HEAD),
-        Line("    without a reason (perhaps sent all the same; now expired)"),
+        StatusLine(f"{HEAD}  154  activation  failed   2 tries      7 ann <ann@b.example>", Kind.HEAD),
+        StatusLine("    why (retry would try it again)"),
+        StatusLine(f"{HEAD}    9              skipped  never tried", Kind.HEAD),
+        StatusLine("    without a reason (perhaps sent all the same; now expired)"),
     ]
 
 
@@ -122,14 +131,14 @@ ANEW = (
 )  # fmt: skip
 def test_tokens_that_are_not_put_back_are_told(dry_run: bool, lines: list[str]) -> None:
     """One by one, and what to do for those that were sent."""
-    seen = [Verdict(1, None), Verdict(2, "expired"), Verdict(3, SENT_ALREADY)]
+    seen = [RetryResult(1, None), RetryResult(2, "expired"), RetryResult(3, SENT_ALREADY)]
     assert list(verdicts(seen, dry_run=dry_run)) == lines
     assert list(verdicts(seen[:2], dry_run=dry_run)) == [lines[0].replace("3", "2"), lines[1]]
 
 
-def many(number: int) -> list[Verdict]:
+def many(number: int) -> list[RetryResult]:
     """Return one that is unknown, and so many that are expired."""
-    return [Verdict(0, "unknown"), *(Verdict(n, "expired") for n in range(1, number + 1))]
+    return [RetryResult(0, "unknown"), *(RetryResult(n, "expired") for n in range(1, number + 1))]
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from mailroom_sender.aws.questions import Aws
+from mailroom_sender.aws.questions import AwsQuestions
 from mailroom_sender.check import checks, judgement
 from mailroom_sender.check.finding import Finding, Status, exit_status, lines, summary
-from mailroom_sender.settings import Settings
+from mailroom_sender.settings import SenderSettings
 from mailroom_sender.texts.comparison import SENT_BY
 from mailroom_sender.texts.files import SHIPPED, read
 from tests.support.ses_account import Account, Refused
@@ -29,8 +29,8 @@ BROKEN_TEMPLATE = {"SubjectPart": "s", "TextPart": "{{base_url}} {{secret}}", "H
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(
+def settings(tmp_path: Path) -> SenderSettings:
+    return SenderSettings(
         database_url=None, queue_name="mailroom", debug=False, debug_format="auto", config_set="tracking",
         source="Mailroom <noreply@mail.example.com>", output_path=tmp_path, escape_html=True,
         link_base_url="https://app.example.com", concurrency=4, max_rate=None, lease_ms=30_000,
@@ -53,10 +53,10 @@ def served() -> Iterator[tuple[Endpoint, pytest.MonkeyPatch]]:
 
 
 @pytest.fixture(scope="module")
-def aws(served: tuple[Endpoint, pytest.MonkeyPatch]) -> Iterator[Aws]:
+def aws(served: tuple[Endpoint, pytest.MonkeyPatch]) -> Iterator[AwsQuestions]:
     """A client that does not pause."""
     assert served
-    aws = Aws(interval=0, sleep=lambda _: None)
+    aws = AwsQuestions(interval=0, sleep=lambda _: None)
     yield aws
     aws.close()
 
@@ -81,11 +81,13 @@ def account(endpoint: Endpoint) -> Account:
 
 
 @pytest.fixture
-def found(endpoint: Endpoint, settings: Settings, aws: Aws) -> Callable[..., list[Finding]]:
+def found(endpoint: Endpoint, settings: SenderSettings, aws: AwsQuestions) -> Callable[..., list[Finding]]:
     """Check all but the database."""
     assert endpoint.account
 
-    def check(mail_to: str | None = None, connect: Callable[[], Aws] = lambda: aws, **changes: Any) -> list[Finding]:
+    def check(
+        mail_to: str | None = None, connect: Callable[[], AwsQuestions] = lambda: aws, **changes: Any
+    ) -> list[Finding]:
         findings = list(checks.run(replace(settings, **changes), None, mail_to, connect))
         assert not any("nobody-may-see" in finding.found + finding.todo for finding in findings)
         assert findings[-1].check == "database"
@@ -95,13 +97,13 @@ def found(endpoint: Endpoint, settings: Settings, aws: Aws) -> Callable[..., lis
 
 
 @pytest.fixture
-def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Callable[[], Aws]]]:
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Callable[[], AwsQuestions]]]:
     """Make clients for which a service can't be reached."""
-    made: list[Aws] = []
+    made: list[AwsQuestions] = []
 
-    def without(service: str) -> Callable[[], Aws]:
+    def without(service: str) -> Callable[[], AwsQuestions]:
         monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", "http://127.0.0.1:9")
-        made.append(Aws(interval=0))
+        made.append(AwsQuestions(interval=0))
         return lambda: made[-1]
 
     yield without
@@ -302,7 +304,7 @@ def test_broken_answer_is_no_reason_to_wait(
 def test_calls_of_one_name_are_a_second_apart(account: Account) -> None:
     """The pause is kept between calls of one name only."""
     slept: list[float] = []
-    aws = Aws(sleep=slept.append)
+    aws = AwsQuestions(sleep=slept.append)
     for action in ("GetTemplate", "GetTemplate", "TestRenderTemplate"):
         aws.ask(action, TemplateName=NAMES[0], **({"TemplateData": "{}"} if action == "TestRenderTemplate" else {}))
     aws.close()
@@ -342,7 +344,7 @@ def test_one_action_that_ses_does_not_know_keeps_no_other_from_being_asked(
 
 
 def test_sts_that_is_out_of_reach_is_no_obstacle(
-    found: Callable[..., list[Finding]], unreachable: Callable[[str], Callable[[], Aws]]
+    found: Callable[..., list[Finding]], unreachable: Callable[[str], Callable[[], AwsQuestions]]
 ) -> None:
     """A network may let SES through and nothing else."""
     findings = found(connect=unreachable("STS"))
@@ -350,7 +352,7 @@ def test_sts_that_is_out_of_reach_is_no_obstacle(
 
 
 def test_ses_that_is_out_of_reach_is_asked_once(
-    found: Callable[..., list[Finding]], unreachable: Callable[[str], Callable[[], Aws]]
+    found: Callable[..., list[Finding]], unreachable: Callable[[str], Callable[[], AwsQuestions]]
 ) -> None:
     """One timeout, not ten."""
     findings = found(connect=unreachable("SES"))
@@ -364,7 +366,7 @@ def test_region_that_nobody_chose_is_a_warning(monkeypatch: pytest.MonkeyPatch, 
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_SES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    aws = Aws()
+    aws = AwsQuestions()
     aws.close()
     told = judgement.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
     assert (told.status, told.found, told.todo) == (Status.WARNING, "us-east-1, as none is set", "set AWS_REGION")
@@ -372,7 +374,7 @@ def test_region_that_nobody_chose_is_a_warning(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_no_credentials_are_said(
-    account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    account: Account, settings: SenderSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The rest is checked all the same."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

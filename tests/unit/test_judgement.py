@@ -7,7 +7,7 @@ import pytest
 from mailroom_sender.aws.no_answer import NoAnswer, Why
 from mailroom_sender.check import judgement
 from mailroom_sender.check.finding import Finding, Status
-from mailroom_sender.check.judgement import Answer, Asked
+from mailroom_sender.check.judgement import AwsAnswer, TemplateAnswers
 from mailroom_sender.texts.login_display import shows_otherwise
 from mailroom_sender.texts.sample import Sample
 from mailroom_sender.texts.template import from_ses
@@ -71,7 +71,7 @@ def test_each_question_names_its_permission() -> None:
          Finding("credentials", WARNING, "found (from env), but whose is not known: STS says Down")),
     ],
 )  # fmt: skip
-def test_credentials(answer: Answer, expected: Finding) -> None:
+def test_credentials(answer: AwsAnswer, expected: Finding) -> None:
     """A network that lets SES through and not STS is no reason not to go live."""
     assert judgement.credentials(answer, "env") == expected
 
@@ -220,7 +220,7 @@ def destination(*events: str, enabled: bool = True) -> dict[str, Any]:
                   "create it, or set MAILROOM_SES_CONFIG_SET", CONFIG_SET)]),
     ],
 )  # fmt: skip
-def test_config_set(answer: Answer, expected: list[Finding]) -> None:
+def test_config_set(answer: AwsAnswer, expected: list[Finding]) -> None:
     """It exists, may send, and tells of mails that SES takes and then drops."""
     assert judgement.config_set("tracking", answer) == expected
 
@@ -259,9 +259,9 @@ TEXT, HTML = ("text/plain", "S3CR3T 01234"), ("text/html", "S3CR3T 01234")
 
 
 def judged(
-    got: Answer, rendered: Answer, data: dict[str, str] | None = None, *, escape_html: bool = True
+    got: AwsAnswer, rendered: AwsAnswer, data: dict[str, str] | None = None, *, escape_html: bool = True
 ) -> list[Finding]:
-    return judgement.template(Asked(Sample("t", data or DATA, {}), got, rendered), escape_html)
+    return judgement.template(TemplateAnswers(Sample("t", data or DATA, {}), got, rendered), escape_html)
 
 
 def test_template_that_is_ready() -> None:
@@ -347,7 +347,7 @@ def test_login_for_text_is_not_for_html() -> None:
     ],
 )  # fmt: skip
 def test_template_that_does_not_render_well(
-    rendered: Answer, data: dict[str, str], status: Status, found: str, todo: str
+    rendered: AwsAnswer, data: dict[str, str], status: Status, found: str, todo: str
 ) -> None:
     """Who can do nothing with the mail gets none."""
     assert judged({"Template": FINE}, rendered, data)[1] == Finding("t", status, found, todo, RENDER)
@@ -366,6 +366,6 @@ def test_template_that_does_not_render_well(
         (NoAnswer(Why.REFUSED, "Code", "words", "Ask"), TASK, "AWS refuses Ask (Code: words)", ""),
     ],
 )
-def test_sample_mail(answer: Answer, status: Status, found: str, todo: str) -> None:
+def test_sample_mail(answer: AwsAnswer, status: Status, found: str, todo: str) -> None:
     """A mail that was asked for and did not go is something to do, also for want of a permission."""
     assert judgement.mailed(Sample("t", DATA, {}), answer) == Finding("sample mail", status, found, todo, BULK)

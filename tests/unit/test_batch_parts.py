@@ -1,16 +1,16 @@
 """The parts of a batch that are still to be called."""
 
-from mailroom_sender.delivery.batch_parts import Parts
-from mailroom_sender.input.action import Action
+from mailroom_sender.delivery.batch_parts import BatchParts
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
-ROWS = [Row(Action.ACTIVATION, "a@b.example", str(number), "", "", b"") for number in range(9)]
+ROWS = [Row(MailAction.ACTIVATION, "a@b.example", str(number), "", "", b"") for number in range(9)]
 SPLIT, APART = Verdict(Outcome.SPLIT, "no"), Verdict(Outcome.SPLIT, "no", apart=True)
 NEVER = Verdict(Outcome.NEVER, "named")
 
 
-def taken(parts: Parts) -> list[str]:
+def taken(parts: BatchParts) -> list[str]:
     """Take all parts; return the numbers of the rows of each."""
     found = []
     while parts:
@@ -20,9 +20,9 @@ def taken(parts: Parts) -> list[str]:
     return found
 
 
-def learned(*verdicts: Verdict, splits: bool = True) -> Parts:
+def learned(*verdicts: Verdict, splits: bool = True) -> BatchParts:
     """Return the parts after a call for the first of two parts."""
-    parts = Parts(ROWS[:8])
+    parts = BatchParts(ROWS[:8])
     parts.take()
     parts.learn(ROWS[:8], [SPLIT] * 8, splits=True)
     parts.learn(parts.take(), verdicts, splits=splits)
@@ -31,14 +31,14 @@ def learned(*verdicts: Verdict, splits: bool = True) -> Parts:
 
 def test_batch_is_one_part_at_first() -> None:
     """Nothing is postponed."""
-    parts = Parts(ROWS)
+    parts = BatchParts(ROWS)
     assert (taken(parts), parts.postponed_for) == (["012345678"], "")
 
 
 def test_refused_part_is_halved_and_the_rest_waits_behind() -> None:
     """The first half is the larger one, and comes first."""
     assert taken(learned(SPLIT, SPLIT, SPLIT, SPLIT)) == ["01", "23", "4567"]
-    parts = Parts(ROWS[:3])
+    parts = BatchParts(ROWS[:3])
     parts.learn(parts.take(), [SPLIT] * 3, splits=True)
     assert taken(parts) == ["01", "2"]
 
@@ -72,7 +72,7 @@ def test_postponed_parts_come_back_when_they_are_resumed() -> None:
 
 def test_part_of_one_row_is_postponed_like_others() -> None:
     """Alone."""
-    parts = Parts(ROWS[:1])
+    parts = BatchParts(ROWS[:1])
     parts.learn(parts.take(), [SPLIT], splits=False)
     assert (taken(parts), parts.postponed_for) == ([], "no")
     parts.resume()

@@ -2,14 +2,14 @@
 
 import pytest
 
-from mailroom_sender.input.action import Action
+from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
 from mailroom_sender.ses.redaction import masked, message_id, without_secrets
 
 SECRET = "S" * 86
 ROWS = [
-    Row(Action.PASSWORD_RECOVERY, "ann@b.example", "ann", SECRET, "01234", b""),
-    Row(Action.ACTIVATION, "ben@b.example", "ben", "T" * 86, "", b""),
+    Row(MailAction.PASSWORD_RECOVERY, "ann@b.example", "ann", SECRET, "01234", b""),
+    Row(MailAction.ACTIVATION, "ben@b.example", "ben", "T" * 86, "", b""),
 ]
 
 

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import pytest
 
 from mailroom_collector.ledger.scan import ChunkSize, Place, Scan
-from mailroom_collector.schedule.claim_timer import Agenda
+from mailroom_collector.schedule.claim_timer import ClaimTimer
 from mailroom_runtime.backoff import Backoff, backoff
 
 
 @pytest.fixture
-def agenda() -> Agenda:
+def agenda() -> ClaimTimer:
     """Idle at time 0: ten rows or five seconds make a batch, a check after a hundred."""
-    agenda = Agenda(batch_limit=10, batch_timeout=5.0, check_interval=100.0)
+    agenda = ClaimTimer(batch_limit=10, batch_timeout=5.0, check_interval=100.0)
     agenda.connected(0.0)
     agenda.drained(0.0)
     return agenda
@@ -20,19 +20,19 @@ def agenda() -> Agenda:
 
 def test_connection_is_followed_by_a_look() -> None:
     """What was announced while nobody listened is claimed at once."""
-    agenda = Agenda(10, 5.0, 100.0)
+    agenda = ClaimTimer(10, 5.0, 100.0)
     agenda.connected(0.0)
     assert agenda.due(0.0)
 
 
-def test_idle_waits_for_the_health_check(agenda: Agenda) -> None:
+def test_idle_waits_for_the_health_check(agenda: ClaimTimer) -> None:
     """Without news the next thing to do is the check."""
     assert agenda.deadline() == 100.0
     assert not agenda.due(99.9)
     assert agenda.due(100.0)
 
 
-def test_drain_does_what_it_was_time_for(agenda: Agenda) -> None:
+def test_drain_does_what_it_was_time_for(agenda: ClaimTimer) -> None:
     """Also when no look follows, as with a collector that attends: it is not to be done over and over."""
     agenda.looked(10.0, waiting=0, next_due_ms=2500)
     assert agenda.due(12.5)
@@ -43,7 +43,7 @@ def test_drain_does_what_it_was_time_for(agenda: Agenda) -> None:
     assert agenda.deadline() == 210.1
 
 
-def test_batch_ends_after_its_time_from_the_first_row(agenda: Agenda) -> None:
+def test_batch_ends_after_its_time_from_the_first_row(agenda: ClaimTimer) -> None:
     """Rows that come later do not prolong the wait of the first."""
     agenda.looked(10.0, waiting=1, next_due_ms=None)
     agenda.looked(14.0, waiting=2, next_due_ms=None)
@@ -51,27 +51,27 @@ def test_batch_ends_after_its_time_from_the_first_row(agenda: Agenda) -> None:
     assert agenda.due(15.0)
 
 
-def test_full_batch_is_due_at_once(agenda: Agenda) -> None:
+def test_full_batch_is_due_at_once(agenda: ClaimTimer) -> None:
     """As many rows as fit a line end the wait."""
     agenda.looked(10.0, waiting=10, next_due_ms=None)
     assert agenda.due(10.0)
 
 
-def test_row_that_falls_due_by_itself_is_waited_for(agenda: Agenda) -> None:
+def test_row_that_falls_due_by_itself_is_waited_for(agenda: ClaimTimer) -> None:
     """A retry or a lease that ran out needs no announcement, and no batch timer."""
     agenda.looked(10.0, waiting=0, next_due_ms=2500)
     assert agenda.deadline() == 12.5
     assert agenda.due(12.5)
 
 
-def test_row_that_somebody_else_took_ends_the_batch(agenda: Agenda) -> None:
+def test_row_that_somebody_else_took_ends_the_batch(agenda: ClaimTimer) -> None:
     """When another collector was faster, the timer is of no use."""
     agenda.looked(10.0, waiting=1, next_due_ms=None)
     agenda.looked(11.0, waiting=0, next_due_ms=None)
     assert agenda.deadline() == 111.0
 
 
-def test_disconnected_forgets_what_was_due(agenda: Agenda) -> None:
+def test_disconnected_forgets_what_was_due(agenda: ClaimTimer) -> None:
     """Without a connection there is nothing to claim."""
     agenda.looked(10.0, waiting=10, next_due_ms=5)
     agenda.disconnected()
@@ -132,12 +132,12 @@ def test_scan_starts_again_once_a_second() -> None:
 
 def test_connection_is_followed_by_a_check_after_the_interval() -> None:
     """The first check of a new connection comes a whole interval later."""
-    agenda = Agenda(10, 5.0, 100.0)
+    agenda = ClaimTimer(10, 5.0, 100.0)
     agenda.connected(7.0)
     assert agenda.deadline() == 107.0
 
 
-def test_without_notifications_it_checks_every_second(agenda: Agenda) -> None:
+def test_without_notifications_it_checks_every_second(agenda: ClaimTimer) -> None:
     """While notifications don't arrive, a second is the interval from now on; later the usual one."""
     agenda.deaf(10.0, True)
     assert agenda.deadline() == 11.0
@@ -149,13 +149,13 @@ def test_without_notifications_it_checks_every_second(agenda: Agenda) -> None:
     assert agenda.deadline() == 112.0
 
 
-def test_check_of_every_second_does_not_put_off_an_earlier_one(agenda: Agenda) -> None:
+def test_check_of_every_second_does_not_put_off_an_earlier_one(agenda: ClaimTimer) -> None:
     """What is due sooner stays due."""
     agenda.deaf(99.5, True)
     assert agenda.deadline() == 100.0
 
 
-def test_look_tells_whether_there_are_more_rows_than_before(agenda: Agenda) -> None:
+def test_look_tells_whether_there_are_more_rows_than_before(agenda: ClaimTimer) -> None:
     """The same number is no news; after a drain the count begins at nothing."""
     assert agenda.looked(10.0, waiting=1, next_due_ms=None)
     assert not agenda.looked(11.0, waiting=1, next_due_ms=None)
@@ -164,7 +164,7 @@ def test_look_tells_whether_there_are_more_rows_than_before(agenda: Agenda) -> N
     assert agenda.looked(14.0, waiting=1, next_due_ms=None)
 
 
-def test_drain_at_the_very_moment_has_done_what_was_due(agenda: Agenda) -> None:
+def test_drain_at_the_very_moment_has_done_what_was_due(agenda: ClaimTimer) -> None:
     """The moment itself counts as reached, for a row and for a check."""
     agenda.looked(10.0, waiting=0, next_due_ms=2500)
     agenda.drained(12.5)

@@ -10,10 +10,10 @@ import pytest
 from mailroom_runtime.errors import SettingError
 from mailroom_sender.check.finding import Status
 from mailroom_sender.check.output_folder import output_folder
-from mailroom_sender.input.action import SHIPPED, Action, by_number
+from mailroom_sender.input.action import SHIPPED, MailAction, by_number
 from mailroom_sender.input.line import decode_line
 from mailroom_sender.input.row import BadRow, Row
-from mailroom_sender.output.rejected_rows import SetAside
+from mailroom_sender.output.rejected_rows import OutputFiles
 from mailroom_sender.output.responses import MOST
 from tests.support.lines import activation
 
@@ -27,7 +27,7 @@ def quoted(*numbers: int) -> list[Row]:
 
 def test_replay_file_holds_lines_that_can_be_read_again(tmp_path: Path) -> None:
     """What goes to a replay file comes out of it as the same rows; nobody else may read it."""
-    aside = SetAside(tmp_path / "a" / "b")
+    aside = OutputFiles(tmp_path / "a" / "b")
     aside.replay(quoted(1, 2), "no luck")
     aside.replay(quoted(3), "no luck")
     (file,) = (tmp_path / "a" / "b").iterdir()
@@ -39,7 +39,7 @@ def test_replay_file_holds_lines_that_can_be_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("raw", "entry"), [(b"bad", {"row": "bad"}), (b"\xff\x00", {"row_hex": "ff00"})])
 def test_reject_file_keeps_bytes_and_reason(tmp_path: Path, raw: bytes, entry: dict[str, str]) -> None:
     """A rejected row is kept with its reason, also when it is no text."""
-    SetAside(tmp_path).reject(raw, "its reason")
+    OutputFiles(tmp_path).reject(raw, "its reason")
     (file,) = tmp_path.glob("rejected_*.jsonl")
     written = json.loads(file.read_text())
     assert written.pop("time")
@@ -49,7 +49,7 @@ def test_reject_file_keeps_bytes_and_reason(tmp_path: Path, raw: bytes, entry: d
 @pytest.mark.parametrize("letter", ["x", "é", "€", "\U0001f600"])
 def test_long_line_is_kept_in_parts(tmp_path: Path, letter: str) -> None:
     """Each is an object of its own, numbered; together they are the line, and no letter is cut."""
-    SetAside(tmp_path).reject(("1" + letter * 70_000).encode(), "no CSV")
+    OutputFiles(tmp_path).reject(("1" + letter * 70_000).encode(), "no CSV")
     (file,) = tmp_path.glob("rejected_*.jsonl")
     parts = [json.loads(line) for line in file.read_text().splitlines()]
     assert "".join(part["row"] for part in parts) == "1" + letter * 70_000
@@ -59,7 +59,7 @@ def test_long_line_is_kept_in_parts(tmp_path: Path, letter: str) -> None:
 
 def test_many_bad_rows_are_one_line_in_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Each row is in the file; the log counts them by reason."""
-    aside = SetAside(tmp_path)
+    aside = OutputFiles(tmp_path)
     aside.reject_all([BadRow(b"a", "empty")] * 3 + [BadRow(b"b", "no CSV")])
     (file,) = tmp_path.iterdir()
     assert [json.loads(line)["row"] for line in file.read_text().splitlines()] == ["a", "a", "a", "b"]
@@ -78,9 +78,9 @@ def response_files(folder: Path) -> list[bytes]:
 
 def test_responses_of_one_moment_do_not_overwrite_each_other(tmp_path: Path) -> None:
     """However many answers come at once, each has its file."""
-    aside = SetAside(tmp_path)
+    aside = OutputFiles(tmp_path)
     for n in range(50):
-        aside.response(Action.ACTIVATION, str(n).encode(), f"refusal {n}")
+        aside.response(MailAction.ACTIVATION, str(n).encode(), f"refusal {n}")
     assert sorted(map(int, response_files(tmp_path))) == list(range(50))
 
 
@@ -88,14 +88,14 @@ def test_same_refusal_is_kept_once_in_a_while(tmp_path: Path, monkeypatch: pytes
     """The same words for the same action are one file, until ten minutes are over."""
     now = 1000.0
     monkeypatch.setattr("mailroom_sender.output.responses.time.monotonic", lambda: now)
-    aside = SetAside(tmp_path)
+    aside = OutputFiles(tmp_path)
     for _ in range(3):
-        aside.response(Action.ACTIVATION, b"a", "Throttling")
-        aside.response(Action.PASSWORD_RECOVERY, b"r", "Throttling")
-        aside.response(Action.ACTIVATION, b"o", "other")
+        aside.response(MailAction.ACTIVATION, b"a", "Throttling")
+        aside.response(MailAction.PASSWORD_RECOVERY, b"r", "Throttling")
+        aside.response(MailAction.ACTIVATION, b"o", "other")
     assert sorted(response_files(tmp_path)) == [b"a", b"o", b"r"]
     now += 601
-    aside.response(Action.ACTIVATION, b"later", "Throttling")
+    aside.response(MailAction.ACTIVATION, b"later", "Throttling")
     assert len(response_files(tmp_path)) == 4
 
 
@@ -104,11 +104,11 @@ def test_responses_have_a_cap_that_says_so(tmp_path: Path, capfd: pytest.Capture
     others = ["rejected_20200101T000000Z_1.jsonl", "replay_20200101T000000Z_1.csv", "ses_notes.http"]
     for name in [*others, "ses_20200101T000000.000000Z_1.http"]:
         (tmp_path / name).write_text("old")
-    aside = SetAside(tmp_path)
-    aside.response(Action.ACTIVATION, b"first", "first")
+    aside = OutputFiles(tmp_path)
+    aside.response(MailAction.ACTIVATION, b"first", "first")
     assert response_files(tmp_path) == [b"first", b"old"]  # the second is ses_notes.http
     for n in range(MOST + 5):
-        aside.response(Action.ACTIVATION, str(n).encode(), f"refusal {n}")
+        aside.response(MailAction.ACTIVATION, str(n).encode(), f"refusal {n}")
     kept = [int(data) for data in response_files(tmp_path) if data != b"old"]
     assert kept == list(range(5, MOST + 5))
     assert all((tmp_path / name).exists() for name in others)
@@ -124,13 +124,13 @@ def test_folder_that_others_can_change_is_refused(tmp_path: Path, monkeypatch: p
     folder.mkdir()
     folder.chmod(0o777)
     with pytest.raises(SettingError, match=r"MAILROOM_SES_OUTPUT_PATH: every user .* can write .*chmod o-w"):
-        SetAside(folder)
+        OutputFiles(folder)
     assert output_folder(folder).status is Status.TASK
     folder.chmod(0o1777)  # sticky, as /tmp is: nobody can take away another's files
-    SetAside(folder)
+    OutputFiles(folder)
     folder.chmod(0o777)
     monkeypatch.setattr(Path, "is_mount", lambda path: path == folder)
-    SetAside(folder)
+    OutputFiles(folder)
     assert output_folder(folder).status is Status.OK
 
 
@@ -142,7 +142,7 @@ def test_folder_behind_a_link_of_another_is_refused(
     (tmp_path / "real").mkdir()
     (tmp_path / "other").symlink_to("real")
     (tmp_path / "own").symlink_to(tmp_path / "other")
-    SetAside(tmp_path / "own" / behind)
+    OutputFiles(tmp_path / "own" / behind)
     real = Path.lstat
 
     def owned_by_another(path: Path) -> object:
@@ -153,13 +153,13 @@ def test_folder_behind_a_link_of_another_is_refused(
 
     monkeypatch.setattr(Path, "lstat", owned_by_another)
     with pytest.raises(SettingError, match="other is a symbolic link of another user"):
-        SetAside(tmp_path / "own" / behind)
+        OutputFiles(tmp_path / "own" / behind)
 
 
 def test_what_the_disk_does_not_take_is_owed_until_it_does(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A folder that went away loses nothing: it is said once, and written when it is back."""
     folder = tmp_path / "output"
-    aside = SetAside(folder)
+    aside = OutputFiles(folder)
     folder.rmdir()
     aside.replay(quoted(1), "no luck")
     aside.flush()
@@ -176,7 +176,7 @@ def test_what_the_disk_does_not_take_is_owed_until_it_does(tmp_path: Path, capfd
 
 def test_full_disk_leaves_no_half_row(tmp_path: Path) -> None:
     """What did not fit is not left half in the file, stays owed, and is written once there is room."""
-    aside = SetAside(tmp_path)
+    aside = OutputFiles(tmp_path)
     aside.replay(quoted(1), "no luck")
     (file,) = tmp_path.iterdir()
     before = file.read_bytes()

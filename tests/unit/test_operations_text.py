@@ -14,24 +14,24 @@ from hypothesis import strategies as st
 from mailroom_collector.errors import UnfitToken
 from mailroom_collector.operations.figures import (
     Choice,
-    Echo,
-    Failure,
     History,
+    ListenResult,
     Oldest,
     Overview,
-    Progress,
+    QueueProgress,
+    RetryResult,
     Sessions,
     Settled,
     Unmatched,
+    UnsentDelivery,
     Unsettled,
-    Verdict,
 )
 from mailroom_collector.operations.terminal.page import fitting
 from mailroom_collector.operations.text.delivery_list import text as listed
 from mailroom_collector.operations.text.delivery_list import unmatched, verdicts
 from mailroom_collector.operations.text.durations import iso, parse_duration, parse_moment, spoken, spoken_ms, stamp
 from mailroom_collector.operations.text.sparkline import sparkline
-from mailroom_collector.operations.text.status import Kind, Line, Rank, check, text
+from mailroom_collector.operations.text.status import Kind, Rank, StatusLine, check, text
 from mailroom_collector.operations.text.table import cut, shown, table, width, wrapped
 from mailroom_collector.schedule.pause import Pause
 from mailroom_collector.sign.line import encode_row
@@ -130,12 +130,12 @@ def unsettled(state: str, *, due: bool, count: int = 1, holder: str | None = Non
     return Unsettled(state, holder, due, count, moment, moment)
 
 
-def progress(*rows: Unsettled, oldest_age: float | None = None) -> Progress:
+def progress(*rows: Unsettled, oldest_age: float | None = None) -> QueueProgress:
     oldest = None
     if oldest_age is not None:
         queued = NOW - timedelta(seconds=oldest_age)
         oldest = Oldest(4711, queued, queued + timedelta(seconds=900))
-    return Progress(NOW, None, False, rows, oldest)
+    return QueueProgress(NOW, None, False, rows, oldest)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def progress(*rows: Unsettled, oldest_age: float | None = None) -> Progress:
         (progress(unsettled("pending", due=True, seconds=3)), True, "no mailable token waits"),
     ],
 )
-def test_check_is_about_mail_that_does_not_flow(seen: Progress, well: bool, words: str) -> None:
+def test_check_is_about_mail_that_does_not_flow(seen: QueueProgress, well: bool, words: str) -> None:
     """A token that waits for too long, in whatever state; or deliveries that nobody takes up."""
     health = check(seen, 60)
     assert health.well is well
@@ -181,18 +181,18 @@ def test_report_fits(columns: int) -> None:
     )
     settled = [Settled("failed", f"reason {'x' * 3 * n}", 1, 2, 1_234_567, 1, NOW) for n in range(12)]
     history = History([*settled, Settled("sent", None, 1, 2, 3, 0, NOW)], 12.5, 1500.0)
-    lines = text(Overview("mailroom", seen, history, Echo(False), Sessions(1, 2), range(200)), columns)
+    lines = text(Overview("mailroom", seen, history, ListenResult(False), Sessions(1, 2), range(200)), columns)
     assert all(width(line.text) <= columns for line in lines)
     assert "4 other reasons" in "\n".join(line.text for line in lines)
     bad = [line.text.split()[0] for line in lines if line.kind is Kind.BAD and line.text[2] != " "]
     assert bad == ["lease", "perhaps", "notifications"]
 
 
-def overview(seen: Progress, sessions: Sessions, reasons: int = 0) -> Overview:
+def overview(seen: QueueProgress, sessions: Sessions, reasons: int = 0) -> Overview:
     """Return how a queue is that has some history."""
     settled = [Settled("failed", f"reason {n}", 1, 2, 1_234_567, 0, NOW) for n in range(reasons)]
     history = History([Settled("sent", None, 1, 2, 1_234_567, 0, NOW), *settled], 12.5, 1500.0)
-    return Overview("mailroom", seen, history, Echo(True, 1.0), sessions, [1] * 59 + [7])
+    return Overview("mailroom", seen, history, ListenResult(True, 1.0), sessions, [1] * 59 + [7])
 
 
 @pytest.mark.parametrize("columns", [60, 80])
@@ -237,7 +237,7 @@ def test_screen_keeps_what_matters(rows: int) -> None:
         needed = [line for line in lines if line.rank is Rank.NEEDED and line.text]
         assert [line for line in kept if line in needed] == needed
         lost = len([line for line in lines if line.text]) - (len(kept) - 1)
-        assert kept[-1] == Line(f"... {lost} more lines")
+        assert kept[-1] == StatusLine(f"... {lost} more lines")
 
 
 @given(st.text(), st.integers(2, 40))
@@ -253,7 +253,7 @@ def test_failed_is_told_with_the_whole_address(columns: int) -> None:
     """The tries go first, then the action; a long address has lines of its own."""
     long = f"{'a' * 60}@example.com"
     for email in ("ann@example.com", long):
-        one = Failure(154, "activation", 7, "ann", email, "failed", "why", 1, 0, NOW, NOW, None)
+        one = UnsentDelivery(154, "activation", 7, "ann", email, "failed", "why", 1, 0, NOW, NOW, None)
         lines = [line.text for line in listed([one], columns)]
         assert all(len(line) <= columns for line in lines)
         assert f"<{email}>" in "".join(line.removeprefix("    ") for line in lines)
@@ -396,7 +396,7 @@ HELPS = "retry would try it again"
 )
 def test_failed_says_whether_retry_can_help(reason: str | None, note: str) -> None:
     """What a row holds is refused again as long as it holds it; what SES or a setting refused may go well now."""
-    one = Failure(1, "activation", 7, "ann", "ann@example.com", "failed", reason, 1, 0, NOW, NOW, None)
+    one = UnsentDelivery(1, "activation", 7, "ann", "ann@example.com", "failed", reason, 1, 0, NOW, NOW, None)
     assert [line.text for line in listed([one], 200)][1] == f"    {reason or 'without a reason'} ({note})"
     expired = replace(one, stale="the token expired")
     assert [line.text for line in listed([expired], 200)][1].endswith(" (now the token expired)")
@@ -408,7 +408,9 @@ def test_failed_says_whether_retry_can_help(reason: str | None, note: str) -> No
 )
 def test_many_that_are_not_put_back_are_counted(number: int, words: str) -> None:
     """One of them is one token."""
-    told = [Verdict(n, "already sent") for n in range(30)] + [Verdict(n, "the token expired") for n in range(number)]
+    told = [RetryResult(n, "already sent") for n in range(30)] + [
+        RetryResult(n, "the token expired") for n in range(number)
+    ]
     said = list(verdicts(told, dry_run=False))
     assert said[:3] == [f"put back 0 of {30 + number}", "30 tokens are not put back: already sent", words]
 
@@ -416,7 +418,7 @@ def test_many_that_are_not_put_back_are_counted(number: int, words: str) -> None
 def test_many_tokens_that_match_nothing_are_counted() -> None:
     """Not one by one; and reasons are named up to a few."""
     settled = [Settled("failed", f"Reason{n}", 0, 0, 100 - n, 0, NOW) for n in range(7)]
-    there = Unmatched([Verdict(n, "already sent") for n in range(21)], [], History(settled, None, None))
+    there = Unmatched([RetryResult(n, "already sent") for n in range(21)], [], History(settled, None, None))
     assert list(unmatched(Choice(account="a\x1bb", reason="x"), there)) == [
         "21 tokens are not listed: already sent",
         "there is no account with the id, login or address 'a\\x1bb'",

@@ -1,15 +1,15 @@
 """Do notifications arrive?"""
 
-from mailroom_collector.schedule.listen_check import Echo
+from mailroom_collector.schedule.listen_check import ListenCheck
 
 
-def payloads(echo: Echo) -> list[str]:
+def payloads(echo: ListenCheck) -> list[str]:
     return [payload for _, payload in echo.calls]
 
 
 def test_echo_that_comes_back_is_asked_for_again_later() -> None:
     """A call is made at the start and then at intervals."""
-    echo = Echo(100, "me", ("bell",))
+    echo = ListenCheck(100, "me", ("bell",))
     echo.connected(0)
     assert echo.deadline() == 0
     echo.asked(1)
@@ -21,7 +21,7 @@ def test_echo_that_comes_back_is_asked_for_again_later() -> None:
 
 def test_missing_echo_makes_deaf_until_one_comes() -> None:
     """Five seconds without an answer are enough to poll; a late one ends it."""
-    echo = Echo(100, "me", ("bell",))
+    echo = ListenCheck(100, "me", ("bell",))
     echo.connected(0)
     echo.asked(0)
     echo.listen_in_vain(4.9)
@@ -35,7 +35,7 @@ def test_missing_echo_makes_deaf_until_one_comes() -> None:
 
 def test_echoes_of_others_are_nothing() -> None:
     """Another collector's echo neither ends deafness nor announces rows; any other payload announces."""
-    echo, other = Echo(100, "me", ("bell",)), Echo(100, "other", ("bell",))
+    echo, other = ListenCheck(100, "me", ("bell",)), ListenCheck(100, "other", ("bell",))
     echo.asked(0)
     assert not echo.heard([*payloads(other)])
     echo.listen_in_vain(5)
@@ -45,7 +45,7 @@ def test_echoes_of_others_are_nothing() -> None:
 
 def test_without_a_connection_there_is_nothing_to_do() -> None:
     """A lost connection makes nobody deaf; a call that could not be made is put off."""
-    echo = Echo(100, "me", ("bell",))
+    echo = ListenCheck(100, "me", ("bell",))
     echo.connected(0)
     echo.asked(0)
     echo.disconnected()
@@ -59,14 +59,14 @@ def test_without_a_connection_there_is_nothing_to_do() -> None:
 
 def test_each_notification_that_is_no_echo_counts() -> None:
     """Their number tells how fast they come, whatever echoes are between them."""
-    echo = Echo(100, "me", ("bell",))
+    echo = ListenCheck(100, "me", ("bell",))
     assert echo.heard(["", "mailroom-echo:other", "x", "mailroom-echo:me", ""]) == 3
     assert echo.heard([]) == 0
 
 
 def test_each_channel_must_echo() -> None:
     """One that does not is as if none did: nobody knows on which of them the next notification comes."""
-    echo = Echo(100, "me", ("own", "bell"))
+    echo = ListenCheck(100, "me", ("own", "bell"))
     assert [channel for channel, _ in echo.calls] == ["own", "bell"]
     own, bell = payloads(echo)
     assert own != bell
