@@ -69,7 +69,7 @@ class Drain:
         self._unfit: dict[int, str] = {}
         self._unknown: list[Token] = []
         self._warn_at = 0.0
-        self._not_mailed_log = token_log("not mailed")
+        self._not_mailed_log = token_log("token_not_mailed", "not mailed")
         self.stale = 0
         self.doubts = 0
         self.chunk = ChunkSize(batch_limit, max(_CHUNK_ROWS, batch_limit))

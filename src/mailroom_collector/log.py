@@ -9,10 +9,12 @@ from mailroom_runtime.words import counted
 log: Final = Log("mailroom-collect", "PG")
 
 
-def token_log(fate: str) -> RepeatedLog:
-    """Return the log of tokens that come to this, and why."""
+def token_log(event: str, fate: str) -> RepeatedLog:
+    """Return the log of tokens that come to this, and why; `event` names it in JSON."""
     return RepeatedLog(
         log,
+        event,
+        "token",
         lambda token, reason: f"token {token} is {fate}: {reason}",
         lambda more: f"{counted(more.count, 'more token')} {fate}, {more.first} to {more.last}: {more.kind}",
     )

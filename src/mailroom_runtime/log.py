@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from mailroom_runtime.words import visible
@@ -12,9 +12,14 @@ from mailroom_runtime.words import visible
 Level = Literal["info", "warning", "error"]
 """error: mails stand still, or the program ends, until a person acts; warning: what went wrong is dealt with."""
 
+Field = str | float | Sequence[int] | None
+"""What a field of an event may be; a time is a number with its unit in the field's name."""
+
 _STDERR: Final = 2
 _LONGEST: Final = 2000
 """Characters of one event; what is longer is cut, so that nobody can flood the log."""
+_MOST_NUMBERS: Final = 200
+"""Numbers in one field, the same."""
 
 
 def escape(text: str) -> str:
@@ -34,9 +39,13 @@ class Log:
         self.before: Callable[[], None] | None = None
         """Called before each line, to clear what else stands on its terminal."""
 
-    def __call__(self, text: str, level: Level = "info") -> None:
-        """Write one event, stamped in UTC. A stderr that can't be written to is no reason to stop."""
-        line = self._json(text, level) if self.as_json else self._text(text)
+    def __call__(self, text: str, level: Level = "info", *, event: str = "", **fields: Field) -> None:
+        """Write one event, stamped in UTC. A stderr that can't be written to is no reason to stop.
+
+        `event` names the kind of event for programs, in snake_case. `fields` are its data, for JSON alone: the text
+        says the same in words.
+        """
+        line = self._json(text, level, event, fields) if self.as_json else self._text(text)
         if self.before is not None:
             self.before()
         with contextlib.suppress(OSError):
@@ -45,8 +54,15 @@ class Log:
     def _text(self, text: str) -> str:
         return f"{time.strftime('%Y/%m/%d %H:%M:%S', time.gmtime())} [{self._tag}] {escape(text)}"
 
-    def _json(self, text: str, level: Level) -> str:
+    def _json(self, text: str, level: Level, event: str, fields: dict[str, Field]) -> str:
         now = time.time_ns()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now // 10**6 % 1000:03d}Z"
         # Escaped all the same: who prints the message on a terminal must not be harmed by it.
-        return json.dumps({"time": stamp, "level": level, "program": self._program, "message": escape(text)})
+        head = {"time": stamp, "level": level, "program": self._program, "event": event, "message": escape(text)}
+        return json.dumps(head | {name: _harmless(value) for name, value in fields.items() if value is not None})
+
+
+def _harmless(value: Field) -> Field:
+    if isinstance(value, str):
+        return escape(value)
+    return value if isinstance(value, (int, float)) else list(value or [])[:_MOST_NUMBERS]

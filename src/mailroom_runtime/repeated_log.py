@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mailroom_runtime.log import Level, Log
 from mailroom_runtime.repeats import Repeat, Repeats
@@ -11,9 +12,13 @@ from mailroom_runtime.repeats import Repeat, Repeats
 class RepeatedLog:
     """Callable from any thread; its program calls tell() at due_at, and once at its end."""
 
-    def __init__(self, log: Log, one: Callable[[int, str], str], many: Callable[[Repeat], str]) -> None:
-        """`one` words an event and its kind, `many` what was counted."""
+    def __init__(
+        self, log: Log, event: str, number: str, one: Callable[[int, str], str], many: Callable[[Repeat], str]
+    ) -> None:
+        """`event` names them, `number` what their numbers are; `one` words an event and its kind, `many` a count."""
         self._log = log
+        self._event = event
+        self._number = number
         self._one = one
         self._many = many
         self._levels: dict[str, Level] = {}
@@ -31,7 +36,8 @@ class RepeatedLog:
             self._levels[kind] = level
             named = self._repeats.add(kind, events, time.monotonic())
         for event in named:
-            self._log(self._one(event, kind), level)
+            number: dict[str, Any] = {self._number: event}
+            self._log(self._one(event, kind), level, event=self._event, reason=kind, **number)
 
     def tell(self, *, is_end: bool = False) -> None:
         """Log what was counted, if it is time to or this is the end."""
@@ -42,4 +48,12 @@ class RepeatedLog:
             levels, told = self._levels, self._repeats.tell(now)
             self._levels = {}
         for repeat in told:
-            self._log(self._many(repeat), levels[repeat.kind])
+            fields: dict[str, Any] = {f"first_{self._number}": repeat.first, f"last_{self._number}": repeat.last}
+            self._log(
+                self._many(repeat),
+                levels[repeat.kind],
+                event=self._event,
+                count=repeat.count,
+                reason=repeat.kind,
+                **fields,
+            )

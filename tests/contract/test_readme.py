@@ -65,7 +65,7 @@ SHOWN_BY = {
     "a token's action is not in `mailroom_actions`": "pipeline/test_actions.py::test_token_waits_for_its_action",
     "an action is added": "pipeline/test_actions.py::test_guide_is_followed_while_the_pipeline_runs",
     "a line or row is bad": "process/test_sender_hardships.py::test_any_bytes_harm_nothing",
-    "a line has more than": "unit/test_sender_wire.py::test_line_has_as_many_rows_as_a_collector_may_put_in_it",
+    "a line has more than": "unit/test_line.py::test_line_has_as_many_rows_as_a_collector_may_put_in_it",
     "the sender has no database": "process/test_sender.py::test_what_an_operator_must_mend_goes_to_a_replay_file",
     "the output folder can't be written":
         "process/test_sender_hardships.py::test_full_disk_stops_the_reading_and_loses_nothing",

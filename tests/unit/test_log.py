@@ -33,13 +33,16 @@ def test_event_as_json_is_one_object(
 ) -> None:
     """The same as data: when, how bad, who, what; the text as harmless as in the other form."""
     monkeypatch.setattr(log, "as_json", True)
-    log(ODD, "warning")
+    log(ODD, "warning", event="odd", token=7, reason=ODD, tokens=[1, 2], retry_in_s=0.5, nothing=None)
     (line,) = capfd.readouterr().err.splitlines()
     event = json.loads(line)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event.pop("time"))
     message = event.pop("message")
     assert message.startswith(r"café \n[PG] forged \x1b[31m")
     assert message.isprintable()
-    assert event == {"level": "warning", "program": program}
+    assert event.pop("reason") == message
+    assert event == {
+        "level": "warning", "program": program, "event": "odd", "token": 7, "tokens": [1, 2], "retry_in_s": 0.5,
+    }  # fmt: skip
     assert line.isascii()
     assert tag not in line.partition("message")[0]

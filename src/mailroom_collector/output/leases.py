@@ -30,7 +30,7 @@ class Leases:
         self._taken: list[int] = []  # by the reader: to be emitted
         self._glance = Backoff(_GLANCE_FIRST, _GLANCE_CAP)
         self._warned = False
-        self._set_aside_log = token_log("set aside")
+        self._set_aside_log = token_log("token_rejected", "rejected")
         self.acknowledged = False
         self.aside = 0
         self.extend_at: float | None = None

@@ -110,6 +110,8 @@ def not_sent_log() -> RepeatedLog:
     """Return the log of rows that may not be sent; 0 is a token that is not known."""
     return RepeatedLog(
         log,
+        "token_not_sent",
+        "token",
         lambda token, reason: f"token {token or '?'} is not sent: {reason}",
         lambda more: (
             f"{counted(more.count, 'more token')} not sent, {more.first or '?'} to {more.last or '?'}: {more.kind}"
