@@ -1,0 +1,54 @@
+"""The command migrate."""
+
+import os
+
+import click
+
+from mailroom_collector.log import log
+from mailroom_collector.operations.commands.confirmation import agreed
+from mailroom_runtime.postgres.url import required_url
+from mailroom_runtime.settings.options import SCHEMA_NAME, Whole
+
+
+@click.command()
+@click.option(
+    "--schema", type=SCHEMA_NAME, metavar="NAME",
+    help="The schema that mailroom is in, or is to be in; made if it is not there. Unset, MAILROOM_SCHEMA_NAME, or"
+    " else the first one of the search path.",
+)  # fmt: skip
+@click.option(
+    "--to",
+    "target",
+    type=Whole(-1, 1_000_000),
+    metavar="VERSION",
+    help="Go up or down to VERSION; -1 removes everything, with all accounts and tokens.",
+)
+@click.option("--dry-run", is_flag=True, help="Only print what would be run.")
+@click.option("--yes", "is_sure", is_flag=True, help="Don't ask before going down.")
+@click.pass_context
+def migrate(ctx: click.Context, schema: str | None, target: int | None, dry_run: bool, is_sure: bool) -> None:
+    """Bring the schema to the newest version, or to another one.
+
+    Needs MAILROOM_DATABASE_URL, with the role that owns the schema, or may create it. Going up never asks. Going
+    down loses what the version has stored: it says what, asks on a terminal, and needs --yes without one.
+
+    Beside an application's own tables, give mailroom a schema of its own: migrate --schema mailroom. Both programs
+    then need MAILROOM_SCHEMA_NAME=mailroom. What is another program's is recognized and never touched.
+
+    Most steps lock some of mailroom's own tables, mostly for milliseconds (docs/upgrading.md has a table); inserts of
+    accounts and tokens wait meanwhile. While another transaction holds such a table, each try waits for 3 seconds at
+    most, and inserts wait behind it for no longer. After 10 tries it says who is in the way, and exits with 1.
+    """
+    url = required_url(ctx.obj[0], os.environ)
+    from mailroom_collector.schema.migrator import Migrator, as_owner
+
+    with as_owner(url) as connection:
+        agree = None if is_sure else _agree_to_lose
+        migrator = Migrator(connection, schema or ctx.obj[1], tell=click.echo, warn=lambda text: log(text, "warning"))
+        if not migrator.run(target, dry_run=dry_run, agree=agree):
+            click.echo("nothing was changed", err=True)
+            ctx.exit(1)
+
+
+def _agree_to_lose(lost: str) -> bool:
+    return agreed(f"this removes {lost}", "give --yes if that is wanted, or see with --dry-run what it would run")
