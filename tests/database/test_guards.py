@@ -327,6 +327,23 @@ def test_late_sent_does_not_undo_what_another_call_has_made_of_the_row(database:
     assert [database.state(token) for token in tokens] == ["failed", "pending"]
 
 
+def test_row_that_its_own_call_failed_stays_failed(database: Database, steps: Steps) -> None:
+    """The first outcome that a call tells of a row counts."""
+    (token,) = database.sign_up("ann")
+    steps.claim()
+    steps.begin([token])
+    assert steps.settle(token, "failed")
+    assert steps.settle_code(token, "sent") == "missed"
+    assert database.state(token) == "failed"
+
+
+def test_sender_of_a_queue_that_is_not_there_is_told_so(database: Database, steps: Steps) -> None:
+    """It must not go on as if it acknowledged."""
+    database.run("DELETE FROM jobs")
+    with pytest.raises(psycopg.errors.NoDataFound, match="no row mailroom in jobs"):
+        steps.acknowledge()
+
+
 def test_migration_knows_who_is_sending(server: Server) -> None:
     """A sender of the version before that is at its call during the migration still tells late what it sent."""
     database = Database(server, server.new_database(template="template1"))
@@ -424,10 +441,15 @@ def test_takeover_and_release_ring(database: Database, steps: Steps, listener: C
     assert not rung(listener)
     assert steps.acknowledge() == 1
     assert rung(listener)
+    steps.claim()
+    steps.begin(tokens)
+    assert not rung(listener)
+    steps.settle(tokens[0], "later", delay_ms=1000)
+    assert rung(listener)
 
 
 def test_queues_are_each_their_own(database: Database) -> None:
-    """Each step touches the rows of its queue only: look, extend, emitted, acknowledge, begin, settle, pause."""
+    """Each step touches the rows of its queue only: look, extend, emitted, acknowledge, begin, settle, pause, resume."""
     database.run("ALTER TYPE job_type ADD VALUE 'second'")
     database.run("INSERT INTO jobs (job_type) VALUES ('second')")
     tokens = database.sign_up("ann", "ben")
@@ -460,6 +482,9 @@ def test_queues_are_each_their_own(database: Database) -> None:
         ("second", "pending"),
         ("second", "pending"),
     ]
+    database.run("SELECT mailroom_pause('second', 'why')")
+    database.run("SELECT mailroom_resume('mailroom')")
+    assert database.one("SELECT paused_reason FROM jobs WHERE job_type = 'second'") == "why"
 
 
 def test_prefixes_added_at_once_by_two_sessions_do_not_begin_alike(database: Database) -> None:

@@ -253,6 +253,16 @@ def test_retry_is_not_put_off_beyond_the_end_of_the_token(database: Database, st
     assert database.one("SELECT error FROM deliveries") == "the token expired; last try: why"
 
 
+def test_retry_waits_a_second_even_at_the_end_of_the_token(database: Database, steps: Steps) -> None:
+    """Half of nearly nothing would be a call after the other."""
+    (token,) = database.sign_up("ann")
+    database.run("UPDATE tokens SET expires_at = mailroom_epoch() + 1")
+    steps.claim()
+    steps.begin([token])
+    steps.settle(token, "later", delay_ms=60_000)
+    assert database.one("SELECT due_at > now() + interval '0.8 s' FROM deliveries")
+
+
 def test_later_is_due_after_its_delay(database: Database, steps: Steps) -> None:
     """A row to be tried again waits, and looking tells for how long."""
     (token,) = database.sign_up("ann")

@@ -325,6 +325,14 @@ def test_retry_puts_back_what_may_still_be_mailed(failures: Database) -> None:
     assert sorted(Steps(failures.connection, "other").claim()) == [1, 4]
 
 
+def test_retry_leaves_what_was_handed_out(failures: Database) -> None:
+    """A reader that does not acknowledge may have mailed it."""
+    failures.run("UPDATE deliveries SET state = 'emitted' WHERE token = 1")
+    refused = "it was handed out to a reader that does not acknowledge"
+    assert failures.run("SELECT token, refused FROM mailroom_retry('mailroom', '{1}', false)") == [(1, refused)]
+    assert failures.state(1) == "emitted"
+
+
 def test_retry_that_is_dry_changes_nothing(failures: Database) -> None:
     """It says the same."""
     dry = failures.run("SELECT * FROM mailroom_retry('mailroom', '{1,2,3,4,5}', true)")
@@ -397,6 +405,13 @@ def test_prune_removes_what_is_old_and_over(database: Database) -> None:
     assert database.run("SELECT token FROM deliveries ORDER BY 1") == [(alive,), (pending,), (young,)]
     assert database.one("SELECT count(*) FROM tokens") == 5
     assert gone < alive
+
+
+def test_prune_removes_what_was_used(database: Database) -> None:
+    """A token that was consumed can never be mailed again, however long its life."""
+    (used,) = old(database, "used")
+    database.run("UPDATE tokens SET expires_at = 4102444800, consumed_at = created_at + 60 WHERE id = %s", used)
+    assert prune(database) == (used, True, 1, 0, 0, 0)
 
 
 def test_prune_ends_at_the_first_that_is_too_young(database: Database) -> None:
