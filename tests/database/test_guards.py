@@ -449,7 +449,7 @@ def test_takeover_and_release_ring(database: Database, steps: Steps, listener: C
 
 
 def test_queues_are_each_their_own(database: Database) -> None:
-    """Each step touches the rows of its queue only: look, extend, emitted, acknowledge, begin, settle, pause, resume."""
+    """Each step touches the rows of its queue only: look, extend, emitted, begin, settle, pause and the others."""
     database.run("ALTER TYPE job_type ADD VALUE 'second'")
     database.run("INSERT INTO jobs (job_type) VALUES ('second')")
     tokens = database.sign_up("ann", "ben")

@@ -21,10 +21,10 @@ from typing import Any, Final
 from mailroom_runtime.errors import SettingError
 from mailroom_runtime.words import counted
 from mailroom_sender.input.action import MailAction
+from mailroom_sender.input.row import BadRow, Bytes, Row
 from mailroom_sender.log import log
 from mailroom_sender.output.folder_check import problem_of
 from mailroom_sender.output.responses import ResponseFiles, create, stamp
-from mailroom_sender.input.row import BadRow, Bytes, Row
 
 _LONGEST_PART: Final = 1 << 16  # bytes of a line in one JSON object
 _MOST_AT_ONCE: Final = 1 << 18  # bytes that are written before they are synced, and a part more
