@@ -11,7 +11,7 @@ SHELL := bash
 # A dot for each step that pip tells of, so that a long download does not look like a standstill.
 DOTS := while read -r _; do printf . >&2; done; echo >&2
 
-.PHONY: help run test storm soak bench mutants sql-mutants docs image-pins lint check format clean
+.PHONY: help run test storm soak bench mutants sql-mutants docs migrations image-pins lint check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -47,6 +47,9 @@ sql-mutants: $(VENV)/.dev ## Make wrong changes of the SQL steps, and list those
 
 docs: $(VENV)/.demo ## Make the reference, manual pages and shell completion from the commands
 	@$(BIN)/python docs/generate
+
+migrations: $(VENV)/.pip ## Write the functions of the newest migration, from migrations/functions
+	@$(BIN)/python docs/generate/migration.py
 
 PINS := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
 	--custom-compile-command 'make image-pins' --constraint .ci/constraints.txt

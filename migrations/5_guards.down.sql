@@ -1,18 +1,21 @@
--- Back to the locks and judgements of the version before. A queue that is paused goes on; who has begun what is
--- forgotten.
+-- Back to what the functions did in 4_actions. A queue that is paused goes on, and it is forgotten which call has begun
+-- which delivery.
+--
+-- Each function stands here as the migration made it that its line "From" names. `make migrations` writes them.
 
 LOCK TABLE deliveries, jobs IN ACCESS EXCLUSIVE MODE;
 
 DROP FUNCTION mailroom_watch, mailroom_begin_rows, mailroom_settle_rows, mailroom_queue_status, mailroom_pause,
-    mailroom_resume;
+    mailroom_resume, mailroom_retry_rows, mailroom_lock_deliveries, mailroom_lock_actions, mailroom_join_reasons,
+    mailroom_first_reason;
 ALTER TABLE jobs DROP COLUMN paused_at, DROP COLUMN paused_reason;
-ALTER TABLE deliveries DROP COLUMN begun_by;
+ALTER TABLE deliveries DROP COLUMN begun_by, DROP COLUMN error_code;
 
--- As 1_ledger and 4_actions made them.
 DO $migration$
 BEGIN
     IF to_regproc('mailroom_account_inserted') IS NOT NULL THEN
         EXECUTE format($function$
+-- From 4_actions.up.sql: mailroom_account_inserted
 CREATE OR REPLACE FUNCTION mailroom_account_inserted() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -22,9 +25,11 @@ BEGIN
     FROM inserted WHERE status = 'provisioned';
     RETURN NULL;
 END $$
+-- End of mailroom_account_inserted
         $function$, current_schema());
     END IF;
     EXECUTE format($function$
+-- From 1_ledger.up.sql: mailroom_announce
 CREATE OR REPLACE FUNCTION mailroom_announce() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
@@ -40,10 +45,11 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$
+-- End of mailroom_announce
     $function$, current_schema());
 END $migration$;
 
--- As 2_steps made them.
+-- From 2_steps.up.sql: mailroom_look
 CREATE OR REPLACE FUNCTION mailroom_look(queue job_type, max_rows integer)
 RETURNS TABLE (waiting integer, next_due_ms bigint, attended boolean)
 LANGUAGE plpgsql AS $$
@@ -58,7 +64,64 @@ BEGIN
             WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at > now()),
         NOT (pg_try_advisory_lock_shared(1835100524, 2) AND pg_advisory_unlock_shared(1835100524, 2));
 END $$;
+-- End of mailroom_look
 
+-- From 4_actions.up.sql: mailroom_claim_any
+CREATE OR REPLACE FUNCTION mailroom_claim_any(queue job_type, holder text, lease_ms integer, max_rows integer,
+                                   after_due timestamptz DEFAULT NULL, after_token bigint DEFAULT NULL,
+                                   newest smallint DEFAULT 32767)
+RETURNS TABLE (token bigint, action smallint, email text, login text, secret bytea,
+               code text, stale text, doubt boolean, acknowledged boolean, due_at timestamptz)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    waits constant text := 'its action is not in mailroom_actions';  -- mailroom_actions_compiled finds it by this
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    RETURN QUERY
+    WITH due AS MATERIALIZED (
+        -- A fence: joined directly, an UPDATE could touch more rows than the limit.
+        SELECT d.token, d.state, d.due_at
+        FROM deliveries d
+        WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at <= now()
+          AND (d.due_at, d.token) > (coalesce($5, '-infinity'), coalesce($6, 0))
+        ORDER BY d.due_at, d.token
+        LIMIT $4 FOR UPDATE SKIP LOCKED
+    ), judged AS MATERIALIZED (
+        SELECT due.token, due.due_at, due.state = 'sending' AS doubt, mailroom_action_number(t.action) AS number,
+               a.email, a.login, t.secret, t.code, extract(epoch FROM now())::float8 - t.created_at AS age,
+               CASE WHEN t.id IS NULL THEN 'the token is gone'
+                    ELSE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) END AS stale
+        FROM due LEFT JOIN tokens t ON t.id = due.token LEFT JOIN accounts a ON a.id = t.account
+    ), taken AS (
+        UPDATE deliveries d SET
+            state = CASE WHEN j.stale IS NOT NULL THEN 'skipped' WHEN j.number <= $7 THEN 'claimed'
+                         ELSE 'pending' END::delivery_state,
+            holder = $2,
+            due_at = CASE WHEN j.stale IS NOT NULL THEN d.due_at WHEN j.number <= $7 THEN now() + $3 * interval '1 ms'
+                          WHEN j.number IS NULL THEN now() + least(60, greatest(5, j.age)) * interval '1 s'
+                          ELSE now() + least(15, greatest(1, j.age)) * interval '1 s' END,
+            doubts = d.doubts + j.doubt::integer,
+            error = CASE WHEN j.stale IS NOT NULL THEN j.stale || coalesce('; last try: ' || d.error, '')
+                         WHEN j.number IS NULL THEN waits
+                         ELSE nullif(d.error, waits) END,
+            settled_at = CASE WHEN j.stale IS NOT NULL THEN now() END
+        FROM judged j
+        WHERE d.queue = $1 AND d.token = j.token
+        RETURNING j.*
+    ), handed_out AS (
+        UPDATE jobs SET last_seq = newest.token
+        FROM (SELECT max(j.token) AS token FROM judged j WHERE j.stale IS NULL AND j.number <= $7) newest
+        WHERE job_type = $1 AND coalesce(last_seq, 0) < newest.token
+    )
+    SELECT t.token, CASE WHEN t.number <= $7 THEN t.number END, t.email::text, t.login::text, t.secret, t.code::text,
+           t.stale, t.doubt, (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = $1), t.due_at
+    FROM taken t
+    ORDER BY t.due_at, t.token;
+END $$;
+-- End of mailroom_claim_any
+
+-- From 2_steps.up.sql: mailroom_extend
 CREATE OR REPLACE FUNCTION mailroom_extend(queue job_type, holder text, lease_ms integer, tokens bigint[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql AS $$
@@ -78,7 +141,9 @@ BEGIN
     WHERE d.queue = $1 AND d.token = ANY (held)
     RETURNING d.token;
 END $$;
+-- End of mailroom_extend
 
+-- From 2_steps.up.sql: mailroom_release
 CREATE OR REPLACE FUNCTION mailroom_release(queue job_type, holder text, tokens bigint[])
 RETURNS integer
 LANGUAGE plpgsql AS $$
@@ -103,7 +168,9 @@ BEGIN
     END IF;
     RETURN given_back;
 END $$;
+-- End of mailroom_release
 
+-- From 2_steps.up.sql: mailroom_emitted
 CREATE OR REPLACE FUNCTION mailroom_emitted(queue job_type, holder text, tokens bigint[])
 RETURNS integer
 LANGUAGE plpgsql AS $$
@@ -122,7 +189,9 @@ BEGIN
     GET DIAGNOSTICS emitted = ROW_COUNT;
     RETURN emitted;
 END $$;
+-- End of mailroom_emitted
 
+-- From 2_steps.up.sql: mailroom_set_aside
 CREATE OR REPLACE FUNCTION mailroom_set_aside(queue job_type, holder text, tokens bigint[], reasons text[])
 RETURNS integer
 LANGUAGE plpgsql AS $$
@@ -136,7 +205,9 @@ BEGIN
     GET DIAGNOSTICS aside = ROW_COUNT;
     RETURN aside;
 END $$;
+-- End of mailroom_set_aside
 
+-- From 2_steps.up.sql: mailroom_acknowledge
 CREATE OR REPLACE FUNCTION mailroom_acknowledge(queue job_type)
 RETURNS integer
 LANGUAGE plpgsql AS $$
@@ -162,7 +233,9 @@ BEGIN
     END IF;
     RETURN taken_over;
 END $$;
+-- End of mailroom_acknowledge
 
+-- From 2_steps.up.sql: mailroom_begin
 CREATE OR REPLACE FUNCTION mailroom_begin(queue job_type, holder text, lease_ms integer, secrets bytea[])
 RETURNS TABLE (place bigint, token bigint, attempt integer, refused text)
 LANGUAGE plpgsql AS $$
@@ -227,7 +300,9 @@ BEGIN
         LEFT JOIN begun ON begun.token = j.token
     ORDER BY asked.place;
 END $$;
+-- End of mailroom_begin
 
+-- From 2_steps.up.sql: mailroom_settle
 CREATE OR REPLACE FUNCTION mailroom_settle(queue job_type, holder text, tokens bigint[],
                                 outcomes delivery_outcome[], message_ids text[], errors text[],
                                 delays_ms integer[])
@@ -275,8 +350,9 @@ BEGIN
     END IF;
     RETURN QUERY SELECT unnest(done);
 END $$;
+-- End of mailroom_settle
 
--- As 3_operations made them.
+-- From 3_operations.up.sql: mailroom_retry
 CREATE OR REPLACE FUNCTION mailroom_retry(queue job_type, tokens bigint[], dry boolean)
 RETURNS TABLE (token bigint, refused text)
 LANGUAGE plpgsql AS $$
@@ -307,8 +383,11 @@ BEGIN
         PERFORM pg_notify('token_insert', '');
     END IF;
 END $$;
+-- End of mailroom_retry
 
-CREATE OR REPLACE FUNCTION mailroom_prune(queue job_type, older_than interval, after_token bigint, max_rows integer, dry boolean)
+-- From 3_operations.up.sql: mailroom_prune
+CREATE OR REPLACE FUNCTION mailroom_prune(queue job_type, older_than interval, after_token bigint, max_rows integer,
+                                          dry boolean)
 RETURNS TABLE (last_token bigint, reached timestamptz, is_end boolean,
                sent bigint, failed bigint, skipped bigint, emitted bigint)
 LANGUAGE plpgsql AS $$
@@ -342,8 +421,9 @@ BEGIN
            count(*) FILTER (WHERE c.state = 'skipped'), count(*) FILTER (WHERE c.state = 'emitted')
     FROM counted c;
 END $$;
+-- End of mailroom_prune
 
--- As 4_actions made them.
+-- From 4_actions.up.sql: mailroom_action_guarded
 CREATE OR REPLACE FUNCTION mailroom_action_guarded() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -371,7 +451,9 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+-- End of mailroom_action_guarded
 
+-- From 4_actions.up.sql: mailroom_actions_compiled
 CREATE OR REPLACE FUNCTION mailroom_actions_compiled() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -413,63 +495,18 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-
-CREATE OR REPLACE FUNCTION mailroom_claim_any(queue job_type, holder text, lease_ms integer, max_rows integer,
-                                   after_due timestamptz DEFAULT NULL, after_token bigint DEFAULT NULL,
-                                   newest smallint DEFAULT 32767)
-RETURNS TABLE (token bigint, action smallint, email text, login text, secret bytea,
-               code text, stale text, doubt boolean, acknowledged boolean, due_at timestamptz)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-    waits constant text := 'its action is not in mailroom_actions';  -- mailroom_actions_compiled finds it by this
-BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);
-    RETURN QUERY
-    WITH due AS MATERIALIZED (
-        -- A fence: joined directly, an UPDATE could touch more rows than the limit.
-        SELECT d.token, d.state, d.due_at
-        FROM deliveries d
-        WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at <= now()
-          AND (d.due_at, d.token) > (coalesce($5, '-infinity'), coalesce($6, 0))
-        ORDER BY d.due_at, d.token
-        LIMIT $4 FOR UPDATE SKIP LOCKED
-    ), judged AS MATERIALIZED (
-        SELECT due.token, due.due_at, due.state = 'sending' AS doubt, mailroom_action_number(t.action) AS number,
-               a.email, a.login, t.secret, t.code, extract(epoch FROM now())::float8 - t.created_at AS age,
-               CASE WHEN t.id IS NULL THEN 'the token is gone'
-                    ELSE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) END AS stale
-        FROM due LEFT JOIN tokens t ON t.id = due.token LEFT JOIN accounts a ON a.id = t.account
-    ), taken AS (
-        UPDATE deliveries d SET
-            state = CASE WHEN j.stale IS NOT NULL THEN 'skipped' WHEN j.number <= $7 THEN 'claimed'
-                         ELSE 'pending' END::delivery_state,
-            holder = $2,
-            due_at = CASE WHEN j.stale IS NOT NULL THEN d.due_at WHEN j.number <= $7 THEN now() + $3 * interval '1 ms'
-                          WHEN j.number IS NULL THEN now() + least(60, greatest(5, j.age)) * interval '1 s'
-                          ELSE now() + least(15, greatest(1, j.age)) * interval '1 s' END,
-            doubts = d.doubts + j.doubt::integer,
-            error = CASE WHEN j.stale IS NOT NULL THEN j.stale || coalesce('; last try: ' || d.error, '')
-                         WHEN j.number IS NULL THEN waits
-                         ELSE nullif(d.error, waits) END,
-            settled_at = CASE WHEN j.stale IS NOT NULL THEN now() END
-        FROM judged j
-        WHERE d.queue = $1 AND d.token = j.token
-        RETURNING j.*
-    ), handed_out AS (
-        UPDATE jobs SET last_seq = newest.token
-        FROM (SELECT max(j.token) AS token FROM judged j WHERE j.stale IS NULL AND j.number <= $7) newest
-        WHERE job_type = $1 AND coalesce(last_seq, 0) < newest.token
-    )
-    SELECT t.token, CASE WHEN t.number <= $7 THEN t.number END, t.email::text, t.login::text, t.secret, t.code::text,
-           t.stale, t.doubt, (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = $1), t.due_at
-    FROM taken t
-    ORDER BY t.due_at, t.token;
-END $$;
+-- End of mailroom_actions_compiled
 
 DO $$
 DECLARE
-    step    record;
+    hot constant text[] := ARRAY[
+        'mailroom_look', 'mailroom_claim_any', 'mailroom_extend', 'mailroom_release', 'mailroom_emitted',
+        'mailroom_begin', 'mailroom_settle'];
+    asked constant text[] := ARRAY[
+        'mailroom_retry', 'mailroom_prune'];
+    others constant text[] := ARRAY[
+        'mailroom_set_aside', 'mailroom_acknowledge', 'mailroom_action_guarded', 'mailroom_actions_compiled'];
+    step record;
     setting text;
 BEGIN
     FOR step IN
@@ -480,16 +517,9 @@ BEGIN
         EXECUTE format('ALTER FUNCTION %s RESET row_security', step.name);
     END LOOP;
     FOR step IN
-        SELECT oid::regprocedure AS name,
-               proname IN ('mailroom_look', 'mailroom_claim_any', 'mailroom_extend', 'mailroom_release',
-                           'mailroom_emitted', 'mailroom_begin', 'mailroom_settle') AS is_hot,
-               proname IN ('mailroom_retry', 'mailroom_prune') AS is_asked
+        SELECT oid::regprocedure AS name, proname = ANY (hot) AS is_hot, proname = ANY (asked) AS is_asked
         FROM pg_proc
-        WHERE pronamespace = current_schema()::regnamespace
-          AND proname IN ('mailroom_look', 'mailroom_claim_any', 'mailroom_extend', 'mailroom_release',
-                          'mailroom_emitted', 'mailroom_set_aside', 'mailroom_acknowledge', 'mailroom_begin',
-                          'mailroom_settle',
-                          'mailroom_retry', 'mailroom_prune', 'mailroom_action_guarded', 'mailroom_actions_compiled')
+        WHERE pronamespace = current_schema()::regnamespace AND proname = ANY (hot || asked || others)
     LOOP
         EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp',
                        step.name, current_schema());

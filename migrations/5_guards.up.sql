@@ -1,50 +1,66 @@
--- Guards: a queue can be paused; a mail goes to the address of the moment; a sender settles only what it has
--- begun; no step waits for a row, and no sign-up for a lock that others can take; row-level security is loud.
+-- Guards.
 --
---   watch, begin_rows, settle_rows             the programs'
---   queue_status, pause, resume                the operator's
+--   A queue can be paused.
+--   A mail goes only to the address that its account has when the call begins.
+--   A sender settles only what it has begun.
+--   No step waits for a row. No sign-up waits for a lock that every role can take.
+--   Where row-level security hides rows, the functions fail.
+--   What programs act on is a code, never the words of a reason.
 --
--- The functions that versions 0.1 and 0.2 of the programs call stay, and mean what they did. Some get another
--- body here, for the reasons below.
+-- New functions:
 --
--- Locks. In this order, and bounded:
+--   watch, begin_rows, settle_rows                   for the programs
+--   queue_status, pause, resume, retry_rows          for an operator
+--   first_reason                                     for metrics
+--   lock_deliveries, lock_actions, join_reasons      for other functions only
 --
---   1  the queue's row of jobs. claim takes it last of all, to move last_seq: nobody who has it waits for a delivery.
---   2  deliveries, always with SKIP LOCKED. A step does not wait for one, so steps can't deadlock, whoever else
---      deletes accounts in whatever order. What is locked is reported as such, or left for another time.
+-- The functions that versions 0.1 and 0.2 of the programs call stay, and mean what they did. Their parameters keep
+-- their names, as PostgreSQL does not rename a parameter of a function that stays. Their bodies give them aliases
+-- (p_queue).
 --
--- A transaction of the application that deletes tokens does wait for the deliveries (1_ledger,
--- mailroom_token_deleted): a step has them for milliseconds, or for as long as it says here.
+-- Each function stands here as in its file, between a line "From" and a line "End". `make migrations` writes them.
+--
+-- Locks. They are taken in this order, and no step keeps another one waiting for long:
+--
+--   1  The row of the queue in jobs. A claim takes it last, to move last_seq. So whoever has it waits for no delivery.
+--   2  Deliveries, always with SKIP LOCKED. No step waits for a delivery, so steps can't deadlock, in whatever order
+--      others delete accounts. What is locked is reported as locked, or left for another time.
+--
+-- A transaction of the application that deletes tokens does wait for their deliveries (mailroom_token_deleted). A step
+-- has them locked for milliseconds, or for as long as its function says.
 
 LOCK TABLE deliveries, jobs IN ACCESS EXCLUSIVE MODE;  -- in the order in which a sign-up takes them
 
 ALTER TABLE jobs ADD COLUMN paused_at timestamptz, ADD COLUMN paused_reason text;
-COMMENT ON COLUMN jobs.paused_at IS 'since when the queue hands out and begins nothing; null: it does';
+COMMENT ON COLUMN jobs.paused_at IS 'since when the queue is paused: it hands out and begins nothing; null: not paused';
 COMMENT ON COLUMN jobs.paused_reason IS 'why, in the words of the person who paused it';
 
--- 8 bytes in a row that was begun, none in others. The name itself stands in "holder" only until the next claim.
-ALTER TABLE deliveries ADD COLUMN begun_by bigint;
+-- begun_by has 8 bytes in a row that was begun, and none in others. The name itself stands in "holder" only until the
+-- next claim. error_code is null in nearly all rows, and then has no bytes.
+ALTER TABLE deliveries ADD COLUMN begun_by bigint, ADD COLUMN error_code text;
 COMMENT ON COLUMN deliveries.begun_by IS 'hashtextextended(holder, 0) of the call that began it last';
+COMMENT ON COLUMN deliveries.error_code IS
+    'what error means to the functions. unlisted: its action is not in mailroom_actions; '
+    'changed: its account got another address; null: nothing';
 
 DO $$
 BEGIN
-    PERFORM set_config('enable_seqscan', 'off', true);  -- by the index of what is not settled, however many are
+    PERFORM set_config('enable_seqscan', 'off', true);  -- reads the index of what is not settled, not the whole table
     UPDATE deliveries SET begun_by = hashtextextended(holder, 0)
     WHERE queue IN (SELECT job_type FROM jobs) AND settled_at IS NULL AND state = 'sending';
+    -- The only place that reads the words: rows from before have no code.
+    UPDATE deliveries SET error_code = 'unlisted'
+    WHERE queue IN (SELECT job_type FROM jobs) AND settled_at IS NULL AND state = 'pending'
+      AND error = 'its action is not in mailroom_actions';
     PERFORM set_config('enable_seqscan', 'on', true);
 END $$;
 
--- An account that says it was created longer ago than its token would live was not created now: it comes from a
--- dump, and gets no token by itself. Where another mailroom made the schema, its own trigger does this.
---
--- Fast polling (1_ledger, "The bell") without waiting: an insert that does not get lock 1 at once notifies.
--- Such an insert is not silent, so nobody needs to know that it is in progress.
--- A token without a queue would never be mailed: where
--- row-level security hides them all, the insert fails.
+-- Where another mailroom made the schema, a trigger of its own gives accounts their tokens.
 DO $migration$
 BEGIN
     IF to_regproc('mailroom_account_inserted') IS NOT NULL THEN
         EXECUTE format($function$
+-- From functions/mailroom_account_inserted.sql: mailroom_account_inserted
 CREATE OR REPLACE FUNCTION mailroom_account_inserted() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -56,9 +72,11 @@ BEGIN
       AND created_at > EXTRACT(epoch FROM pg_catalog.now()) - %1$I.mailroom_action_lifetime('activation');
     RETURN NULL;
 END $$
+-- End of mailroom_account_inserted
         $function$, current_schema());
     END IF;
     EXECUTE format($function$
+-- From functions/mailroom_announce.sql: mailroom_announce
 CREATE OR REPLACE FUNCTION mailroom_announce() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
@@ -77,29 +95,79 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$
+-- End of mailroom_announce
     $function$, current_schema(), format('%I.jobs', current_schema()));
 END $migration$;
 
--- As in 2_steps; nothing waits in a queue that is paused.
+-- From functions/mailroom_lock_deliveries.sql: mailroom_lock_deliveries
+-- Locks deliveries until the transaction ends. What another transaction has locked is tried again for p_patience_ms.
+-- It never waits for one of them, so two calls can't deadlock, in whatever order others lock rows.
+-- Called by: mailroom_begin and mailroom_retry_rows, with their rights and settings.
+-- Returns: the tokens whose deliveries are locked now.
+CREATE FUNCTION mailroom_lock_deliveries(p_queue job_type, p_tokens bigint[], p_patience_ms integer)
+RETURNS bigint[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    ends timestamptz := clock_timestamp() + p_patience_ms * interval '1 ms';
+    free bigint[];
+BEGIN
+    LOOP
+        free := ARRAY (
+            SELECT d.token FROM deliveries d
+            WHERE d.queue = p_queue AND d.token = ANY (p_tokens) ORDER BY d.token FOR UPDATE SKIP LOCKED);
+        EXIT WHEN clock_timestamp() >= ends OR NOT EXISTS (
+            SELECT FROM deliveries d
+            WHERE d.queue = p_queue AND d.token = ANY (p_tokens) AND d.token <> ALL (free));
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    RETURN free;
+END $$;
+-- End of mailroom_lock_deliveries
+
+-- From functions/mailroom_join_reasons.sql: mailroom_join_reasons
+-- Why a delivery is skipped, with the error of its last try behind it: 'the token expired; last try: Throttling'.
+-- deliveries.error holds such texts since version 0.1, so they stay: to split them into columns would mean to rewrite
+-- the ledger. Only mailroom_join_reasons, mailroom_first_reason and mailroom_reason know how they are joined.
+-- Called by: mailroom_claim_any and mailroom_begin_rows, which the planner makes it a part of.
+-- Returns: the reason in words.
+CREATE FUNCTION mailroom_join_reasons(p_stale text, p_error text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT p_stale || coalesce('; last try: ' || p_error, '')
+$$;
+-- End of mailroom_join_reasons
+
+-- From functions/mailroom_look.sql: mailroom_look
+-- What waits in a queue. A paused queue has nothing that waits.
+-- Called by: the collector, before it claims and before it sleeps.
+-- Returns: one row.
+--   waiting      how many deliveries are due now, counted up to max_rows
+--   next_due_ms  in how many milliseconds the next one is due; null if nothing else is unsettled
+--   attended     whether another session polls fast, so that inserts do not notify
 CREATE OR REPLACE FUNCTION mailroom_look(queue job_type, max_rows integer)
 RETURNS TABLE (waiting integer, next_due_ms bigint, attended boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    p_queue    ALIAS FOR queue;
+    p_max_rows ALIAS FOR max_rows;
 BEGIN
     RETURN QUERY SELECT
         (SELECT count(*)::integer FROM (
             SELECT FROM deliveries d
-            WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at <= now()
-              AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = $1) IS NULL LIMIT $2) due),
+            WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= now()
+              AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL LIMIT p_max_rows) due),
         (SELECT ceil(1000 * extract(epoch FROM min(d.due_at) - now()))::bigint
             FROM deliveries d
-            WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at > now()
-              AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = $1) IS NULL),
+            WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at > now()
+              AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL),
         NOT (pg_try_advisory_lock_shared(1835100524, 2) AND pg_advisory_unlock_shared(1835100524, 2));
 END $$;
+-- End of mailroom_look
 
--- What a collector asks when it is notified, and every few seconds, whatever the ledger holds:
--- is the queue paused, and are inserts silent?
+-- From functions/mailroom_watch.sql: mailroom_watch
+-- What may change at any moment, whatever the ledger holds: is the queue paused, and does a collector poll fast?
+-- Called by: the collector when it is notified, and every few seconds; the sender's check.
+-- Returns: one row.
 CREATE FUNCTION mailroom_watch(p_queue job_type)
 RETURNS TABLE (paused_at timestamptz, paused_reason text, attended boolean)
 LANGUAGE plpgsql AS $$
@@ -109,200 +177,271 @@ BEGIN
         NOT (pg_try_advisory_lock_shared(1835100524, 2) AND pg_advisory_unlock_shared(1835100524, 2))
     FROM jobs q WHERE q.job_type = p_queue;
 END $$;
+-- End of mailroom_watch
 
--- As in 4_actions; nothing is handed out from a queue that is paused.
+-- From functions/mailroom_claim_any.sql: mailroom_claim_any
+-- Claims up to max_rows due deliveries for the holder, oldest first, with a lease of lease_ms. A paused queue gives
+-- nothing.
+--  - A stale delivery is skipped for good.
+--  - A delivery whose action is not in mailroom_actions waits: for as long again as its token is old, 5 s to 60 s. So
+--    many of them cost little. An action that is added ends the wait. Its error_code is 'unlisted' meanwhile.
+--  - A delivery whose action has a number above "newest" is for another collector, and waits for 1 s to 15 s.
+--
+-- With after_due and after_token (the due_at and token of the last row of the claim before) it begins behind that row.
+-- So it does not read again the dead rows of what was claimed before, which a snapshot elsewhere may keep. What becomes
+-- due in front of that row is found by a claim without the two.
+-- Called by: the collector.
+-- Returns: one row for each delivery that was claimed, skipped or put off.
+--   action        the number of the action; null for what waits
+--   stale         why it was skipped; null otherwise
+--   doubt         its last sender began it and never settled it, so it may have been mailed
+--   acknowledged  senders of this queue settle what they send
+--   due_at        when it was due, for after_due
 CREATE OR REPLACE FUNCTION mailroom_claim_any(queue job_type, holder text, lease_ms integer, max_rows integer,
-                                   after_due timestamptz DEFAULT NULL, after_token bigint DEFAULT NULL,
-                                   newest smallint DEFAULT 32767)
+                                              after_due timestamptz DEFAULT NULL, after_token bigint DEFAULT NULL,
+                                              newest smallint DEFAULT 32767)
 RETURNS TABLE (token bigint, action smallint, email text, login text, secret bytea,
                code text, stale text, doubt boolean, acknowledged boolean, due_at timestamptz)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    waits constant text := 'its action is not in mailroom_actions';  -- mailroom_actions_compiled finds it by this
+    p_queue       ALIAS FOR queue;
+    p_holder      ALIAS FOR holder;
+    p_lease_ms    ALIAS FOR lease_ms;
+    p_max_rows    ALIAS FOR max_rows;
+    p_after_due   ALIAS FOR after_due;
+    p_after_token ALIAS FOR after_token;
+    p_newest      ALIAS FOR newest;
 BEGIN
-    IF $3 > 86400000 THEN
+    IF p_lease_ms > 86400000 THEN
         RAISE EXCEPTION 'a lease may last for 1 day at most' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
     RETURN QUERY
     WITH due AS MATERIALIZED (
-        -- A fence: joined directly, an UPDATE could touch more rows than the limit.
-        SELECT d.token, d.state, d.due_at
+        -- MATERIALIZED: joined directly, an UPDATE could change more rows than the limit.
+        SELECT d.queue, d.token, d.state, d.due_at
         FROM deliveries d
-        WHERE d.queue = $1 AND d.settled_at IS NULL AND d.due_at <= now()
-          AND (d.due_at, d.token) > (coalesce($5, '-infinity'), coalesce($6, 0))
-          AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = $1) IS NULL
+        WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= now()
+          AND (d.due_at, d.token) > (coalesce(p_after_due, '-infinity'), coalesce(p_after_token, 0))
+          AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
         ORDER BY d.due_at, d.token
-        LIMIT $4 FOR UPDATE SKIP LOCKED
+        LIMIT p_max_rows FOR UPDATE SKIP LOCKED
     ), judged AS MATERIALIZED (
-        SELECT due.token, due.due_at, due.state = 'sending' AS doubt, mailroom_action_number(t.action) AS number,
-               a.email, a.login, t.secret, t.code, extract(epoch FROM now())::float8 - t.created_at AS age,
+        SELECT due.queue, due.token, due.due_at, due.state = 'sending' AS doubt,
+               mailroom_action_number(t.action) AS number, a.email, a.login, t.secret, t.code,
+               extract(epoch FROM now())::float8 - t.created_at AS age,
                CASE WHEN t.id IS NULL THEN 'the token is gone'
                     ELSE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) END AS stale
         FROM due LEFT JOIN tokens t ON t.id = due.token LEFT JOIN accounts a ON a.id = t.account
     ), taken AS (
         UPDATE deliveries d SET
-            state = CASE WHEN j.stale IS NOT NULL THEN 'skipped' WHEN j.number <= $7 THEN 'claimed'
+            state = CASE WHEN j.stale IS NOT NULL THEN 'skipped' WHEN j.number <= p_newest THEN 'claimed'
                          ELSE 'pending' END::delivery_state,
-            holder = $2,
-            due_at = CASE WHEN j.stale IS NOT NULL THEN d.due_at WHEN j.number <= $7 THEN now() + $3 * interval '1 ms'
+            holder = p_holder,
+            due_at = CASE WHEN j.stale IS NOT NULL THEN d.due_at
+                          WHEN j.number <= p_newest THEN now() + p_lease_ms * interval '1 ms'
                           WHEN j.number IS NULL THEN now() + least(60, greatest(5, j.age)) * interval '1 s'
                           ELSE now() + least(15, greatest(1, j.age)) * interval '1 s' END,
             doubts = d.doubts + j.doubt::integer,
-            error = CASE WHEN j.stale IS NOT NULL THEN j.stale || coalesce('; last try: ' || d.error, '')
-                         WHEN j.number IS NULL THEN waits
-                         ELSE nullif(d.error, waits) END,
+            error = CASE WHEN j.stale IS NOT NULL THEN mailroom_join_reasons(j.stale, d.error)
+                         WHEN j.number IS NULL THEN 'its action is not in mailroom_actions'
+                         WHEN d.error_code = 'unlisted' THEN NULL
+                         ELSE d.error END,
+            error_code = CASE WHEN j.stale IS NOT NULL THEN NULL
+                              WHEN j.number IS NULL THEN 'unlisted'
+                              ELSE nullif(d.error_code, 'unlisted') END,
             settled_at = CASE WHEN j.stale IS NOT NULL THEN now() END
         FROM judged j
-        WHERE d.queue = $1 AND d.token = j.token
+        -- Not p_queue: a plan that was made while the ledger was empty would then read the whole index of the queue.
+        WHERE d.queue = j.queue AND d.token = j.token
         RETURNING j.*
     ), handed_out AS (
         UPDATE jobs SET last_seq = newest.token
-        FROM (SELECT max(j.token) AS token FROM judged j WHERE j.stale IS NULL AND j.number <= $7) newest
-        WHERE job_type = $1 AND coalesce(last_seq, 0) < newest.token
+        FROM (SELECT max(j.token) AS token FROM judged j WHERE j.stale IS NULL AND j.number <= p_newest) newest
+        WHERE job_type = p_queue AND coalesce(last_seq, 0) < newest.token
     )
-    SELECT t.token, CASE WHEN t.number <= $7 THEN t.number END, t.email::text, t.login::text, t.secret, t.code::text,
-           t.stale, t.doubt, (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = $1), t.due_at
+    SELECT t.token, CASE WHEN t.number <= p_newest THEN t.number END, t.email::text, t.login::text, t.secret,
+           t.code::text, t.stale, t.doubt,
+           (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = p_queue), t.due_at
     FROM taken t
     ORDER BY t.due_at, t.token;
 END $$;
+-- End of mailroom_claim_any
 
--- As in 2_steps; no lease lasts longer than prune takes for granted.
+-- From functions/mailroom_extend.sql: mailroom_extend
+-- Renews the lease of those tokens that the holder still has claimed. A delivery that another transaction has locked is
+-- left out: if it is still there when its lease ends, it is claimed again.
+-- Called by: the collector, for the lines that its reader has not taken yet.
+-- Returns: the tokens whose lease is renewed.
 CREATE OR REPLACE FUNCTION mailroom_extend(queue job_type, holder text, lease_ms integer, tokens bigint[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    held bigint[];
+    p_queue    ALIAS FOR queue;
+    p_holder   ALIAS FOR holder;
+    p_lease_ms ALIAS FOR lease_ms;
+    p_tokens   ALIAS FOR tokens;
+    held       bigint[];
 BEGIN
-    IF $3 > 86400000 THEN
+    IF p_lease_ms > 86400000 THEN
         RAISE EXCEPTION 'a lease may last for 1 day at most' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
-    -- Not waiting: one that a transaction keeps locked, of an application that deletes its account say, must
-    -- not keep the others from being renewed. Is it still there after its lease, it is claimed again.
+    -- Does not wait: a delivery that the application has locked, to delete its account, must not keep the others from
+    -- being renewed.
     held := ARRAY (
         SELECT d.token FROM deliveries d
-        WHERE d.queue = $1 AND d.token = ANY ($4) AND d.state = 'claimed' AND d.holder = $2
+        WHERE d.queue = p_queue AND d.token = ANY (p_tokens) AND d.state = 'claimed' AND d.holder = p_holder
         FOR UPDATE SKIP LOCKED);
     RETURN QUERY
-    UPDATE deliveries d SET due_at = now() + $3 * interval '1 ms'
-    WHERE d.queue = $1 AND d.token = ANY (held)
+    UPDATE deliveries d SET due_at = now() + p_lease_ms * interval '1 ms'
+    WHERE d.queue = p_queue AND d.token = ANY (held)
     RETURNING d.token;
 END $$;
+-- End of mailroom_extend
 
--- As in 2_steps, without waiting. What a sender is about to begin is not given back.
+-- From functions/mailroom_release.sql: mailroom_release
+-- Gives back what the holder has claimed, at once. What a sender is beginning at that moment is not given back.
+-- Called by: the collector, when it ends or when its reader is gone.
+-- Returns: how many deliveries were given back.
 CREATE OR REPLACE FUNCTION mailroom_release(queue job_type, holder text, tokens bigint[])
 RETURNS integer
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    p_queue    ALIAS FOR queue;
+    p_holder   ALIAS FOR holder;
+    p_tokens   ALIAS FOR tokens;
     given_back integer;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     WITH held AS MATERIALIZED (
         SELECT d.token FROM deliveries d
-        WHERE d.queue = $1 AND d.token = ANY ($3) AND d.state = 'claimed' AND d.holder = $2
+        WHERE d.queue = p_queue AND d.token = ANY (p_tokens) AND d.state = 'claimed' AND d.holder = p_holder
         ORDER BY d.token FOR UPDATE SKIP LOCKED
     )
-    -- As old as its token again, so that it does not queue behind younger ones.
+    -- Due since its token was made, so that it does not wait behind younger ones.
     UPDATE deliveries d SET state = 'pending', holder = NULL,
         due_at = least(now(), to_timestamp((SELECT t.created_at FROM tokens t WHERE t.id = d.token)))
     FROM held
-    WHERE d.queue = $1 AND d.token = held.token AND d.token = ANY ($3);
+    WHERE d.queue = p_queue AND d.token = held.token AND d.token = ANY (p_tokens);
     GET DIAGNOSTICS given_back = ROW_COUNT;
     IF given_back > 0 THEN
         PERFORM pg_notify('token_insert', '');
     END IF;
     RETURN given_back;
 END $$;
+-- End of mailroom_release
 
--- As in 2_steps. What another transaction has locked is tried again for a second: left out, it would be printed
+-- From functions/mailroom_emitted.sql: mailroom_emitted
+-- Settles deliveries as emitted: the reader took them, and no sender of this queue acknowledges, so nobody will ever
+-- say more. What another transaction has locked is tried again for a second. If it were left out, it would be printed
 -- once more when its lease ends.
+-- Called by: the collector, when a reader took its lines and no sender acknowledges.
+-- Returns: how many deliveries are settled so; 0 once a sender acknowledges.
 CREATE OR REPLACE FUNCTION mailroom_emitted(queue job_type, holder text, tokens bigint[])
 RETURNS integer
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    p_queue  ALIAS FOR queue;
+    p_holder ALIAS FOR holder;
+    p_tokens ALIAS FOR tokens;
     ends     timestamptz := clock_timestamp() + interval '1 second';
-    rest     bigint[] := $3;
+    rest     bigint[] := p_tokens;
     taken    bigint[];
     emitted  integer := 0;
 BEGIN
-    -- Waits for a sender that is about to acknowledge, so that its takeover misses none; but not
-    -- for a claim, which moves last_seq.
-    PERFORM FROM jobs q WHERE q.job_type = $1 AND q.acknowledged_at IS NULL FOR KEY SHARE;
+    -- Waits for a sender that is acknowledging, so that its takeover misses none. Does not wait for a claim, which
+    -- moves last_seq.
+    PERFORM FROM jobs q WHERE q.job_type = p_queue AND q.acknowledged_at IS NULL FOR KEY SHARE;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
     LOOP
         taken := ARRAY (
             SELECT d.token FROM deliveries d
-            WHERE d.queue = $1 AND d.token = ANY (rest) AND d.state = 'claimed' AND d.holder = $2
+            WHERE d.queue = p_queue AND d.token = ANY (rest) AND d.state = 'claimed' AND d.holder = p_holder
             FOR UPDATE SKIP LOCKED);
-        UPDATE deliveries d SET state = 'emitted', settled_at = now() WHERE d.queue = $1 AND d.token = ANY (taken);
+        UPDATE deliveries d SET state = 'emitted', settled_at = now() WHERE d.queue = p_queue AND d.token = ANY (taken);
         emitted := emitted + cardinality(taken);
         EXIT WHEN cardinality(taken) = cardinality(rest);
         rest := ARRAY (
             SELECT d.token FROM deliveries d
-            WHERE d.queue = $1 AND d.token = ANY (rest) AND d.state = 'claimed' AND d.holder = $2);
+            WHERE d.queue = p_queue AND d.token = ANY (rest) AND d.state = 'claimed' AND d.holder = p_holder);
         EXIT WHEN rest = '{}' OR clock_timestamp() >= ends;
         PERFORM pg_sleep(0.01);
     END LOOP;
     RETURN emitted;
 END $$;
+-- End of mailroom_emitted
 
--- As in 2_steps, without waiting: what is left out comes again when its lease ends.
+-- From functions/mailroom_set_aside.sql: mailroom_set_aside
+-- Settles as failed what the holder has claimed but can't sign or print. What another transaction has locked is left
+-- out, and comes again when its lease ends.
+-- Called by: the collector.
+-- Returns: how many deliveries are settled so.
 CREATE OR REPLACE FUNCTION mailroom_set_aside(queue job_type, holder text, tokens bigint[], reasons text[])
 RETURNS integer
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    held  bigint[] := ARRAY (
+    p_queue   ALIAS FOR queue;
+    p_holder  ALIAS FOR holder;
+    p_tokens  ALIAS FOR tokens;
+    p_reasons ALIAS FOR reasons;
+    held      bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
-        WHERE d.queue = $1 AND d.token = ANY ($3) AND d.state = 'claimed' AND d.holder = $2
+        WHERE d.queue = p_queue AND d.token = ANY (p_tokens) AND d.state = 'claimed' AND d.holder = p_holder
         FOR UPDATE SKIP LOCKED);
-    aside integer;
+    aside     integer;
 BEGIN
-    UPDATE deliveries d SET state = 'failed', error = r.reason, settled_at = now()
-    FROM unnest($3, $4) AS r (token, reason)
-    WHERE d.queue = $1 AND d.token = r.token AND d.token = ANY (held);
+    UPDATE deliveries d SET state = 'failed', error = r.reason, error_code = NULL, settled_at = now()
+    FROM unnest(p_tokens, p_reasons) AS r (token, reason)
+    WHERE d.queue = p_queue AND d.token = r.token AND d.token = ANY (held);
     GET DIAGNOSTICS aside = ROW_COUNT;
     RETURN aside;
 END $$;
+-- End of mailroom_set_aside
 
--- As in 2_steps. A takeover that finds a delivery locked tries for a second, and then fails as a whole: the sender
--- tries it again, and none is left behind.
+-- From functions/mailroom_acknowledge.sql: mailroom_acknowledge
+-- Records that a sender settles what it sends. The first sender that says so takes over what was emitted and may still
+-- be mailed. A takeover that finds a delivery locked tries for a second, and then fails as a whole: the sender tries
+-- again, and no delivery is forgotten.
+-- Called by: the sender, at its start.
+-- Returns: how many deliveries were taken over.
 CREATE OR REPLACE FUNCTION mailroom_acknowledge(queue job_type)
 RETURNS integer
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    p_queue    ALIAS FOR queue;
     ends       timestamptz := clock_timestamp() + interval '1 second';
     is_first   boolean;
     taken_over integer := 0;
     more       integer;
 BEGIN
-    SELECT q.acknowledged_at IS NULL INTO is_first FROM jobs q WHERE q.job_type = $1 FOR UPDATE;
+    SELECT q.acknowledged_at IS NULL INTO is_first FROM jobs q WHERE q.job_type = p_queue FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'no row % in jobs', $1 USING ERRCODE = 'no_data_found';
+        RAISE EXCEPTION 'no row % in jobs', p_queue USING ERRCODE = 'no_data_found';
     END IF;
-    UPDATE jobs SET acknowledged_at = now() WHERE job_type = $1;
+    UPDATE jobs SET acknowledged_at = now() WHERE job_type = p_queue;
     WHILE is_first LOOP
         WITH alive AS MATERIALIZED (
             SELECT d.token FROM deliveries d JOIN tokens t ON t.id = d.token JOIN accounts a ON a.id = t.account
-            WHERE d.queue = $1 AND d.state = 'emitted'
+            WHERE d.queue = p_queue AND d.state = 'emitted'
               AND mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) IS NULL
             FOR UPDATE OF d SKIP LOCKED
         )
         UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = now(), settled_at = NULL
-        FROM alive WHERE d.queue = $1 AND d.token = alive.token;
+        FROM alive WHERE d.queue = p_queue AND d.token = alive.token;
         GET DIAGNOSTICS more = ROW_COUNT;
         taken_over := taken_over + more;
         EXIT WHEN NOT EXISTS (
             SELECT FROM deliveries d JOIN tokens t ON t.id = d.token JOIN accounts a ON a.id = t.account
-            WHERE d.queue = $1 AND d.state = 'emitted'
+            WHERE d.queue = p_queue AND d.state = 'emitted'
               AND mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) IS NULL);
         IF clock_timestamp() >= ends THEN
             RAISE EXCEPTION 'deliveries that were handed out are locked by another transaction'
@@ -315,12 +454,16 @@ BEGIN
     END IF;
     RETURN taken_over;
 END $$;
+-- End of mailroom_acknowledge
 
--- The fence before a call to SES: which of these secrets the holder may send, now, and is the only one to send
--- for lease_ms. "emails": the addresses that the mails would go to, in UTF-8 and in the order of the secrets; null:
--- not compared. One row for each different secret, with its first place in the array (from 1), its token, and a code:
---
---   begun    it may be sent. To begin again what the holder has already begun is allowed, and renews the lease
+-- From functions/mailroom_begin_rows.sql: mailroom_begin_rows
+-- The fence before a call to SES: which of these secrets the holder may send now, and is the only one to send for
+-- p_lease_ms. p_emails are the addresses that the mails would go to, in UTF-8 and in the order of the secrets; a null
+-- is not compared. What goes back loses no attempt.
+-- Called by: the sender, before each call.
+-- Returns: one row for each different secret, with its first place in the array (from 1), its token, and a code.
+-- "reason" says the same to people; it is null for begun.
+--   begun    it may be sent. To begin again what the holder has begun already is allowed, and renews the lease
 --   locked   another transaction has it: ask again
 --   later    it is to be tried again later
 --   settled  it is sent, failed or skipped already
@@ -329,10 +472,8 @@ END $$;
 --   changed  its account has another address now: it goes back, to be printed anew
 --   paused   the queue is paused: it goes back
 --   unknown  no such token in this queue
---
--- "reason" says the same to people; null for begun. What goes back loses no attempt.
 CREATE FUNCTION mailroom_begin_rows(p_queue job_type, p_holder text, p_lease_ms integer,
-                                    p_secrets bytea[], p_emails bytea[])
+                                               p_secrets bytea[], p_emails bytea[])
 RETURNS TABLE (place bigint, token bigint, attempt integer, code text, reason text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -342,8 +483,8 @@ DECLARE
     ids  bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
         WHERE d.queue = p_queue AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY (p_secrets))));
-    -- First lock the rows, then judge: by what is committed when they are ours, not by what was before (each
-    -- statement here sees a snapshot of its own).
+    -- The rows are locked first and judged then, by what is committed when they are locked: each statement here has
+    -- a snapshot of its own.
     ours bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
         WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED);
@@ -360,11 +501,11 @@ BEGIN
         FROM unnest(p_secrets) WITH ORDINALITY AS s (secret, place) GROUP BY s.secret
     ), found AS MATERIALIZED (
         SELECT p.place, t.id AS token, t.action, t.expires_at, t.consumed_at, t.created_at, a.status,
-               -- As bytes: to turn what was read into text could fail, and one row would stop all.
+               -- As bytes: what was read may not be valid text, and one such row would stop all.
                p_emails[p.place] <> CASE WHEN is_ascii THEN decode(replace(a.email, '\', '\\'), 'escape')
                                          ELSE convert_to(a.email, 'UTF8') END AS has_changed
         FROM tokens t CROSS JOIN LATERAL (SELECT array_position(p_secrets, t.secret) AS place) p
-            -- OFFSET 0: for each row by its key, and never a join.
+            -- OFFSET 0 keeps the planner from a join: each account is read by its key.
             LEFT JOIN LATERAL (SELECT a.status, a.email::text FROM accounts a WHERE a.id = t.account OFFSET 0) a ON true
         WHERE t.id = ANY (ids)
     ), seen AS MATERIALIZED (
@@ -395,11 +536,12 @@ BEGIN
             due_at = CASE
                 WHEN j.code = 'begun' THEN clock_timestamp() + p_lease_ms * interval '1 ms'
                 WHEN j.code = 'stale' THEN d.due_at
-                -- The second time in a row: should the reader and this never agree, they must not go round and round.
-                WHEN j.code = 'changed' AND d.error = readdressed THEN now() + interval '5 s'
+                -- The second time in a row: the reader may never agree with this, and must not get it over and over.
+                WHEN j.code = 'changed' AND d.error_code = 'changed' THEN now() + interval '5 s'
                 ELSE least(now(), to_timestamp(j.created_at)) END,
-            error = CASE j.code WHEN 'stale' THEN j.stale || coalesce('; last try: ' || d.error, '')
+            error = CASE j.code WHEN 'stale' THEN mailroom_join_reasons(j.stale, d.error)
                                 WHEN 'changed' THEN readdressed ELSE d.error END,
+            error_code = CASE j.code WHEN 'stale' THEN NULL WHEN 'changed' THEN 'changed' ELSE d.error_code END,
             settled_at = CASE WHEN j.code = 'stale' THEN now() END
         FROM judged j
         WHERE d.queue = p_queue AND d.token = j.token AND d.token = ANY (ids)
@@ -421,42 +563,46 @@ BEGIN
         LEFT JOIN begun ON begun.token = j.token
     ORDER BY asked.place;
 END $$;
+-- End of mailroom_begin_rows
 
--- The begin of a sender of version 0.2 and before, which does not say where its mails go. One of version 0.1 forgets a
--- row that is locked, and its collector then keeps it. So what is locked is tried again for as long as they waited.
+-- From functions/mailroom_begin.sql: mailroom_begin
+-- The begin of a sender of version 0.2 and before, which does not say where its mails go. A sender of version 0.1
+-- forgets a delivery that is locked, and its collector then keeps it. So what is locked is tried again for as long as
+-- those versions waited.
+-- Called by: senders of version 0.2 and before.
+-- Returns: one row for each different secret, with its first place in the array; "refused" is null or why not to send
+-- it.
 CREATE OR REPLACE FUNCTION mailroom_begin(queue job_type, holder text, lease_ms integer, secrets bytea[])
 RETURNS TABLE (place bigint, token bigint, attempt integer, refused text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    ends timestamptz := clock_timestamp() + least(3000, $3 / 8) * interval '1 ms';
-    ids  bigint[] := ARRAY (
+    p_queue    ALIAS FOR queue;
+    p_holder   ALIAS FOR holder;
+    p_lease_ms ALIAS FOR lease_ms;
+    p_secrets  ALIAS FOR secrets;
+    ids        bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
-        WHERE d.queue = $1 AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY ($4))));
-    free bigint[];
+        WHERE d.queue = p_queue AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY (p_secrets))));
 BEGIN
-    LOOP
-        free := ARRAY (
-            SELECT d.token FROM deliveries d
-            WHERE d.queue = $1 AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED);
-        EXIT WHEN clock_timestamp() >= ends OR NOT EXISTS (
-            SELECT FROM deliveries d WHERE d.queue = $1 AND d.token = ANY (ids) AND d.token <> ALL (free));
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN QUERY SELECT b.place, b.token, b.attempt, b.reason FROM mailroom_begin_rows($1, $2, $3, $4, NULL) b;
+    PERFORM mailroom_lock_deliveries(p_queue, ids, least(3000, p_lease_ms / 8));
+    RETURN QUERY SELECT b.place, b.token, b.attempt, b.reason
+    FROM mailroom_begin_rows(p_queue, p_holder, p_lease_ms, p_secrets, NULL) b;
 END $$;
+-- End of mailroom_begin
 
--- What became of what the holder began. One row for each token, with a code:
---
---   settled  it is recorded, now or before: told twice, it answers the same
---   missed   it was no longer held
---   locked   another transaction has it: tell it again
---
--- That a row was sent is recorded also after its lease, as long as this holder was the last to begin it: so it is
--- not sent twice. A delay never takes more than half of the life that a token has left, or 1 s.
+-- From functions/mailroom_settle_rows.sql: mailroom_settle_rows
+-- Records what became of what the holder began. That a mail was sent is recorded also after its lease, as long as this
+-- holder was the last to begin it, so it is not sent twice. A delay takes at most half of the life that a token has
+-- left, or 1 s.
+-- Called by: the sender, after each call.
+-- Returns: one row for each different token, with a code.
+--   settled  it is recorded, now or before: the same outcome twice gets the same answer
+--   missed   the holder had it no longer
+--   locked   another transaction has it: call again
 CREATE FUNCTION mailroom_settle_rows(p_queue job_type, p_holder text, p_tokens bigint[],
-                                     p_outcomes delivery_outcome[], p_message_ids text[], p_errors text[],
-                                     p_delays_ms integer[])
+                                                p_outcomes delivery_outcome[], p_message_ids text[], p_errors text[],
+                                                p_delays_ms integer[])
 RETURNS TABLE (token bigint, code text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -469,11 +615,11 @@ BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);  -- lost in a crash, it would be mailed twice
     END IF;
-    WITH told AS MATERIALIZED (
+    WITH reported AS MATERIALIZED (
         SELECT * FROM unnest(p_tokens, p_outcomes, p_message_ids, p_errors, p_delays_ms)
             AS o (token, outcome, message_id, error, delay_ms)
     ), held AS MATERIALIZED (
-        SELECT o.* FROM deliveries d JOIN told o ON o.token = d.token
+        SELECT o.* FROM deliveries d JOIN reported o ON o.token = d.token
         WHERE d.queue = p_queue AND d.token = ANY (free)
           AND (d.state = 'sending' AND d.holder = p_holder
                OR d.state NOT IN ('sending', 'sent', 'failed') AND o.outcome = 'sent'
@@ -490,6 +636,7 @@ BEGIN
                           END,
             message_id = o.message_id,
             error = o.error,
+            error_code = NULL,
             settled_at = CASE WHEN o.outcome IN ('sent', 'failed') THEN now() END
         FROM held o
         WHERE d.queue = p_queue AND d.token = o.token AND d.token = ANY (free)
@@ -497,7 +644,7 @@ BEGIN
     )
     SELECT coalesce(array_agg(settled.token), '{}') INTO done FROM settled;
     IF cardinality(done) < cardinality(p_tokens) THEN
-        done := done || ARRAY (  -- what was told before
+        done := done || ARRAY (  -- what was recorded before
             SELECT d.token FROM deliveries d
                 JOIN unnest(p_tokens, p_outcomes) AS o (token, outcome) ON o.token = d.token
             WHERE d.queue = p_queue AND d.token = ANY (free) AND d.token <> ALL (done) AND d.holder = p_holder
@@ -515,9 +662,13 @@ BEGIN
                          ELSE 'missed' END
     FROM (SELECT DISTINCT u.token FROM unnest(p_tokens) AS u (token)) o;
 END $$;
+-- End of mailroom_settle_rows
 
--- The settle of a sender of version 0.2 and before, which has no word for what is locked: such a call fails as a whole
--- after a second, and the sender tells all of it again.
+-- From functions/mailroom_settle.sql: mailroom_settle
+-- The settle of a sender of version 0.2 and before, which has no code for what is locked. So such a call fails as a
+-- whole after a second, and the sender repeats all of it.
+-- Called by: senders of version 0.2 and before.
+-- Returns: the tokens whose outcome is recorded; what is missing was no longer held.
 CREATE OR REPLACE FUNCTION mailroom_settle(queue job_type, holder text, tokens bigint[],
                                            outcomes delivery_outcome[], message_ids text[], errors text[],
                                            delays_ms integer[])
@@ -525,13 +676,20 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    ends    timestamptz := clock_timestamp() + interval '1 second';
-    settled bigint[];
-    locked  boolean;
+    p_queue       ALIAS FOR queue;
+    p_holder      ALIAS FOR holder;
+    p_tokens      ALIAS FOR tokens;
+    p_outcomes    ALIAS FOR outcomes;
+    p_message_ids ALIAS FOR message_ids;
+    p_errors      ALIAS FOR errors;
+    p_delays_ms   ALIAS FOR delays_ms;
+    ends          timestamptz := clock_timestamp() + interval '1 second';
+    settled       bigint[];
+    locked        boolean;
 BEGIN
     LOOP
         SELECT array_agg(s.token) FILTER (WHERE s.code = 'settled'), bool_or(s.code = 'locked') INTO settled, locked
-        FROM mailroom_settle_rows($1, $2, $3, $4, $5, $6, $7) s;
+        FROM mailroom_settle_rows(p_queue, p_holder, p_tokens, p_outcomes, p_message_ids, p_errors, p_delays_ms) s;
         EXIT WHEN locked IS NOT TRUE;
         IF clock_timestamp() >= ends THEN
             RAISE EXCEPTION 'deliveries are locked by another transaction' USING ERRCODE = 'lock_not_available';
@@ -540,50 +698,97 @@ BEGIN
     END LOOP;
     RETURN QUERY SELECT unnest(settled);
 END $$;
+-- End of mailroom_settle
 
--- As in 3_operations. What another transaction has locked is tried again for 1 s, and then refused.
+-- From functions/mailroom_retry_rows.sql: mailroom_retry_rows
+-- Puts failed and skipped deliveries back, due at once, if their tokens may still be mailed. What was sent is never put
+-- back: somebody who never got it needs a new token. The error and the number of attempts stay. What another
+-- transaction has locked is tried again for 1 s. With p_dry true it changes nothing.
+-- Called by: the commands retry and failed.
+-- Returns: one row for each different token, with a code. "reason" says the same to people; it is null for retried.
+--   retried    it is put back, or with p_dry would be
+--   locked     another transaction has it
+--   unsettled  it has not failed: it waits, or is claimed or being sent
+--   sent       it is sent already
+--   emitted    it was handed out to a reader that does not acknowledge
+--   stale      it may not be mailed any more
+--   gone       the token is gone
+--   unknown    no such token in this queue
+CREATE FUNCTION mailroom_retry_rows(p_queue job_type, p_tokens bigint[], p_dry boolean)
+RETURNS TABLE (token bigint, code text, reason text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    free bigint[];
+BEGIN
+    IF NOT p_dry THEN
+        free := mailroom_lock_deliveries(p_queue, p_tokens, 1000);
+    END IF;
+    RETURN QUERY
+    WITH seen AS MATERIALIZED (
+        SELECT asked.token, d.state, CASE
+            WHEN d.token IS NULL THEN 'unknown'
+            WHEN d.token <> ALL (free) THEN 'locked'
+            WHEN d.state = 'emitted' THEN 'emitted'
+            WHEN d.state = 'sent' THEN 'sent'
+            WHEN d.settled_at IS NULL THEN 'unsettled'
+            WHEN t.id IS NULL THEN 'gone' END AS code,
+            mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) AS stale
+        FROM (SELECT DISTINCT u.token FROM unnest(p_tokens) AS u (token)) asked
+            LEFT JOIN deliveries d ON d.queue = p_queue AND d.token = asked.token
+            LEFT JOIN tokens t ON t.id = asked.token LEFT JOIN accounts a ON a.id = t.account
+    ), judged AS MATERIALIZED (
+        SELECT s.token, s.state, s.stale,
+               coalesce(s.code, CASE WHEN s.stale IS NOT NULL THEN 'stale' ELSE 'retried' END) AS code
+        FROM seen s
+    ), put_back AS (
+        UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = now(), settled_at = NULL
+        FROM judged j
+        WHERE NOT p_dry AND d.queue = p_queue AND d.token = j.token AND j.code = 'retried'
+    )
+    SELECT j.token, j.code, CASE j.code
+        WHEN 'unknown' THEN 'no such token in this queue'
+        WHEN 'locked' THEN 'locked by another transaction'
+        WHEN 'emitted' THEN 'it was handed out to a reader that does not acknowledge'
+        WHEN 'sent' THEN 'already sent'
+        WHEN 'unsettled' THEN 'it is not given up: ' || j.state
+        WHEN 'gone' THEN 'the token is gone'
+        WHEN 'stale' THEN j.stale END
+    FROM judged j ORDER BY j.token;
+    IF NOT p_dry THEN
+        PERFORM pg_notify('token_insert', '');
+    END IF;
+END $$;
+-- End of mailroom_retry_rows
+
+-- From functions/mailroom_retry.sql: mailroom_retry
+-- The retry of version 0.2 and before: mailroom_retry_rows without the codes.
+-- Called by: the command retry of version 0.2 and before.
+-- Returns: one row for each different token: null, or why it was not put back.
 CREATE OR REPLACE FUNCTION mailroom_retry(queue job_type, tokens bigint[], dry boolean)
 RETURNS TABLE (token bigint, refused text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    ends timestamptz := clock_timestamp() + interval '1 second';
-    free bigint[];
+    p_queue  ALIAS FOR queue;
+    p_tokens ALIAS FOR tokens;
+    p_dry    ALIAS FOR dry;
 BEGIN
-    LOOP
-        EXIT WHEN $3;
-        free := ARRAY (
-            SELECT d.token FROM deliveries d
-            WHERE d.queue = $1 AND d.token = ANY ($2) ORDER BY d.token FOR UPDATE SKIP LOCKED);
-        EXIT WHEN clock_timestamp() >= ends OR NOT EXISTS (
-            SELECT FROM deliveries d WHERE d.queue = $1 AND d.token = ANY ($2) AND d.token <> ALL (free));
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN QUERY
-    WITH judged AS MATERIALIZED (
-        SELECT asked.token, CASE
-            WHEN d.token IS NULL THEN 'no such token in this queue'
-            WHEN d.token <> ALL (free) THEN 'locked by another transaction'
-            WHEN d.state = 'emitted' THEN 'it was handed out to a reader that does not acknowledge'
-            WHEN d.state = 'sent' THEN 'already sent'
-            WHEN d.settled_at IS NULL THEN 'it is not given up: ' || d.state
-            WHEN t.id IS NULL THEN 'the token is gone'
-            ELSE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) END AS refused
-        FROM (SELECT DISTINCT u.token FROM unnest($2) AS u (token)) asked
-            LEFT JOIN deliveries d ON d.queue = $1 AND d.token = asked.token
-            LEFT JOIN tokens t ON t.id = asked.token LEFT JOIN accounts a ON a.id = t.account
-    ), put_back AS (
-        UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = now(), settled_at = NULL
-        FROM judged j
-        WHERE NOT $3 AND d.queue = $1 AND d.token = j.token AND j.refused IS NULL
-    )
-    SELECT j.token, j.refused FROM judged j ORDER BY j.token;
-    IF NOT $3 THEN
-        PERFORM pg_notify('token_insert', '');
-    END IF;
+    RETURN QUERY SELECT r.token, r.reason FROM mailroom_retry_rows(p_queue, p_tokens, p_dry) r ORDER BY r.token;
 END $$;
+-- End of mailroom_retry
 
--- As in 3_operations, without waiting: what is locked is removed another time.
+-- From functions/mailroom_prune.sql: mailroom_prune
+-- Removes settled deliveries that are older than a limit and whose tokens are over. It reads up to max_rows deliveries
+-- behind a token, in the order of tokens. That is about the order in which they were settled, so it can end at the
+-- first that is too young, and needs no index. A removed delivery is never mailed again: claim and begin know only what
+-- is in the ledger. What another transaction has locked is removed another time. With dry true it only counts.
+-- Called by: the command prune.
+-- Returns: one row.
+--   last_token  the last token that was read, to go on behind it
+--   reached     when that token was queued
+--   is_end      nothing that is old enough is left behind it
+--   sent, failed, skipped, emitted  how many were removed, by state
 CREATE OR REPLACE FUNCTION mailroom_prune(queue job_type, older_than interval, after_token bigint, max_rows integer,
                                           dry boolean)
 RETURNS TABLE (last_token bigint, reached timestamptz, is_end boolean,
@@ -591,40 +796,61 @@ RETURNS TABLE (last_token bigint, reached timestamptz, is_end boolean,
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    before timestamptz := now() - $2;
+    p_queue       ALIAS FOR queue;
+    p_older_than  ALIAS FOR older_than;
+    p_after_token ALIAS FOR after_token;
+    p_max_rows    ALIAS FOR max_rows;
+    p_dry         ALIAS FOR dry;
+    before        timestamptz := now() - p_older_than;
 BEGIN
-    -- The longest lease that there can be: nobody may still hold what is removed.
-    IF $2 IS NULL OR before > now() - interval '1 day' THEN
+    -- No lease is longer than a day. So nothing is removed that a program may still hold.
+    IF p_older_than IS NULL OR before > now() - interval '1 day' THEN
         RAISE EXCEPTION 'what is younger than 1 day is not removed' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);  -- lost in a crash, it is removed another time
     RETURN QUERY
-    WITH looked AS MATERIALIZED (
+    WITH read_rows AS MATERIALIZED (
         SELECT d.token, d.state, coalesce(d.queued_at, to_timestamp(t.created_at), d.settled_at) AS queued_at,
                d.settled_at < before
                AND (t.id IS NULL OR t.consumed_at IS NOT NULL OR t.expires_at <= extract(epoch FROM now())) AS is_over
-        FROM (SELECT * FROM deliveries WHERE token > $3 AND queue = $1 ORDER BY token LIMIT $4) d
+        FROM (SELECT * FROM deliveries
+              WHERE token > p_after_token AND queue = p_queue ORDER BY token LIMIT p_max_rows) d
             LEFT JOIN tokens t ON t.id = d.token
     ), free AS MATERIALIZED (
-        SELECT d.token FROM looked l JOIN deliveries d ON d.queue = $1 AND d.token = l.token
-        WHERE NOT $5 AND l.is_over AND d.settled_at < before
+        SELECT d.token FROM read_rows l JOIN deliveries d ON d.queue = p_queue AND d.token = l.token
+        WHERE NOT p_dry AND l.is_over AND d.settled_at < before
         FOR UPDATE OF d SKIP LOCKED
     ), removed AS (
         DELETE FROM deliveries d USING free f
-        WHERE d.queue = $1 AND d.token = f.token
+        WHERE d.queue = p_queue AND d.token = f.token
         RETURNING d.state
     ), counted AS (
         SELECT r.state FROM removed r
-        UNION ALL SELECT l.state FROM looked l WHERE $5 AND l.is_over
+        UNION ALL SELECT l.state FROM read_rows l WHERE p_dry AND l.is_over
     )
-    SELECT (SELECT max(l.token) FROM looked l), (SELECT max(l.queued_at) FROM looked l),
-           (SELECT count(*) < $4 OR coalesce(bool_or(l.queued_at >= before), true) FROM looked l),
+    SELECT (SELECT max(l.token) FROM read_rows l), (SELECT max(l.queued_at) FROM read_rows l),
+           (SELECT count(*) < p_max_rows OR coalesce(bool_or(l.queued_at >= before), true) FROM read_rows l),
            count(*) FILTER (WHERE c.state = 'sent'), count(*) FILTER (WHERE c.state = 'failed'),
            count(*) FILTER (WHERE c.state = 'skipped'), count(*) FILTER (WHERE c.state = 'emitted')
     FROM counted c;
 END $$;
+-- End of mailroom_prune
 
--- The queue itself, for status and metrics: as mailroom_queue, and whether it is paused.
+-- From functions/mailroom_first_reason.sql: mailroom_first_reason
+-- Of a reason that mailroom_join_reasons made, or mailroom_reason kept, the part before the last try.
+-- Called by: metrics, to count a flood of different reasons by their first part. Everybody may execute it: it reads no
+-- table.
+-- Returns: the first part, or the whole reason if it has no other part.
+CREATE FUNCTION mailroom_first_reason(p_reason text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT split_part(p_reason, '; last try: ', 1)
+$$;
+-- End of mailroom_first_reason
+
+-- From functions/mailroom_queue_status.sql: mailroom_queue_status
+-- The state of the queue: what mailroom_queue tells, and whether the queue is paused.
+-- Called by: status and metrics.
+-- Returns: one row.
 CREATE FUNCTION mailroom_queue_status(p_queue job_type)
 RETURNS TABLE (at timestamptz, acknowledged_at timestamptz, attended boolean, paused_at timestamptz, paused_reason text)
 LANGUAGE plpgsql AS $$
@@ -633,9 +859,13 @@ BEGIN
     RETURN QUERY SELECT q.at, q.acknowledged_at, q.attended, j.paused_at, j.paused_reason
     FROM mailroom_queue(p_queue) q, jobs j WHERE j.job_type = p_queue;
 END $$;
+-- End of mailroom_queue_status
 
--- From now on the queue hands out and begins nothing, until mailroom_resume. What is begun already is sent. Returns
--- since when it is paused, and how many rows are being sent. Called again, it replaces the reason.
+-- From functions/mailroom_pause.sql: mailroom_pause
+-- Pauses the queue: it hands out and begins nothing until mailroom_resume. What is begun already is sent. A second call
+-- replaces the reason.
+-- Called by: the command pause.
+-- Returns: since when the queue is paused, and how many deliveries are being sent.
 CREATE FUNCTION mailroom_pause(p_queue job_type, p_reason text)
 RETURNS TABLE (paused_at timestamptz, sending bigint)
 LANGUAGE plpgsql AS $$
@@ -645,14 +875,18 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no row % in jobs', p_queue USING ERRCODE = 'no_data_found';
     END IF;
-    PERFORM pg_notify('token_insert', '');  -- collectors look, and see it
+    PERFORM pg_notify('token_insert', '');  -- collectors then see the pause
     RETURN QUERY SELECT j.paused_at, (
         SELECT count(*) FROM deliveries d
         WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.state = 'sending' AND d.due_at > now())
     FROM jobs j WHERE j.job_type = p_queue;
 END $$;
+-- End of mailroom_pause
 
--- The queue goes on. Returns since when it was paused; null if it was not.
+-- From functions/mailroom_resume.sql: mailroom_resume
+-- Ends a pause.
+-- Called by: the command resume.
+-- Returns: since when the queue was paused; null if it was not.
 CREATE FUNCTION mailroom_resume(p_queue job_type)
 RETURNS timestamptz
 LANGUAGE plpgsql AS $$
@@ -668,9 +902,31 @@ BEGIN
     PERFORM pg_notify('token_insert', '');
     RETURN since;
 END $$;
+-- End of mailroom_resume
 
--- As in 4_actions; one after the other by a lock on the first action, which only a role can take that may
--- change the table. The advisory lock could be taken by everybody.
+-- From functions/mailroom_lock_actions.sql: mailroom_lock_actions
+-- Lets transactions change mailroom_actions one after the other, so that each sees the rows of the others. It locks the
+-- first action, which only a role can do that may change the table. Everybody could take an advisory lock.
+-- Called by: mailroom_action_guarded and mailroom_actions_compiled, with their rights.
+-- Returns: nothing. It fails where the isolation level would hide what others have changed.
+CREATE FUNCTION mailroom_lock_actions() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION 'mailroom_actions is changed at isolation level READ COMMITTED only: '
+            'this transaction may not see what others have changed'
+            USING HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED', ERRCODE = 'invalid_transaction_state';
+    END IF;
+    PERFORM FROM mailroom_actions m ORDER BY m.number LIMIT 1 FOR UPDATE;
+END $$;
+-- End of mailroom_lock_actions
+
+-- From functions/mailroom_action_guarded.sql: mailroom_action_guarded
+-- Refuses changes of mailroom_actions that would break lines and mailed links. What is signed is prefix, secret and
+-- perhaps code, with nothing between them. So no prefix may begin with another: a signature for one action could be
+-- taken for one of another.
+-- Called by: four triggers of mailroom_actions. Nobody may execute it directly.
+-- Returns: the new row.
 CREATE OR REPLACE FUNCTION mailroom_action_guarded() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -683,13 +939,7 @@ BEGIN
         RAISE EXCEPTION 'number, name, prefix and signs_code of an action stay: lines and mailed links hold them'
             USING HINT = 'Insert another action.', ERRCODE = 'restrict_violation';
     END IF;
-    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-        RAISE EXCEPTION 'mailroom_actions is changed at isolation level READ COMMITTED only: '
-            'this transaction may not see what others have added'
-            USING HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED', ERRCODE = 'invalid_transaction_state';
-    END IF;
-    -- One after the other, so that each sees the others' rows.
-    PERFORM FROM mailroom_actions m ORDER BY m.number LIMIT 1 FOR UPDATE;
+    PERFORM mailroom_lock_actions();
     SELECT prefix INTO other FROM mailroom_actions
     WHERE starts_with(prefix, NEW.prefix) OR starts_with(NEW.prefix, prefix);
     IF FOUND THEN
@@ -699,7 +949,16 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+-- End of mailroom_action_guarded
 
+-- From functions/mailroom_actions_compiled.sql: mailroom_actions_compiled
+-- Writes mailroom_actions into three functions: mailroom_action_number, mailroom_action_states and
+-- mailroom_action_lifetime. They become a part of every plan that uses them; to look an action up in the table would
+-- cost a sign-up 4 %, and a claim or a begin 5 %. They are STABLE, as the value of an IMMUTABLE one would stay in the
+-- plans for good. From PostgreSQL 14 on they are kept parsed, so that a value of token_action or account_status may be
+-- renamed. Deliveries that wait for an action are due at once when one is added.
+-- Called by: the trigger mailroom_actions_compiled. Nobody may execute it directly.
+-- Returns: null, as a statement trigger does.
 CREATE OR REPLACE FUNCTION mailroom_actions_compiled() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -709,13 +968,8 @@ DECLARE
     body      text := CASE WHEN current_setting('server_version_num')::integer < 140000 THEN ' AS %L'
                            ELSE ' BEGIN ATOMIC %s; END' END;
 BEGIN
-    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-        RAISE EXCEPTION 'mailroom_actions is changed at isolation level READ COMMITTED only: '
-            'this transaction may not see what others have changed'
-            USING HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED', ERRCODE = 'invalid_transaction_state';
-    END IF;
-    PERFORM FROM mailroom_actions m ORDER BY m.number LIMIT 1 FOR UPDATE;
-    -- Each constant is cast by itself, when a plan is made; the outcome of a CASE would be for each row.
+    PERFORM mailroom_lock_actions();
+    -- Each constant is cast by itself, once, when a plan is made. The result of a CASE would be cast for each row.
     SELECT string_agg(format(' WHEN %L THEN %s::smallint', m.name, m.number), '' ORDER BY m.number),
            string_agg(format(' WHEN %L THEN %L::%I.account_status[]', m.name, m.states, TG_TABLE_SCHEMA),
                       '' ORDER BY m.number),
@@ -731,7 +985,7 @@ BEGIN
         WITH waiting AS MATERIALIZED (
             SELECT d.queue, d.token FROM deliveries d
             WHERE d.queue IN (SELECT q.job_type FROM jobs q) AND d.settled_at IS NULL AND d.due_at > now()
-              AND d.state = 'pending' AND d.error = 'its action is not in mailroom_actions'
+              AND d.state = 'pending' AND d.error_code = 'unlisted'
             ORDER BY d.token FOR UPDATE SKIP LOCKED
         )
         UPDATE deliveries d SET due_at = now() FROM waiting w WHERE d.token = w.token AND d.queue = w.queue;
@@ -741,35 +995,33 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+-- End of mailroom_actions_compiled
 
 DO $$
 DECLARE
-    step    record;
+    -- hot: the programs call it all the time (the end of 2_steps has the reasons for its settings). asked: an operator
+    -- or a monitor calls it (3_operations).
+    hot constant text[] := ARRAY[
+        'mailroom_look', 'mailroom_claim_any', 'mailroom_extend', 'mailroom_release', 'mailroom_emitted',
+        'mailroom_begin', 'mailroom_begin_rows', 'mailroom_settle', 'mailroom_settle_rows', 'mailroom_watch'];
+    asked constant text[] := ARRAY[
+        'mailroom_retry', 'mailroom_retry_rows', 'mailroom_prune', 'mailroom_queue_status', 'mailroom_pause',
+        'mailroom_resume'];
+    others constant text[] := ARRAY[
+        'mailroom_set_aside', 'mailroom_acknowledge', 'mailroom_action_guarded', 'mailroom_actions_compiled'];
+    step record;
     setting text;
-    given   record;
+    given record;
 BEGIN
-    -- To replace a function takes its settings away, and what makes it run as its owner.
+    -- A function that is replaced loses its settings, and runs no longer as its owner.
     FOR step IN
-        SELECT oid::regprocedure AS name,
-               proname IN ('mailroom_look', 'mailroom_claim_any', 'mailroom_extend', 'mailroom_release',
-                           'mailroom_emitted', 'mailroom_begin', 'mailroom_begin_rows', 'mailroom_settle',
-                           'mailroom_settle_rows',
-                           'mailroom_watch') AS is_hot,
-               proname IN ('mailroom_retry', 'mailroom_prune', 'mailroom_queue_status', 'mailroom_pause',
-                           'mailroom_resume') AS is_asked
+        SELECT oid::regprocedure AS name, proname = ANY (hot) AS is_hot, proname = ANY (asked) AS is_asked
         FROM pg_proc
-        WHERE pronamespace = current_schema()::regnamespace
-          AND proname IN ('mailroom_look', 'mailroom_claim_any', 'mailroom_extend', 'mailroom_release',
-                          'mailroom_emitted', 'mailroom_set_aside', 'mailroom_acknowledge', 'mailroom_begin',
-                          'mailroom_begin_rows',
-                          'mailroom_settle', 'mailroom_settle_rows', 'mailroom_watch', 'mailroom_retry',
-                          'mailroom_prune', 'mailroom_queue_status', 'mailroom_pause', 'mailroom_resume',
-                          'mailroom_action_guarded', 'mailroom_actions_compiled')
+        WHERE pronamespace = current_schema()::regnamespace AND proname = ANY (hot || asked || others)
     LOOP
         EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp',
                        step.name, current_schema());
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', step.name);
-        -- As at the end of 2_steps, and of 3_operations.
         FOREACH setting IN ARRAY CASE
             WHEN step.is_hot THEN ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin',
                                         'enable_mergejoin', 'jit']
@@ -785,9 +1037,9 @@ BEGIN
         END IF;
     END LOOP;
     ALTER FUNCTION mailroom_actions_compiled SET enable_seqscan = off;
-    -- Where row-level security would hide rows from the owner, what runs as the owner must fail: a token whose account
-    -- is hidden would be skipped for good. Not mailroom_announce, as each sign-up would pay for it: it
-    -- looks by itself.
+    -- Where row-level security hides rows from the owner, what runs as the owner must fail: a token whose account is
+    -- hidden would be skipped for good. Not mailroom_announce: each sign-up would pay for the setting, so it checks
+    -- that itself.
     FOR step IN
         SELECT oid::regprocedure AS name FROM pg_proc
         WHERE pronamespace = current_schema()::regnamespace AND prosecdef AND proname LIKE 'mailroom\_%'
@@ -795,13 +1047,13 @@ BEGIN
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET row_security = off', step.name);
     END LOOP;
-    -- Roles may do as the next version of their program does.
+    -- A role that may call a function may also call what the next version of its program calls instead.
     FOR given IN
         SELECT DISTINCT acl.grantee::regrole AS grantee, next.step
         FROM pg_proc p, aclexplode(p.proacl) acl, (VALUES
             ('mailroom_claim_any', 'mailroom_watch'), ('mailroom_begin', 'mailroom_watch'),
             ('mailroom_begin', 'mailroom_begin_rows'), ('mailroom_settle', 'mailroom_settle_rows'),
-            ('mailroom_queue', 'mailroom_queue_status'),
+            ('mailroom_queue', 'mailroom_queue_status'), ('mailroom_retry', 'mailroom_retry_rows'),
             ('mailroom_retry', 'mailroom_pause'), ('mailroom_retry', 'mailroom_resume')) AS next (was, step)
         WHERE p.pronamespace = current_schema()::regnamespace AND p.proname = next.was
           AND acl.privilege_type = 'EXECUTE' AND acl.grantee NOT IN (0, p.proowner)
@@ -809,3 +1061,6 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON FUNCTION %I TO %s', given.step, given.grantee);
     END LOOP;
 END $$;
+
+-- It reads no table. A database may have taken from PUBLIC what it is given by default.
+GRANT EXECUTE ON FUNCTION mailroom_first_reason TO PUBLIC;

@@ -397,7 +397,7 @@ def test_roles_of_the_version_before_may_do_what_this_one_needs(server: Server) 
             "collector": {"mailroom_watch"},
             "sender": {"mailroom_begin_rows", "mailroom_settle_rows", "mailroom_watch"},
             "monitor": {"mailroom_queue_status"},
-            "operator": {"mailroom_pause", "mailroom_resume"},
+            "operator": {"mailroom_pause", "mailroom_resume", "mailroom_retry_rows"},
         }
     finally:
         for role in given:

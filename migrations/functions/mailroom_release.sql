@@ -1,0 +1,30 @@
+-- Gives back what the holder has claimed, at once. What a sender is beginning at that moment is not given back.
+-- Called by: the collector, when it ends or when its reader is gone.
+-- Returns: how many deliveries were given back.
+CREATE OR REPLACE FUNCTION mailroom_release(queue job_type, holder text, tokens bigint[])
+RETURNS integer
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    p_queue    ALIAS FOR queue;
+    p_holder   ALIAS FOR holder;
+    p_tokens   ALIAS FOR tokens;
+    given_back integer;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    WITH held AS MATERIALIZED (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = p_queue AND d.token = ANY (p_tokens) AND d.state = 'claimed' AND d.holder = p_holder
+        ORDER BY d.token FOR UPDATE SKIP LOCKED
+    )
+    -- Due since its token was made, so that it does not wait behind younger ones.
+    UPDATE deliveries d SET state = 'pending', holder = NULL,
+        due_at = least(now(), to_timestamp((SELECT t.created_at FROM tokens t WHERE t.id = d.token)))
+    FROM held
+    WHERE d.queue = p_queue AND d.token = held.token AND d.token = ANY (p_tokens);
+    GET DIAGNOSTICS given_back = ROW_COUNT;
+    IF given_back > 0 THEN
+        PERFORM pg_notify('token_insert', '');
+    END IF;
+    RETURN given_back;
+END $$;

@@ -1,0 +1,18 @@
+-- What is not settled, by state, by the process that holds it, and by whether it is due. Of a claimed or sending
+-- delivery "due" means that the lease has run out.
+-- Called by: status and metrics.
+-- Returns: one row for each combination, with the first and the last due_at.
+CREATE OR REPLACE FUNCTION mailroom_unsettled(queue job_type)
+RETURNS TABLE (state text, holder text, due boolean, deliveries bigint, first_due timestamptz, last_due timestamptz)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT d.state::text,
+           -- Of a sender each batch has a name of its own, which begins with that of the process.
+           CASE WHEN d.state <> 'pending' THEN regexp_replace(d.holder, '^(send:.*):[0-9]+$', '\1') END,
+           d.due_at <= now(), count(*), min(d.due_at), max(d.due_at)
+    FROM deliveries d
+    WHERE d.queue = $1 AND d.settled_at IS NULL
+    GROUP BY 1, 2, 3;
+END $$;

@@ -1,0 +1,62 @@
+"""The files in migrations/functions: what the newest migration is made of, and what a migrated database has."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgres import Connection, Database
+
+ROOT = Path(__file__).parents[2]
+MIGRATIONS = ROOT / "migrations"
+FILES = sorted((MIGRATIONS / "functions").glob("*.sql"))
+COMPILED = {"mailroom_action_number", "mailroom_action_states", "mailroom_action_lifetime"}
+"""What mailroom_actions_compiled writes from the rows of a table."""
+
+
+def functions(connection: Connection) -> dict[str, tuple[object, ...]]:
+    """Return each function by its name: arguments, result, language, volatility and body."""
+    rows = connection.execute(
+        "SELECT proname, pg_get_function_arguments(oid), pg_get_function_result(oid), prolang, provolatile, prosrc"
+        " FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+    ).fetchall()
+    return {name: tuple(row) for name, *row in rows}
+
+
+def test_newest_migration_is_made_of_the_files(tmp_path: Path) -> None:
+    """`make migrations` changes nothing."""
+    script = ROOT / "docs" / "generate" / "migration.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True, capture_output=True, timeout=60)
+    made = sorted(tmp_path.iterdir())
+    assert [file.name.split(".")[1] for file in made] == ["down", "up"]
+    for file in made:
+        assert (MIGRATIONS / file.name).read_text() == file.read_text(), f"{file.name}: run 'make migrations'"
+
+
+def test_migrated_database_has_the_functions_of_the_files(database: Database) -> None:
+    """Each of them and no other; to create them from the files changes none."""
+    before = functions(database.connection)
+    assert {file.stem for file in FILES} == set(before) - COMPILED
+    for file in FILES:
+        database.run(file.read_text().replace("mailroom.", "public."))
+    assert functions(database.connection) == before
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_file_says_what_its_function_is_for(file: Path) -> None:
+    """Its name is that of its one function, and its head says what calls it and what it returns."""
+    head, *statements = file.read_text().split("\nCREATE OR REPLACE FUNCTION ")
+    assert [statement.partition("(")[0] for statement in statements] == [file.stem]
+    assert re.fullmatch(r"(-- .+\n(--\n)?)+-- Called by: .+\n(-- .+\n)*-- Returns: .+\n(-- .+\n)*", f"{head}\n")
+
+
+def test_new_functions_name_their_parameters() -> None:
+    """Beginning with p_, so that no parameter is taken for a column; and no body knows them by their places."""
+    (newest, *_) = sorted(MIGRATIONS.glob("*.up.sql"), reverse=True)
+    created = re.findall(r"^CREATE FUNCTION \w+\((.*?)\)\s*RETURNS(.*?\$\$.*?\$\$)", newest.read_text(), re.M | re.S)
+    assert created
+    for parameters, rest in created:
+        assert all(one.split()[0].startswith("p_") for one in parameters.split(",") if one)
+        assert not re.search(r"\$[0-9]", rest)
