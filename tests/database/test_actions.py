@@ -280,7 +280,9 @@ def test_token_whose_action_is_not_there_yet_waits(database: Database, steps: St
     assert lives(database) == [900] * 3
     database.run("UPDATE tokens SET expires_at = 1 WHERE id = %s", late)
     assert steps.claim() == [activation]
-    assert database.run("SELECT state::text, error FROM deliveries WHERE token = %s", invited) == [("pending", UNKNOWN)]
+    assert database.run("SELECT state::text, error, error_code FROM deliveries WHERE token = %s", invited) == [
+        ("pending", UNKNOWN, "unlisted")
+    ]
     assert database.state(late) == "skipped"
     (waiting, next_due_ms) = steps.look()
     assert waiting == 0
@@ -289,7 +291,7 @@ def test_token_whose_action_is_not_there_yet_waits(database: Database, steps: St
     add_invitation(database)
     assert steps.look()[0] == 1
     assert steps.claim() == [invited]
-    assert database.one("SELECT error FROM deliveries WHERE token = %s", invited) is None
+    assert database.run("SELECT error, error_code FROM deliveries WHERE token = %s", invited) == [(None, None)]
     assert steps.begin([invited]) == {invited: None}
     assert steps.settle(invited, "sent")
     assert database.one("SELECT last_seq FROM jobs") == invited

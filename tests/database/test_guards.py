@@ -8,7 +8,7 @@ import pytest
 
 from mailroom_collector.schema.migrations import migrations
 from mailroom_collector.schema.migrator import Migrator
-from tests.support.ledger import LEASE_MS, Steps, race
+from tests.support.ledger import LEASE_MS, Steps, add_invitation, race
 from tests.support.postgres import Connection, Database, Server
 from tests.support.waiting import until
 
@@ -79,6 +79,39 @@ def test_row_that_never_agrees_goes_round_slowly(database: Database, steps: Step
         steps.claim()
         assert begin(database, "ANN@example.com")[0][0] == "changed"
         assert database.one("SELECT due_at <= now() FROM deliveries") is due
+
+
+def test_what_the_functions_act_on_is_a_code_beside_the_words(database: Database, steps: Steps) -> None:
+    """It comes and goes with its words; words alone, as SES may say them, mean nothing."""
+    words = "its account has another address now"
+    seen = "SELECT error, error_code FROM deliveries"
+    database.sign_up("ann")
+    steps.claim()
+    assert begin(database, "ANN@example.com")[0][0] == "changed"
+    assert database.run(seen) == [(words, "changed")]
+    steps.claim()
+    assert database.run(seen) == [(words, "changed")]
+    steps.begin([1])
+    steps.settle(1, "later")
+    assert database.run(seen) == [("why", None)]
+    database.run("UPDATE deliveries SET error = %s, due_at = now()", words)
+    steps.claim()
+    assert begin(database, "ANN@example.com")[0][0] == "changed"
+    assert database.one("SELECT due_at <= now() FROM deliveries") is True
+    steps.claim()
+    steps.set_aside(1, "its login is no good")
+    assert database.run(seen) == [("its login is no good", None)]
+
+
+def test_skipped_row_keeps_no_code(database: Database, steps: Steps) -> None:
+    """Whether a claim or a begin skips it: what it was tried with stands in words only."""
+    database.sign_up("ann", "ben")
+    database.run("UPDATE deliveries SET error = 'why', error_code = 'changed'")
+    assert steps.claim(1) == [1]
+    database.run("UPDATE tokens SET expires_at = 1")
+    steps.begin([1])
+    steps.claim()
+    assert database.run("SELECT error, error_code FROM deliveries") == [("the token expired; last try: why", None)] * 2
 
 
 def test_begin_without_addresses_compares_none(database: Database, steps: Steps) -> None:
@@ -360,6 +393,27 @@ def test_migration_knows_who_is_sending(server: Server) -> None:
         database.run("UPDATE deliveries SET due_at = now()")
         database.run("SELECT mailroom_claim_any('mailroom', 'c', 1000, 1)")
         assert Steps(database.connection, "old").settle(1, "sent")
+    finally:
+        database.close()
+
+
+def test_migration_gives_a_code_to_what_waits_for_its_action(server: Server) -> None:
+    """The version before knew it by its words; what is added after the migration ends its wait."""
+    database = Database(server, server.new_database(template="template1"))
+    try:
+        for migration in migrations()[:5]:
+            with database.connection.transaction():
+                database.run(migration.up)
+        database.run("ALTER TYPE token_action ADD VALUE 'invitation'")
+        database.run("INSERT INTO accounts (email, login, status) VALUES ('a@b.c', 'ann', 'active')")
+        database.run("INSERT INTO tokens (action, account) VALUES ('invitation', 1)")
+        database.run("SELECT mailroom_claim_any('mailroom', 'c', 1000, 1)")
+        with database.connection.transaction():
+            database.run(migrations()[5].up)
+        assert database.run("SELECT error_code FROM deliveries") == [("unlisted",)]
+        add_invitation(database, states="{active}")
+        assert Steps(database.connection).claim() == [1]
+        assert database.run("SELECT error, error_code FROM deliveries") == [(None, None)]
     finally:
         database.close()
 

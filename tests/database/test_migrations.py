@@ -103,6 +103,20 @@ def test_migrate_as_a_role_that_owns_nothing_says_which_one_does(database: Datab
         database.run("DROP ROLE somebody")
 
 
+def test_migrate_as_a_role_that_may_not_create_the_schema_says_so(empty: Database) -> None:
+    """Told by the step that failed, as the server's words are in its own language."""
+    empty.run("DROP ROLE IF EXISTS somebody")
+    empty.run("CREATE ROLE somebody LOGIN")
+    try:
+        url = empty.url.replace("//postgres:@", "//somebody:@")
+        result = run("mailroom-collect migrate --schema mailroom", env=environment(MAILROOM_DATABASE_URL=url))
+        assert result.status == 1
+        assert "0_init.up failed and changed nothing: permission denied for database" in result.err
+        assert "use a role that may create it: GRANT CREATE ON DATABASE" in result.err
+    finally:
+        empty.run("DROP ROLE somebody")
+
+
 def test_migrations_run_by_psql_give_the_same_schema(empty: Database, database: Database) -> None:
     """The files are plain SQL: run one after another by a bare connection, they give what migrate gives."""
     for migration in migrations():

@@ -30,6 +30,7 @@ READING = {
     "of an account": "mailroom_not_mailed('mailroom', NULL, 'new7', NULL, NULL, NULL, NULL)",
     "of a token": "mailroom_not_mailed('mailroom', '{7}', NULL, NULL, NULL, NULL, NULL)",
     "retry": "mailroom_retry('mailroom', '{7,20007}', false)",
+    "retry_rows": "mailroom_retry_rows('mailroom', '{8,20008}', false)",
 }
 OLD = 20_000
 
@@ -311,15 +312,17 @@ def test_nothing_tells_a_secret_or_a_code(failures: Database) -> None:
 
 def test_retry_puts_back_what_may_still_be_mailed(failures: Database) -> None:
     """And says of each other one why not, touching none of them."""
-    rows = failures.run("SELECT token, refused FROM mailroom_retry('mailroom', '{1,2,3,4,5,5,99}', false)")
-    assert rows == [
-        (1, None),
-        (2, "the account is suspended"),
-        (3, "already sent"),
-        (4, "it is not given up: pending"),
-        (5, "the token expired"),
-        (99, "no such token in this queue"),
+    refusals = [
+        (2, "stale", "the account is suspended"),
+        (3, "sent", "already sent"),
+        (4, "unsettled", "it is not given up: pending"),
+        (5, "stale", "the token expired"),
+        (99, "unknown", "no such token in this queue"),
     ]
+    before = failures.run("SELECT token, refused FROM mailroom_retry('mailroom', '{1,2,3,4,5,5,99}', true)")
+    assert before == [(1, None), *((token, reason) for token, _, reason in refusals)]
+    rows = failures.run("SELECT token, code, reason FROM mailroom_retry_rows('mailroom', '{1,2,3,4,5,5,99}', false)")
+    assert rows == [(1, "retried", None), *refusals]
     states = dict(failures.run("SELECT token, state::text FROM deliveries"))
     assert states == {1: "pending", 2: "skipped", 3: "sent", 4: "pending", 5: "failed"}
     assert sorted(Steps(failures.connection, "other").claim()) == [1, 4]
@@ -483,7 +486,7 @@ def test_old_rows_are_not_rewritten_by_the_migration(server: Server) -> None:
             database.one("SELECT extract(epoch FROM queued_at)::float8 FROM deliveries WHERE queued_at IS NOT NULL")
             >= began - 1
         )
-        for question in (text for name, text in READING.items() if name != "queue_status"):
+        for question in (text for name, text in READING.items() if name not in ("queue_status", "retry_rows")):
             database.run(f"SELECT * FROM {question}")
         assert database.one("SELECT token FROM mailroom_oldest('mailroom')") == 1
     finally:

@@ -456,7 +456,7 @@ def test_role_that_may_not_read_accounts_is_told_so(database: Database, env: dic
     """It is not told that there is no account, which it can't see."""
     database.run("DROP ROLE IF EXISTS operating")
     database.run("CREATE ROLE operating LOGIN")
-    database.run("GRANT EXECUTE ON FUNCTION mailroom_not_mailed, mailroom_retry TO operating")
+    database.run("GRANT EXECUTE ON FUNCTION mailroom_not_mailed, mailroom_retry_rows TO operating")
     try:
         url = {"MAILROOM_DATABASE_URL": database.url.replace("//postgres:@", "//operating:@")}
         result = run("mailroom-collect failed --account nobody", env=env | url)

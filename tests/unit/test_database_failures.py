@@ -78,14 +78,6 @@ def test_words_of_a_connection_that_failed_have_their_meaning(words: str, meanin
     assert hint in failure.hint
 
 
-def test_row_level_security_is_no_missing_grant() -> None:
-    """Functions that may not be filtered say this; the grants are all there."""
-    words = 'query would be affected by row-level security policy for table "accounts"'
-    assert "BYPASSRLS" in by_sqlstate("42501", words).hint
-    assert by_sqlstate("42501", "permission denied").hint == failures.GRANT
-    assert by_sqlstate("55006", words).meaning is Meaning.LATER
-
-
 def test_documentation_names_each_setting() -> None:
     """What is set in each session is told."""
     told = (Path(__file__).parents[2] / "docs" / "database.md").read_text()

@@ -15,7 +15,7 @@ from mailroom_collector.operations.figures import (
     Unmatched,
     UnsentDelivery,
 )
-from mailroom_collector.operations.text.delivery_list import SENT_ALREADY, as_json, text, unmatched, verdicts
+from mailroom_collector.operations.text.delivery_list import SENT, as_json, text, unmatched, verdicts
 from mailroom_collector.operations.text.status import Kind, StatusLine
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
@@ -131,7 +131,7 @@ ANEW = (
 )  # fmt: skip
 def test_tokens_that_are_not_put_back_are_told(dry_run: bool, lines: list[str]) -> None:
     """One by one, and what to do for those that were sent."""
-    seen = [RetryResult(1, None), RetryResult(2, "expired"), RetryResult(3, SENT_ALREADY)]
+    seen = [RetryResult(1, None), RetryResult(2, "expired"), RetryResult(3, "already sent", SENT)]
     assert list(verdicts(seen, dry_run=dry_run)) == lines
     assert list(verdicts(seen[:2], dry_run=dry_run)) == [lines[0].replace("3", "2"), lines[1]]
 

@@ -71,8 +71,8 @@ def test_flood_of_reasons_is_counted_together_and_the_expired_apart() -> None:
     for n in range(1000):
         counts.add("failed", f"Reason{n}", 1)
     for n in range(1000):
-        counts.add("skipped", f"{EXPIRED}; last try: Reason{n}", 1)
-    counts.add("skipped", "what nobody has seen; last try: x", 1)
+        counts.add("skipped", f"{EXPIRED}; last try: Reason{n}", 1, EXPIRED)
+    counts.add("skipped", "what nobody has seen; last try: x", 1, "what nobody has seen")
     assert len(counts.settled) == 50
     by_state: Counter[str] = Counter()
     for (state, _), number in counts.settled.items():

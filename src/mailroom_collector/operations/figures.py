@@ -177,6 +177,8 @@ class RetryResult:
 
     token: int
     refused: str | None
+    code: str = ""
+    """What `refused` means, as a word of mailroom_retry_rows()."""
 
 
 class Hidden:

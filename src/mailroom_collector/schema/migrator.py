@@ -156,7 +156,7 @@ class Migrator:
             reason = error.diag.message_primary or str(error)
             hint = ""
             if isinstance(error, errors.InsufficientPrivilege):
-                hint = _MAY_CREATE if "for database" in reason else _OWNER
+                hint = _MAY_CREATE if session.is_creating_schema else _OWNER
             raise MailroomError(f"{step.name} failed and changed nothing: {reason}", hint) from None
 
     def _patiently(self, session: Session, what: str, attempt: Callable[[], T]) -> T:

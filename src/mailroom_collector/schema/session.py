@@ -49,6 +49,8 @@ class Session:
             raise MailroomError(f"mailroom can't be in schema {self.schema}", f"give it one of {SCHEMA_WANTED}")
         self._keys = advisory_keys(database, self.schema, TABLE)
         self._lock_timeout = lock_timeout
+        self.is_creating_schema = False
+        """Where a step that failed was: PostgreSQL's words for it are in the server's language."""
         self._tables: Sequence[str] | None = None
         self._mode = ""
         self._names: Sequence[str] = ()
@@ -67,7 +69,9 @@ class Session:
             if version != current:
                 return version
             if not contents.exists:
+                self.is_creating_schema = True
                 self._do("CREATE SCHEMA {}")
+                self.is_creating_schema = False
             self._do("SET LOCAL search_path = {}, pg_temp")
             self._lock_tables(LOCKS.get(step.name, {}), ends)
             with self._without_deadline():

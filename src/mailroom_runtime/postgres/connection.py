@@ -234,7 +234,7 @@ def _statement_failure(error: psycopg.Error, grant: str) -> MailroomError:
     if error.sqlstate is None:  # libpq's or psycopg's own words: no server said this
         is_connection = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
         return _as_error(failures.LOST if is_connection else failures.FAULT, text)
-    failure = failures.by_sqlstate(error.sqlstate, text)
+    failure = failures.by_sqlstate(error.sqlstate)
     if failure.hint == failures.GRANT:
         failure = replace(failure, hint=grant)
     return _as_error(failure, f"{error.sqlstate} {text}" if failure.meaning is Meaning.FAULT else text)

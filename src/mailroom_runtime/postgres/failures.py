@@ -127,10 +127,8 @@ NO_CONNECTION: Final = _reconnect("", "look at MAILROOM_DATABASE_URL and whether
 """A connection that failed for another reason."""
 
 
-def by_sqlstate(sqlstate: str, text: str = "") -> DatabaseFailure:
-    """Return what a failed statement means, of which the server said `text`."""
-    if sqlstate == "42501" and "row-level security" in text:
-        return ROW_SECURITY
+def by_sqlstate(sqlstate: str) -> DatabaseFailure:
+    """Return what a failed statement means."""
     for length in (5, 3, 2):
         if failure := BY_SQLSTATE.get(sqlstate[:length]):
             return failure

@@ -21,7 +21,6 @@ EXPIRED: Final = "the token expired"
 """What mailroom_stale() says of a token that expired (migrations/4_actions.up.sql)."""
 KNOWN: Final = (("sent", ""), ("emitted", ""), ("failed", OTHER), ("skipped", EXPIRED), ("skipped", OTHER))
 """States and reasons that are served from the start, at 0: an alert may wait for their first increase."""
-_LAST_TRY: Final = "; last try: "  # what stands behind is why it was not mailed before (mailroom_reason)
 
 
 @dataclass(slots=True)
@@ -54,21 +53,24 @@ class SettlementCounts:
     def _begin(self, connection: DeadlineConnection, queue: str) -> None:
         """Count from 0. The reasons of the last day get a series each, as they are likely to come again."""
         rows = connection.execute(
-            "SELECT state, reason, newest FROM mailroom.mailroom_recent(%s::mailroom.job_type)", (queue,)
+            "SELECT state, reason, mailroom.mailroom_first_reason(reason), newest"
+            " FROM mailroom.mailroom_recent(%s::mailroom.job_type)",
+            (queue,),
         ).fetchall()
-        for state, reason, newest in rows:
-            self.add(state, reason, 0)
+        for state, reason, first, newest in rows:
+            self.add(state, reason, 0, first)
             if state == "sent":
                 self.last_sent_at = newest
 
     def _add(self, connection: DeadlineConnection, queue: str, since: datetime, snapshot: str) -> None:
         rows = connection.execute(
-            "SELECT state, reason, bucket, deliveries, doubts, seconds, newest FROM mailroom.mailroom_settlements("
+            "SELECT state, reason, mailroom.mailroom_first_reason(reason), bucket, deliveries, doubts, seconds, newest"
+            " FROM mailroom.mailroom_settlements("
             "%s::mailroom.job_type, %s::timestamptz, %s::pg_snapshot, %s::pg_snapshot, %s::float8[])",
             (queue, since - _LATE, self._snapshot, snapshot, list(BOUNDS)),
         ).fetchall()
-        for state, reason, bucket, deliveries, doubts, seconds, newest in rows:
-            self.add(state, reason, deliveries)
+        for state, reason, first, bucket, deliveries, doubts, seconds, newest in rows:
+            self.add(state, reason, deliveries, first)
             self.doubts += doubts
             if bucket is not None:
                 self.buckets[bucket - 1] += deliveries
@@ -76,16 +78,15 @@ class SettlementCounts:
             if state == "sent":
                 self.last_sent_at = max(newest, self.last_sent_at or newest)
 
-    def add(self, state: str, reason: str | None, deliveries: int) -> None:
-        """Count so many more of a state and reason."""
-        key = self._key(state, reason or "")
+    def add(self, state: str, reason: str | None, deliveries: int, first: str | None = None) -> None:
+        """Count so many more of a state and reason; `first` is the reason without its last try."""
+        key = self._key(state, reason or "", first or reason or "")
         self.settled[key] = self.settled.get(key, 0) + deliveries
 
-    def _key(self, state: str, reason: str) -> tuple[str, str]:
+    def _key(self, state: str, reason: str, first: str) -> tuple[str, str]:
         """Return under which state and reason to count. A reason too many counts without its last try, or as other."""
         if (state, reason) in self.settled or len(self.settled) < _REASONS:
             return state, reason
-        first = reason.partition(_LAST_TRY)[0]
         return state, first if (state, first) in self.settled else OTHER
 
 

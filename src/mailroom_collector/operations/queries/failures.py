@@ -1,4 +1,4 @@
-"""Reads what was not mailed, and puts it back (migrations/3_operations.up.sql)."""
+"""Reads what was not mailed, and puts it back (mailroom_not_mailed, mailroom_retry_rows)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -40,7 +40,7 @@ def put_back(
     for first in range(0, len(tokens), _AT_ONCE):
         with asked():
             rows = connection.execute(
-                "SELECT token, refused FROM mailroom.mailroom_retry(%s::mailroom.job_type, %s::bigint[], %s)",
+                "SELECT token, reason, code FROM mailroom.mailroom_retry_rows(%s::mailroom.job_type, %s::bigint[], %s)",
                 (queue, list(tokens[first : first + _AT_ONCE]), dry_run),
             ).fetchall()
         yield from (RetryResult(*row) for row in rows)

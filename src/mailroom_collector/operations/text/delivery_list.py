@@ -16,7 +16,8 @@ _NAMED: Final = 20
 """Tokens that are told one by one; more are counted."""
 _OF_THE_ROW: Final = ("its ", "InvalidParameter", "InvalidTemplateData")
 """How a reason begins that the row itself gave: mailroom's own ("its email has no @"), and SES's codes of that kind."""
-SENT_ALREADY: Final = "already sent"
+SENT: Final = "sent"
+"""The code of a token that was sent already (mailroom_retry_rows)."""
 _REASONS: Final = 5
 """Reasons that are named where none matched."""
 _COLUMN = re.compile(r"its (email|login|secret|code)\b")
@@ -137,7 +138,7 @@ def verdicts(told: Iterable[RetryResult], *, dry_run: bool) -> Iterator[str]:
         for reason, number in Counter(one.refused for one in refused).most_common():
             are = "is" if number == 1 else "are"
             yield f"{counted(number, 'token')} {'would not be' if dry_run else f'{are} not'} put back: {reason}"
-    if any(one.refused == SENT_ALREADY for one in refused):
+    if any(one.code == SENT for one in refused):
         yield _ANEW
 
 
