@@ -29,8 +29,7 @@ READING = {
     "of an hour": "mailroom_not_mailed('mailroom', NULL, NULL, 'why', now() - interval '1 hour', NULL, NULL)",
     "of an account": "mailroom_not_mailed('mailroom', NULL, 'new7', NULL, NULL, NULL, NULL)",
     "of a token": "mailroom_not_mailed('mailroom', '{7}', NULL, NULL, NULL, NULL, NULL)",
-    "retry": "mailroom_retry('mailroom', '{7,20007}', false)",
-    "retry_rows": "mailroom_retry_rows('mailroom', '{8,20008}', false)",
+    "retry_rows": "mailroom_retry_rows('mailroom', '{7,20007}', false)",
 }
 OLD = 20_000
 
