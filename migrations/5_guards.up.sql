@@ -40,8 +40,7 @@ COMMENT ON COLUMN jobs.paused_reason IS 'why, in the words of the person who pau
 ALTER TABLE deliveries ADD COLUMN begun_by bigint, ADD COLUMN error_code text;
 COMMENT ON COLUMN deliveries.begun_by IS 'hashtextextended(holder, 0) of the call that began it last';
 COMMENT ON COLUMN deliveries.error_code IS
-    'what error means to the functions. unlisted: its action is not in mailroom_actions; '
-    'changed: its account got another address; null: nothing';
+    'unlisted: its action is not in mailroom_actions; changed: its account got another address; null: all else';
 
 DO $$
 BEGIN

@@ -1,4 +1,4 @@
-"""Writes what is made from the commands: the reference, the manual pages, shell completion. Run by `make docs`."""
+"""Writes what is made from the programs: reference, manual pages, shell completion, the schema. Run by `make docs`."""
 
 import sys
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from click.shell_completion import get_completion_class
 from commands import PROGRAMS, programs
 from manual import manual
 from reference import reference
+from schema import schema
 
 _DOCS = Path(__file__).parents[1]
 _FILES = {"bash": "bash/{}", "zsh": "zsh/_{}", "fish": "fish/{}.fish"}
@@ -19,6 +20,7 @@ def made() -> Iterator[tuple[str, str]]:
     """Yield each file, by its path in docs, and its content."""
     walked = programs()
     yield "reference.md", reference(walked)
+    yield "schema.sql", schema()
     for program in walked:
         page = f"man/{program.path}.1"
         yield page, manual(program, _date(page, manual(program, "")))
