@@ -18,6 +18,9 @@
 -- their names, as PostgreSQL does not rename a parameter of a function that stays. Their bodies give them aliases
 -- (p_queue).
 --
+-- 2_steps says that a released function is never changed in place. In fact its meaning never changes: a function with a
+-- new meaning gets a new name, but a body may be replaced, as here.
+--
 -- Each function stands here as in its file, between a line "From" and a line "End". `make migrations` writes them.
 --
 -- Locks. They are taken in this order, and no step keeps another one waiting for long:

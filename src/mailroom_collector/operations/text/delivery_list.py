@@ -15,7 +15,10 @@ _INDENT: Final = " " * 4
 _NAMED: Final = 20
 """Tokens that are told one by one; more are counted."""
 _OF_THE_ROW: Final = ("its ", "InvalidParameter", "InvalidTemplateData")
-"""How a reason begins that the row itself gave: mailroom's own ("its email has no @"), and SES's codes of that kind."""
+"""How a reason begins that the row itself gave: mailroom's own ("its email has no @"), and SES's codes of that kind.
+
+By its words, as the ledger holds such reasons since version 0.1. They choose only what a person is advised.
+"""
 SENT: Final = "sent"
 """The code of a token that was sent already (mailroom_retry_rows)."""
 _REASONS: Final = 5
