@@ -53,6 +53,9 @@ def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) ->
     assert "preview/activationv1.html" in preview.out, preview.err
     where = run("python -c 'import mailroom_collector as m; print(m.__file__)'", env=env, cwd=tmp_path)
     assert where.out.startswith(str(site))
+    source = ROOT / "src"
+    brought_along = {str(file.relative_to(site)) for file in site.rglob("*.py")}
+    assert {str(file.relative_to(source)) for file in source.rglob("*.py")} <= brought_along
     assert not (site / "mailroom_collector" / "migrations" / "functions").exists()  # the migrations hold them
     for program in ("mailroom-collect", "mailroom-send"):
         for brought in (
