@@ -54,9 +54,11 @@ def test_file_says_what_its_function_is_for(file: Path) -> None:
 
 def test_new_functions_name_their_parameters() -> None:
     """Beginning with p_, so that no parameter is taken for a column; and no body knows them by their places."""
-    (newest, *_) = sorted(MIGRATIONS.glob("*.up.sql"), reverse=True)
-    created = re.findall(r"^CREATE FUNCTION \w+\((.*?)\)\s*RETURNS(.*?\$\$.*?\$\$)", newest.read_text(), re.M | re.S)
-    assert created
+    text = "".join(
+        file.read_text() for file in MIGRATIONS.glob("*.up.sql") if file.name.partition("_")[0] not in "01234"
+    )
+    created = re.findall(r"^CREATE FUNCTION \w+\((.*?)\)\s*RETURNS(.*?\$\$.*?\$\$)", text, re.M | re.S)
+    assert len(created) >= 11
     for parameters, rest in created:
         assert all(one.split()[0].startswith("p_") for one in parameters.split(",") if one)
         assert not re.search(r"\$[0-9]", rest)

@@ -50,7 +50,7 @@ class Session:
         self._keys = advisory_keys(database, self.schema, TABLE)
         self._lock_timeout = lock_timeout
         self.is_creating_schema = False
-        """Where a step that failed was: PostgreSQL's words for it are in the server's language."""
+        """Whether a step that failed could not create the schema. PostgreSQL says so in the server's language."""
         self._tables: Sequence[str] | None = None
         self._mode = ""
         self._names: Sequence[str] = ()
@@ -68,8 +68,8 @@ class Session:
             version = current_version(contents)
             if version != current:
                 return version
-            if not contents.exists:
-                self.is_creating_schema = True
+            self.is_creating_schema = not contents.exists
+            if self.is_creating_schema:
                 self._do("CREATE SCHEMA {}")
                 self.is_creating_schema = False
             self._do("SET LOCAL search_path = {}, pg_temp")
