@@ -1,6 +1,7 @@
 """The files in migrations/functions: what the newest migration is made of, and what a migrated database has."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,31 @@ def test_newest_migration_is_made_of_the_files(tmp_path: Path) -> None:
     assert [file.name.split(".")[1] for file in made] == ["down", "up"]
     for file in made:
         assert (MIGRATIONS / file.name).read_text() == file.read_text(), f"{file.name}: run 'make migrations'"
+
+
+def test_next_migration_gets_what_changes(tmp_path: Path) -> None:
+    """A function without a place is named; up it is as in its file, down as the migration before made it."""
+    script, migrations = tmp_path / "docs" / "generate" / "migration.py", tmp_path / "migrations"
+    script.parent.mkdir(parents=True)
+    script.write_text((ROOT / "docs" / "generate" / script.name).read_text())
+    shutil.copytree(MIGRATIONS, migrations)
+    changed = migrations / "functions" / "mailroom_watch.sql"
+    was = changed.read_text()
+    changed.write_text(was.replace("p_queue;", "p_queue LIMIT 1;"))
+    for direction in ("up", "down"):
+        (migrations / f"99_next.{direction}.sql").write_text("-- By hand.\n")
+    failed = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert failed.returncode == 1
+    assert "99_next.up.sql: a function has two places, has none, or did not change: mailroom_watch" in failed.stderr
+    for direction in ("up", "down"):
+        with (migrations / f"99_next.{direction}.sql").open("a") as file:
+            file.write("-- From x: mailroom_watch\n-- End of mailroom_watch\n")
+    subprocess.run([sys.executable, script], check=True, timeout=60)
+    up, down = ((migrations / f"99_next.{direction}.sql").read_text() for direction in ("up", "down"))
+    head, end = "-- By hand.\n-- From ", "-- End of mailroom_watch\n"
+    assert up == f"{head}functions/mailroom_watch.sql: mailroom_watch\n{changed.read_text()}{end}"
+    assert down.startswith(head)
+    assert down.endswith(f".up.sql: mailroom_watch\n{was[was.index('CREATE') :]}{end}")
 
 
 def test_migrated_database_has_the_functions_of_the_files(database: Database) -> None:
