@@ -45,7 +45,7 @@ def _ms(option: str, variable: str, default: int, low: int, what: str) -> Decora
     epilog="Two settings are secret and never options: MAILROOM_DATABASE_URL and MAILROOM_SECRET_KEY, both required, "
     "in the environment or in a file.",
 )
-@click.version_option(package_name="mailroom", prog_name="mailroom-collect")
+@click.version_option(package_name="mailroom-ses", prog_name="mailroom-collect")
 @database_url_file
 @schema_name
 @secret_key_file_option

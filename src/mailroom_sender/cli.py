@@ -87,7 +87,7 @@ def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, w
     epilog="With MAILROOM_DATABASE_URL (a secret, never an option) the sender tells the ledger what it sends, and "
     "sends nothing twice; without it, it says so. Credentials, region and endpoint are the AWS SDK's own.",
 )
-@click.version_option(package_name="mailroom", prog_name="mailroom-send")
+@click.version_option(package_name="mailroom-ses", prog_name="mailroom-send")
 @database_url_file
 @schema_name
 @_option("--queue-name", "MAILROOM_QUEUE_NAME", Name(), "mailroom", "NAME", "Which row of jobs. 1 to 63 bytes.")

@@ -25,7 +25,7 @@ def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) ->
         "--disable-pip-version-check",
     ]
     subprocess.run([*build, "--wheel-dir", tmp_path, ROOT], check=True, capture_output=True, timeout=100)
-    (wheel,) = tmp_path.glob("mailroom-*.whl")
+    (wheel,) = tmp_path.glob("mailroom_ses-*.whl")
     # The dependencies are those of the tests' own environment; mailroom itself comes from the wheel.
     home = tmp_path / "venv"
     venv.create(home, with_pip=False)

@@ -124,7 +124,7 @@ class Exporter(Collector):
 
     def _metrics(self) -> Iterator[Metric]:
         build = InfoMetricFamily("mailroom_build", "The version of this exporter.")
-        build.add_metric([], {"version": metadata.version("mailroom")})
+        build.add_metric([], {"version": metadata.version("mailroom-ses")})
         yield build
         yield self._gauge("up", "Whether the ledger answered the last question: 1, or 0.", not self._problem)
         yield from self._totals()
