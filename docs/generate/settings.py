@@ -8,8 +8,8 @@ from commands import Command, Option
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = {"mailroom-collect": "mailroom_collector", "mailroom-send": "mailroom_sender"}
-_STATUSES = re.compile(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
-"""The table of exit statuses in the README."""
+_STATUSES = re.compile(r"^\| (\d+) \| ([^|]+) \|$", re.MULTILINE)
+"""A line of a table of exit statuses in settings.md."""
 
 OTHERS = {
     "AWS_REGION": "the region of SES; else AWS_DEFAULT_REGION or the profile's, else us-east-1",
@@ -42,10 +42,10 @@ def others(program: Command) -> dict[str, str]:
 
 
 def statuses(program: Command) -> Iterator[tuple[str, str]]:
-    """Yield each exit status and when a program ends with it: the README's table, and what both share."""
-    place = 1 + list(_PACKAGES).index(program.path)
-    for row in _STATUSES.finditer((_ROOT / "README.md").read_text()):
-        text = row[1 + place]
-        yield row[1], f"{text[0].upper()}{text[1:]}."
+    """Yield each exit status and when a program ends with it: its table in settings.md, and what both share."""
+    page = (_ROOT / "docs" / "settings.md").read_text()
+    section = page.partition(f"### {program.path}\n")[2].partition("\n#")[0]
+    for row in _STATUSES.finditer(section):
+        yield row[1], f"{row[2][0].upper()}{row[2][1:]}."
     yield "130", "Ctrl-C at a question, or while a command is at work."
     yield "142", "Its main loop stood still and it ended itself (SIGALRM; 142 is how a shell tells it)."

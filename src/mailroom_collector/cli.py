@@ -131,7 +131,7 @@ for command in (migrate, verify, *COMMANDS):
 
 
 def main() -> NoReturn:
-    """Run the command; exit with 0, 1 or 2 as the README's table says."""
+    """Run the command; exit with 0, 1 or 2 (docs/settings.md)."""
     try:
         status = cli.main(prog_name="mailroom-collect", standalone_mode=False) or 0
     except click.UsageError as error:

@@ -289,7 +289,7 @@ def _explain(error: click.UsageError) -> str:
 
 
 def main() -> NoReturn:
-    """Run the command; exit with 0, 1 or 2 as the README's table says."""
+    """Run the command; exit with 0, 1 or 2 (docs/settings.md)."""
     try:
         status = cli.main(prog_name="mailroom-send", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:

@@ -1,5 +1,6 @@
-"""Every link within the documentation leads somewhere."""
+"""Every link within the documentation leads somewhere, and every file that it names is there."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,11 @@ def test_index_names_every_page() -> None:
     index = ROOT / "docs" / "README.md"
     linked = {link.partition("#")[0] for link in links(index)}
     assert {page.name for page in index.parent.glob("*.md")} - linked == {"README.md"}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    """A path in quotes is below the top, or below one of the packages."""
+    places = [ROOT, ROOT / "src", *(ROOT / "src").iterdir()]
+    named = re.findall(r"`([\w./-]+/[\w.-]*\.(?:py|sql|yml|yaml|service|toml|txt))`", page.read_text())
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []

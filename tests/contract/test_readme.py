@@ -1,4 +1,4 @@
-"""The README says what the programs do: its tables and its code are compared with them, or run."""
+"""README and docs say what the programs do: their tables and their code are compared with them, or run."""
 
 import json
 import re
@@ -15,18 +15,21 @@ from mailroom_collector.cli import cli as collect
 from mailroom_sender.cli import cli as send
 from tests.support.ledger import Steps
 from tests.support.lines import field_of, secret_of
-from tests.support.pages import pages
+from tests.support.pages import ROOT, blocks, pages
 from tests.support.postgres import Database
 from tests.support.processes import KEY
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text()
 FIELD = "Qg84W2nmW8ClkDGZBdoC7UXM0BakAhmlBmR4emc4JJji0aMHLqfdM07rn1sHN8tvGk9go-hsKJMwvtqdGm5Cjw"
 SECRET = bytes.fromhex("420f385b69e65bc0a590319905da02ed45ccd016a40219a50664787a67382498")
 SPOILT = [FIELD[:-1] + "x", "A" + FIELD[1:], FIELD + "A", FIELD[:-2], ""]
 
 
-def code_blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def recipe(language: str) -> str:
+    """Return the recipe that checks a token in a language."""
+    (found,) = blocks(DOCS / "checking-a-token.md", language)
+    return found.text
 
 
 SHOWN_BY = {
@@ -40,7 +43,7 @@ SHOWN_BY = {
     "a transaction commits late": "process/test_collector.py::test_overlapping_transactions_are_both_printed",
     "sign-ups come fast":
         "process/test_collector.py::test_fast_sign_ups_stop_ringing_and_are_printed_all_the_same",
-    "a collector that attends is killed":
+    "a collector that polls fast is killed":
         "process/test_collector.py::test_silent_sign_ups_of_a_collector_that_dies_are_printed_by_another",
     "a token can't be signed or printed": "process/test_collector.py::test_odd_logins_are_quoted_or_set_aside",
     "notifications don't arrive": "pipeline/test_network.py::test_pgbouncer_in_transaction_mode",
@@ -69,18 +72,17 @@ SHOWN_BY = {
     "the sender has no database": "process/test_sender.py::test_what_an_operator_must_mend_goes_to_a_replay_file",
     "the output folder can't be written":
         "process/test_sender_hardships.py::test_full_disk_stops_the_reading_and_loses_nothing",
-    "the main loop of either program stands still":
+    "the main loop of either program hangs":
         "process/test_watchdog.py::test_loop_that_hangs_ends_the_process_and_says_where",
     "SES answers with an error": "process/test_sender.py::test_error_response_is_kept_raw",
     "all users of the machine can read": "process/test_settings.py::test_secrets_come_from_files",
 }  # fmt: skip
-"""The lines of the table "What happens when", by how they begin, and a test that shows each."""
+"""The lines of the tables of failures.md, by how they begin, and a test that shows each."""
 
 
-def test_each_line_of_what_happens_when_is_shown_by_a_test() -> None:
+def test_each_failure_is_shown_by_a_test() -> None:
     """No line without its test, and no test that is not there."""
-    section = README.partition("## What happens when")[2].partition("\n## ")[0]
-    lines = re.findall(r"^\| (?!when \||-)([^|]+) \|", section, re.MULTILINE)
+    lines = re.findall(r"^\| (?!when \||-)([^|]+) \|", (DOCS / "failures.md").read_text(), re.MULTILINE)
     assert [line for line in lines if not any(line.startswith(begins) for begins in SHOWN_BY)] == []
     assert [begins for begins in SHOWN_BY if not any(line.startswith(begins) for line in lines)] == []
     for test in SHOWN_BY.values():
@@ -89,7 +91,8 @@ def test_each_line_of_what_happens_when_is_shown_by_a_test() -> None:
 
 
 def settings_table() -> dict[str, tuple[str, str]]:
-    rows = re.findall(r"^\| `(MAILROOM_\w+)` \| (\w+) \| ([^|]*)\|", README, re.MULTILINE)
+    page = (DOCS / "settings.md").read_text()
+    rows = re.findall(r"^\| `(MAILROOM_\w+)` \| (\w+) \| ([^|]*)\|", page, re.MULTILINE)
     return {name: (program, default.strip()) for name, program, default in rows}
 
 
@@ -98,7 +101,7 @@ def options(command: click.Command) -> dict[str, click.Option]:
 
 
 def written(default: Any) -> str:
-    """Return a default as the README writes it."""
+    """Return a default as settings.md writes it."""
     match default:
         case bool():
             return f"`{str(default).lower()}`"
@@ -148,8 +151,8 @@ EXPECTED = [SECRET, *[None] * len(SPOILT), secret_of(1), *[None] * (len(OTHERS) 
 
 
 def test_python_recipe_checks_a_token() -> None:
-    """The README's Python code takes the vectors, and refuses what is spoilt or for another action."""
-    (code,) = code_blocks("python")
+    """The page's Python code takes the vectors, and refuses what is spoilt or for another action."""
+    code = recipe("python")
     names: dict[str, Any] = {}
     exec(code, names)
     check = names["token_secret"]
@@ -157,11 +160,11 @@ def test_python_recipe_checks_a_token() -> None:
 
 
 def test_node_recipe_checks_a_token(tmp_path: Path) -> None:
-    """The README's Node code takes the vectors, and refuses what is spoilt or for another action, where Node is."""
+    """The page's Node code takes the vectors, and refuses what is spoilt or for another action, where Node is."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed")
-    (code,) = code_blocks("js")
+    code = recipe("js")
     script = tmp_path / "check.js"
     script.write_text(
         f"{code}\nconst key = Buffer.from('{KEY}', 'hex');\nconst checks = {json.dumps(CHECKS)};\n"
@@ -172,9 +175,9 @@ def test_node_recipe_checks_a_token(tmp_path: Path) -> None:
 
 
 def test_sql_recipe_checks_a_token(database: Database) -> None:
-    """The README's SQL function takes the vectors, and refuses what is spoilt or for another action."""
+    """The page's SQL function takes the vectors, and refuses what is spoilt or for another action."""
     database.run("ALTER TYPE token_action ADD VALUE 'sign_in'")
-    database.run(code_blocks("sql")[1])
+    database.run(recipe("sql"))
     question = "SELECT token_secret(%s, %s::token_action, %s, %s)"
     assert [database.one(question, *one, bytes.fromhex(KEY)) for one in CHECKS] == EXPECTED
 
@@ -223,10 +226,10 @@ def test_every_statement_that_uses_a_link_is_guarded() -> None:
 
 
 def test_roles_of_the_recipe_can_do_their_steps_and_nothing_else(database: Database) -> None:
-    """The README's GRANTs suffice for each program, and neither role reads a table."""
+    """The grants of roles.md suffice for each program, and neither role reads a table."""
     roles = ("mailroom_collector", "mailroom_sender")
     try:
-        database.run(code_blocks("sql")[0])
+        database.run(blocks(DOCS / "roles.md", "sql")[0].text)
         tokens = database.sign_up("ann")
         with database.connect() as collector, database.connect() as sender:
             collector.execute("SET ROLE mailroom_collector")

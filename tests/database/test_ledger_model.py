@@ -57,7 +57,7 @@ class Delivery:
 
 @dataclass
 class Model:
-    """The ledger as README describes it."""
+    """The ledger as docs/internals.md describes it."""
 
     now: float = 0
     acknowledged: bool = False

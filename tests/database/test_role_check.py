@@ -17,7 +17,7 @@ STEPS = "mailroom_list_actions, mailroom_acknowledge, mailroom_begin_rows, mailr
 
 @pytest.fixture
 def role(database: Database) -> Iterator[str]:
-    """A role of its own that may do the sender's steps, as the README's recipe makes it; its URL."""
+    """A role of its own that may do the sender's steps, as docs/roles.md makes it; its URL."""
     database.run(f"CREATE ROLE {ROLE} LOGIN PASSWORD 'hunter2'")
     database.run(f"GRANT EXECUTE ON FUNCTION {STEPS} TO {ROLE}")
     yield make_conninfo(database.url, user=ROLE, password="hunter2")

@@ -15,7 +15,7 @@ PAGE = (ROOT / "docs" / "roles.md").read_text()
 
 def test_page_names_each_function_that_runs_as_its_owner(database: Database) -> None:
     """And no other; of each it names a test."""
-    rows = re.findall(r"^\| (`mailroom_.*?) \|(.*)\|$", PAGE, re.MULTILINE)
+    rows = re.findall(r"^- (`mailroom_[^:]*):(.*?)(?=^- |^$)", PAGE, re.MULTILINE | re.DOTALL)
     named = {name for functions, _ in rows for name in re.findall(r"mailroom_\w+", functions)}
     assert named == {
         name for (name,) in database.run("SELECT proname FROM pg_proc WHERE prosecdef AND proname LIKE 'mailroom%'")

@@ -1,4 +1,4 @@
-"""Sign-ups and two-phase commit: what README, "The bell", says of them."""
+"""Sign-ups and two-phase commit: what docs/internals.md, "Fast polling", says of them."""
 
 from collections.abc import Iterator
 

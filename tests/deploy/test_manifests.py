@@ -147,10 +147,10 @@ def test_urls_of_compose_name_its_roles() -> None:
     assert {file.read_text() for file in folder.glob("*-database-url")} == urls
 
 
-def test_grants_of_compose_are_the_readme_s() -> None:
+def test_grants_of_compose_are_those_of_the_page() -> None:
     """One list of what each program may do."""
-    readme = blocks(ROOT / "README.md", "sql")[0].text
-    wanted = [line for line in readme.splitlines() if line and not line.startswith("CREATE ROLE")]
+    page = blocks(ROOT / "docs" / "roles.md", "sql")[0].text
+    wanted = [line for line in page.splitlines() if line and not line.startswith("CREATE ROLE")]
     assert (ROOT / "deploy" / "compose" / "grants.sql").read_text().splitlines()[1:] == wanted
 
 

@@ -104,7 +104,7 @@ def test_both_keys_are_good_while_the_key_is_rotated(
 @pytest.mark.usefixtures("roles")
 def test_second_role_inherits_the_steps(database: Database) -> None:
     """The new role of a rotation may do what the old one may, and the old one may then log in no more."""
-    database.run(blocks(ROOT / "README.md", "sql")[0].text)
+    database.run(blocks(ROOT / "docs" / "roles.md", "sql")[0].text)
     database.run(code("rotating-secrets.md", "sql", "IN ROLE"))
     database.run(code("rotating-secrets.md", "sql", "NOLOGIN"))
     tokens = database.sign_up("ann")
@@ -172,7 +172,7 @@ def test_users_of_ones_own_move_in(server: Server, pipeline_env: Environment, en
         migrated = run(migrate, env=environment(OWNER_URL=owner))
         assert migrated.status == 0, migrated.err
         database.run("SET search_path = mailroom")
-        database.run(blocks(ROOT / "README.md", "sql")[0].text)
+        database.run(blocks(ROOT / "docs" / "roles.md", "sql")[0].text)
         database.run("RESET search_path")
         for text in (rights, bring, *triggers):
             database.run(text)

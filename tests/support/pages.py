@@ -34,8 +34,8 @@ def blocks(page: Path, language: str) -> list[Block]:
 
 
 def pages() -> list[Path]:
-    """Return the README and all pages in docs."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    """Return the pages at the top, and all in docs."""
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def links(page: Path) -> list[str]:

@@ -201,6 +201,6 @@ class Migrator:
         if names:
             self._tell(
                 f"note: every role may execute {len(names)} functions that run as their owner, as after a restore"
-                " without rights (--no-acl); grant the roles of README, 'Database roles', what they need, and then:"
+                " without rights (--no-acl); grant the roles of docs/roles.md, 'Grants', what they need, and then:"
                 f" REVOKE EXECUTE ON FUNCTION {', '.join(names)} FROM PUBLIC"
             )

@@ -10,7 +10,7 @@ from enum import Enum
 from functools import partial
 from typing import Final
 
-GRANT: Final = "grant it (README, 'Database roles')"
+GRANT: Final = "grant it (docs/roles.md, 'Grants')"
 MIGRATE: Final = "run 'mailroom-collect migrate' with a role that owns the database"
 CORRECT: Final = "correct MAILROOM_DATABASE_URL"
 

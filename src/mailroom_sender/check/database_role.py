@@ -61,7 +61,7 @@ def database(url: DatabaseUrl | str | None, queue: str) -> list[Finding]:
         return [
             Finding(
                 _CHECK, Status.WARNING, "none: nothing is acknowledged, so a crash may lose mails or repeat them",
-                "set MAILROOM_DATABASE_URL, with a role for the sender (README, 'Database roles')",
+                "set MAILROOM_DATABASE_URL, with a role for the sender (docs/roles.md, 'Grants')",
             )
         ]  # fmt: skip
     try:
@@ -133,7 +133,7 @@ def judged(found: dict[str, Any], queue: str) -> list[Finding]:
             Finding(
                 _CHECK, Status.WARNING,
                 f"role {role} {surplus}: more than the sender needs",
-                "give the sender a role of its own (README, 'Database roles')",
+                "give the sender a role of its own (docs/roles.md, 'Grants')",
             )
         ]  # fmt: skip
     return []
