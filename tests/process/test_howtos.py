@@ -218,8 +218,7 @@ def test_own_writer_is_mailed(endpoint: Endpoint, sender_env: Environment) -> No
 @pytest.mark.parametrize("program", ["mailroom-collect", "mailroom-send"])
 def test_line_for_bash_completes(program: str) -> None:
     """The line for ~/.bashrc tells bash how to complete both programs."""
-    page = (ROOT / "docs" / "shell-completion.md").read_text()
-    (line,) = re.findall(r"^\| bash \| .* \| `(.*)` \|$", page, re.MULTILINE)
+    line = code("shell-completion.md", "bash")
     function = f"_{program.replace('-', '_')}_completion"
     done = run(f"{line}\ncomplete -p {program}", env={"PATH": environment()["PATH"]})
     assert done.out.strip() == f"complete -o nosort -F {function} {program}"
