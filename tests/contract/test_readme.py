@@ -26,6 +26,12 @@ SECRET = bytes.fromhex("420f385b69e65bc0a590319905da02ed45ccd016a40219a50664787a
 SPOILT = [FIELD[:-1] + "x", "A" + FIELD[1:], FIELD + "A", FIELD[:-2], ""]
 
 
+def test_readme_is_read_in_five_minutes() -> None:
+    """At most 150 lines and 1,500 words; everything else has a page in docs."""
+    assert len(README.splitlines()) <= 150
+    assert len(README.split()) <= 1500
+
+
 def recipe(language: str) -> str:
     """Return the recipe that checks a token in a language."""
     (found,) = blocks(DOCS / "checking-a-token.md", language)
