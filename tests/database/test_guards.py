@@ -536,6 +536,11 @@ def test_queues_are_each_their_own(database: Database) -> None:
         ("second", "pending"),
         ("second", "pending"),
     ]
+    assert mine.settle(tokens[1], "failed")
+    database.run("UPDATE deliveries SET state = 'failed', settled_at = now() WHERE queue = 'second'")
+    retry = "SELECT token, code FROM mailroom_retry_rows('mailroom', %s, false)"
+    assert database.run(retry, tokens) == [(tokens[0], "sent"), (tokens[1], "retried")]
+    assert database.run(states)[1:] == [("mailroom", "pending"), ("second", "failed"), ("second", "failed")]
     database.run("SELECT mailroom_pause('second', 'why')")
     database.run("SELECT mailroom_resume('mailroom')")
     assert database.one("SELECT paused_reason FROM jobs WHERE job_type = 'second'") == "why"

@@ -335,6 +335,22 @@ def test_retry_leaves_what_was_handed_out(failures: Database) -> None:
     assert failures.state(1) == "emitted"
 
 
+def test_retry_knows_a_token_that_is_gone(failures: Database) -> None:
+    """As a copy may leave it that runs without triggers."""
+    with failures.connect() as copying:
+        copying.execute("SET session_replication_role = replica")
+        copying.execute("DELETE FROM tokens WHERE id = 1")
+    rows = failures.run("SELECT code, reason FROM mailroom_retry_rows('mailroom', '{1}', false)")
+    assert rows == [("gone", "the token is gone")]
+    assert failures.state(1) == "failed"
+
+
+@pytest.mark.parametrize("reason", ["the token expired; last try: Throttling", "the token expired", None])
+def test_first_reason_is_the_one_before_the_last_try(database: Database, reason: str | None) -> None:
+    """What metrics count by when there are too many reasons."""
+    assert database.one("SELECT mailroom_first_reason(%s)", reason) == (reason and "the token expired")
+
+
 def test_retry_that_is_dry_changes_nothing(failures: Database) -> None:
     """It says the same."""
     dry = failures.run("SELECT * FROM mailroom_retry('mailroom', '{1,2,3,4,5}', true)")

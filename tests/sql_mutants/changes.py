@@ -202,7 +202,6 @@ CHANGES: Final[list[Change]] = [
         ("FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
         ("FOR UPDATE SKIP LOCKED", ""),
         ("p_patience_ms * interval '1 ms'", "interval '0'"),
-        ("WHERE d.queue = p_queue AND d.token = ANY (p_tokens) ORDER BY", "WHERE d.token = ANY (p_tokens) ORDER BY"),
     ),
     *_of(
         "mailroom_lock_actions",
