@@ -84,7 +84,7 @@ def _publish(record: Record, folder: Path) -> None:
     text = table.markdown(record.results, about, record.failed)
     (folder / "results.md").write_text(text)
     try:
-        from benchmarks import plot
+        from benchmarks import plot  # noqa: PLC0415 - matplotlib may be missing
     except ImportError as error:
         print(f"no plot: {error}; pip install --group bench", file=sys.stderr)
     else:

@@ -89,7 +89,8 @@ def main() -> int:
 
 
 def _run_on_samples(window: Window | None) -> int:
-    from demo.embedded import embedded_server, server_user, what_root_changes  # here, as a given database needs none
+    # Here, because a database that is given needs no embedded one.
+    from demo.embedded import embedded_server, server_user, what_root_changes  # noqa: PLC0415
 
     if refusal := folder.refusal(server_user()):
         _say(refusal)

@@ -49,7 +49,7 @@ class Rival:
 
 def ses_client(endpoint: str, connections: int) -> "SESClient":
     """Return a client with as many tries and connections as mailroom-send's has."""
-    import boto3
+    import boto3  # noqa: PLC0415 - only rivals that send need it
 
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 1},

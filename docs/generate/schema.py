@@ -36,7 +36,7 @@ class _Entry(NamedTuple):
 def schema() -> str:
     """Return the page. Starts a PostgreSQL server of its own."""
     sys.path.append(str(Path(__file__).parents[2]))  # for demo
-    from demo.embedded import embedded_server
+    from demo.embedded import embedded_server  # noqa: PLC0415 - on the path only now
 
     # Not in a folder with a long name: a socket's path may have 107 bytes (unix(7)).
     with tempfile.TemporaryDirectory(prefix="mailroom-") as folder:

@@ -1,20 +1,17 @@
 """Options and environment to settings; errors to one line on stderr and an exit status."""
 
 import os
-import sys
 from typing import NoReturn
 
 import click
 
 from mailroom_collector.log import log
-from mailroom_collector.operations.commands.all import COMMANDS
-from mailroom_collector.operations.commands.migrate import migrate
-from mailroom_collector.operations.commands.verify import verify
+from mailroom_collector.operations.commands.command_list import COMMANDS
 from mailroom_collector.secret_key import read_secret_key, secret_key_file_option
 from mailroom_collector.settings import CollectorSettings
-from mailroom_collector.usage_errors import explain
-from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.url import required_url
+from mailroom_runtime.settings.command_line import run
+from mailroom_runtime.settings.lazy_group import LazyGroup
 from mailroom_runtime.settings.options import (
     Decorator,
     Name,
@@ -28,6 +25,8 @@ from mailroom_runtime.settings.options import (
 from mailroom_runtime.settings.secret_setting import exposure
 
 _DAY_MS = 86_400_000
+_EXAMPLES = {"--older-than": "90d", "--port": "9177", "--action": "activation"}
+"""Values of the options that must be given."""
 _HANG = 4
 """Times the patience with the database that the main loop may stand still: it waits for no more answers than three."""
 
@@ -40,6 +39,8 @@ def _ms(option: str, variable: str, default: int, low: int, what: str) -> Decora
 
 
 @click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Two settings are secret and never options: MAILROOM_DATABASE_URL and MAILROOM_SECRET_KEY, both required, "
@@ -126,20 +127,6 @@ def cli(
     Collector(settings, LineOutput(1), notifier, watchdog).run()
 
 
-for command in (migrate, verify, *COMMANDS):
-    cli.add_command(command)
-
-
 def main() -> NoReturn:
     """Run the command; exit with 0, 1 or 2 (docs/settings.md)."""
-    try:
-        status = cli.main(prog_name="mailroom-collect", standalone_mode=False) or 0
-    except click.UsageError as error:
-        log(explain(error, "mailroom-collect"), "error")
-        status = 2
-    except MailroomError as error:
-        log(str(error), "error")
-        status = error.status
-    except (click.Abort, KeyboardInterrupt):
-        status = 130
-    sys.exit(status)
+    run(cli, "mailroom-collect", log, _EXAMPLES)

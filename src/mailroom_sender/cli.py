@@ -1,7 +1,6 @@
 """Options and environment to settings; errors to one line on stderr and an exit status."""
 
 import os
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mailroom_runtime.errors import MailroomError, SettingError
+from mailroom_runtime.errors import SettingError
 from mailroom_runtime.postgres.url import DatabaseUrl, optional_url
+from mailroom_runtime.settings.command_line import run
+from mailroom_runtime.settings.lazy_group import LazyGroup
 from mailroom_runtime.settings.options import (
     Decorator,
     Flag,
@@ -27,7 +28,7 @@ from mailroom_runtime.settings.options import (
 from mailroom_runtime.settings.secret_setting import exposure
 from mailroom_sender.address.base_url import checked_base_url
 from mailroom_sender.address.from_address import ALLOWED, UnfitSource, domain_of, encode_source, is_public
-from mailroom_sender.commands.all import check, templates
+from mailroom_sender.commands.command_list import COMMANDS
 from mailroom_sender.log import log
 from mailroom_sender.settings import SenderSettings
 
@@ -82,6 +83,8 @@ def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, w
 
 
 @click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="With MAILROOM_DATABASE_URL (a secret, never an option) the sender tells the ledger what it sends, and "
@@ -194,10 +197,6 @@ def cli(  # noqa: PLR0913, PLR0917 - click hands over one argument for each opti
     Sender(LineInput(0), delivery, setaside, database, concurrency, pace, ask_rate, learning, notifier, watchdog).run()
 
 
-cli.add_command(check)
-cli.add_command(templates)
-
-
 def _ask_actions(
     settings: SenderSettings, database: "SharedConnection | None", known: "KnownActions"
 ) -> Callable[[], None] | None:
@@ -279,28 +278,6 @@ def _check_source(source: str, endpoint: str) -> None:
     log(f"{told}; {endpoint} is asked, as it may be none of AWS's", "warning")
 
 
-def _explain(error: click.UsageError) -> str:
-    """Return one line that names the variable and the option that are wrong."""
-    if isinstance(error, click.BadParameter) and error.param is not None:
-        names = [error.param.envvar] if isinstance(error.param.envvar, str) else []
-        return f"{' / '.join([*names, *error.param.opts[:1]])}: {error.message}"
-    command = "mailroom-send" if error.ctx is None else error.ctx.command_path
-    return f"{error.format_message()} See '{command} --help'."
-
-
 def main() -> NoReturn:
     """Run the command; exit with 0, 1 or 2 (docs/settings.md)."""
-    try:
-        status = cli.main(prog_name="mailroom-send", standalone_mode=False) or 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        status = 2
-    except click.UsageError as error:
-        log(_explain(error), "error")
-        status = 2
-    except MailroomError as error:
-        log(str(error), "error")
-        status = error.status
-    except (click.Abort, KeyboardInterrupt):
-        status = 130
-    sys.exit(status)
+    run(cli, "mailroom-send", log)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from mailroom_collector.schema.lock_wait import Patience
 from mailroom_collector.schema.locks import LOCKS, advisory_keys, conflicting
 from mailroom_collector.schema.migrations import migrations
-from mailroom_collector.schema.migrator import Migrator, Patience
+from mailroom_collector.schema.migrator import Migrator
 from mailroom_collector.schema.plan import plan
 from mailroom_runtime.errors import MailroomError
 from tests.support.postgres import Connection, Database, Server
@@ -32,7 +33,7 @@ def migrate_in_vain(database: Database, target: int | None = None, patience: Pat
     """Return the error, and what was warned of."""
     warned: list[str] = []
     with database.connect() as connection, pytest.raises(MailroomError) as raised:
-        Migrator(connection, warn=warned.append, patience=patience).run(target)
+        Migrator(connection, warn=lambda wait: warned.append(str(wait)), patience=patience).run(target)
     return str(raised.value), warned
 
 

@@ -251,7 +251,7 @@ def test_preview_without_a_base_url_says_so(env: Environment, tmp_path: Path) ->
     """It needs no setting at all."""
     result = run("mailroom-send templates preview activationv1", env=env(MAILROOM_LINK_BASE_URL=""), cwd=tmp_path)
     assert result.status == 0
-    assert result.err == "no MAILROOM_LINK_BASE_URL: the links show https://app.example.com\n"
+    assert result.err == "MAILROOM_LINK_BASE_URL is not set: the links show https://app.example.com\n"
 
 
 def test_bad_address_for_samples_is_refused(endpoint: Endpoint, env: Environment) -> None:

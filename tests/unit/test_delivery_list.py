@@ -16,7 +16,7 @@ from mailroom_collector.operations.figures import (
     UnsentDelivery,
 )
 from mailroom_collector.operations.text.delivery_list import SENT, as_json, text, unmatched, verdicts
-from mailroom_collector.operations.text.status import Kind, StatusLine
+from mailroom_collector.operations.text.status_line import Kind, StatusLine
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
 ONE = UnsentDelivery(154, "activation", 7, "ann", "ann@b.example", "failed", "why", 2, 0, NOW, NOW, None)
@@ -34,7 +34,7 @@ def test_each_failure_has_a_head_and_its_reason() -> None:
         StatusLine(f"{HEAD}  154  activation  failed   2 tries      7 ann <ann@b.example>", Kind.HEAD),
         StatusLine("    why (retry would try it again)"),
         StatusLine(f"{HEAD}    9              skipped  never tried", Kind.HEAD),
-        StatusLine("    without a reason (perhaps sent all the same; now expired)"),
+        StatusLine("    without a reason (may have been sent; now expired)"),
     ]
 
 
@@ -73,7 +73,7 @@ def test_account_has_a_line_of_its_own_where_it_does_not_fit() -> None:
     ("changes", "words"),
     [
         ({}, "why (retry would try it again)"),
-        ({"doubts": 1}, "why (perhaps sent all the same; retry would try it again)"),
+        ({"doubts": 1}, "why (may have been sent; retry would try it again)"),
         ({"stale": "expired"}, "why (now expired)"),
         ({"stale": "expired", "reason": "expired in the queue"}, "expired in the queue"),
         ({"reason": "its email is empty"}, "its email is empty (retry helps once the account's email is corrected)"),

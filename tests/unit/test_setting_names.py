@@ -16,7 +16,10 @@ def variables(command: click.Command) -> Iterator[str]:
     """Yield the variables of a command and of those below it."""
     yield from (param.envvar for param in command.params if isinstance(param.envvar, str))
     if isinstance(command, click.Group):
-        for inner in command.commands.values():
+        ctx = click.Context(command)
+        for name in command.list_commands(ctx):
+            inner = command.get_command(ctx, name)
+            assert inner is not None
             yield from variables(inner)
 
 
@@ -41,7 +44,7 @@ def test_all_settings_of_both_programs_are_known() -> None:
 )
 def test_slip_in_a_name_is_told_with_the_nearest_one(variable: str, hint: str) -> None:
     """Whatever is meant, it is not silently left out."""
-    assert list(unknown_settings([variable])) == [
+    assert [str(unknown) for unknown in unknown_settings([variable])] == [
         f"the variable {variable} is no setting of mailroom and is ignored; {hint}"
     ]
 

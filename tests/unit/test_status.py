@@ -15,7 +15,10 @@ from mailroom_collector.operations.figures import (
     Settled,
     Unsettled,
 )
-from mailroom_collector.operations.text.status import Kind, Rank, StatusLine, as_json, check, text
+from mailroom_collector.operations.text.health import health
+from mailroom_collector.operations.text.status_json import status_json
+from mailroom_collector.operations.text.status_line import Kind, Rank, StatusLine
+from mailroom_collector.operations.text.status_text import status_text
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
 
@@ -89,13 +92,13 @@ PR     without a reason                          0          1         30
 PR     its email has no @                        1          2          3
      skipped                                     7          8          9
 PR     expired                                   7          8          9
-BN   perhaps sent twice                                                3
+BN   may have been sent twice                                          3
      from commit to sent, median                       123 ms  (p95: 4.6 s)
      last one sent at (UTC)                          2026-01-31 23:59:57
 
-     senders         2 sessions connected; acknowledge, last said so 2026-01-31
-                     23:59:47 UTC
-     collectors      1 session connected; one attends: inserts don't notify
+     senders         2 sessions connected; acknowledge, last at 2026-01-31 23:59:47
+                     UTC
+     collectors      1 session connected; one polls fast: inserts don't notify
      notifications   arrive, in 0.8 ms
 BN   rights          every role may execute 2 functions of mailroom;
 BN                   mailroom-collect migrate says how to end that
@@ -131,14 +134,14 @@ PR     without a reason                         0         1        30
 PR     its email has no @                       1         2         3
      skipped                                    7         8         9
 PR     expired                                  7         8         9
-BN   perhaps sent twice                                             3
+BN   may have been sent twice                                       3
      from commit to sent, median                     123 ms
                                                (p95: 4.6 s)
      last one sent at (UTC)                       2026-01-31 23:59:57
 
-     senders         2 sessions connected; acknowledge, last said so
+     senders         2 sessions connected; acknowledge, last at
                      2026-01-31 23:59:47 UTC
-     collectors      1 session connected; one attends: inserts don't
+     collectors      1 session connected; one polls fast: inserts don't
                      notify
      notifications   arrive, in 0.8 ms
 BN   rights          every role may execute 2 functions of mailroom;
@@ -165,7 +168,7 @@ HN settled in the last                      minute       hour        day
      sent                                        0          0          0
      failed                                      0          0          0
      skipped                                     0          0          0
-     perhaps sent twice                                                0
+     may have been sent twice                                          0
 
      senders         no sessions connected; none ever acknowledged
      collectors      no sessions connected; inserts notify
@@ -238,17 +241,17 @@ JSON = {
 )
 def test_report_is_as_people_know_it(overview: Overview, columns: int, unicode: bool, expected: str) -> None:
     """Each line, its columns, what is bad, and what may be left out."""
-    assert marked(text(overview, columns, unicode=unicode)) == expected
+    assert marked(status_text(overview, columns, unicode=unicode)) == expected
 
 
 def test_bars_are_unicode_unless_the_terminal_has_none() -> None:
     """By default."""
-    assert text(FULL, 80) == text(FULL, 80, unicode=True)
+    assert status_text(FULL, 80) == status_text(FULL, 80, unicode=True)
 
 
 def found(overview: Overview, label: str, columns: int = 80) -> list[str]:
     """Return what stands behind a label, and in the lines below it that have none; bad lines with a !."""
-    lines = text(overview, columns)
+    lines = status_text(overview, columns)
     (at,) = [place for place, line in enumerate(lines) if line.text.startswith(f"  {label}")]
     told = [lines[at]]
     for line in lines[at + 1 :]:
@@ -266,15 +269,15 @@ def test_numbers_stay_in_their_columns(columns: int, label: int, number: int) ->
     """From 69 columns on there is room for more between them; labels have 24 to 36 columns."""
     overview = replace(EMPTY, history=History([settled("sent", None, 1, 200, 123_456)], None, None))
     expected = "  sent".ljust(label) + "1".rjust(number) + "200".rjust(number) + "123,456".rjust(number)
-    assert [line.text for line in text(overview, columns) if line.text.startswith("  sent ")] == [expected]
-    (cut,) = [line.text for line in text(overview, 50) if line.text.startswith("  sent ")]
+    assert [line.text for line in status_text(overview, columns) if line.text.startswith("  sent ")] == [expected]
+    (cut,) = [line.text for line in status_text(overview, 50) if line.text.startswith("  sent ")]
     assert cut == "  sent".ljust(24) + "1".rjust(10) + "200".rjust(10) + "   12…"
 
 
 def test_long_reasons_are_wrapped_in_the_labels_column() -> None:
     """All lines of a reason may be left out; those beyond the eighth are added up."""
     reasons = [settled("failed", f"reason {n} " + "x" * 22 + " y", 1, 2, 100 - n) for n in range(10)]
-    lines = text(replace(EMPTY, history=History(reasons, None, None)), 80)
+    lines = status_text(replace(EMPTY, history=History(reasons, None, None)), 80)
     at = lines.index(StatusLine("  failed                                     10         20        955"))
     assert lines[at + 1 : at + 3] == [
         StatusLine("    reason 0 " + "x" * 22 + "           1          2        100", rank=Rank.REASON),
@@ -283,7 +286,7 @@ def test_long_reasons_are_wrapped_in_the_labels_column() -> None:
     assert lines[at + 17] == StatusLine(
         "    2 other reasons                           2          4        183", rank=Rank.REASON
     )
-    eight = text(replace(EMPTY, history=History(reasons[:8], None, None)), 80)
+    eight = status_text(replace(EMPTY, history=History(reasons[:8], None, None)), 80)
     assert not [line for line in eight if "other reason" in line.text]
 
 
@@ -291,20 +294,20 @@ def test_long_reasons_are_wrapped_in_the_labels_column() -> None:
 def test_latency_needs_both_its_figures(p50: float | None, p95: float | None) -> None:
     """Where one is not known, none is told."""
     overview = replace(EMPTY, history=History([], p50, p95))
-    assert not [line for line in text(overview, 80) if "median" in line.text]
+    assert not [line for line in status_text(overview, 80) if "median" in line.text]
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(72, 1), (71, 2)])
 def test_latency_takes_one_line_where_it_fits(columns: int, lines: int) -> None:
     """To the last column."""
-    told = [line.text for line in text(replace(EMPTY, history=HISTORY), columns)]
+    told = [line.text for line in status_text(replace(EMPTY, history=HISTORY), columns)]
     at = next(place for place, line in enumerate(told) if "median" in line)
     assert sum("(p95: 4.6 s)" in line for line in told[at : at + lines]) == 1
     assert ("(p95: 4.6 s)" in told[at]) is (lines == 1)
 
 
 @pytest.mark.parametrize(
-    ("echo", "expected"),
+    ("result", "expected"),
     [
         (ListenResult(True, 12.3), ["arrive, in 12 ms"]),
         (ListenResult(True), ["arrive, in 0.0 ms"]),
@@ -312,9 +315,9 @@ def test_latency_takes_one_line_where_it_fits(columns: int, lines: int) -> None:
         (ListenResult(None, problem="no listener"), ["not tested: no listener"]),
     ],
 )
-def test_notifications_are_told(echo: ListenResult, expected: list[str]) -> None:
+def test_notifications_are_told(result: ListenResult, expected: list[str]) -> None:
     """That they don't arrive is bad; that nobody tested it is not."""
-    assert found(replace(EMPTY, echo=echo), "notifications") == expected
+    assert found(replace(EMPTY, listen_result=result), "notifications") == expected
 
 
 @pytest.mark.parametrize(("seconds", "is_bad"), [(10, False), (10.1, True)])
@@ -322,17 +325,17 @@ def test_collector_is_missed_once_something_is_due_for_long(seconds: float, is_b
     """Ten seconds are no long time."""
     seen = replace(EMPTY.progress, unsettled=[Unsettled("pending", None, True, 1, ago(seconds), NOW)])
     (told,) = found(replace(EMPTY, progress=seen), "collectors")
-    assert told.startswith("!none is connected, and nobody takes what is due for 10 s") is is_bad
-    attended = replace(EMPTY, progress=replace(seen, attended=True))
-    assert found(attended, "collectors") == ["no sessions connected; one attends: inserts don't notify"]
+    assert told.startswith("!none is connected; due deliveries have waited for 10 s") is is_bad
+    polled = replace(EMPTY, progress=replace(seen, fast_polling=True))
+    assert found(polled, "collectors") == ["no sessions connected; one polls fast: inserts don't notify"]
 
 
 def test_words_are_wrapped_to_twenty_columns_at_least() -> None:
     """However narrow it is; then they are cut."""
-    assert found(replace(EMPTY, echo=ListenResult(None, problem="aa bbb")), "notifications", 38) == [
+    assert found(replace(EMPTY, listen_result=ListenResult(None, problem="aa bbb")), "notifications", 38) == [
         "not tested: aa bbb"
     ]
-    assert found(replace(EMPTY, echo=ListenResult(None, problem="aa bbbbbb")), "notifications", 30) == [
+    assert found(replace(EMPTY, listen_result=ListenResult(None, problem="aa bbbbbb")), "notifications", 30) == [
         "not tested:…",
         "bbbbbb",
     ]
@@ -341,12 +344,12 @@ def test_words_are_wrapped_to_twenty_columns_at_least() -> None:
 def test_more_leases_than_eight_are_counted() -> None:
     """The largest are told."""
     held = [Unsettled("claimed", f"collect:web:{n}:x", False, n, NOW, ago(-20)) for n in range(1, 10)]
-    lines = text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held)), 80)
+    lines = status_text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held)), 80)
     assert lines[-2:] == [
         StatusLine("  collect web pid 2  claimed  2  for 20 s more", rank=Rank.LEASE),
         StatusLine("  and 1 more", rank=Rank.LEASE),
     ]
-    lines = text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held[:8])), 80)
+    lines = status_text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held[:8])), 80)
     assert lines[-1] == StatusLine("  collect web pid 1  claimed  1  for 20 s more", rank=Rank.LEASE)
 
 
@@ -364,7 +367,7 @@ def test_more_leases_than_eight_are_counted() -> None:
 def test_holder_is_told_as_a_process(holder: str, told: str) -> None:
     """Without the part that only makes it unique; a name of another kind as it is."""
     held = [Unsettled("claimed", holder, False, 1, NOW, ago(-20))]
-    lines = text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held)), 80)
+    lines = status_text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held)), 80)
     assert lines[-1].text == f"  {told}  claimed  1  for 20 s more"
 
 
@@ -372,41 +375,43 @@ def test_check_takes_what_is_just_old_enough() -> None:
     """The limit itself is well; one that every role may execute is said, and no reason to be unwell."""
     due = [Unsettled("pending", None, True, 1, ago(60), ago(60))]
     waits = QueueProgress(NOW, None, False, due, Oldest(1, ago(60), ago(-1)))
-    assert check(waits, 60) == (True, "the oldest mailable token waits for 1 min")
-    assert check(replace(waits, oldest=None), 60) == (True, "no mailable token waits")
-    assert check(replace(waits, oldest=None), 59) == (
+    assert health(waits, 60) == (True, "the oldest mailable token has waited for 1 min")
+    assert health(replace(waits, oldest=None), 60) == (True, "no mailable token waits")
+    assert health(replace(waits, oldest=None), 59) == (
         False,
-        "nobody took up what is due for 1 min, longer than 59 s",
+        "due deliveries have waited for 1 min, longer than 59 s",
     )
-    assert check(waits, 59) == (False, "token 1 waits for 1 min, longer than 59 s; it expires in 1.0 s")
+    assert health(waits, 59) == (False, "token 1 has waited for 1 min, longer than 59 s; it expires in 1.0 s")
     rights = "every role may execute 1 function of mailroom; mailroom-collect migrate says how to end that"
-    assert check(replace(waits, oldest=None), 60, ["a"]) == (True, f"no mailable token waits; {rights}")
+    assert health(replace(waits, oldest=None), 60, ["a"]) == (True, f"no mailable token waits; {rights}")
 
 
 @pytest.mark.parametrize(("reason", "why"), [(None, ""), ("spam", ": spam")])
 def test_paused_queue_is_not_well(reason: str | None, why: str) -> None:
     """Whatever waits; why is said where somebody said why."""
     paused = replace(EMPTY.progress, paused_at=ago(120), paused_reason=reason)
-    assert check(paused, 60) == (False, f"the queue is paused since 2026-01-31 23:57:59 UTC{why}")
+    assert health(paused, 60) == (False, f"the queue is paused since 2026-01-31 23:57:59 UTC{why}")
     told = " ".join(found(replace(EMPTY, progress=paused), "PAUSED", 200))
     assert told == f"!since 2026-01-31 23:57:59 UTC{why}; nothing is sent until mailroom-collect resume"
 
 
 def test_report_for_programs_has_each_documented_key() -> None:
     """Each figure under its key; times and durations as the keys say."""
-    assert as_json(FULL) == JSON
+    assert status_json(FULL) == JSON
 
 
 def test_seconds_are_told_to_the_millisecond() -> None:
     """Whatever they are measured in."""
     due = [Unsettled("pending", None, True, 1, ago(90.1236), NOW)]
-    told = as_json(replace(FULL, progress=QueueProgress(NOW, None, False, due, Oldest(1, ago(61.1236), ago(-9.8764)))))
+    told = status_json(
+        replace(FULL, progress=QueueProgress(NOW, None, False, due, Oldest(1, ago(61.1236), ago(-9.8764))))
+    )
     assert (told["oldest"]["age_s"], told["oldest"]["expires_in_s"], told["overdue_s"]) == (61.124, 9.876, 90.124)
 
 
 def test_report_of_nothing_for_programs_has_no_figures() -> None:
     """The keys are all there."""
-    nothing = as_json(EMPTY)
+    nothing = status_json(EMPTY)
     assert nothing == {
         **dict.fromkeys(["oldest", "last_sent_at", "acknowledged_at", "paused"]),
         **{state: {"minute": 0, "hour": 0, "day": 0} for state in ("sent", "emitted", "failed", "skipped")},

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class ListenResult:
-    """What became of one call."""
+    """Whether a notification arrived."""
 
     arrives: bool | None
     """None: it could not be tested."""
     ms: float | None = None
+    """How long it took, in milliseconds."""
     problem: str = ""
 
 
@@ -56,7 +57,8 @@ class QueueProgress:
 
     at: datetime
     acknowledged_at: datetime | None
-    attended: bool
+    fast_polling: bool
+    """Whether a collector polls fast, so that inserts don't notify."""
     unsettled: Sequence[Unsettled]
     oldest: Oldest | None
     paused_at: datetime | None = None
@@ -84,7 +86,7 @@ class QueueProgress:
 
     @property
     def overdue(self) -> float:
-        """Return for how many seconds something is due that nobody took up; 0 without any."""
+        """Return for how many seconds something is due that no collector claimed; 0 without any."""
         due = [one.first_due for one in self.unsettled if one.due]
         return max(0.0, (self.at - min(due)).total_seconds()) if due else 0.0
 
@@ -124,7 +126,7 @@ class Overview:
     queue: str
     progress: QueueProgress
     history: History
-    echo: ListenResult
+    listen_result: ListenResult
     sessions: Sessions
     pulse: Sequence[int] = field(default=())
     """Mails sent in each of the last seconds, oldest first."""

@@ -6,5 +6,6 @@ contents    pure: is it mailroom's schema, at which version, or another program'
 locks       pure: the locks that each step takes, and the locks that are in their way
 catalog     reads from the database what is there, and who holds a lock
 session     one transaction of a migration: its settings, its locks, its bookkeeping
-migrator    brings the schema to a version; waits politely
+lock_wait   tries until the locks are there, and names who holds them
+migrator    brings the schema to a version
 """

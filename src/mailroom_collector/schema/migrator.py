@@ -1,14 +1,12 @@
 """Brings the schema to a version, with golang-migrate's own bookkeeping, so that either tool can.
 
-Each step is one transaction, with its bookkeeping: no lock outlives it, whatever pooler is between. It waits for
-nothing for longer than a few seconds, and tells for whom; what it holds meanwhile it gives back, so that a sign-up
-that queues behind it never waits longer either. Then it tries again, so many times.
+Each step is one transaction, together with its bookkeeping: no lock outlives it, whatever pooler is between. A step
+waits for its locks for a few seconds at most, so that no sign-up waits behind it for longer. Then it gives back what
+it holds, says who is in the way, and tries again.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -16,6 +14,7 @@ import psycopg
 from psycopg import errors
 
 from mailroom_collector.schema.contents import Contents, check_names, current_version
+from mailroom_collector.schema.lock_wait import PATIENCE, LockWait, Patience, with_locks
 from mailroom_collector.schema.migrations import migrations
 from mailroom_collector.schema.plan import NONE, Migration, MigrationStep, created, lost, plan
 from mailroom_collector.schema.session import Session
@@ -29,23 +28,8 @@ _OWNER: Final = "use the role that owns the schema"
 _MAY_CREATE: Final = "use a role that may create it: GRANT CREATE ON DATABASE ... TO ..."
 _ANSWER: Final = 60.0
 """Seconds for the answer to a question; a step takes as long as it takes."""
-_SHOWN: Final = 3
-"""Sessions that are named of those that are waited for."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait for others; times in seconds."""
-
-    lock_timeout: float = 3.0
-    """For the locks of one try, in all: so long may a sign-up wait behind it."""
-    pause: float = 2.0
-    """Between two tries."""
-    tries: int = 10
-    migration_tries: int = 60
-    """For another migration to end, behind which nobody waits."""
 
 
 @contextmanager
@@ -55,8 +39,8 @@ def as_owner(url: DatabaseUrl | str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def ignore(_: str) -> None:
-    """Tell nobody."""
+def ignore(_: object) -> None:
+    """Do nothing."""
 
 
 class Migrator:
@@ -68,8 +52,8 @@ class Migrator:
         schema: str | None = None,
         *,
         tell: Callable[[str], None] = ignore,
-        warn: Callable[[str], None] = ignore,
-        patience: Patience = Patience(),
+        warn: Callable[[LockWait], None] = ignore,
+        patience: Patience = PATIENCE,
     ) -> None:
         """`schema` None: the first one of the search path. `tell` is told each step, `warn` each wait."""
         self._connection = connection
@@ -86,7 +70,7 @@ class Migrator:
         session = Session(self._connection, self._schema, self._patience.lock_timeout)
         known = migrations()
         goal = known[-1].version if target is None else target
-        contents = self._look(session, known)
+        contents = self._read(session, known)
         current = current_version(contents)
         steps = plan(known, current, goal)
         self._check(contents, current, steps)
@@ -108,13 +92,13 @@ class Migrator:
             self._tell(f"note: the schema {session.schema} stays, with the table schema_migrations")
         return True
 
-    def _look(self, session: Session, known: Sequence[Migration]) -> Contents:
-        """Look what is there, while no other migration is at work."""
+    def _read(self, session: Session, known: Sequence[Migration]) -> Contents:
+        """Read what is there, while no other migration is at work."""
         names = created(plan(known, NONE, known[-1].version))
-        return self._patiently(session, "the migration", lambda: session.look(names))
+        return self._with_locks(session, "the migration", lambda: session.read(names))
 
     def _check(self, contents: Contents, current: int, steps: Sequence[MigrationStep]) -> None:
-        """See that nothing is in the way; tell what may surprise. Raises MailroomError."""
+        """Check that nothing is in the way; tell what may surprise. Raises MailroomError."""
         if current != NONE and contents.record is None:
             self._tell(f"the schema is there without a record of its version: taken as version {current}")
         if current != NONE or not steps:
@@ -131,10 +115,10 @@ class Migrator:
             self._tell(f"note: mailroom is in another schema of this database too: {elsewhere}")
 
     def _walk(self, session: Session, known: Sequence[Migration], current: int, goal: int) -> None:
-        """Run one step after the other; others may take turns with it, as long as they go the same way."""
+        """Run one step after the other. Other migrations may take turns with it, if they go the same way."""
         while steps := plan(known, current, goal):
             step = steps[0]
-            other = self._patiently(session, step.name, partial(self._run_step, session, step, current))
+            other = self._with_locks(session, step.name, partial(self._run_step, session, step, current))
             if other is None:
                 self._tell(f"ran {step.name}")
             elif min(current, goal) <= other <= max(current, goal):
@@ -159,27 +143,8 @@ class Migrator:
                 hint = _MAY_CREATE if session.is_creating_schema else _OWNER
             raise MailroomError(f"{step.name} failed and changed nothing: {reason}", hint) from None
 
-    def _patiently(self, session: Session, what: str, attempt: Callable[[], T]) -> T:
-        """Try until the locks are there. Raises MailroomError after so many tries, with who has them."""
-        tried = 0
-        while True:
-            try:
-                return attempt()
-            except (errors.LockNotAvailable, errors.DeadlockDetected):
-                tried += 1
-            holders = session.holders()
-            who = ", ".join(holder.name for holder in holders[:_SHOWN]) or "short transactions, one after another"
-            if len(holders) > _SHOWN:
-                who += f" and {len(holders) - _SHOWN} more"
-            waits = f"{what} waits for {session.wanted}, which others have: {who}"
-            most = self._patience.migration_tries if session.waits_for_migration else self._patience.tries
-            if tried >= most:
-                way_out = f"end it ({holders[0].way_out}), or " if holders else ""
-                raise MailroomError(f"{waits}; given up after {tried} tries", f"{way_out}run it again later")
-            self._warn(
-                f"{waits}; nobody waits behind it now; next try in {self._patience.pause:.0f} s ({tried} of {most})"
-            )
-            time.sleep(self._patience.pause)
+    def _with_locks(self, session: Session, what: str, attempt: Callable[[], T]) -> T:
+        return with_locks(session, what, attempt, self._patience, self._warn)
 
     def _tell_who_may_create(self, schema: str) -> None:
         row = self._connection.execute(
@@ -195,7 +160,7 @@ class Migrator:
             )
 
     def _tell_who_may_execute(self, schema: str) -> None:
-        """Say it, and no more: a role that counts on it would lose its way if this were taken away."""
+        """Say it and change nothing: a role of the application may depend on these rights."""
         rows = self._connection.execute(qualified(PUBLIC_FUNCTIONS, schema).encode()).fetchall()
         names = [name if self._schema is None else f"{schema}.{name}" for (name,) in rows]
         if names:

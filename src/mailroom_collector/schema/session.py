@@ -55,7 +55,7 @@ class Session:
         self._mode = ""
         self._names: Sequence[str] = ()
 
-    def look(self, names: Sequence[str]) -> Contents:
+    def read(self, names: Sequence[str]) -> Contents:
         """Return what the schema has, once no other migration is at work."""
         self._names = names
         with self._transaction():

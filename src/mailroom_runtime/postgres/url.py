@@ -50,8 +50,8 @@ def optional_url(file: str | None, environ: Mapping[str, str], schema: str | Non
 
 def check_url(url: str) -> None:
     """Raise SettingError when libpq can't read it; the text does not repeat it, it may hold a password."""
-    import psycopg  # here, as it is slow to import
-    from psycopg import conninfo
+    import psycopg  # noqa: PLC0415 - slow, and --help needs no database
+    from psycopg import conninfo  # noqa: PLC0415
 
     try:
         conninfo.conninfo_to_dict(url)

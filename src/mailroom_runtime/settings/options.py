@@ -74,7 +74,7 @@ class Flag(click.types.BoolParamType):
         incomplete: str,
     ) -> "list[CompletionItem]":
         """Offer true and false."""
-        from click.shell_completion import CompletionItem
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only a completion needs it
 
         return [CompletionItem(word) for word in ("true", "false") if word.startswith(incomplete)]
 
@@ -146,8 +146,14 @@ def log_format(log: Log) -> Decorator:
 
 def warn_of_unknown_settings(log: Log) -> None:
     """Say which variables of the environment look like settings and are none: each is likely a slip in a name."""
-    for sentence in unknown_settings(os.environ):
-        log(sentence, "warning")
+    for unknown in unknown_settings(os.environ):
+        log(
+            str(unknown),
+            "warning",
+            event="unknown_setting",
+            variable=unknown.variable,
+            nearest=unknown.nearest or None,
+        )
 
 
 def claim_descriptors(needed: int, name: str, hint: str) -> None:

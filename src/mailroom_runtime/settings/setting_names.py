@@ -1,8 +1,9 @@
 """Pure: the names of all settings in the environment, and what to say of a variable that is none of them."""
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 _PREFIX: Final = "MAILROOM_"
 SETTINGS: Final = frozenset(
@@ -38,22 +39,31 @@ _OF_A_SERVICE = re.compile(
 )
 
 
-def unknown_settings(variables: Iterable[str]) -> Iterator[str]:
-    """Yield a sentence for each variable that looks like a setting and is none, with the setting of the nearest name.
+class UnknownSetting(NamedTuple):
+    """A variable that looks like a setting and is none."""
+
+    variable: str
+    nearest: str
+    """The setting whose name is most like it; empty if none is like it."""
+
+    def __str__(self) -> str:
+        """Return it as a line of the log."""
+        hint = f"the nearest setting is {self.nearest}" if self.nearest else "--help lists the settings"
+        return f"the variable {self.variable} is no setting of mailroom and is ignored; {hint}"
+
+
+def unknown_settings(variables: Iterable[str]) -> Iterator[UnknownSetting]:
+    """Yield each variable that looks like a setting and is none.
 
     Only names are handed in, so that no value can get into the log.
     """
     for name in sorted(variables):
         if name.startswith(_PREFIX) and name not in SETTINGS and not _OF_A_SERVICE.fullmatch(name):
-            near = _nearest(name)
-            hint = f"the nearest setting is {near}" if near else "--help lists the settings"
-            yield f"the variable {name} is no setting of mailroom and is ignored; {hint}"
+            yield UnknownSetting(name, _nearest(name))
 
 
 def _nearest(name: str) -> str:
     """Return the setting whose name is most like it; empty if none is like it."""
-    import difflib  # here, as it is hardly ever needed
-
     rest = {setting.removeprefix(_PREFIX): setting for setting in sorted(SETTINGS)}
     found = difflib.get_close_matches(name.removeprefix(_PREFIX).upper(), rest, n=1)
     return rest[found[0]] if found else ""

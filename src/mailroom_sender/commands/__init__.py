@@ -1,4 +1,13 @@
 """The commands beside sending.
 
-all   check, and templates list, diff, push and preview
+command_list        where each command is, and its summary
+check               is everything ready to send
+templates           the group of the commands below
+templates_list      which templates SES has
+templates_diff      what push would change
+templates_push      brings templates to SES
+templates_preview   writes what the mails look like
+templates_options   options of several of these
+given               what the program hands to a command
+stdout              lines in colour
 """

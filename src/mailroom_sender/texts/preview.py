@@ -3,15 +3,18 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mailroom_runtime.errors import SettingError
 from mailroom_sender.aws.no_answer import NoAnswer
-from mailroom_sender.aws.questions import AwsQuestions
 from mailroom_sender.texts.handlebars import Unrenderable, render
 from mailroom_sender.texts.mime import Mail, compose, parse
 from mailroom_sender.texts.push import needs_person
 from mailroom_sender.texts.sample import EMAIL
 from mailroom_sender.texts.template import ENDINGS, Template
+
+if TYPE_CHECKING:
+    from mailroom_sender.aws.questions import AwsQuestions
 
 
 def rendered_here(template: Template, data: Mapping[str, str]) -> Mail:
@@ -25,7 +28,7 @@ def rendered_here(template: Template, data: Mapping[str, str]) -> Mail:
     return Mail(parts["subject"], parts["text"] or None, parts["html"] or None)
 
 
-def rendered_by_ses(aws: AwsQuestions, name: str, data: Mapping[str, str]) -> Mail:
+def rendered_by_ses(aws: "AwsQuestions", name: str, data: Mapping[str, str]) -> Mail:
     """Return the mail that SES makes of the template it has. Raises OperatorNeeded."""
     answer = aws.ask("TestRenderTemplate", TemplateName=name, TemplateData=json.dumps(data))
     if isinstance(answer, NoAnswer):

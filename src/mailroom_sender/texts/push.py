@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mailroom_runtime.errors import OperatorNeeded, SettingError
 from mailroom_sender.aws.no_answer import NoAnswer, Why
-from mailroom_sender.aws.questions import AwsQuestions
 from mailroom_sender.texts.comparison import complaint, different_parts, newly_needed, unknown_names
 from mailroom_sender.texts.login_display import shows_markup
 from mailroom_sender.texts.sample import Sample, data_for
 from mailroom_sender.texts.template import Template, from_ses
 
+if TYPE_CHECKING:
+    from mailroom_sender.aws.questions import AwsQuestions
 
-def in_ses(aws: AwsQuestions, name: str) -> Template | None:
+
+def in_ses(aws: "AwsQuestions", name: str) -> Template | None:
     """Return a template as SES has it; None if it has none. Raises OperatorNeeded."""
     answer = aws.ask("GetTemplate", TemplateName=name)
     if not isinstance(answer, NoAnswer):
@@ -72,7 +75,7 @@ class TemplateChange:
         return f"{self.template.name}: update {', '.join(self.different)}"
 
 
-def plan(aws: AwsQuestions, templates: Sequence[Template]) -> list[TemplateChange]:
+def plan(aws: "AwsQuestions", templates: Sequence[Template]) -> list[TemplateChange]:
     """Return what would bring these templates to SES. Raises OperatorNeeded."""
     return [_step(template, in_ses(aws, template.name)) for template in templates]
 
@@ -86,7 +89,7 @@ def _step(template: Template, theirs: Template | None) -> TemplateChange:
     return TemplateChange(template, "UpdateTemplate", different, newly_needed(template, theirs))
 
 
-def push(aws: AwsQuestions, steps: Sequence[TemplateChange], tell: Callable[[str], None]) -> None:
+def push(aws: "AwsQuestions", steps: Sequence[TemplateChange], tell: Callable[[str], None]) -> None:
     """Do what was planned. Raises OperatorNeeded at the first that SES refuses; what was done stays."""
     for step in steps:
         if step.action is None:

@@ -55,8 +55,8 @@ def _statement(_connection: object, query: object, *_: object) -> str:
 
 
 def _install() -> None:
-    import psycopg
-    from botocore.httpsession import URLLib3Session
+    import psycopg  # noqa: PLC0415 - slow, and each Python of the tests runs this file
+    from botocore.httpsession import URLLib3Session  # noqa: PLC0415
 
     halt = _Halt()
     psycopg.Connection.execute = halt.around(psycopg.Connection.execute, _statement)  # type: ignore[method-assign]

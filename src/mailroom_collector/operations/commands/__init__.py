@@ -1,9 +1,15 @@
 """The commands of an operator.
 
-all            status, failed, retry, prune and metrics
+command_list   where each command is, and its summary
+status         how the queue is
+failed         what was not mailed
+retry          puts back what was not mailed
 pause          pause and resume
-migrate        migrate
-verify         verify
+prune          removes old settled deliveries
+metrics        serves figures to Prometheus
+migrate        brings the schema to a version
+verify         checks the secret field of a link
+options        options and option types of several commands
 target         which database and queue a command is about
-confirmation   asks a person before what is not easily undone
+confirmation   asks a person before a step that is hard to undo
 """

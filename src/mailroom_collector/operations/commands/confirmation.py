@@ -1,4 +1,4 @@
-"""Asks a person before something that is not easily undone."""
+"""Asks a person before a step that is hard to undo."""
 
 import sys
 
@@ -8,7 +8,7 @@ from mailroom_runtime.errors import SettingError
 
 
 def agreed(what: str, hint: str) -> bool:
-    """Tell what would happen, and return whether a person on the terminal wants it.
+    """Print what would happen, and return whether a person on the terminal wants it.
 
     Raises SettingError, with the hint, when there is no terminal to ask on.
     """

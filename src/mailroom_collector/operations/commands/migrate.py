@@ -6,6 +6,8 @@ import click
 
 from mailroom_collector.log import log
 from mailroom_collector.operations.commands.confirmation import agreed
+from mailroom_collector.schema.lock_wait import LockWait
+from mailroom_collector.schema.migrator import Migrator, as_owner
 from mailroom_runtime.postgres.url import required_url
 from mailroom_runtime.settings.options import SCHEMA_NAME, Whole
 
@@ -40,14 +42,25 @@ def migrate(ctx: click.Context, schema: str | None, target: int | None, dry_run:
     most, and inserts wait behind it for no longer. After 10 tries it says who is in the way, and exits with 1.
     """
     url = required_url(ctx.obj[0], os.environ)
-    from mailroom_collector.schema.migrator import Migrator, as_owner
-
     with as_owner(url) as connection:
         agree = None if is_sure else _agree_to_lose
-        migrator = Migrator(connection, schema or ctx.obj[1], tell=click.echo, warn=lambda text: log(text, "warning"))
+        migrator = Migrator(connection, schema or ctx.obj[1], tell=click.echo, warn=_log_wait)
         if not migrator.run(target, dry_run=dry_run, agree=agree):
             click.echo("nothing was changed", err=True)
             ctx.exit(1)
+
+
+def _log_wait(wait: LockWait) -> None:
+    log(
+        str(wait),
+        "warning",
+        event="migration_waits",
+        step=wait.step,
+        holders=", ".join(wait.holder_names),
+        tries=wait.tries,
+        most_tries=wait.most_tries,
+        retry_in_s=wait.pause_s,
+    )
 
 
 def _agree_to_lose(lost: str) -> bool:

@@ -4,53 +4,47 @@ from typing import Final
 
 import click
 
-from mailroom_collector.operations.commands.target import session, url_and_queue
+from mailroom_collector.operations.commands.target import url_and_queue
+from mailroom_collector.operations.queries.session import asked, open_session
+from mailroom_collector.operations.text.durations import stamp
 from mailroom_runtime.errors import MailroomError, SettingError
 
 _LONGEST_REASON: Final = 500  # characters
 
 
 @click.command()
-@click.option("--reason", metavar="TEXT", help="Why, for whoever looks at status; at most 500 characters.")
+@click.option("--reason", metavar="TEXT", help="The reason, which status shows; at most 500 characters.")
 @click.pass_context
 def pause(ctx: click.Context, reason: str | None) -> None:
-    """Let the queue hand out and send nothing more.
+    """Stop sending the mails of the queue until resume.
 
-    For all pipelines of the queue, and until resume, whatever is restarted meanwhile. Tokens wait, and still expire.
-    A call to SES that is in progress is finished. Run again, it replaces the reason.
+    All pipelines of the queue stop handing out and sending, and a restart does not change that. Tokens wait, and
+    still expire. A call to SES that is in progress is finished. If the queue is paused already, the new reason
+    replaces the old one.
     """
     if reason is not None and not (reason.isprintable() and 1 <= len(reason) <= _LONGEST_REASON):
         raise SettingError("--reason is not allowed", f"give 1 to {_LONGEST_REASON} characters in one line")
     url, queue = url_and_queue(ctx)
-    from mailroom_collector.operations.queries.session import asked
-    from mailroom_collector.operations.text.durations import stamp
-
-    with session(url, queue) as connection, asked():
+    with open_session(url, queue) as connection, asked():
         row = connection.execute(
             "SELECT paused_at, sending FROM mailroom.mailroom_pause(%s::mailroom.job_type, %s)", (queue, reason)
         ).fetchone()
-    if row is None:  # a function that returns a table of one row
+    if row is None:  # not possible: the function returns one row
         raise MailroomError("the database gave no answer")
     since, sending = row
-    under_way = f"; mails that are being sent now: {sending:,}" if sending else ""
-    click.echo(f"queue {queue} is paused since {stamp(since)} UTC{under_way}")
+    in_progress = f"; mails that are being sent now: {sending:,}" if sending else ""
+    click.echo(f"queue {queue} is paused since {stamp(since)} UTC{in_progress}")
 
 
 @click.command()
 @click.pass_context
 def resume(ctx: click.Context) -> None:
-    """Let a paused queue go on.
+    """Send the mails of a paused queue again.
 
-    What waited is mailed as far as it may still be: what expired meanwhile is not.
+    A token that waited is mailed if it may still be mailed. A token that expired during the pause is not.
     """
     url, queue = url_and_queue(ctx)
-    from mailroom_collector.operations.queries.session import asked
-    from mailroom_collector.operations.text.durations import stamp
-
-    with session(url, queue) as connection, asked():
+    with open_session(url, queue) as connection, asked():
         row = connection.execute("SELECT mailroom.mailroom_resume(%s::mailroom.job_type)", (queue,)).fetchone()
     since = row[0] if row else None
     click.echo(f"queue {queue} goes on" if since is None else f"queue {queue} goes on; paused since {stamp(since)} UTC")
-
-
-COMMANDS: Final[tuple[click.Command, ...]] = (pause, resume)

@@ -6,9 +6,12 @@ from typing import Final
 
 import click
 
+from mailroom_collector.ledger.steps import read_actions
 from mailroom_collector.secret_key import read_secret_key
 from mailroom_collector.sign.action import SHIPPED, Action
+from mailroom_collector.sign.signature import FIELD_CHARACTERS, verify_token
 from mailroom_runtime.errors import MailroomError, SettingError
+from mailroom_runtime.postgres.connection import OPERATOR, connect
 from mailroom_runtime.postgres.url import DatabaseUrl, required_url
 from mailroom_runtime.words import counted
 
@@ -40,9 +43,6 @@ def _action(name: str, database_url_file: str | None, schema: str | None) -> Act
 
 def _own_actions(url: DatabaseUrl) -> dict[str, Action]:
     """Return the actions of the database by their names."""
-    from mailroom_collector.ledger.steps import read_actions
-    from mailroom_runtime.postgres.connection import OPERATOR, connect
-
     with connect(url, OPERATOR, _PATIENCE) as connection:
         return {action.name: action for action in read_actions(connection)}
 
@@ -63,8 +63,6 @@ def verify(given: tuple[str | None, str | None, str | None], name: str, code: st
     """
     database_url_file, schema, secret_key_file = given
     key = read_secret_key(secret_key_file, os.environ)
-    from mailroom_collector.sign.signature import FIELD_CHARACTERS, verify_token
-
     action = _action(name, database_url_file, schema)
     if action.signs_code and code is None:
         raise SettingError("--code is missing", f"{name} is checked with the five digits that the user typed")

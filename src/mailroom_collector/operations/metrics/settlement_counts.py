@@ -1,7 +1,7 @@
-"""Counts each settlement once, from the first look on: what a counter of Prometheus needs.
+"""Counts each settlement once, from the first question on: what a counter of Prometheus needs.
 
 The ledger itself can't be read as a counter: it shrinks when it is pruned, and grows by millions. So each
-look asks for what was settled after the snapshot of the look before (mailroom_settlements).
+question is for what was settled after the snapshot of the question before (mailroom_settlements).
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ KNOWN: Final = (("sent", ""), ("emitted", ""), ("failed", OTHER), ("skipped", EX
 
 @dataclass(slots=True)
 class SettlementCounts:
-    """What was settled since the first look."""
+    """What was settled since the first question."""
 
     settled: dict[tuple[str, str], int] = field(default_factory=lambda: dict.fromkeys(KNOWN, 0))
     """By state and reason; the reason is empty for what was sent or emitted."""
@@ -36,15 +36,15 @@ class SettlementCounts:
     _snapshot: str | None = field(default=None, init=False)
     _at: datetime | None = field(default=None, init=False)
 
-    def look(self, connection: DeadlineConnection, queue: str, at: datetime) -> None:
-        """Add what was settled since the last look; to be called within one_snapshot(), at its time.
+    def update(self, connection: DeadlineConnection, queue: str, at: datetime) -> None:
+        """Add what was settled since the last call; to be called within one_snapshot(), at its time.
 
         Raises psycopg's errors; then nothing was added.
         """
         row = connection.execute("SELECT pg_current_snapshot()::text").fetchone()
         snapshot = str(row[0]) if row else ""
         if self._snapshot is None or self._at is None or _next(snapshot) < _next(self._snapshot):
-            # The first look; or another server took over that had not got everything.
+            # The first question; or another server took over that had not got everything.
             self._begin(connection, queue)
         else:
             self._add(connection, queue, self._at, snapshot)

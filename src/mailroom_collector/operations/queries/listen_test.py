@@ -1,4 +1,7 @@
-"""Do notifications arrive through this URL? A session listens, another one notifies; a pooler may drop either."""
+"""Tests whether notifications arrive through this URL. One session listens, another one notifies.
+
+Behind a pooler in transaction mode they don't: it gives the server's connections to other clients in between.
+"""
 
 import secrets
 import time
@@ -12,39 +15,49 @@ from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.connection import OPERATOR, connect, translated
 from mailroom_runtime.postgres.url import DatabaseUrl
 
-_PATIENCE: Final = 2.0  # seconds for an echo, which takes milliseconds
+_PATIENCE: Final = 2.0  # seconds for a notification, which takes milliseconds
 
 
 class ListenTest:
-    """Calls, again and again, over a channel of its own: no collector wakes up for it."""
+    """Tests it again and again, over a channel of its own, so that no collector wakes up."""
 
-    def __init__(self, connection: psycopg.Connection[Any], url: DatabaseUrl | str) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[Any], url: DatabaseUrl | str, patience: float = _PATIENCE
+    ) -> None:
+        """`connection` listens; each test opens another one by `url`. `patience`: seconds for a notification."""
         self._listener = connection
         self._url = url
+        self._patience = patience
         self._channel = f"mailroom_echo_{secrets.token_hex(8)}"
         self._listens = False
 
-    def call(self) -> ListenResult:
-        """Call once and wait for the echo. Raises nothing."""
+    def run(self) -> ListenResult:
+        """Notify, and wait until the notification arrives. Raises nothing."""
         try:
-            return self._call()
+            return self._run()
         except MailroomError as error:
             return ListenResult(None, problem=str(error))
 
-    def _call(self) -> ListenResult:
-        name = sql.Identifier(self._channel)
+    def _run(self) -> ListenResult:
         payload = secrets.token_hex(8)
         with translated():
-            if not self._listens:
-                self._listener.execute(sql.SQL("LISTEN {}").format(name))
-                self._listens = True
-            with connect(self._url, OPERATOR, _PATIENCE) as caller:
-                called = time.monotonic()
-                caller.execute("SELECT pg_notify(%s, %s)", (self._channel, payload))
-                ends = called + _PATIENCE
-                while (left := ends - time.monotonic()) > 0:
-                    # One that is late from before has another payload.
-                    for heard in self._listener.notifies(timeout=left, stop_after=1):
-                        if heard.payload == payload:
-                            return ListenResult(True, 1000 * (time.monotonic() - called))
+            self._listen()
+            with connect(self._url, OPERATOR, self._patience) as notifier:
+                began = time.monotonic()
+                notifier.execute("SELECT pg_notify(%s, %s)", (self._channel, payload))
+                if self._arrives(payload, began + self._patience):
+                    return ListenResult(True, 1000 * (time.monotonic() - began))
         return ListenResult(False)
+
+    def _listen(self) -> None:
+        if not self._listens:
+            self._listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+            self._listens = True
+
+    def _arrives(self, payload: str, until: float) -> bool:
+        """Wait for this payload; a late notification of an earlier test has another one."""
+        while (left := until - time.monotonic()) > 0:
+            for notification in self._listener.notifies(timeout=left, stop_after=1):
+                if notification.payload == payload:
+                    return True
+        return False

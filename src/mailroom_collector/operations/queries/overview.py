@@ -23,9 +23,9 @@ def read_progress(connection: DeadlineConnection, queue: str) -> QueueProgress:
     oldest = connection.execute(
         "SELECT token, queued_at, expires_at FROM mailroom.mailroom_oldest(%s::mailroom.job_type)", (queue,)
     ).fetchone()
-    at, acknowledged_at, attended, paused_at, paused_reason = row
+    at, acknowledged_at, fast_polling, paused_at, paused_reason = row
     return QueueProgress(
-        at, acknowledged_at, attended, [Unsettled(*one) for one in unsettled], Oldest(*oldest) if oldest else None,
+        at, acknowledged_at, fast_polling, [Unsettled(*one) for one in unsettled], Oldest(*oldest) if oldest else None,
         paused_at, paused_reason,
     )  # fmt: skip
 

@@ -11,20 +11,20 @@ from mailroom_collector.operations.queries.session import asked
 from mailroom_runtime.postgres.connection import DeadlineConnection
 
 SHORTEST: Final = timedelta(days=1)
-"""The longest lease that there can be; also what status counts."""
+"""The longest lease that can be set, and the longest time that status counts."""
 _ROWS: Final = 1000
-"""Deliveries looked at in one transaction: some milliseconds."""
+"""Deliveries that one transaction reads: it takes some milliseconds."""
 STATES: Final = ("sent", "failed", "skipped", "emitted")
 
 
 @dataclass(slots=True)
 class Removal:
-    """How far it has come."""
+    """How far the removal has come."""
 
     removed: Counter[str] = field(default_factory=Counter)
-    """By state; of a dry run what would be."""
+    """The number of deliveries by state; in a dry run, of those that would be removed."""
     reached: datetime | None = None
-    """When the last delivery looked at was queued."""
+    """When the last delivery that was read was queued."""
     is_end: bool = False
 
     @property
@@ -33,7 +33,7 @@ class Removal:
         return self.removed.total()
 
 
-def prune(
+def removals(
     connection: DeadlineConnection,
     queue: str,
     older_than: timedelta,
@@ -41,10 +41,10 @@ def prune(
     dry_run: bool,
     pause: Callable[[float], object] = time.sleep,
 ) -> Iterator[Removal]:
-    """Remove what is old, a batch a turn; each is committed when it is yielded, so that one may stop at any.
+    """Remove what is old, batch by batch. A batch is committed when it is yielded: the caller may stop after any.
 
-    Rests after each for as long as it took: at most half of a core and of a disk is taken from the
-    pipeline. Raises what asked() makes of a failure.
+    Pauses after each batch for as long as the batch took, so that the pipeline keeps at least half of a core and of a
+    disk. Raises what asked() makes of a failure.
     """
     removal, after = Removal(), 0
     while not removal.is_end:

@@ -1,8 +1,8 @@
 """What a terminal shows while a command runs.
 
-colours        what stdout can show
+style          what stdout can show: columns, colours, characters
 keyboard       single keys, while the live screen is shown
 page           pure: the lines that a screen has room for
-live_status    the live screen
+live_screen    how the queue is, again and again
 progress_bar   the progress of a removal
 """

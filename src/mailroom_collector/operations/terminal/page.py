@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mailroom_collector.operations.text.status import Rank, StatusLine
+from mailroom_collector.operations.text.status_line import Rank, StatusLine
 from mailroom_runtime.words import counted
 
 

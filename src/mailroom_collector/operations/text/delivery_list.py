@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from mailroom_collector.operations.figures import Choice, Hidden, History, Owner, RetryResult, Unmatched, UnsentDelivery
 from mailroom_collector.operations.text.durations import iso, stamp
-from mailroom_collector.operations.text.status import Kind, StatusLine
-from mailroom_collector.operations.text.table import cut, shown, table, width, wrapped
-from mailroom_runtime.words import counted
+from mailroom_collector.operations.text.status_line import Kind, StatusLine
+from mailroom_collector.operations.text.table import cut, table, width, wrapped
+from mailroom_runtime.words import counted, visible
 
 _INDENT: Final = " " * 4
 _NAMED: Final = 20
@@ -45,7 +45,7 @@ def text(failures: Sequence[UnsentDelivery], columns: int) -> Iterator[StatusLin
     heads = _heads(failures, columns)
     for one, head in zip(failures, heads, strict=True):
         yield StatusLine(cut(head, columns), Kind.HEAD)
-        reason = f"{shown(one.reason or 'without a reason')}{_notes(one)}"
+        reason = f"{visible(one.reason or 'without a reason')}{_notes(one)}"
         parts = [reason] if _account(one) in head else [_account(one), reason]
         for part in parts:
             for line in wrapped(part, max(20, columns - len(_INDENT))):
@@ -67,7 +67,7 @@ def _tries(one: UnsentDelivery) -> str:
 
 
 def _account(one: UnsentDelivery) -> str:
-    return "" if one.account is None else f"{one.account} {shown(one.login or '')} <{shown(one.email or '')}>"
+    return "" if one.account is None else f"{one.account} {visible(one.login or '')} <{visible(one.email or '')}>"
 
 
 def _when(one: UnsentDelivery) -> str:
@@ -95,7 +95,7 @@ _WITHOUT_WHO: Final = (_when, _token, _state)
 def _notes(one: UnsentDelivery) -> str:
     notes = []
     if one.doubts:
-        notes.append("perhaps sent all the same")
+        notes.append("may have been sent")
     if one.stale is None:
         notes.append(_remedy(one.reason or ""))
     elif one.stale not in (one.reason or ""):
@@ -149,9 +149,9 @@ def unmatched(choice: Choice, there: Unmatched) -> Iterator[str]:
     """Say line by line what there is instead of what was chosen and did not match."""
     yield from _unmatched_tokens(there.tokens)
     if there.owners is not None and choice.account is not None:
-        yield from _unmatched_account(shown(choice.account), there.owners)
+        yield from _unmatched_account(visible(choice.account), there.owners)
     if there.history is not None and choice.reason is not None:
-        yield _unmatched_reason(shown(choice.reason), there.history)
+        yield _unmatched_reason(visible(choice.reason), there.history)
 
 
 def _unmatched_tokens(told: Sequence[RetryResult]) -> Iterator[str]:
@@ -170,12 +170,12 @@ def _unmatched_account(whose: str, owners: Sequence[Owner] | Hidden) -> Iterator
         yield f"there is no account with the id, login or address '{whose}'"
     for one in owners:
         states = ", ".join(f"{number:,} {state}" for state, number in one.states.items())
-        yield f"account {one.account} {shown(one.login)}: nothing matches; its deliveries: {states or 'none'}"
+        yield f"account {one.account} {visible(one.login)}: nothing matches; its deliveries: {states or 'none'}"
 
 
 def _unmatched_reason(part: str, history: History) -> str:
     lately = sorted([*history.of("failed"), *history.of("skipped")], key=lambda one: -one.last_day)
-    named = [f"{shown(one.reason or 'without a reason')} ({one.last_day:,})" for one in lately[:_REASONS]]
+    named = [f"{visible(one.reason or 'without a reason')} ({one.last_day:,})" for one in lately[:_REASONS]]
     if len(lately) > _REASONS:
         named.append(f"and {len(lately) - _REASONS:,} more")
     return f"no reason of these has '{part}' in it; the reasons of the last day: {', '.join(named) or 'none'}"

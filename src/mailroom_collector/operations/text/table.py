@@ -7,11 +7,6 @@ from typing import Final
 GAP: Final = "  "
 
 
-def shown(text: str) -> str:
-    """Return text of others with what could steer a terminal made visible."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def width(text: str) -> int:
     """Return how many columns a terminal takes for it."""
     return sum(

@@ -8,14 +8,14 @@ from typing import Final
 
 import click
 
-from mailroom_collector.operations.text.status import Kind, StatusLine
+from mailroom_collector.operations.text.status_line import Kind, StatusLine
 
 _PIPED_COLUMNS: Final = 1_000_000
-"""Columns where nothing is known of who reads: nothing is cut."""
+"""Columns when stdout is no terminal: nothing is cut."""
 
 
 @dataclass(frozen=True, slots=True)
-class Paint:
+class TerminalStyle:
     """How to show a line."""
 
     columns: int
@@ -29,10 +29,10 @@ class Paint:
         return click.style(line.text, bold=True, fg="red" if line.kind is Kind.BAD else None)
 
 
-def paint() -> Paint:
-    """Look at stdout and the environment (NO_COLOR: no-color.org)."""
+def stdout_style() -> TerminalStyle:
+    """Return what stdout and the environment allow (NO_COLOR: no-color.org)."""
     is_terminal = sys.stdout.isatty()
-    return Paint(
+    return TerminalStyle(
         columns=shutil.get_terminal_size().columns if is_terminal else _PIPED_COLUMNS,
         colours=is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         unicode=(sys.stdout.encoding or "").lower().replace("-", "") == "utf8",

@@ -1,14 +1,15 @@
-"""Pure: how the queue is, as text for people and as JSON for programs."""
+"""Pure: how the queue is, as text for people."""
 
 from collections.abc import Iterator, Sequence
-from enum import Enum, IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from mailroom_collector.operations.figures import History, Overview, QueueProgress, Settled
-from mailroom_collector.operations.text.durations import iso, spoken, spoken_ms, stamp
+from mailroom_collector.operations.figures import History, ListenResult, Overview, QueueProgress, Settled
+from mailroom_collector.operations.text.durations import spoken, spoken_ms, stamp
+from mailroom_collector.operations.text.health import public_rights
 from mailroom_collector.operations.text.sparkline import sparkline
-from mailroom_collector.operations.text.table import cut, pad, shown, table, wrapped
-from mailroom_runtime.words import counted
+from mailroom_collector.operations.text.status_line import Kind, Rank, StatusLine
+from mailroom_collector.operations.text.table import cut, pad, table, wrapped
+from mailroom_runtime.words import counted, visible
 
 _REASONS: Final = 8
 """Reasons of one state that are listed; the rest is added up."""
@@ -16,31 +17,6 @@ _LEASES: Final = 8
 _NAME: Final = 18
 """Columns in front of words."""
 _IGNORED: Final = 10.0  # seconds for which something may be due: longer than a batch is collected by default
-
-
-class Kind(Enum):
-    """How a line is to look."""
-
-    PLAIN = "plain"
-    HEAD = "head"
-    BAD = "bad"
-
-
-class Rank(IntEnum):
-    """What may be left out where there is no room for all: the higher, the sooner."""
-
-    NEEDED = 0
-    PULSE = 1
-    REASON = 2
-    LEASE = 3
-
-
-class StatusLine(NamedTuple):
-    """One line of text."""
-
-    text: str
-    kind: Kind = Kind.PLAIN
-    rank: Rank = Rank.NEEDED
 
 
 def _count(number: int) -> str:
@@ -79,7 +55,7 @@ def _words(columns: int, name: str, value: str, kind: Kind = Kind.PLAIN) -> Iter
         yield StatusLine(f"  {pad('' if place else name, _NAME - 2)}{line}", kind)
 
 
-def text(overview: Overview, columns: int, *, unicode: bool = True) -> list[StatusLine]:
+def status_text(overview: Overview, columns: int, *, unicode: bool = True) -> list[StatusLine]:
     """Return the lines, each at most so many columns wide."""
     lines: list[StatusLine] = [
         StatusLine(f"queue {overview.queue}, {stamp(overview.progress.at)} UTC", Kind.HEAD),
@@ -90,7 +66,7 @@ def text(overview: Overview, columns: int, *, unicode: bool = True) -> list[Stat
         StatusLine(""),
         *_history(overview.history, _Columns.of(columns)),
         StatusLine(""),
-        *_people(overview, columns),
+        *_programs(overview, columns),
         *_leases(overview.progress, columns),
     ]
     return [line._replace(text=cut(line.text, columns)) for line in lines]
@@ -98,16 +74,15 @@ def text(overview: Overview, columns: int, *, unicode: bool = True) -> list[Stat
 
 def _paused(progress: QueueProgress, columns: int) -> Iterator[StatusLine]:
     if progress.paused_at is not None:
-        why = f": {shown(progress.paused_reason)}" if progress.paused_reason else ""
+        why = f": {visible(progress.paused_reason)}" if progress.paused_reason else ""
         words = f"since {stamp(progress.paused_at)} UTC{why}; nothing is sent until mailroom-collect resume"
         yield from _words(columns, "PAUSED", words, Kind.BAD)
 
 
 def _progress(progress: QueueProgress, columns: _Columns) -> Iterator[StatusLine]:
     yield StatusLine("not settled", Kind.HEAD)
-    waits = progress.count("pending", due=True)
     for label, number, kind in (
-        ("waiting, due now", waits, Kind.PLAIN),
+        ("waiting, due now", progress.count("pending", due=True), Kind.PLAIN),
         ("waiting, due later", progress.count("pending", due=False), Kind.PLAIN),
         ("in the pipe", progress.count("claimed", due=False), Kind.PLAIN),
         ("being sent", progress.count("sending", due=False), Kind.PLAIN),
@@ -134,7 +109,7 @@ def _history(history: History, columns: _Columns) -> Iterator[StatusLine]:
             yield from _reasons(settled, columns)
     doubts = sum(one.doubts for one in history.settled)
     kind = Kind.BAD if doubts else Kind.PLAIN
-    yield columns.row("perhaps sent twice", columns.right(_count(doubts), 3), kind)
+    yield columns.row("may have been sent twice", columns.right(_count(doubts), 3), kind)
     if history.p50_ms is not None and history.p95_ms is not None:
         yield from _latency(history.p50_ms, history.p95_ms, columns)
     if history.last_sent_at is not None:
@@ -144,7 +119,7 @@ def _history(history: History, columns: _Columns) -> Iterator[StatusLine]:
 def _reasons(settled: Sequence[Settled], columns: _Columns) -> Iterator[StatusLine]:
     listed, rest = settled[:_REASONS], settled[_REASONS:]
     for one in listed:
-        first, *others = wrapped(shown(one.reason or "without a reason"), columns.label - 5)
+        first, *others = wrapped(visible(one.reason or "without a reason"), columns.label - 5)
         yield columns.row(f"  {first}", columns.counts([one]), rank=Rank.REASON)
         for line in others:
             yield columns.row(f"  {line}", "", rank=Rank.REASON)
@@ -174,33 +149,34 @@ def _pulse(overview: Overview, columns: int, *, unicode: bool) -> Iterator[Statu
     yield StatusLine("", rank=Rank.PULSE)
 
 
-def _people(overview: Overview, columns: int) -> Iterator[StatusLine]:
-    progress, echo, sessions = overview.progress, overview.echo, overview.sessions
-    since = progress.acknowledged_at
-    words = f"acknowledge, last said so {stamp(since)} UTC" if since else "none ever acknowledged"
-    yield from _words(columns, "senders", f"{_connected(sessions.senders)}; {words}")
-    words = "one attends: inserts don't notify" if progress.attended else "inserts notify"
-    ignored = not sessions.collectors and not progress.attended and progress.overdue > _IGNORED
-    if ignored:
-        words = f"none is connected, and nobody takes what is due for {spoken(progress.overdue)}"
-    else:
-        words = f"{_connected(sessions.collectors)}; {words}"
-    yield from _words(columns, "collectors", words, Kind.BAD if ignored else Kind.PLAIN)
-    match echo.arrives:
+def _programs(overview: Overview, columns: int) -> Iterator[StatusLine]:
+    since = overview.progress.acknowledged_at
+    words = f"acknowledge, last at {stamp(since)} UTC" if since else "none ever acknowledged"
+    yield from _words(columns, "senders", f"{_connected(overview.sessions.senders)}; {words}")
+    yield from _collectors(overview.progress, overview.sessions.collectors, columns)
+    yield from _notifications(overview.listen_result, columns)
+    if overview.public:
+        yield from _words(columns, "rights", public_rights(overview.public), Kind.BAD)
+
+
+def _collectors(progress: QueueProgress, sessions: int, columns: int) -> Iterator[StatusLine]:
+    if not sessions and not progress.fast_polling and progress.overdue > _IGNORED:
+        words = f"none is connected; due deliveries have waited for {spoken(progress.overdue)}"
+        yield from _words(columns, "collectors", words, Kind.BAD)
+        return
+    words = "one polls fast: inserts don't notify" if progress.fast_polling else "inserts notify"
+    yield from _words(columns, "collectors", f"{_connected(sessions)}; {words}")
+
+
+def _notifications(result: ListenResult, columns: int) -> Iterator[StatusLine]:
+    match result.arrives:
         case True:
-            yield from _words(columns, "notifications", f"arrive, in {spoken_ms(echo.ms or 0)}")
+            yield from _words(columns, "notifications", f"arrive, in {spoken_ms(result.ms or 0)}")
         case False:
             words = "don't arrive through this URL (a pooler in transaction mode?)"
             yield from _words(columns, "notifications", words, Kind.BAD)
         case None:
-            yield from _words(columns, "notifications", f"not tested: {echo.problem}")
-    if overview.public:
-        yield from _words(columns, "rights", _public(overview.public), Kind.BAD)
-
-
-def _public(names: Sequence[str]) -> str:
-    functions = counted(len(names), "function")
-    return f"every role may execute {functions} of mailroom; mailroom-collect migrate says how to end that"
+            yield from _words(columns, "notifications", f"not tested: {result.problem}")
 
 
 def _connected(sessions: int) -> str:
@@ -227,114 +203,6 @@ def _leases(progress: QueueProgress, columns: int) -> Iterator[StatusLine]:
 
 def _process(holder: str) -> str:
     """Return a holder without the part that only makes it unique."""
-    program, _, rest = shown(holder).partition(":")
+    program, _, rest = visible(holder).partition(":")
     host, _, rest = rest.rpartition(":")[0].rpartition(":")
-    return f"{program} {host} pid {rest}" if host and program in ("collect", "send") else shown(holder)
-
-
-def as_json(overview: Overview) -> dict[str, Any]:
-    """Return what docs/operations.md lists, key by key. Times are in UTC, RFC 3339; durations as their keys say."""
-    progress, history = overview.progress, overview.history
-    oldest = progress.oldest
-    return {
-        "queue": overview.queue,
-        "time": iso(progress.at),
-        "waiting": {
-            "due": progress.count("pending", due=True),
-            "later": progress.count("pending", due=False),
-            "lapsed": progress.lapsed,
-        },
-        "claimed": progress.count("claimed", due=False),
-        "sending": progress.count("sending", due=False),
-        "oldest": oldest
-        and {
-            "token": oldest.token,
-            "queued_at": iso(oldest.queued_at),
-            "expires_at": iso(oldest.expires_at),
-            "age_s": round(progress.age, 3),
-            "expires_in_s": round((oldest.expires_at - progress.at).total_seconds(), 3),
-        },
-        "overdue_s": round(progress.overdue, 3),
-        **{
-            state: {
-                name: sum(getattr(one, f"last_{name}") for one in history.of(state))
-                for name in ("minute", "hour", "day")
-            }
-            for state in ("sent", "emitted", "failed", "skipped")
-        },
-        "reasons": [
-            {
-                "state": one.state,
-                "reason": one.reason,
-                "minute": one.last_minute,
-                "hour": one.last_hour,
-                "day": one.last_day,
-            }
-            for state in ("failed", "skipped")
-            for one in history.of(state)
-        ],
-        "doubts": {"day": sum(one.doubts for one in history.settled)},
-        "latency_ms": {"p50": _rounded(history.p50_ms), "p95": _rounded(history.p95_ms)},
-        "last_sent_at": iso(history.last_sent_at),
-        "leases": [
-            {
-                "holder": one.holder,
-                "state": one.state,
-                "deliveries": one.deliveries,
-                "until": iso(one.last_due),
-                "lapsed": one.due,
-            }
-            for one in progress.leases
-        ],
-        "acknowledged_at": iso(progress.acknowledged_at),
-        "attended": progress.attended,
-        "paused": progress.paused_at and {"since": iso(progress.paused_at), "reason": progress.paused_reason},
-        "public_functions": list(overview.public),
-        "connected": {"collectors": overview.sessions.collectors, "senders": overview.sessions.senders},
-        "notifications": {
-            "arrive": overview.echo.arrives,
-            "ms": _rounded(overview.echo.ms),
-            "problem": overview.echo.problem or None,
-        },
-    }
-
-
-def _rounded(ms: float | None) -> float | None:
-    return None if ms is None else round(ms, 1)
-
-
-class Health(NamedTuple):
-    """Whether mail flows, and one line that says why."""
-
-    well: bool
-    words: str
-
-
-def check(progress: QueueProgress, max_age: float, public: Sequence[str] = ()) -> Health:
-    """Return whether nothing waits for longer than `max_age` seconds, and the queue is not paused.
-
-    Once the tokens that wait are expired none of them is mailable; that nobody took them up is as bad. `public`:
-    functions that every role may execute, which is said and is no reason to be unwell.
-    """
-    health = _flows(progress, max_age)
-    return Health(health.well, f"{health.words}; {_public(public)}") if public else health
-
-
-def _flows(progress: QueueProgress, max_age: float) -> Health:
-    if progress.paused_at is not None:
-        why = f": {progress.paused_reason}" if progress.paused_reason else ""
-        return Health(False, f"the queue is paused since {stamp(progress.paused_at)} UTC{why}")
-    if progress.oldest is not None and progress.age > max_age:
-        left = (progress.oldest.expires_at - progress.at).total_seconds()
-        return Health(
-            False,
-            f"token {progress.oldest.token} waits for {spoken(progress.age)}, longer than {spoken(max_age)};"
-            f" it expires in {spoken(left)}",
-        )
-    if progress.overdue > max_age:
-        return Health(
-            False, f"nobody took up what is due for {spoken(progress.overdue)}, longer than {spoken(max_age)}"
-        )
-    if progress.oldest is None:
-        return Health(True, "no mailable token waits")
-    return Health(True, f"the oldest mailable token waits for {spoken(progress.age)}")
+    return f"{program} {host} pid {rest}" if host and program in ("collect", "send") else visible(holder)

@@ -1,0 +1,74 @@
+"""The options and option types of several commands of an operator."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from mailroom_collector.operations.figures import Choice
+from mailroom_collector.operations.text.durations import DURATION_WANTED, MOMENT_WANTED, parse_duration, parse_moment
+from mailroom_runtime.errors import SettingError
+from mailroom_runtime.settings.options import Decorator, Whole
+
+
+class Duration(click.types.StringParamType):
+    """A duration in seconds, minutes, hours, days, weeks."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the timedelta. Raises click.BadParameter that says what is allowed."""
+        try:
+            return value if isinstance(value, timedelta) else parse_duration(value)
+        except ValueError:
+            self.fail(f"'{value}' is not allowed; give {DURATION_WANTED}", param, ctx)
+
+
+class Moment(click.types.StringParamType):
+    """A time, or a duration that says how long ago."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the datetime. Raises click.BadParameter that says what is allowed."""
+        try:
+            return value if isinstance(value, datetime) else parse_moment(value, datetime.now(UTC))
+        except (ValueError, OverflowError):
+            self.fail(f"'{value}' is not allowed; give {MOMENT_WANTED}", param, ctx)
+
+
+_TOKEN = Whole(1, 2**63 - 1, tells_range=False)
+_CHOICE: tuple[Decorator, ...] = (
+    click.option("--token", "tokens", type=_TOKEN, multiple=True, metavar="ID", help="This token; may be repeated."),
+    click.option("--account", metavar="ID|LOGIN|EMAIL", help="All tokens of this account."),
+    click.option(
+        "--reason", metavar="TEXT", help="All tokens whose reason contains this text, in upper or lower case."
+    ),
+    click.option(
+        "--since", type=Moment(), metavar="TIME",
+        help="All tokens that failed or were skipped since then: 2h (ago), or 2026-01-31T23:59 (UTC).",
+    ),
+    click.option(
+        "--until", type=Moment(), metavar="TIME", help="All tokens that failed or were skipped before then."
+    ),
+)  # fmt: skip
+
+
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that choose tokens which were not mailed, for choice()."""
+    for option in reversed(_CHOICE):
+        command = option(command)
+    return command
+
+
+def choice(
+    tokens: tuple[int, ...], account: str | None, reason: str | None, since: datetime | None, until: datetime | None
+) -> Choice:
+    """Return what the options choose. Raises SettingError when that can't be anything."""
+    for name, text in (("--account", account), ("--reason", reason)):
+        if text is not None and (not text or "\0" in text):
+            raise SettingError(f"{name} is empty", "leave it out, or say which")
+    if since is not None and until is not None and since >= until:
+        raise SettingError("--since is not before --until", "nothing can be between them")
+    return Choice(tokens or None, account, reason, since, until)

@@ -1,0 +1,51 @@
+"""Pure: does mail flow, in one line."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mailroom_collector.operations.figures import QueueProgress
+from mailroom_collector.operations.text.durations import spoken, stamp
+from mailroom_runtime.words import counted, visible
+
+
+class Health(NamedTuple):
+    """Whether mail flows, and one line that says why."""
+
+    well: bool
+    words: str
+
+
+def health(progress: QueueProgress, max_age: float, public: Sequence[str] = ()) -> Health:
+    """Return whether nothing waits for longer than `max_age` seconds, and the queue is not paused.
+
+    Once the tokens that wait are expired none of them is mailable; that nobody took them up is as bad. `public`:
+    functions that every role may execute, which is said and is no reason to be unwell.
+    """
+    result = _flow(progress, max_age)
+    return Health(result.well, f"{result.words}; {public_rights(public)}") if public else result
+
+
+def _flow(progress: QueueProgress, max_age: float) -> Health:
+    if progress.paused_at is not None:
+        why = f": {visible(progress.paused_reason)}" if progress.paused_reason else ""
+        return Health(False, f"the queue is paused since {stamp(progress.paused_at)} UTC{why}")
+    if progress.oldest is not None and progress.age > max_age:
+        left = (progress.oldest.expires_at - progress.at).total_seconds()
+        return Health(
+            False,
+            f"token {progress.oldest.token} has waited for {spoken(progress.age)}, longer than {spoken(max_age)};"
+            f" it expires in {spoken(left)}",
+        )
+    if progress.overdue > max_age:
+        return Health(
+            False, f"due deliveries have waited for {spoken(progress.overdue)}, longer than {spoken(max_age)}"
+        )
+    if progress.oldest is None:
+        return Health(True, "no mailable token waits")
+    return Health(True, f"the oldest mailable token has waited for {spoken(progress.age)}")
+
+
+def public_rights(names: Sequence[str]) -> str:
+    """Return what to say of functions that every role may execute."""
+    functions = counted(len(names), "function")
+    return f"every role may execute {functions} of mailroom; mailroom-collect migrate says how to end that"

@@ -1,0 +1,56 @@
+"""Options of several commands of templates, and what they lead to."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mailroom_runtime.errors import MailroomError
+from mailroom_sender.ses.request import Envelope
+from mailroom_sender.settings import SenderSettings
+from mailroom_sender.texts.files import SHIPPED, read
+from mailroom_sender.texts.sample import Sample, samples
+from mailroom_sender.texts.template import Template
+
+if TYPE_CHECKING:
+    from mailroom_sender.aws.questions import AwsQuestions
+
+folder_option = click.option(
+    "--folder", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="The folder of your own templates: NAME.subject, NAME.txt and NAME.html. Unset, those that come with"
+    " mailroom.",
+)  # fmt: skip
+
+
+def _complete_name(
+    ctx: click.Context,
+    param: click.Parameter,  # noqa: ARG001 - click's signature
+    incomplete: str,
+) -> list[str]:
+    """Return the names of the templates in the folder that begin so; none if it can't be read."""
+    try:
+        found = read_templates(ctx.params.get("folder"))
+    except MailroomError:
+        return []
+    return [template.name for template in found if template.name.startswith(incomplete)]
+
+
+names_argument = click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_complete_name)
+
+
+def read_templates(folder: Path | None, names: tuple[str, ...] = ()) -> list[Template]:
+    """Return the templates of the folder, or those that come with mailroom. Raises SettingError."""
+    return read(folder or SHIPPED, names)
+
+
+def read_samples(settings: SenderSettings, base_url: str | None) -> list[Sample]:
+    """Return the sample mails as these settings make them."""
+    return samples(Envelope(settings.source, settings.config_set, settings.escape_html, base_url))
+
+
+def aws_questions() -> "AwsQuestions":
+    """Return what asks AWS. Raises OperatorNeeded."""
+    # Here, as the AWS SDK takes a fifth of a second, which a completion of names and a preview need not wait for.
+    from mailroom_sender.aws.questions import AwsQuestions  # noqa: PLC0415
+
+    return AwsQuestions()
