@@ -1,4 +1,4 @@
-"""Writes what is made from the programs: reference, manual pages, shell completion, the schema. Run by `make docs`."""
+"""Writes what is made from the programs: reference, manual, completion, log events, schema. Run by `make docs`."""
 
 import sys
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from click.shell_completion import get_completion_class
 from commands import PROGRAMS, programs
+from log_events import log_events
 from manual import manual
 from reference import reference
 from schema import schema
@@ -21,6 +22,7 @@ def made() -> Iterator[tuple[str, str]]:
     walked = programs()
     yield "reference.md", reference(walked)
     yield "schema.sql", schema()
+    yield "log-events.md", log_events()
     for program in walked:
         page = f"man/{program.path}.1"
         yield page, manual(program, _date(page, manual(program, "")))

@@ -61,9 +61,13 @@ class Watchdog:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, _LAST_WORDS)
         seconds = self._missed * self._tick
+        place = _where(frame)
         self._log(
-            f"the main loop has not turned for {seconds:.0f} s, so this process ends; it hangs in {_where(frame)}",
+            f"the main loop has not turned for {seconds:.0f} s, so this process ends; it hangs in {place}",
             "error",
+            event="main_loop_hung",
+            stood_still_s=seconds,
+            place=place,
         )
         os.kill(os.getpid(), signal.SIGALRM)
 
