@@ -1,4 +1,4 @@
-"""Pure: how long to wait before the next try: exponential, with jitter from half to the whole, capped."""
+"""Pure: how long to wait before the next try: exponential and capped, with jitter from half to the whole."""
 
 from dataclasses import dataclass, field
 

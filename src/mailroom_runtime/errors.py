@@ -1,14 +1,14 @@
-"""Pure: errors, that is what happened, what to do, and the exit status. Only the command exits on them."""
+"""Pure: errors: what happened, what to do, and the exit status. Only the command line exits because of them."""
 
 from typing import Literal
 
 
 class MailroomError(Exception):
-    """Something a person reads: one sentence that says what is wrong, one that says what to do."""
+    """An error for a person: one sentence says what is wrong, one says what to do."""
 
     status = 1
     level: Literal["warning", "error"] = "error"
-    """Of the log's line about it, for a program that goes on: error when only a person can help."""
+    """The level of its line in the log when the program goes on: error when only a person can help."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(f"{message}; {hint}" if hint else message)
@@ -16,27 +16,27 @@ class MailroomError(Exception):
 
 
 class SettingError(MailroomError):
-    """A setting is missing or bad. Nothing was touched."""
+    """A setting is missing or wrong. Nothing was changed."""
 
     status = 2
 
 
 class OperatorNeeded(MailroomError):
-    """Trying again does not help until somebody has changed something."""
+    """Trying again does not help until a person has fixed the configuration."""
 
     status = 2
 
 
 class Unavailable(MailroomError):
-    """The database can't do it now. Trying again may help; a program that does not try again ends with 2."""
+    """The database can't do it now. Trying again may help. A program that does not try again ends with status 2."""
 
     status = 2
     level = "warning"
 
 
 class ConnectionLost(Unavailable):
-    """The database can't be reached, or the connection is of no more use. Trying again may help."""
+    """The database can't be reached, or the connection can't be used any more. Trying again may help."""
 
 
 class StatementRefused(MailroomError):
-    """A statement can't work: a programming error, or an object of the database that was changed."""
+    """A statement can't work, because of a programming error or because an object of the database was changed."""

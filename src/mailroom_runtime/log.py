@@ -10,16 +10,17 @@ from typing import Final, Literal
 from mailroom_runtime.words import visible
 
 Level = Literal["info", "warning", "error"]
-"""error: mails stand still, or the program ends, until a person acts; warning: what went wrong is dealt with."""
+"""error: no mail is sent, or the program ends, until a person acts. warning: something went wrong, and the program
+deals with it."""
 
 Field = str | float | Sequence[int] | None
 """What a field of an event may be; a time is a number with its unit in the field's name."""
 
 _STDERR: Final = 2
 _LONGEST: Final = 2000
-"""Characters of one event; what is longer is cut, so that nobody can flood the log."""
+"""Characters of one event. Longer text is cut, so that the text of others can't flood the log."""
 _MOST_NUMBERS: Final = 200
-"""Numbers in one field, the same."""
+"""Numbers in one field, for the same reason."""
 
 
 def escape(text: str) -> str:
@@ -35,12 +36,12 @@ class Log:
         self._program = program
         self._tag = tag
         self.as_json = os.environ.get("MAILROOM_LOG_FORMAT") == "json"
-        """Already so for what is wrong with the settings."""
+        """Read here, so that errors in the settings are in this format too."""
         self.before: Callable[[], None] | None = None
-        """Called before each line, to clear what else stands on its terminal."""
+        """Called before each line, to clear what else is on its terminal."""
 
     def __call__(self, text: str, level: Level = "info", *, event: str = "", **fields: Field) -> None:
-        """Write one event, stamped in UTC. A stderr that can't be written to is no reason to stop.
+        """Write one event, with its time in UTC. The program goes on if stderr can't be written to.
 
         `event` names the kind of event for programs, in snake_case. `fields` are its data, for JSON alone: the text
         says the same in words.
@@ -57,7 +58,7 @@ class Log:
     def _json(self, text: str, level: Level, event: str, fields: dict[str, Field]) -> str:
         now = time.time_ns()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now // 10**6 % 1000:03d}Z"
-        # Escaped all the same: who prints the message on a terminal must not be harmed by it.
+        # Escaped in JSON too, so that a terminal that shows the message obeys nothing in it.
         head = {"time": stamp, "level": level, "program": self._program, "event": event, "message": escape(text)}
         return json.dumps(head | {name: _harmless(value) for name, value in fields.items() if value is not None})
 

@@ -1,4 +1,4 @@
-"""Logs events of which there may be very many: some by themselves, the rest as a count every few seconds."""
+"""Logs events of which there may be very many: the first few one by one, the others as a count every few seconds."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ class RepeatedLog:
     def __init__(
         self, log: Log, event: str, number: str, one: Callable[[int, str], str], many: Callable[[Repeat], str]
     ) -> None:
-        """`event` names them, `number` what their numbers are; `one` words an event and its kind, `many` a count."""
+        """`event` is their name, `number` says what their numbers are. `one` words an event, and `many` a count."""
         self._log = log
         self._event = event
         self._number = number
@@ -45,9 +45,9 @@ class RepeatedLog:
         with self._lock:
             if not is_end and now < self._repeats.due_at:
                 return
-            levels, told = self._levels, self._repeats.tell(now)
+            levels, counts = self._levels, self._repeats.tell(now)
             self._levels = {}
-        for repeat in told:
+        for repeat in counts:
             fields: dict[str, Any] = {f"first_{self._number}": repeat.first, f"last_{self._number}": repeat.last}
             self._log(
                 self._many(repeat),

@@ -1,4 +1,4 @@
-"""Pure: of many events of one kind the first few are told one by one, and the rest are counted.
+"""Pure: of many events of one kind, the first few get a line each, and the others are counted.
 
 Times are seconds of one monotonic clock, handed in by the caller.
 """
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _NAMED: Final = 5
-"""Events of one kind that are told one by one."""
+"""Events of one kind that get a line each."""
 _EVERY: Final = 5.0
-"""Seconds from the first event that is counted until the count is told."""
+"""Seconds from the first event that is counted until the count is logged."""
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Repeat:
 
 @dataclass(slots=True)
 class Repeats:
-    """Tells apart which events are worth a line of their own. Events are numbers."""
+    """Decides which events get a line each, and counts the others. Events are numbers."""
 
     _named: dict[str, int] = field(default_factory=dict, init=False)
     _counted: dict[str, Repeat] = field(default_factory=dict, init=False)
@@ -33,7 +33,7 @@ class Repeats:
     """When to call tell(); never, as long as nothing is counted."""
 
     def add(self, kind: str, events: Sequence[int], now: float) -> Sequence[int]:
-        """Take events; return those that are to be told one by one. The others are counted."""
+        """Add events. Return those that get a line each; the others are counted."""
         room = _NAMED - self._named.get(kind, 0)
         named, others = events[:room], events[room:]
         self._named[kind] = self._named.get(kind, 0) + len(named)
@@ -45,9 +45,9 @@ class Repeats:
         return named
 
     def tell(self, now: float) -> list[Repeat]:
-        """Return what was counted, and count from nothing. A kind that is over is told one by one again."""
-        told, self._counted = list(self._counted.values()), {}
-        # Still at it: these stay counted until a whole time passes without one.
-        self._named = {repeat.kind: _NAMED for repeat in told}
-        self.due_at = now + _EVERY if told else float("inf")
-        return told
+        """Return what was counted, and start again from 0. After a kind has ended, its next events get a line each."""
+        counts, self._counted = list(self._counted.values()), {}
+        # These kinds still occur: they are only counted until a whole period passes without one.
+        self._named = {repeat.kind: _NAMED for repeat in counts}
+        self.due_at = now + _EVERY if counts else float("inf")
+        return counts

@@ -1,4 +1,4 @@
-"""Pure: counts and times as people write them, and the words of others without harm to a terminal."""
+"""Pure: counts and times as people write them, and text of others made harmless for a terminal."""
 
 
 def visible(text: str) -> str:
@@ -7,10 +7,10 @@ def visible(text: str) -> str:
 
 
 def counted(number: float, thing: str, things: str = "") -> str:
-    """Return how many there are of a thing: "1 row", "2,000 rows"; `things` is a plural that is no mere s."""
+    """Return how many there are of a thing: "1 row", "2,000 rows". `things` is the plural, if an s is not enough."""
     return f"{number:,.10g} {thing if number == 1 else things or thing + 's'}"
 
 
 def spell(seconds: float) -> str:
-    """Return a time: in seconds, from two minutes on in minutes."""
+    """Return a duration in seconds, or in minutes from two minutes on."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - two minutes

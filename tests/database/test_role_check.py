@@ -96,7 +96,7 @@ def test_refused_role_gets_one_remedy(database: Database) -> None:
     status, text = one(look("host=127.0.0.1 port=9 dbname=x", "mailroom"))
     assert (status, text.rpartition("; ")[2]) == (
         Status.TASK,
-        "look at MAILROOM_DATABASE_URL and whether the server runs",
+        "check MAILROOM_DATABASE_URL and whether the server runs",
     )
 
 

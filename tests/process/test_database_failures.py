@@ -136,7 +136,7 @@ def test_unknown_queue_is_named_beside_those_that_are(pipeline_env: Environment)
     ("change", "parts", "said"),
     [
         ("", {"host": "256.256.256.256"}, "correct the host in MAILROOM_DATABASE_URL, if it stays so"),
-        ("", {"host": "127.0.0.1", "port": "9"}, "look at MAILROOM_DATABASE_URL and whether the server runs"),
+        ("", {"host": "127.0.0.1", "port": "9"}, "check MAILROOM_DATABASE_URL and whether the server runs"),
         (
             "ALTER ROLE refused NOSUPERUSER CONNECTION LIMIT 0", {},
             "the server takes no more connections: connection failed:",

@@ -209,8 +209,8 @@ def test_functions_that_everybody_may_execute_are_told(database: Database, env: 
 @pytest.mark.parametrize(
     ("url", "hint"),
     [
-        ("host=127.0.0.1 port=9 dbname=x", "; look at MAILROOM_DATABASE_URL and whether the server runs"),
-        ("host=/nowhere", "; look at MAILROOM_DATABASE_URL and whether the server runs"),
+        ("host=127.0.0.1 port=9 dbname=x", "; check MAILROOM_DATABASE_URL and whether the server runs"),
+        ("host=/nowhere", "; check MAILROOM_DATABASE_URL and whether the server runs"),
         ("not a url", "; write it like postgresql://user:password@host:5432/database"),
     ],
     ids=["refused", "no socket", "unreadable"],

@@ -47,7 +47,7 @@ def test_sqlstate_has_its_meaning(meaning: Meaning, codes: str) -> None:
         ("FATAL:  no such user: x", Meaning.OPERATOR, "create it"),
         ("FATAL:  bouncer config error", Meaning.OPERATOR, "let this role in"),
         ("FATAL:  SSL required", Meaning.OPERATOR, "correct its sslmode"),
-        ('FATAL:  cannot connect to invalid database "x"', Meaning.OPERATOR, "see why"),
+        ('FATAL:  cannot connect to invalid database "x"', Meaning.OPERATOR, "find out why"),
         ("SSL error: certificate verify failed", Meaning.OPERATOR, "correct its sslmode"),
         ('server certificate for "a" does not match host name "b"', Meaning.OPERATOR, "correct its sslmode"),
         ('root certificate file "/x" does not exist', Meaning.OPERATOR, "correct its sslmode"),

@@ -1,4 +1,4 @@
-"""Pure: what the ledger told, and what it comes to."""
+"""Pure: what the ledger answered, and what follows from it."""
 
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Unsettled:
 
     state: str
     holder: str | None
-    due: bool  # of what is held: its lease ran out
+    due: bool  # for a delivery that is held: its lease ran out
     deliveries: int
     first_due: datetime
     last_due: datetime
@@ -53,7 +53,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class QueueProgress:
-    """What is not settled: all that a check or a scrape asks for."""
+    """What is not settled: all that a health check or a scrape needs."""
 
     at: datetime
     acknowledged_at: datetime | None
@@ -75,7 +75,7 @@ class QueueProgress:
 
     @property
     def leases(self) -> list[Unsettled]:
-        """Return who holds something, the largest first."""
+        """Return the holders of deliveries, the one with most deliveries first."""
         held = [one for one in self.unsettled if one.holder is not None]
         return sorted(held, key=lambda one: (-one.deliveries, one.holder))
 
@@ -136,7 +136,7 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which of what was not mailed; None does not narrow it."""
+    """Which of the deliveries that were not mailed; None allows all."""
 
     tokens: Sequence[int] | None = None
     account: str | None = None  # id, login or address
@@ -147,7 +147,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class UnsentDelivery:
-    """One delivery that was failed or skipped. A deleted token has no account any more."""
+    """One delivery that failed or was skipped. A deleted token has no account any more."""
 
     token: int
     action: str | None
@@ -161,7 +161,7 @@ class UnsentDelivery:
     queued_at: datetime | None
     settled_at: datetime
     stale: str | None
-    """Why it would be pointless to try again now; None if it would not."""
+    """Why it can't be mailed any more; None if it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class RetryResult:
-    """What became of a token that was to be put back."""
+    """Whether a token was put back, or why not."""
 
     token: int
     refused: str | None
@@ -184,11 +184,11 @@ class RetryResult:
 
 
 class Hidden:
-    """What the role may not read."""
+    """Stands for what the role may not read."""
 
 
 class Unmatched(NamedTuple):
-    """What there is instead of what was chosen; None: that was not the question, or something matched."""
+    """What exists instead of what was chosen; None where that was not chosen, or something matched."""
 
     tokens: Sequence[RetryResult]
     owners: Sequence[Owner] | Hidden | None = None

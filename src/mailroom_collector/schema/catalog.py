@@ -1,7 +1,7 @@
-"""Reads from the database what a schema has, and who holds a lock that somebody waits for.
+"""Reads from the database what a schema has, and which sessions hold a lock that a migration waits for.
 
-A prepared transaction has no process, and keeps the number of the virtual transaction that it was; the lock on its
-own transaction id tells which one it is.
+A prepared transaction has no process. It keeps the number of its virtual transaction; the lock on its own transaction
+id identifies it.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ _OF_KEYS: Final = sql.SQL(
 
 
 def read_contents(connection: psycopg.Connection[Any], schema: str, names: Sequence[str]) -> Contents:
-    """Return what the schema has: of these names the tables and types, and whatever tells a version."""
+    """Return what the schema has: the tables and types of these names, and what shows its version."""
 
     def rows(query: str, names: Sequence[str] = ()) -> list[tuple[Any, ...]]:
         return connection.execute(query.encode(), {"schema": schema, "names": list(names)}).fetchall()
@@ -80,7 +80,7 @@ def read_contents(connection: psycopg.Connection[Any], schema: str, names: Seque
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A session, or a prepared transaction, that holds a lock. Never with its statement, which may hold secrets."""
+    """A session or a prepared transaction that holds a lock, without its statement, which may contain secrets."""
 
     name: str
     way_out: str
@@ -90,13 +90,13 @@ class Holder:
 def holders_of_tables(
     connection: psycopg.Connection[Any], schema: str, tables: Sequence[str], mode: str
 ) -> list[Holder]:
-    """Return who has a lock on one of these tables that conflicts with the mode, longest first."""
+    """Return the holders of a lock on one of these tables that conflicts with the mode, the oldest first."""
     parameters = {"schema": schema, "tables": list(tables), "modes": conflicting(mode)}
     return _holders(connection, _OF_TABLE, parameters)
 
 
 def holders_of_keys(connection: psycopg.Connection[Any], keys: Sequence[int]) -> list[Holder]:
-    """Return who has one of these advisory locks, longest first."""
+    """Return the holders of one of these advisory locks, the oldest first."""
     return _holders(connection, _OF_KEYS, {"keys": list(keys)})
 
 
@@ -113,8 +113,8 @@ def _holder(
         name = f"the prepared transaction '{prepared}' (role {owner}, since {_moment(prepared_at)})"
         return Holder(name, f"COMMIT PREPARED '{prepared}' or ROLLBACK PREPARED '{prepared}'")
     program = application or (kind if kind != "client backend" else "") or "no application_name"
-    told = [program, f"role {user}" if user else "", state or "", f"since {_moment(since)}" if since else ""]
-    return Holder(f"pid {pid} ({', '.join(filter(None, told))})", f"SELECT pg_terminate_backend({pid})")
+    details = [program, f"role {user}" if user else "", state or "", f"since {_moment(since)}" if since else ""]
+    return Holder(f"pid {pid} ({', '.join(filter(None, details))})", f"SELECT pg_terminate_backend({pid})")
 
 
 def _moment(at: datetime | None) -> str:

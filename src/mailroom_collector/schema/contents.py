@@ -1,8 +1,8 @@
-"""Pure: what is in a schema: mailroom's own, at which version, or another program's.
+"""Pure: whether a schema is mailroom's, and at which version.
 
-The bookkeeping is golang-migrate's, which an application may use for its own migrations, and names such as
-`accounts`, `jobs` or `schema_migrations` are common. So the record alone says nothing: what the recorded version
-made must be there.
+The table of the version is golang-migrate's. An application may use it for its own migrations, and names such as
+`accounts`, `jobs` or `schema_migrations` are common. So the record alone proves nothing: what the recorded version
+made must exist.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ FIRST: Final = {
     ("tokens", "action"): "token_action",
     ("jobs", "job_type"): "job_type",
 }
-"""Columns and their types, which every mailroom's `0_init` makes, and no other program has."""
+"""Columns and their types that `0_init` of mailroom makes, and that no other program has."""
 MARKS: Final = {
     1: "mailroom_announce",
     2: "mailroom_settle",
@@ -29,7 +29,7 @@ MARKS: Final = {
     4: "mailroom_claim_any",
     5: "mailroom_watch",
 }
-"""For each later version a function that it brings, and that is gone below it."""
+"""For each later version, a function that exists from that version on."""
 
 _OWN_SCHEMA: Final = "give mailroom a schema of its own: mailroom-collect migrate --schema mailroom"
 
@@ -43,7 +43,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a schema has of the names that matter here."""
+    """What a schema has of mailroom's names."""
 
     schema: str
     exists: bool
@@ -63,12 +63,12 @@ class Contents:
 
     @property
     def has_foreign_record(self) -> bool:
-        """Say whether there is a table of that name which is not golang-migrate's."""
+        """Return whether there is a table of that name which is not golang-migrate's."""
         return bool(self.record_columns) and self.record_columns != _FORMAT
 
 
 def found_version(contents: Contents) -> int:
-    """Return the version of mailroom's schema that is there, whatever the record says."""
+    """Return the version of mailroom's schema by its objects, whatever the record says."""
     if any(contents.columns.get(place) != kind for place, kind in FIRST.items()):
         return NONE
     version = 0
@@ -82,7 +82,7 @@ def found_version(contents: Contents) -> int:
 def current_version(contents: Contents) -> int:
     """Return the version that the schema is at.
 
-    Raises MailroomError when what is there is another program's, or when another tool stopped halfway.
+    Raises MailroomError when the record is another program's, or when another tool stopped halfway.
     """
     found, record, schema = found_version(contents), contents.record, contents.schema
     if contents.has_foreign_record:
@@ -108,15 +108,15 @@ def current_version(contents: Contents) -> int:
 
 
 def _is_ours(record: Record, found: int) -> bool:
-    """Say whether the record can be of what is there; a version above all that are known is a newer mailroom's."""
+    """Return whether the record fits the objects. A version above all known ones is of a newer mailroom."""
     newest = max(MARKS)
-    if record.is_dirty:  # at the version that was to be reached, from either side
+    if record.is_dirty:  # the record has the version that was to be reached, up or down
         return found in (record.version - 1, record.version, record.version + 1) or record.version > newest == found
     return record.version == found or record.version > newest == found
 
 
 def check_names(contents: Contents, wanted: Sequence[str]) -> None:
-    """See that what is to be created is not there yet. Raises MailroomError."""
+    """Check that nothing that is to be created exists already. Raises MailroomError."""
     taken = [name for name in wanted if name in contents.names]
     if taken:
         raise MailroomError(

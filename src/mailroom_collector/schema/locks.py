@@ -1,7 +1,7 @@
-"""Pure: the locks of a migration, and the locks that are in their way.
+"""Pure: the locks of a migration, and which locks conflict with them.
 
-A step locks the tables that were there before it first of all, within one time for all of them: else each of its
-statements could wait anew, and with it those who queue behind what it has by then. In the order of a sign-up's locks.
+A step first locks all tables that existed before it, with one time limit for all of them. Else each of its statements
+could wait, and sign-ups would wait behind the locks that it has by then. The order is that of a sign-up's locks.
 """
 
 import zlib
@@ -20,7 +20,7 @@ LOCKS: Final[dict[str, dict[str, str]]] = {
     "3_operations.up": {"deliveries": _ALONE},
     "3_operations.down": {"deliveries": _ALONE},
     "4_actions.up": {"tokens": _ALONE, "deliveries": "ROW EXCLUSIVE", "jobs": "ACCESS SHARE"},
-    # EXCLUSIVE: it changes rows, which somebody may have locked.
+    # EXCLUSIVE: it changes rows that others may have locked.
     "4_actions.down": {"tokens": _ALONE, "deliveries": "EXCLUSIVE", "mailroom_actions": _ALONE},
     "5_guards.up": {"deliveries": _ALONE, "jobs": _ALONE},
     "5_guards.down": {"deliveries": _ALONE, "jobs": _ALONE},
@@ -38,11 +38,11 @@ _MODES: Final = (
     _ALONE,
 )
 _CONFLICTS: Final = ("7", "67", "4567", "34567", "23567", "234567", "1234567", "01234567")
-"""For each mode the places of those that conflict with it (PostgreSQL's documentation, table 13.2)."""
+"""For each mode, the places of the modes that conflict with it (PostgreSQL's documentation, table 13.2)."""
 
 
 def conflicting(mode: str) -> list[str]:
-    """Return the modes that keep a transaction from this one, as pg_locks names them."""
+    """Return the modes that conflict with this one, as pg_locks names them."""
     places = _CONFLICTS[_MODES.index(mode)]
     return [as_pg_locks_says(_MODES[int(place)]) for place in places]
 
@@ -60,8 +60,8 @@ def advisory_key(*names: str) -> int:
 def advisory_keys(database: str, schema: str, table: str) -> list[int]:
     """Return the keys that a migration takes.
 
-    Those of golang-migrate as a command, which has the database's name with the slash of its URL, and as a library;
-    and that of mailroom up to version 0.2, which had the names in the order of golang-migrate's first versions.
+    Two are of golang-migrate: as a command it uses the database's name with the slash of its URL, as a library without.
+    The third is of mailroom up to version 0.2, which used the order of golang-migrate's first versions.
     """
     return [
         advisory_key(schema, table, f"/{database}"),

@@ -1,6 +1,6 @@
-"""Brings the schema to a version, with golang-migrate's own bookkeeping, so that either tool can.
+"""Brings the schema to a version. The version is recorded as golang-migrate does, so that either tool can be used.
 
-Each step is one transaction, together with its bookkeeping: no lock outlives it, whatever pooler is between. A step
+Each step is one transaction, with its record of the version: no lock outlives it, whatever pooler is between. A step
 waits for its locks for a few seconds at most, so that no sign-up waits behind it for longer. Then it gives back what
 it holds, says who is in the way, and tries again.
 """
@@ -27,7 +27,7 @@ from mailroom_runtime.schema_name import qualified
 _OWNER: Final = "use the role that owns the schema"
 _MAY_CREATE: Final = "use a role that may create it: GRANT CREATE ON DATABASE ... TO ..."
 _ANSWER: Final = 60.0
-"""Seconds for the answer to a question; a step takes as long as it takes."""
+"""Seconds for the answer to a question; a step may take any time."""
 
 T = TypeVar("T")
 
@@ -55,16 +55,16 @@ class Migrator:
         warn: Callable[[LockWait], None] = ignore,
         patience: Patience = PATIENCE,
     ) -> None:
-        """`schema` None: the first one of the search path. `tell` is told each step, `warn` each wait."""
+        """`schema` None: the first one of the search path. `tell` gets a line for each step, `warn` each wait."""
         self._connection = connection
         self._schema = schema
         self._tell, self._warn = tell, warn
         self._patience = patience
 
     def run(self, target: int | None, *, dry_run: bool = False, agree: Callable[[str], bool] | None = None) -> bool:
-        """Go to version `target` (None: the newest); a dry run only tells.
+        """Go to version `target` (None: the newest). A dry run only prints what would be done.
 
-        Before going down `agree` is told what is lost, while nothing is locked. Returns whether it agreed.
+        Before it goes down, while nothing is locked, `agree` is called with what is lost. Returns whether it agreed.
         Raises MailroomError when a step fails; the database is then as the step before left it.
         """
         session = Session(self._connection, self._schema, self._patience.lock_timeout)
@@ -126,7 +126,7 @@ class Migrator:
             else:
                 raise MailroomError(
                     f"another migration went from version {current} to {other} meanwhile",
-                    "see who does that, then run it again",
+                    "find out who runs it, then run this again",
                 )
             current = step.leads_to if other is None else other
 

@@ -1,4 +1,4 @@
-"""Pure: the steps from one version of the schema to another, what they make, and what is lost by them."""
+"""Pure: the steps from one version of the schema to another, what they create, and what they lose."""
 
 import re
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ _LOST: Final = {
     2: "what the pipelines of this version need",
     1: "the ledger, with all that is known of each delivery",
 }
-"""What is lost below a version."""
+"""What a database loses when it goes below a version."""
 _ALL_LOST: Final = "everything, with all accounts and tokens"
 _CREATED = re.compile(r"^CREATE (?:TABLE|TYPE) (\w+)", re.ASCII | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A version with its two directions."""
+    """A version, with the SQL for both directions."""
 
     version: int
     name: str
@@ -34,7 +34,7 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class MigrationStep:
-    """One migration file, and the version that the database is at once it has run."""
+    """One migration file, and the version of the database after it."""
 
     name: str
     sql: str
@@ -64,7 +64,7 @@ def created(steps: Sequence[MigrationStep]) -> list[str]:
 
 
 def lost(steps: Sequence[MigrationStep], current: int) -> str:
-    """Return what is lost by these steps, which lead down from a version; empty when nothing is."""
+    """Return what these steps down from a version lose; empty when they lose nothing."""
     goal = steps[-1].leads_to if steps else current
     if goal == NONE and current != NONE:
         return _ALL_LOST

@@ -1,8 +1,8 @@
-"""One transaction of a migration: its settings, its locks, its bookkeeping.
+"""One transaction of a migration: its settings, its locks, its record of the version.
 
 Table and advisory lock are those of golang-migrate's postgres driver (database/postgres/postgres.go):
-`schema_migrations(version bigint, dirty boolean)` holds one row or none. That tool locks for its session; here the
-lock is the transaction's, as behind a pooler a session's lock may stay with a connection that others get.
+`schema_migrations(version bigint, dirty boolean)` has one row or none. That tool locks for a session. Here the lock is
+the transaction's, because behind a pooler a session's lock may stay with a connection that others get.
 """
 
 import re
@@ -23,7 +23,7 @@ from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.schema_name import SCHEMA, SCHEMA_WANTED
 
 _LEAST: Final = 0.1
-"""Seconds of patience that are left for what a step waits for after its locks."""
+"""Seconds that a step may at least wait for further locks."""
 
 _SETTINGS: Final = """
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
@@ -31,7 +31,7 @@ SET LOCAL statement_timeout = 0;
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL check_function_bodies = on;
 """
-"""Whatever the role or the database has. A step locks first, and must then see what others did."""
+"""Whatever a role or the database has set. A step locks first, and must then see what others committed."""
 
 
 class Session:
@@ -56,7 +56,7 @@ class Session:
         self._names: Sequence[str] = ()
 
     def read(self, names: Sequence[str]) -> Contents:
-        """Return what the schema has, once no other migration is at work."""
+        """Return what the schema has, while no other migration runs."""
         self._names = names
         with self._transaction():
             return self._read()
@@ -81,7 +81,7 @@ class Session:
 
     @property
     def waits_for_migration(self) -> bool:
-        """Say whether the last wait was for another migration."""
+        """Return whether the last wait was for another migration."""
         return self._tables is None
 
     @property
@@ -92,14 +92,14 @@ class Session:
         return f"a lock ({self._mode}) on {' or '.join(self._tables)}"
 
     def holders(self) -> list[Holder]:
-        """Return who has now what was waited for last, longest first."""
+        """Return who holds now what the last wait was for, the oldest first."""
         if self._tables is None:
             return holders_of_keys(self._connection, self._keys)
         return holders_of_tables(self._connection, self.schema, self._tables, self._mode)
 
     @contextmanager
     def _transaction(self) -> Iterator[float]:
-        """Begin, alone among migrations; yields the time at which the patience ends."""
+        """Begin a transaction while no other migration runs. Yields the time until which it may wait for locks."""
         self._tables = None
         with self._connection.transaction():
             self._connection.execute(_SETTINGS)
@@ -118,12 +118,12 @@ class Session:
             self._limit(ends - time.monotonic())
             query = sql.SQL(f"LOCK TABLE {{}} IN {mode} MODE")
             self._connection.execute(query.format(sql.Identifier(self.schema, table)))
-        # What else it may wait for is not known; whoever has one of its tables may be it.
+        # What else it may wait for is not known; it may be a lock on any of its tables.
         self._tables, self._mode = list(locks) or list(self._names), "ACCESS EXCLUSIVE"
         self._limit(ends - time.monotonic())
 
     def _limit(self, seconds: float) -> None:
-        """Wait so long for each lock from now on."""
+        """Set how many seconds the next statements wait for each lock."""
         self._connection.execute(f"SET LOCAL lock_timeout = {int(1000 * max(_LEAST, seconds))}".encode())
 
     def _read(self) -> Contents:
@@ -137,7 +137,7 @@ class Session:
         table = sql.Identifier(self.schema, TABLE)
         for text in (
             "CREATE TABLE IF NOT EXISTS {} (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)",
-            "DELETE FROM {}",  # not TRUNCATE, for which a dump that runs would be in the way
+            "DELETE FROM {}",  # not TRUNCATE, which would wait for a running dump
         ):
             self._connection.execute(sql.SQL(text).format(table))
         if version != NONE:
@@ -146,7 +146,7 @@ class Session:
 
     @contextmanager
     def _without_deadline(self) -> Iterator[None]:
-        """Let a statement take as long as it takes."""
+        """Let the statements of the block take any time."""
         if not isinstance(self._connection, DeadlineConnection):
             yield
             return

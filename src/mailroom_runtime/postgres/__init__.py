@@ -4,5 +4,5 @@ url         where the database is; a file is read again before each connection
 failures    pure: what a failure means, as data
 pins        pure: settings of the role or the database that would change what statements do, as data
 connection  connects: a connection whose statements have a deadline; its errors, translated by the table
-schema      sees that schema and queue are there
+schema      checks that schema and queue exist
 """

@@ -1,4 +1,4 @@
-"""Connects; a connection whose statements have a deadline; and its errors, translated by the table of failures."""
+"""Connects to PostgreSQL. Statements have a deadline, and errors are translated by the table of failures."""
 
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -25,16 +25,16 @@ from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.schema_name import qualified
 
 OPERATOR: Final = "mailroom-operator"
-"""The application_name of a person's commands: neither program, and so not counted as one."""
+"""The application_name of an operator's commands, which are not counted as a program."""
 _CONNECT: Final = 5.0  # seconds to connect, at most
 _CANCEL: Final = 2.0  # seconds to cancel a statement, at most
 _SERVER_LATER: Final = 5.0
-"""Seconds after the deadline of a statement at which the server gives it up too, as for a program that was killed."""
+"""Seconds after the deadline of a statement at which the server gives it up too, in case the program was killed."""
 _TRIES: Final = 5
-"""Times that a statement is run which the server undoes each time."""
+"""How often a statement is run that the server undoes each time."""
 _DEFAULTS: Final[dict[str, Any]] = {
     "client_encoding": "utf-8",
-    # A peer that vanished is noticed within half a minute (libpq, 34.1.2).
+    # So a peer that vanished is noticed within half a minute (libpq, 34.1.2).
     "keepalives_idle": 10,  # seconds
     "keepalives_interval": 5,  # seconds
     "keepalives_count": 3,
@@ -52,24 +52,24 @@ class _NoAnswer(psycopg.OperationalError):
 class DeadlineConnection(psycopg.Connection[Any]):
     """A connection that gives a statement up whose answer does not come.
 
-    A network that swallows packets, or a peer that only acknowledges them, is not seen by TCP. What is given up is
-    cancelled, or its session would wait on at the server, beside the next one and the one after that.
+    TCP does not notice a network that drops packets, or a peer that only acknowledges them. A statement that is given
+    up is cancelled; else its session would go on waiting at the server, beside the next one and the one after that.
     """
 
     timeout: float = float("inf")
     """Seconds that a statement may take."""
     schema: str | None = None
-    """Where the names of statements are that begin with `mailroom.`; None: where the search path leads."""
+    """The schema of the names that statements write as `mailroom.NAME`; None: the search path finds it."""
     sends_only: bool = False
-    """Whether statements are only sent, and finish() is to be called for their answer."""
+    """Whether a statement is only sent, and finish() waits for its answer."""
     _pending: Generator[Any, Any, Any] | None = None
     _meanwhile: Callable[[], None] | None = None
 
     def execute(self, query: Query | str, params: Params | None = None, **kwargs: Any) -> psycopg.Cursor[Any]:
         """Do as psycopg does; a statement that is a text gets its names qualified.
 
-        One that was undone so that others could go on is run again at once; not within a transaction, which is
-        undone as a whole.
+        A statement that the server undid so that others could go on is run again at once. Within a transaction it is
+        not, because the whole transaction was undone.
         """
         if isinstance(query, str):
             query = qualified(query, self.schema).encode()
@@ -97,24 +97,24 @@ class DeadlineConnection(psycopg.Connection[Any]):
             raise
 
     def close(self) -> None:
-        """Close it, whatever state it is in; a statement that the server is at is cancelled."""
+        """Close it, whatever its state. A statement that the server is running is cancelled."""
         if self.info.transaction_status is pq.TransactionStatus.ACTIVE and capabilities.has_cancel_safe():
             with suppress(psycopg.Error, OSError):
                 self.cancel_safe(timeout=_CANCEL)
         super().close()
 
     def finish(self) -> None:
-        """Wait for the answer to the statement that is sent; its cursor has the rows then. Raises like wait()."""
+        """Wait for the answer to the statement that was sent; its cursor then has the rows. Raises as wait() does."""
         gen, self._pending = self._pending, None
         if gen is not None:
             self.wait(_from_sent(gen))
 
     @contextmanager
     def meanwhile(self, work: Callable[[], None]) -> Iterator[None]:
-        """Do the work once, while the server is at the next statement; at the end of the block at the latest.
+        """Do the work once, while the server runs the next statement; at the end of the block at the latest.
 
-        It must not use this connection. What it raises leaves the statement without its answer, and the
-        connection of no more use.
+        The work must not use this connection. If it raises, the statement has no answer, and the connection can't be
+        used any more.
         """
         self._meanwhile = work
         yield
@@ -127,7 +127,7 @@ class DeadlineConnection(psycopg.Connection[Any]):
 
 
 def _limited(gen: Generator[Any, Any, Any], timeout: float, when_sent: Callable[[], None]) -> Generator[Any, Any, Any]:
-    """Pass on what the generator wants of its socket, until the deadline."""
+    """Yield what the generator wants of its socket, until the deadline."""
     ends = time.monotonic() + timeout
     try:
         wanted = next(gen)
@@ -143,7 +143,7 @@ def _limited(gen: Generator[Any, Any, Any], timeout: float, when_sent: Callable[
 
 
 def _until_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, None]:
-    """Pass on what the generator wants, until that is an answer, or it has all."""
+    """Yield what the generator wants, until it wants an answer or ends."""
     with suppress(StopIteration):
         wanted = next(gen)
         while wanted != _WAIT_READ:
@@ -151,7 +151,7 @@ def _until_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, None]:
 
 
 def _from_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Pass on what it wants from there on."""
+    """Yield what the generator wants from there on."""
     wanted = _WAIT_READ
     try:
         while True:
@@ -161,7 +161,7 @@ def _from_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
 
 
 class _AnyBytes(adapt.Loader):
-    """Text of a database without an encoding: what is not UTF-8 becomes surrogates, which are found later."""
+    """Text of a database without an encoding. Bytes that are not UTF-8 become surrogates, which are rejected later."""
 
     def load(self, data: bytes | bytearray | memoryview) -> str:
         return bytes(data).decode("utf-8", "surrogateescape")
@@ -201,7 +201,7 @@ def connect(url: DatabaseUrl | str, name: str, timeout: float = float("inf")) ->
 
 
 def _pin_settings(connection: DeadlineConnection) -> None:
-    """Let no setting of the role or the database change what statements do, as far as this session is ours alone."""
+    """Set what a role or a database may have set otherwise, if this session is not shared."""
     limit = connection.timeout + _SERVER_LATER
     pins = PINS | {"statement_timeout": str(int(1000 * limit)) if limit < float("inf") else "0"}
     with translated():
@@ -259,6 +259,6 @@ def _as_error(failure: DatabaseFailure, text: str) -> MailroomError:
 
 
 def first_line(error: psycopg.Error) -> str:
-    """Return what the server said, or libpq."""
+    """Return the first line of what the server or libpq said."""
     text = error.diag.message_primary or str(error)
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__

@@ -1,7 +1,7 @@
-"""Pure: what a failure of PostgreSQL means, as data: the one table that both programs and all commands go by.
+"""Pure: what a failure of PostgreSQL means, as data: the one table for both programs and all commands.
 
-By SQLSTATE (PostgreSQL's documentation, appendix A), and by words for a connection that failed, of which
-libpq hands over no SQLSTATE. What is not in the table is a fault of mailroom, or of what was built around it.
+The key is the SQLSTATE (PostgreSQL's documentation, appendix A). For a connection that failed libpq gives no SQLSTATE,
+so the keys are words. A failure that is not in the table is a fault of mailroom, or of changes to its schema.
 """
 
 import re
@@ -20,14 +20,14 @@ class Meaning(Enum):
 
     RETRY = "the statement was undone so that others could go on: run it again at once"
     LATER = "the statement was undone: run it again after a while; the connection is good"
-    RECONNECT = "this connection is of no more use: connect again, after a while"
+    RECONNECT = "this connection can't be used any more: connect again, after a while"
     OPERATOR = "only a person can help"
     FAULT = "a statement that can't work: a programming error"
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFailure:
-    """What a failure means; `words` go before what the server said."""
+    """What a failure means; `words` stand before what the server said."""
 
     meaning: Meaning
     words: str = ""
@@ -44,14 +44,16 @@ FAULT: Final = DatabaseFailure(
     Meaning.FAULT, "the database refused a statement", "please report it, if the schema is as released"
 )
 _OLD_SCHEMA: Final = _operator("the database schema is not this version's", MIGRATE)
-_DAMAGED: Final = _operator("the database is damaged", "look at the server's log")
+_DAMAGED: Final = _operator("the database is damaged", "read the server's log")
 _TLS: Final = _operator(
     "the connection can't be encrypted as MAILROOM_DATABASE_URL asks", "correct its sslmode or its certificates"
 )
 NO_DATABASE: Final = _operator("", "create it, or correct MAILROOM_DATABASE_URL")
 NOT_LET_IN: Final = _operator("", "let this role in, in pg_hba.conf, or correct MAILROOM_DATABASE_URL")
 PASSWORD: Final = _operator("", "correct the password in MAILROOM_DATABASE_URL")
-TOO_MANY: Final = _reconnect("the server takes no more connections", "raise max_connections, or see who has them")
+TOO_MANY: Final = _reconnect(
+    "the server takes no more connections", "raise max_connections, or find out which sessions use them"
+)
 ROW_SECURITY: Final = _operator(
     "row-level security hides rows", "let the owner of mailroom's functions bypass it (ALTER ROLE ... BYPASSRLS)"
 )
@@ -61,7 +63,7 @@ READ_ONLY: Final = _operator(
 )
 
 BY_SQLSTATE: Final[dict[str, DatabaseFailure]] = {
-    # Undone, so that others could go on, or by somebody's wish.
+    # Undone so that others could go on, or because somebody asked for it.
     "40": _retry("other transactions were in the way"),  # serialization_failure, deadlock_detected
     "55P03": _later("another transaction holds a lock for long"),  # lock_not_available
     "55006": _later("another session is using it"),  # object_in_use
@@ -74,11 +76,11 @@ BY_SQLSTATE: Final[dict[str, DatabaseFailure]] = {
     "08": LOST,  # connection exceptions
     "25P03": LOST,  # idle_in_transaction_session_timeout
     "25P04": LOST,  # transaction_timeout
-    "53": _reconnect("the server is short of resources", "look at its log"),
+    "53": _reconnect("the server is short of resources", "read its log"),
     "53300": TOO_MANY,  # too_many_connections
     "57P": LOST,  # the server shuts down, crashed, or starts up; idle_session_timeout
-    "58": _reconnect("the server has a problem with its system", "look at its log"),
-    "XX": _reconnect("the server has an internal problem", "look at its log"),
+    "58": _reconnect("the server has a problem with its system", "read its log"),
+    "XX": _reconnect("the server has an internal problem", "read its log"),
     # Only a person can help.
     "25006": READ_ONLY,  # read_only_sql_transaction
     "28": NOT_LET_IN,  # invalid authorization
@@ -105,14 +107,17 @@ BY_WORDS: Final[tuple[tuple[str, DatabaseFailure], ...]] = (
     (r"no pg_hba.conf entry|pg_hba.conf rejects|not permitted to log in|authentication failed", NOT_LET_IN),
     (r"authentication method|bouncer config error", NOT_LET_IN),
     (r"permission denied for database", _operator("", "grant CONNECT to this role")),
-    (r"not currently accepting connections|is disabled|invalid database", _operator("", "see why it is closed")),
+    (
+        r"not currently accepting connections|is disabled|invalid database",
+        _operator("", "find out why it accepts no connections"),
+    ),
     # Encryption: libpq's words and OpenSSL's.
     (r"certificate verify failed|does not match host name", _TLS),
     (r"root certificate|could not (read|load) .*certificate|private key", _TLS),
     (r"does not support SSL|SSL.* required|requires? SSL", _TLS),
     # The URL.
     (r"invalid .*(value|port|option)|unsupported startup parameter|unrecognized configuration", _operator("", CORRECT)),
-    # It may be otherwise in a moment.
+    # It may be different in a moment.
     (r"too many (clients|connections)|slots are reserved|no more connections allowed", TOO_MANY),
     (
         r"starting up|shutting down|in \w+ mode|not (yet )?accepting connections",
@@ -123,7 +128,7 @@ BY_WORDS: Final[tuple[tuple[str, DatabaseFailure], ...]] = (
 )
 """Words of the server or of libpq about a connection that failed; the first that fit."""
 
-NO_CONNECTION: Final = _reconnect("", "look at MAILROOM_DATABASE_URL and whether the server runs")
+NO_CONNECTION: Final = _reconnect("", "check MAILROOM_DATABASE_URL and whether the server runs")
 """A connection that failed for another reason."""
 
 

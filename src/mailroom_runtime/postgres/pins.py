@@ -1,8 +1,8 @@
-"""Pure: settings that a role or a database may have, and that would change what a session's statements do, as data.
+"""Pure: settings of a role or a database that would change what a session's statements do, as data.
 
-Left alone are the search_path, which says where the schema is; default_transaction_read_only, by which a person
-stops all writing; and what only makes a statement slower or the server's log longer. The functions of the schema
-have further settings of their own.
+These are not pinned: search_path, which says where the schema is; default_transaction_read_only, by which a person
+stops all writing; and settings that only make a statement slower or the server's log longer. The functions of the
+schema have further settings of their own.
 """
 
 from typing import Final
@@ -42,7 +42,7 @@ PINS: Final[dict[str, str]] = {
     "enable_sort": "on",
     "jit": "off",
 }
-"""The values that are wanted. What a version of PostgreSQL does not know is passed over."""
+"""The values that are wanted. A setting that a version of PostgreSQL does not know is skipped."""
 
 PIN: Final = """
 SELECT pg_catalog.count(pg_catalog.set_config(name, wanted, false))
@@ -51,7 +51,7 @@ WHERE pg_catalog.pg_backend_pid() = %s
   AND CASE name WHEN 'synchronous_commit' THEN pg_catalog.current_setting(name) = 'off'
                 ELSE pg_catalog.current_setting(name, true) <> wanted END
 """
-"""Sets what is otherwise, in one round trip; waiting for a standby too is as good as `on`.
+"""Sets what differs, in one round trip. A synchronous_commit that also waits for a standby is as good as `on`.
 
-Behind a pooler, which gives sessions process ids of its own, nothing is set: others use its connections too.
+Nothing is set behind a pooler, because others use its connections too; a pooler gives sessions other process ids.
 """

@@ -1,4 +1,4 @@
-"""Sees that mailroom's schema, in this version, and the queue are there."""
+"""Checks that mailroom's schema, in this version, and the queue exist."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -34,9 +34,9 @@ ORDER BY 1
 
 
 def check_schema(connection: DeadlineConnection, queue: str, function: str) -> None:
-    """See that schema, function (with the types of its arguments) and queue are there, in one round trip.
+    """Check that schema, function (with the types of its arguments) and queue exist, in one round trip.
 
-    Raises OperatorNeeded, and what translated() makes of a failure.
+    Raises OperatorNeeded, and what translated() raises.
     """
     names = tuple(qualified(text, connection.schema) for text in (function, "mailroom.jobs", "mailroom.job_type"))
     with translated():
@@ -57,7 +57,7 @@ def check_schema(connection: DeadlineConnection, queue: str, function: str) -> N
 
 
 def elsewhere(database: str, schema: str | None, installed_in: Sequence[str]) -> tuple[str, str]:
-    """Return what is wrong, and what to do, when mailroom is in other schemas of the database than it is looked for."""
+    """Return what is wrong and what to do when mailroom is in another schema than the expected one."""
     where = "where the search path leads" if schema is None else f"in schema {schema}"
     found = f"{database} has no mailroom {where}; it is in schema {', '.join(installed_in)}"
     return found, f"set MAILROOM_SCHEMA_NAME={installed_in[0]}"

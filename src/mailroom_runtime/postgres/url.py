@@ -15,7 +15,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]{0,30}?)://", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """The setting, not its value: whoever connects reads it, so that a rotated password needs no restart."""
+    """The setting, not its value. It is read before each connection, so that a new password needs no restart."""
 
     file: str | None
     environ: Mapping[str, str] = field(repr=False)
@@ -24,7 +24,7 @@ class DatabaseUrl:
 
     @property
     def is_set(self) -> bool:
-        """Say whether there is one. Raises SettingError when it can't be read."""
+        """Return whether it is set. Raises SettingError when it can't be read."""
         return optional_secret(_NAME, self.file, self.environ) is not None
 
     def read(self) -> str:

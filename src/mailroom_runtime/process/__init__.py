@@ -1,6 +1,6 @@
 """The process as the operating system and its service manager see it.
 
 wakeup     signals and finished work as one readable descriptor
-systemd    tells a service manager how the program does (sd_notify)
+systemd    sends the state of the program to a service manager (sd_notify)
 watchdog   ends the process when its main loop hangs
 """

@@ -1,4 +1,4 @@
-"""Tells the service manager that set NOTIFY_SOCKET how this program fares (sd_notify(3)); without one, nothing."""
+"""Sends the state of this program to the service manager that set NOTIFY_SOCKET (sd_notify(3)), if one did."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 from typing import Final
 
-_PATIENCE: Final = 1.0  # seconds that a manager may take to take a message: it must not hold this program up
+_PATIENCE: Final = 1.0  # seconds for a manager to accept a message: it must not delay this program
 
 
 class Notifier:
@@ -19,29 +19,29 @@ class Notifier:
         if path.startswith(("/", "@")):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.settimeout(_PATIENCE)
-        self._told: dict[str, str] = {}
+        self._sent: dict[str, str] = {}
         self.patience = _watchdog(environ) if self._socket else None
-        """Seconds within which the manager wants to hear alive(), again and again; None: it does not."""
+        """Seconds within which the manager expects each alive(); None if it expects none."""
 
     def ready(self) -> None:
-        """The program does what it is for; said once."""
-        self._tell_news("READY", "1")
+        """Report that the program is ready; sent once."""
+        self._send_change("READY", "1")
 
     def status(self, text: str) -> None:
-        """Tell people what the program is at, in one line."""
-        self._tell_news("STATUS", text.replace("\n", " "))
+        """Report in one line, for people, what the program does now."""
+        self._send_change("STATUS", text.replace("\n", " "))
 
     def stopping(self) -> None:
-        """The program is about to end; said once."""
-        self._tell_news("STOPPING", "1")
+        """Report that the program is about to end; sent once."""
+        self._send_change("STOPPING", "1")
 
     def alive(self) -> None:
-        """The main loop turns."""
+        """Report that the main loop is not hanging."""
         self._send("WATCHDOG=1")
 
-    def _tell_news(self, name: str, value: str) -> None:
-        if self._told.get(name) != value:
-            self._told[name] = value
+    def _send_change(self, name: str, value: str) -> None:
+        if self._sent.get(name) != value:
+            self._sent[name] = value
             self._send(f"{name}={value}")
 
     def _send(self, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Signals and finished work as one readable descriptor, so that one poll can wait for them too."""
+"""Signals and finished work as one readable descriptor, so that a single poll can wait for them too."""
 
 import contextlib
 import signal
@@ -10,7 +10,7 @@ _FINISHED = b"\0"  # no signal has this number
 
 
 def stop_signals() -> frozenset[signal.Signals]:
-    """Return the signals that end a program in order.
+    """Return the signals after which a program ends in good order.
 
     A closed terminal sends SIGHUP; `nohup` lets a program ignore it (POSIX, nohup), and then it stays ignored.
     """
@@ -19,7 +19,7 @@ def stop_signals() -> frozenset[signal.Signals]:
 
 
 class Wakeup:
-    """Turns the signals to stop, and others if named, into bytes on a socket while it is entered.
+    """While it is entered, turns the stop signals, and others if named, into bytes on a socket.
 
     A signal that arrives at any moment, also just before the poll, is then seen by the poll.
     """
@@ -45,17 +45,17 @@ class Wakeup:
         self._writer.close()
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable once something has come."""
+        """Return the descriptor that is readable once a signal or finished work has arrived."""
         return self._reader.fileno()
 
     def finished(self) -> None:
         """Wake the poll because work in another thread has finished; callable from any thread."""
-        # Full: it will wake anyway. Closed: nobody waits any more.
+        # If the socket is full, the poll wakes anyway. If it is closed, nothing waits any more.
         with contextlib.suppress(OSError):
             self._writer.send(_FINISHED)
 
     def signals(self) -> list[signal.Signals]:
-        """Take the signals that have come since the last call."""
+        """Return the signals that have arrived since the last call."""
         try:
             seen = self._reader.recv(4096)
         except BlockingIOError:
@@ -63,5 +63,5 @@ class Wakeup:
         return [signal.Signals(number) for number in seen if number != _FINISHED[0]]
 
     def stops(self) -> list[signal.Signals]:
-        """Take what has come since the last call; return the signals to stop among it."""
+        """Return the stop signals that have arrived since the last call; others are dropped."""
         return [number for number in self.signals() if number in self._stops]

@@ -1,9 +1,9 @@
-"""Sees that the main loop turns: ends the process when it hangs, and tells a service manager when it does not.
+"""Ends the process when its main loop hangs, and sends signs of life to a service manager while it does not.
 
-A timer ticks, and each turn of the loop forgets the ticks before it; too many ticks without a turn
-are a hang. Ticks are counted, not time: a process that was stopped, or whose machine slept, gets one when it
-goes on, however long that was. The signal that is a tick also ends the poll (signal.set_wakeup_fd), so
-that a loop with nothing to do turns too.
+A timer ticks, and each turn of the main loop resets the number of ticks. Too many ticks without a turn are a hang.
+Ticks are counted, not time: a process that was stopped, or whose machine slept, gets one tick when it continues,
+however long that took. The signal of a tick also ends the poll (signal.set_wakeup_fd), so that a loop with nothing to
+do turns too.
 """
 
 import math
@@ -18,14 +18,14 @@ from mailroom_runtime.log import Log
 from mailroom_runtime.process.systemd import Notifier
 
 _TICK: Final = 10.0  # seconds, at most
-_LAST_WORDS: Final = 1.0  # seconds for the log, which may be what hangs
+_LAST_WORDS: Final = 1.0  # seconds for the log, which may hang itself
 
 
 class Watchdog:
     """Watches the main thread while it is entered."""
 
     def __init__(self, limit: float, notifier: Notifier, log: Log, tick: float = _TICK) -> None:
-        """`limit`: seconds without a turn that are a hang; what a turn waits for must be given up before."""
+        """`limit`: seconds without a turn that are a hang. A turn must give up before that whatever it waits for."""
         self._log = log
         self._notifier = notifier
         # Half of what the manager allows, as sd_watchdog_enabled(3) advises.
@@ -33,7 +33,7 @@ class Watchdog:
         self._most = math.ceil(limit / self._tick)
         self._missed = 0
         self._ping_at = 0.0
-        # Who looks at a terminal may have stopped its output (Ctrl-S), and with it the loop.
+        # On a terminal, Ctrl-S stops the output and with it the loop: that is no hang.
         self._lethal = not os.isatty(2)
 
     def __enter__(self) -> Self:
@@ -47,7 +47,7 @@ class Watchdog:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def turn(self) -> None:
-        """The main loop has come round."""
+        """Note that the main loop has made a turn; send a sign of life if one is due."""
         self._missed = 0
         if self._notifier.patience is not None and time.monotonic() >= self._ping_at:
             self._ping_at = time.monotonic() + self._tick / 2
@@ -57,7 +57,7 @@ class Watchdog:
         self._missed += 1
         if self._missed <= self._most or not self._lethal:
             return
-        # From here on the kernel ends this process, whatever becomes of the rest.
+        # From here on the kernel ends this process, even if the log hangs too.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, _LAST_WORDS)
         seconds = self._missed * self._tick
@@ -73,9 +73,9 @@ class Watchdog:
 
 
 def _where(frame: FrameType | None) -> str:
-    """Return the innermost lines that are at work, the innermost first."""
+    """Return the lines of the call stack, the innermost first."""
     places: list[str] = []
-    while frame is not None and len(places) < 8:  # noqa: PLR2004 - as many as a line of the log bears
+    while frame is not None and len(places) < 8:  # noqa: PLR2004 - more would make the line too long
         places.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
         frame = frame.f_back
     return " < ".join(places)

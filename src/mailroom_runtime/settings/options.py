@@ -26,11 +26,11 @@ class Whole(click.IntRange):
 
     name = "whole number"
 
-    def __init__(self, low: int, high: int, *, tells_range: bool = True) -> None:
-        """`tells_range`: the help names the range."""
+    def __init__(self, low: int, high: int, *, shows_range: bool = True) -> None:
+        """`shows_range`: the help names the range."""
         super().__init__(low, high)
         self._low, self._high = low, high
-        self._tells_range = tells_range
+        self._shows_range = shows_range
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number. Raises click.BadParameter that says what is allowed."""
@@ -41,11 +41,11 @@ class Whole(click.IntRange):
 
     def _describe_range(self) -> str:
         """Return what the help says, as people write it."""
-        return f"{self._low} to {self._high}" if self._tells_range else ""
+        return f"{self._low} to {self._high}" if self._shows_range else ""
 
 
 class Flag(click.types.BoolParamType):
-    """true or false, and nothing that could be either."""
+    """true or false, and no word that is ambiguous."""
 
     name = "true|false"
 
@@ -80,7 +80,7 @@ class Flag(click.types.BoolParamType):
 
 
 class FlagOption(click.Option):
-    """An option of true or false: --help tells its default in these words."""
+    """An option of true or false. --help shows its default in these words."""
 
     def get_help_extra(self, ctx: click.Context) -> "OptionHelpExtra":
         """Return what stands in brackets."""
@@ -145,7 +145,7 @@ def log_format(log: Log) -> Decorator:
 
 
 def warn_of_unknown_settings(log: Log) -> None:
-    """Say which variables of the environment look like settings and are none: each is likely a slip in a name."""
+    """Warn of each variable of the environment that looks like a setting and is none: its name is probably mistyped."""
     for unknown in unknown_settings(os.environ):
         log(
             str(unknown),
@@ -157,7 +157,7 @@ def warn_of_unknown_settings(log: Log) -> None:
 
 
 def claim_descriptors(needed: int, name: str, hint: str) -> None:
-    """Let no socket get the number of a standard descriptor that was closed, or rows and logs would go into it.
+    """Open standard descriptors that are closed. Else a socket could get the number, and rows and logs go into it.
 
     Raises SettingError, with the hint, when the descriptor `needed`, called `name`, is closed.
     """
@@ -167,4 +167,4 @@ def claim_descriptors(needed: int, name: str, hint: str) -> None:
         except OSError:
             if fd == needed:
                 raise SettingError(f"{name} is closed", hint) from None
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is fd

@@ -42,8 +42,8 @@ def required_secret(name: str, file: str | None, environ: Mapping[str, str], wan
 def exposure(name: str, file: str | None) -> str:
     """Return a warning when every user of this machine can read the file that `name`_FILE names; else an empty text.
 
-    Nothing is said of a read-only mount: Kubernetes and Docker mount secrets so, with a mode that lets all users
-    read, into containers where nobody else is; nor where a folder on the way keeps the others out.
+    There is no warning for a read-only mount: Kubernetes and Docker mount secrets so, readable for all users, into
+    containers without other users. There is none either when a folder on the path keeps other users out.
     """
     if not file:
         return ""
@@ -53,7 +53,7 @@ def exposure(name: str, file: str | None) -> str:
         is_reached = all(folder.stat().st_mode & stat.S_IXOTH for folder in path.parents)
         is_mounted = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     except OSError:
-        return ""  # who reads it says what is wrong
+        return ""  # the reader of the file reports what is wrong
     if not is_readable or not is_reached or is_mounted:
         return ""
     return f"{name}_FILE: every user of this machine can read {file}; chmod o-r {file}"

@@ -1,4 +1,4 @@
-"""Pure: the names of all settings in the environment, and what to say of a variable that is none of them."""
+"""Pure: the names of all settings in the environment, and the variables that look like one and are none."""
 
 import difflib
 import re
@@ -31,7 +31,7 @@ SETTINGS: Final = frozenset(
         "MAILROOM_SES_SOURCE",
     }
 )
-"""Of both programs, as they share an environment: what only the other one heeds is no mistake."""
+"""The settings of both programs. They share an environment, so a setting of the other program is no mistake."""
 # Kubernetes puts these into each container beside a service that is called mailroom or mailroom-...
 # (its documentation, "Service", "Environment variables").
 _OF_A_SERVICE = re.compile(

@@ -17,5 +17,5 @@ def agreed(what: str, hint: str) -> bool:
     try:
         return click.confirm(f"{what}; go on?", err=True)
     except click.Abort:
-        click.echo("", err=True)  # the line of the question ends
+        click.echo("", err=True)  # ends the line of the question
         raise

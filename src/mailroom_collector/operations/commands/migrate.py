@@ -15,31 +15,31 @@ from mailroom_runtime.settings.options import SCHEMA_NAME, Whole
 @click.command()
 @click.option(
     "--schema", type=SCHEMA_NAME, metavar="NAME",
-    help="The schema that mailroom is in, or is to be in; made if it is not there. Unset, MAILROOM_SCHEMA_NAME, or"
-    " else the first one of the search path.",
+    help="The schema for mailroom; created if it does not exist. Unset, MAILROOM_SCHEMA_NAME, or else the first"
+    " schema of the search path.",
 )  # fmt: skip
 @click.option(
     "--to",
     "target",
     type=Whole(-1, 1_000_000),
     metavar="VERSION",
-    help="Go up or down to VERSION; -1 removes everything, with all accounts and tokens.",
+    help="Go up or down to VERSION; -1 removes everything, also all accounts and tokens.",
 )
-@click.option("--dry-run", is_flag=True, help="Only print what would be run.")
+@click.option("--dry-run", is_flag=True, help="Only print which steps would run.")
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask before going down.")
 @click.pass_context
 def migrate(ctx: click.Context, schema: str | None, target: int | None, dry_run: bool, is_sure: bool) -> None:
     """Bring the schema to the newest version, or to another one.
 
-    Needs MAILROOM_DATABASE_URL, with the role that owns the schema, or may create it. Going up never asks. Going
-    down loses what the version has stored: it says what, asks on a terminal, and needs --yes without one.
+    MAILROOM_DATABASE_URL must name the role that owns the schema, or may create it. Going up never asks. Going down
+    loses what the version has stored: the command says what, asks on a terminal, and needs --yes without one.
 
-    Beside an application's own tables, give mailroom a schema of its own: migrate --schema mailroom. Both programs
-    then need MAILROOM_SCHEMA_NAME=mailroom. What is another program's is recognized and never touched.
+    If the database has an application's own tables, give mailroom a schema of its own: migrate --schema mailroom. Both
+    programs then need MAILROOM_SCHEMA_NAME=mailroom. Tables of other programs are recognized and never changed.
 
-    Most steps lock some of mailroom's own tables, mostly for milliseconds (docs/upgrading.md has a table); inserts of
-    accounts and tokens wait meanwhile. While another transaction holds such a table, each try waits for 3 seconds at
-    most, and inserts wait behind it for no longer. After 10 tries it says who is in the way, and exits with 1.
+    Most steps lock some of mailroom's own tables, mostly for milliseconds (docs/upgrading.md has a table). Inserts of
+    accounts and tokens wait for that time. If another transaction holds such a table, each try waits for 3 seconds at
+    most, and so do the inserts behind it. After 10 tries the command says who is in the way, and exits with 1.
     """
     url = required_url(ctx.obj[0], os.environ)
     with as_owner(url) as connection:

@@ -38,7 +38,7 @@ class Moment(click.types.StringParamType):
             self.fail(f"'{value}' is not allowed; give {MOMENT_WANTED}", param, ctx)
 
 
-_TOKEN = Whole(1, 2**63 - 1, tells_range=False)
+_TOKEN = Whole(1, 2**63 - 1, shows_range=False)
 _CHOICE: tuple[Decorator, ...] = (
     click.option("--token", "tokens", type=_TOKEN, multiple=True, metavar="ID", help="This token; may be repeated."),
     click.option("--account", metavar="ID|LOGIN|EMAIL", help="All tokens of this account."),

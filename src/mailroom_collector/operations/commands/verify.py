@@ -21,7 +21,7 @@ _LONGEST_FIELD: Final = 1000
 
 
 def _shipped_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """Return what a shell completes; it must not ask a database for the others."""
+    """Return the names that a shell completes; a completion asks no database for the others."""
     return [name for name in ("activation", "password_recovery") if name.startswith(incomplete)]
 
 
@@ -52,14 +52,14 @@ def _own_actions(url: DatabaseUrl) -> dict[str, Action]:
     "--action", "name", required=True, metavar="NAME", shell_complete=_shipped_names,
     help="What the link is for: activation, password_recovery, or an action of your own.",
 )  # fmt: skip
-@click.option("--code", metavar="DIGITS", help="The five digits that the user typed, for a recovery.")
+@click.option("--code", metavar="DIGITS", help="The five digits that the user typed; required for a recovery.")
 @click.pass_obj
 def verify(given: tuple[str | None, str | None, str | None], name: str, code: str | None) -> None:
     """Check the secret field of a link, read from standard input.
 
-    That is 86 characters, as the link has them. Prints the token's secret as 64 hexadecimal digits, by which it
-    is found in tokens.secret, and exits with 0 when the signature is right; else exits with 1. Needs
-    MAILROOM_SECRET_KEY, and for an action of your own also MAILROOM_DATABASE_URL.
+    The field has 86 characters. If its signature is right, prints the token's secret as 64 hexadecimal digits, to find
+    it in tokens.secret, and exits with 0; else exits with 1. Needs MAILROOM_SECRET_KEY, and for an action of your own
+    also MAILROOM_DATABASE_URL.
     """
     database_url_file, schema, secret_key_file = given
     key = read_secret_key(secret_key_file, os.environ)
@@ -74,7 +74,7 @@ def verify(given: tuple[str | None, str | None, str | None], name: str, code: st
 
 
 def _read_field(characters: int) -> str:
-    """Return what standard input has. Raises MailroomError when it can't be a secret field, as of its length."""
+    """Return what standard input has. Raises MailroomError when its length is not that of a secret field."""
     if sys.stdin.isatty():
         click.echo("reading the secret field from the terminal; end it with Enter and Ctrl-D", err=True)
     field = sys.stdin.read(_LONGEST_FIELD).strip()

@@ -24,10 +24,10 @@ from mailroom_runtime.postgres.url import DatabaseUrl
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-_PATIENCE: Final = 5.0  # seconds for an answer: Prometheus gives a scrape up after 10
+_PATIENCE: Final = 5.0  # seconds for an answer: Prometheus gives up a scrape after 10
 _FRESH: Final = 1.0  # seconds for which an answer is good for other scrapes
 _SHARE: Final = 10
-"""An answer that took long is good for so many times that time."""
+"""An answer is good for other scrapes for so many times the time that it took."""
 _LISTEN_TEST_INTERVAL: Final = 30.0  # seconds
 
 

@@ -2,7 +2,7 @@
 
 Prometheus sees an increase only between two samples of a series. One that appears at 40 never increased, and
 an alert on its first burst stays silent. So a series is shown at 0 once, and with its value from then on; and each
-scraper has a 0 of its own, or a person's look at the page would take Prometheus's.
+scraper gets a 0 of its own; else a person who opens the page would take the 0 that Prometheus needs.
 """
 
 from collections import OrderedDict
@@ -12,9 +12,9 @@ from typing import Final
 Series = tuple[str, str]
 
 _RECENT: Final = 120.0
-"""Seconds for which a series is news to a scraper that was not seen before: the longest usual interval of scrapes."""
+"""Seconds for which a series is new to a scraper that was not seen before: the longest usual interval of scrapes."""
 _SCRAPERS: Final = 32
-"""Scrapers that are remembered; what is forgotten first is the one that did not come for the longest time."""
+"""Scrapers that are remembered. The one whose last scrape is the oldest is forgotten first."""
 
 
 class Scrapers:
@@ -27,8 +27,8 @@ class Scrapers:
     def first_shown(self, scraper: str, series: Iterable[Series], now: float) -> set[Series]:
         """Return those of the series that this scraper is to be shown at 0, and note that it was shown all of them.
 
-        To a scraper that was not seen before, an old series is shown with its value. At 0 it would seem to
-        increase by all that was counted since the start, at the next scrape.
+        A scraper that was not seen before is shown an old series with its value. If it were shown 0, the series would
+        seem to increase at the next scrape by all that was counted since the start.
         """
         series = set(series)
         for one in series:

@@ -13,14 +13,14 @@ from mailroom_runtime.postgres.connection import DeadlineConnection
 BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
 """Upper bounds of the histogram's buckets, in seconds; 900 is the life of a token by default."""
 _LATE: Final = timedelta(minutes=1)
-"""A settlement is dated by the begin of its transaction: so long may one take to be committed, and still be seen."""
+"""How long a settlement may take to be committed and still be counted: its time is when its transaction began."""
 _REASONS: Final = 50
-"""Different reasons that are counted apart, so that no flood of them fills the monitor; the others are one."""
+"""Different reasons that get a series each; the others are counted together, so that they can't fill the monitor."""
 OTHER: Final = "other"
 EXPIRED: Final = "the token expired"
 """What mailroom_stale() says of a token that expired (migrations/4_actions.up.sql)."""
 KNOWN: Final = (("sent", ""), ("emitted", ""), ("failed", OTHER), ("skipped", EXPIRED), ("skipped", OTHER))
-"""States and reasons that are served from the start, at 0: an alert may wait for their first increase."""
+"""States and reasons that are served from the start, at 0, because an alert may wait for their first increase."""
 
 
 @dataclass(slots=True)

@@ -52,18 +52,18 @@ def read_pulse(connection: DeadlineConnection, queue: str, seconds: int) -> list
 
 
 def read_public(connection: DeadlineConnection) -> list[str]:
-    """Ask which functions every role may execute that run as their owner. Raises psycopg's errors.
+    """Ask for the functions that run as their owner and that every role may execute. Raises psycopg's errors.
 
-    None, unless the database was restored without its rights (pg_restore --no-acl).
+    There are none, unless the database was restored without its rights (pg_restore --no-acl).
     """
     rows = connection.execute(PUBLIC_FUNCTIONS).fetchall()
     return [name for (name,) in rows]
 
 
 def read_sessions(connection: DeadlineConnection) -> Sessions:
-    """Ask who is connected to this database. Raises psycopg's errors.
+    """Ask how many sessions of the programs are connected to this database. Raises psycopg's errors.
 
-    Every role sees the application_name of all sessions; those of the commands that ask have another one.
+    Every role sees the application_name of all sessions. Sessions of an operator's commands have another one.
     """
     row = connection.execute(
         "SELECT count(*) FILTER (WHERE application_name = 'mailroom-collect'),"

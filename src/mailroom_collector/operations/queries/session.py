@@ -1,4 +1,4 @@
-"""A connection that asks, and answers read off one snapshot."""
+"""A connection for a command, and answers of one snapshot."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ from mailroom_runtime.postgres.connection import OPERATOR, DeadlineConnection, c
 from mailroom_runtime.postgres.schema import check_schema
 from mailroom_runtime.postgres.url import DatabaseUrl
 
-PATIENCE: Final = 60.0  # seconds that an answer may take: the figures of a large day are counted, not kept
-_STEP: Final = "mailroom.mailroom_queue_status(mailroom.job_type)"  # of the migration that all here needs
+PATIENCE: Final = 60.0  # seconds for an answer: the figures of a day are counted when they are asked for
+_STEP: Final = "mailroom.mailroom_queue_status(mailroom.job_type)"  # comes with the migration that is needed
 _GRANT: Final = "grant it (docs/operations.md, 'The roles')"
 
 
 def open_session(url: DatabaseUrl | str, queue: str, patience: float = PATIENCE) -> DeadlineConnection:
-    """Connect, and see that schema and queue are there. Raises like connect()."""
+    """Connect, and check that schema and queue exist. Raises what connect() and check_schema() raise."""
     connection = connect(url, OPERATOR, patience)
     try:
         check_schema(connection, queue, _STEP)
@@ -27,14 +27,14 @@ def open_session(url: DatabaseUrl | str, queue: str, patience: float = PATIENCE)
 
 @contextmanager
 def asked() -> Iterator[None]:
-    """Do as translated() does; and name the grants of an operator where one is missing."""
+    """Translate errors as translated() does; for a right that is missing, name the operator's grants."""
     with translated(_GRANT):
         yield
 
 
 @contextmanager
 def one_snapshot(connection: DeadlineConnection) -> Iterator[None]:
-    """Let all statements of the block see the same, and change nothing. Raises what translated() makes of a failure."""
+    """Let all statements of the block see the same data, and change nothing. Raises what translated() raises."""
     with asked(), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield

@@ -1,4 +1,4 @@
-"""Finds out why a choice matched nothing: is there such an account, such a token, such a reason."""
+"""Finds out why a choice matched nothing: whether the account, the token or the reason exists."""
 
 import re
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ WHERE a.id IN (
     UNION ALL SELECT a.id FROM mailroom.accounts a WHERE a.id = %(id)s::bigint)
 GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 3
 """
-"""An account is found as mailroom_not_mailed() finds it."""
+"""Finds an account as mailroom_not_mailed() does."""
 
 
 def read_unmatched(
     connection: DeadlineConnection, queue: str, choice: Choice, found: Sequence[UnsentDelivery]
 ) -> Unmatched:
-    """Return what there is instead of what was chosen and not found. Raises what asked() makes of a failure.
+    """Return what exists instead of what was chosen and not found. Raises what asked() raises.
 
-    What this role may not ask is left out, as all that was to be done is done.
+    What this role may not ask is left out, because the command itself has done its work by then.
     """
     missing = sorted({*(choice.tokens or ())} - {one.token for one in found})
     try:
@@ -53,12 +53,12 @@ def read_unmatched(
 
 
 def _owners(connection: DeadlineConnection, queue: str, whose: str) -> list[Owner] | Hidden:
-    """Return the accounts of that id, login or address, and what became of their mails."""
+    """Return the accounts of that id, login or address, with the states of their deliveries."""
     allowed = connection.execute(_MAY_READ).fetchone()
     if not allowed or not allowed[0]:
         return Hidden()
-    number = int(whose) if _ID.fullmatch(whose) else None
-    rows = connection.execute(_OWNERS, {"queue": queue, "whose": whose, "id": number}).fetchall()
+    account_id = int(whose) if _ID.fullmatch(whose) else None
+    rows = connection.execute(_OWNERS, {"queue": queue, "whose": whose, "id": account_id}).fetchall()
     owners: dict[int, Owner] = {}
     for account, login, state, deliveries in rows:
         owner = owners.setdefault(account, Owner(account, login, {}))
@@ -71,10 +71,10 @@ def _tokens(connection: DeadlineConnection, queue: str, tokens: Sequence[int]) -
     """Return why tokens that were named did not match."""
     given_up = {one.token for one in read_failures(connection, queue, Choice(tokens), None)}
     others = [token for token in tokens if token not in given_up]
-    told = [RetryResult(token, _OTHERWISE) for token in sorted(given_up)]
+    other = [RetryResult(token, _OTHERWISE) for token in sorted(given_up)]
     # One that failed only now is not refused by retry, and was not chosen either.
     return [
-        *told,
+        *other,
         *(
             RetryResult(one.token, one.refused or _OTHERWISE)
             for one in put_back(connection, queue, others, dry_run=True)

@@ -1,4 +1,4 @@
-"""Single keys of a terminal, without Enter and without an echo; stdin is left as it was."""
+"""Reads single keys of a terminal. They need no Enter and are not shown; stdin is left as it was found."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ _END: Final = b"qQ"
 
 
 class Keyboard:
-    """Stdin while it is entered; nothing is read where that is no terminal."""
+    """Stdin while the object is entered. Nothing is read when stdin is no terminal."""
 
     def __init__(self) -> None:
         self._fd = sys.stdin.fileno() if sys.stdin.isatty() else None
@@ -34,7 +34,7 @@ class Keyboard:
         return self._fd
 
     def says_end(self) -> bool:
-        """Take the keys that were pressed, and say whether one of them was q."""
+        """Read the keys that were pressed, and return whether one of them was q."""
         if self._fd is None:
             return False
         try:

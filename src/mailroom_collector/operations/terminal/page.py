@@ -9,7 +9,8 @@ from mailroom_runtime.words import counted
 def fitting(lines: Sequence[StatusLine], rows: int) -> list[StatusLine]:
     """Return at most so many lines; where some are left out, the last one says how many.
 
-    Empty lines go first, then from the bottom what ranks lowest, so that what waits and what was sent stays.
+    Leaves out empty lines first, then the lines of the highest rank, from the bottom up, so that the lines on
+    what waits and what was sent stay.
     """
     kept = list(lines)
     if len(kept) > rows:

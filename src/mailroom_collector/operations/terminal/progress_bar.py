@@ -1,4 +1,4 @@
-"""A progress bar on stderr for what goes through the ledger in order of time; none where it is no terminal."""
+"""A progress bar on stderr for a command that goes through the ledger in order of time; none without a terminal."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from mailroom_runtime.words import counted
 
 
 class ProgressBar:
-    """A bar from the first delivery's time to `ends`; gone when it is done."""
+    """A bar from the time of the first delivery to `ends`. It is removed at the end."""
 
     def __init__(self, ends: datetime) -> None:
         self._ends = ends
@@ -24,7 +24,7 @@ class ProgressBar:
         return self
 
     def reached(self, moment: datetime | None, rows: int) -> None:
-        """Show that it came so far, and how many rows that were."""
+        """Show how far it has come, and how many rows it has removed."""
         if moment is None or not sys.stderr.isatty():
             return
         if self._begins is None or self._bar is None:

@@ -1,4 +1,4 @@
-"""Pure: times as people write and read them."""
+"""Pure: durations and times as people write and read them."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ def parse_moment(text: str, now: datetime) -> datetime:
 
 def spoken(seconds: float) -> str:
     """Return a duration in its two largest units: '0.4 s', '12 s', '14 min 55 s', '3 d 4 h'."""
-    if seconds < 10:  # noqa: PLR2004 - below, tenths tell something
+    if seconds < 10:  # noqa: PLR2004 - below it, tenths matter
         return f"{max(0.0, seconds):.1f} s"
     left = round(seconds)
     parts: list[str] = []

@@ -18,8 +18,8 @@ class Health(NamedTuple):
 def health(progress: QueueProgress, max_age: float, public: Sequence[str] = ()) -> Health:
     """Return whether nothing waits for longer than `max_age` seconds, and the queue is not paused.
 
-    Once the tokens that wait are expired none of them is mailable; that nobody took them up is as bad. `public`:
-    functions that every role may execute, which is said and is no reason to be unwell.
+    Expired tokens are not mailable any more, so due deliveries that no collector claims count as well. `public`:
+    functions that every role may execute; the line names them, and the result does not depend on them.
     """
     result = _flow(progress, max_age)
     return Health(result.well, f"{result.words}; {public_rights(public)}") if public else result

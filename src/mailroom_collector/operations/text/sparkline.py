@@ -8,7 +8,7 @@ _PLAIN: Final = "_.-=+*#@"
 
 
 def sparkline(values: Sequence[float], columns: int, *, unicode: bool = True) -> str:
-    """Return a bar for each of the last values that fit, the tallest for the largest; a space for none."""
+    """Return a bar for each of the last values that fit. The largest has the tallest bar; 0 is a space."""
     bars = _BARS if unicode else _PLAIN
     values = values[-columns:] if columns > 0 else []
     largest = max(values, default=0)

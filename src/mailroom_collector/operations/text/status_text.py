@@ -12,11 +12,11 @@ from mailroom_collector.operations.text.table import cut, pad, table, wrapped
 from mailroom_runtime.words import counted, visible
 
 _REASONS: Final = 8
-"""Reasons of one state that are listed; the rest is added up."""
+"""Reasons of one state that are listed; the others are added up."""
 _LEASES: Final = 8
 _NAME: Final = 18
 """Columns in front of words."""
-_IGNORED: Final = 10.0  # seconds for which something may be due: longer than a batch is collected by default
+_IGNORED: Final = 10.0  # seconds for which a delivery may be due: longer than a batch is collected by default
 
 
 def _count(number: int) -> str:
@@ -24,7 +24,7 @@ def _count(number: int) -> str:
 
 
 class _Columns(NamedTuple):
-    """How wide the label and each of three numbers behind it may be."""
+    """The widths of the label and of each of the three numbers behind it."""
 
     all: int
     label: int
@@ -32,7 +32,7 @@ class _Columns(NamedTuple):
 
     @classmethod
     def of(cls, columns: int) -> "_Columns":
-        """Share out the columns: the numbers get room for 1,234,567, the labels what is left."""
+        """Divide the columns: the numbers get room for 1,234,567, the labels get the rest."""
         number = 11 if columns >= 69 else 10  # noqa: PLR2004 - what labels and numbers take at their widest
         return cls(columns, min(36, max(24, columns - 3 * number)), number)
 
@@ -41,11 +41,11 @@ class _Columns(NamedTuple):
         return StatusLine(f"  {pad(label, self.label - 2)}{value}", kind, rank)
 
     def right(self, value: str, columns: int = 1) -> str:
-        """Return a value at the right of one or more of the numbers' columns."""
+        """Return a value, aligned right in one or more of the numbers' columns."""
         return pad(value, columns * self.number, ">")
 
     def counts(self, settled: Sequence[Settled]) -> str:
-        """Return how many were settled in each time, added up."""
+        """Return the sums of what was settled in each period."""
         sums = (sum(getattr(one, f"last_{time}") for one in settled) for time in ("minute", "hour", "day"))
         return "".join(self.right(_count(number)) for number in sums)
 
@@ -103,7 +103,7 @@ def _history(history: History, columns: _Columns) -> Iterator[StatusLine]:
     for state in ("sent", "emitted", "failed", "skipped"):
         settled = history.of(state)
         if state == "emitted" and not settled:
-            continue  # where senders acknowledge there is none
+            continue  # there is none where senders acknowledge
         yield columns.row(state, columns.counts(settled))
         if state in ("failed", "skipped"):
             yield from _reasons(settled, columns)
@@ -202,7 +202,7 @@ def _leases(progress: QueueProgress, columns: int) -> Iterator[StatusLine]:
 
 
 def _process(holder: str) -> str:
-    """Return a holder without the part that only makes it unique."""
+    """Return a holder's program, host and process id, without the random part."""
     program, _, rest = visible(holder).partition(":")
     host, _, rest = rest.rpartition(":")[0].rpartition(":")
     return f"{program} {host} pid {rest}" if host and program in ("collect", "send") else visible(holder)
