@@ -123,6 +123,10 @@ def test_broken_environment_hinders_no_completion(tmp_path: Path) -> None:
     [
         ("mailroom-collect --help", "boto3|botocore|psycopg|click.shell_completion"),
         ("mailroom-send --help", "boto3|botocore|psycopg|click.shell_completion"),
+        ("mailroom-collect --version", "boto3|botocore|psycopg"),
+        ("mailroom-send --version", "boto3|botocore|psycopg"),
+        ("mailroom-send check --help", "boto3|botocore"),
+        ("mailroom-send templates push --help", "boto3|botocore|psycopg"),
         ("COMP_WORDS='mailroom-send templates push ' COMP_CWORD=3 mailroom-send", "boto3|botocore|psycopg"),
     ],
 )

@@ -381,7 +381,7 @@ def test_no_credentials_are_said(
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
-    findings = list(checks.run(settings, None, None))
+    findings = list(checks.run(settings, None, None, AwsQuestions))
     assert "no AWS credentials are found" in findings[0].found
     assert [f.check for f in findings] == ["credentials", "base URL", "output folder", "database"]
     assert not account.asked

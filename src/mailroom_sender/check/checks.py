@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_sender.address.identity import address_of, identities_of
 from mailroom_sender.aws.no_answer import NoAnswer, Why
-from mailroom_sender.aws.questions import AwsQuestions
 from mailroom_sender.check import judgement
 from mailroom_sender.check.database_role import actions, database
 from mailroom_sender.check.finding import Finding, Status
@@ -17,6 +16,9 @@ from mailroom_sender.input.action import MailAction
 from mailroom_sender.ses.request import Envelope
 from mailroom_sender.settings import SenderSettings
 from mailroom_sender.texts.sample import samples
+
+if TYPE_CHECKING:
+    from mailroom_sender.aws.questions import AwsQuestions
 
 _FOR_GOOD: Final = (Why.CREDENTIALS, Why.UNREACHABLE)
 _UNREADABLE: Final = 2
@@ -27,7 +29,7 @@ _ALREADY_TOLD = NoAnswer(Why.ALREADY_TOLD, "")
 class _Ses:
     """Asks SES until it turns out that this is in vain: nobody is to wait for ten timeouts."""
 
-    def __init__(self, aws: AwsQuestions) -> None:
+    def __init__(self, aws: "AwsQuestions") -> None:
         self._aws = aws
         self._is_in_vain = False
         self._is_ses = False
@@ -50,7 +52,7 @@ def run(
     settings: SenderSettings,
     database_url: DatabaseUrl | None,
     mail_to: str | None,
-    connect: Callable[[], AwsQuestions] = AwsQuestions,
+    connect: Callable[[], "AwsQuestions"],
 ) -> Iterator[Finding]:
     """Yield findings as they are found. With `mail_to`, sends each sample mail there."""
     try:
@@ -65,7 +67,7 @@ def run(
 
 
 def _aws(
-    aws: AwsQuestions, settings: SenderSettings, mail_to: str | None, known: list[MailAction]
+    aws: "AwsQuestions", settings: SenderSettings, mail_to: str | None, known: list[MailAction]
 ) -> Iterator[Finding]:
     yield judgement.credentials(aws.ask("GetCallerIdentity"), aws.credentials_from)
     yield judgement.region(aws.region, aws.region_is_chosen, aws.own_endpoint)

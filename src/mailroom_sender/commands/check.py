@@ -13,6 +13,7 @@ from mailroom_runtime.log import escape
 from mailroom_sender.address.email_address import UnfitAddress, for_ses
 from mailroom_sender.check.checks import run
 from mailroom_sender.check.finding import Finding, Status, exit_status, lines, summary
+from mailroom_sender.commands.aws import aws_questions
 from mailroom_sender.commands.given import Given
 from mailroom_sender.commands.stdout import print_line, style
 
@@ -36,7 +37,7 @@ def check(given: Given, as_json: bool, mail_to: str | None) -> int:
     """
     settings, url = given
     address = None if mail_to is None else _address(mail_to)
-    findings = run(settings, url if url.is_set else None, address)
+    findings = run(settings, url if url.is_set else None, address, aws_questions)
     found = list(findings if as_json else _printed(findings))
     if as_json:
         print_line(_json(found))

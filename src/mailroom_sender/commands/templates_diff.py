@@ -6,8 +6,9 @@ from typing import Final
 import click
 
 from mailroom_runtime.log import escape
+from mailroom_sender.commands.aws import aws_questions
 from mailroom_sender.commands.stdout import print_line, style
-from mailroom_sender.commands.templates_options import aws_questions, folder_option, names_argument, read_templates
+from mailroom_sender.commands.templates_options import folder_option, names_argument, read_templates
 from mailroom_sender.texts.comparison import difference
 from mailroom_sender.texts.push import in_ses
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from mailroom_sender.commands.aws import aws_questions
 from mailroom_sender.commands.stdout import print_line, style
-from mailroom_sender.commands.templates_options import aws_questions, folder_option, read_templates
+from mailroom_sender.commands.templates_options import folder_option, read_templates
 from mailroom_sender.texts.comparison import different_parts, state
 from mailroom_sender.texts.push import in_ses
 

@@ -1,7 +1,6 @@
 """Options of several commands of templates, and what they lead to."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +10,6 @@ from mailroom_sender.settings import SenderSettings
 from mailroom_sender.texts.files import SHIPPED, read
 from mailroom_sender.texts.sample import Sample, samples
 from mailroom_sender.texts.template import Template
-
-if TYPE_CHECKING:
-    from mailroom_sender.aws.questions import AwsQuestions
 
 folder_option = click.option(
     "--folder", type=click.Path(path_type=Path), metavar="FOLDER",
@@ -46,11 +42,3 @@ def read_templates(folder: Path | None, names: tuple[str, ...] = ()) -> list[Tem
 def read_samples(settings: SenderSettings, base_url: str | None) -> list[Sample]:
     """Return the sample mails as these settings make them."""
     return samples(Envelope(settings.source, settings.config_set, settings.escape_html, base_url))
-
-
-def aws_questions() -> "AwsQuestions":
-    """Return what asks AWS. Raises OperatorNeeded."""
-    # Here, as the AWS SDK takes a fifth of a second, which a completion of names and a preview need not wait for.
-    from mailroom_sender.aws.questions import AwsQuestions  # noqa: PLC0415
-
-    return AwsQuestions()

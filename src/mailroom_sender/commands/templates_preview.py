@@ -5,10 +5,10 @@ from typing import Final
 
 import click
 
+from mailroom_sender.commands.aws import aws_questions
 from mailroom_sender.commands.given import Given
 from mailroom_sender.commands.stdout import print_line
 from mailroom_sender.commands.templates_options import (
-    aws_questions,
     folder_option,
     names_argument,
     read_samples,

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from mailroom_runtime.errors import SettingError
+from mailroom_sender.commands.aws import aws_questions
 from mailroom_sender.commands.given import Given
 from mailroom_sender.commands.stdout import print_line
 from mailroom_sender.commands.templates_options import (
-    aws_questions,
     folder_option,
     names_argument,
     read_samples,
