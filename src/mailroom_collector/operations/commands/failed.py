@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 
 import click
 
-from mailroom_collector.operations.commands.options import choice, choice_options
+from mailroom_collector.operations.commands.options import choice_options
 from mailroom_collector.operations.commands.target import url_and_queue
-from mailroom_collector.operations.figures import UnsentDelivery
+from mailroom_collector.operations.figures import Choice, UnsentDelivery
 from mailroom_collector.operations.queries.failures import read_failures
 from mailroom_collector.operations.queries.session import open_session
 from mailroom_collector.operations.queries.unmatched import read_unmatched
@@ -25,21 +24,11 @@ from mailroom_runtime.settings.options import Whole
 )  # fmt: skip
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object a line, for programs.")
 @click.pass_context
-def failed(
-    ctx: click.Context,
-    tokens: tuple[int, ...],
-    account: str | None,
-    reason: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int,
-    is_json: bool,
-) -> None:
+def failed(ctx: click.Context, chosen: Choice, limit: int, is_json: bool) -> None:
     """List what was not mailed, newest first.
 
     That is every token that failed, and every token that was skipped because it was stale.
     """
-    chosen = choice(tokens, account, reason, since, until)
     url, queue = url_and_queue(ctx)
     with open_session(url, queue) as connection:
         failures = read_failures(connection, queue, chosen, limit + 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from typing import Any
 
 import click
@@ -56,19 +57,31 @@ _CHOICE: tuple[Decorator, ...] = (
 
 
 def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that choose tokens which were not mailed, for choice()."""
+    """Give a command the options that choose tokens which were not mailed; it gets them as `chosen`."""
+
+    @wraps(command)
+    def with_choice(
+        *args: Any,
+        tokens: tuple[int, ...],
+        account: str | None,
+        reason: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        **kwargs: Any,
+    ) -> Any:
+        return command(*args, chosen=_checked(Choice(tokens or None, account, reason, since, until)), **kwargs)
+
+    decorated: Callable[..., Any] = with_choice
     for option in reversed(_CHOICE):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
-def choice(
-    tokens: tuple[int, ...], account: str | None, reason: str | None, since: datetime | None, until: datetime | None
-) -> Choice:
-    """Return what the options choose. Raises SettingError when that can't be anything."""
-    for name, text in (("--account", account), ("--reason", reason)):
+def _checked(chosen: Choice) -> Choice:
+    """Return it. Raises SettingError when nothing can match it."""
+    for name, text in (("--account", chosen.account), ("--reason", chosen.reason)):
         if text is not None and (not text or "\0" in text):
             raise SettingError(f"{name} is empty", "leave it out, or say which")
-    if since is not None and until is not None and since >= until:
+    if chosen.since is not None and chosen.until is not None and chosen.since >= chosen.until:
         raise SettingError("--since is not before --until", "nothing can be between them")
-    return Choice(tokens or None, account, reason, since, until)
+    return chosen

@@ -1,12 +1,11 @@
 """The command retry."""
 
-from datetime import datetime
 from typing import Final, NamedTuple
 
 import click
 
 from mailroom_collector.operations.commands.confirmation import agreed
-from mailroom_collector.operations.commands.options import choice, choice_options
+from mailroom_collector.operations.commands.options import choice_options
 from mailroom_collector.operations.commands.target import url_and_queue
 from mailroom_collector.operations.figures import Choice, RetryResult, Unmatched
 from mailroom_collector.operations.queries.failures import put_back, read_failures
@@ -29,24 +28,13 @@ _MANY: Final = 10
 @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 @click.option("--yes", "is_sure", is_flag=True, help=f"Don't ask before more than {_MANY} are put back.")
 @click.pass_context
-def retry(
-    ctx: click.Context,
-    tokens: tuple[int, ...],
-    account: str | None,
-    reason: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    is_all: bool,
-    dry_run: bool,
-    is_sure: bool,
-) -> None:
+def retry(ctx: click.Context, chosen: Choice, is_all: bool, dry_run: bool, is_sure: bool) -> None:
     """Put back what was not mailed, to be tried again at once.
 
     Only what failed or was skipped, and may still be mailed, is put back. The command says what it leaves and why:
     what has expired or was consumed, or whose account has another status by now. What was sent is never put back: for
     a mail that was lost behind SES, insert a new token. Exits with 1 when a token that was named can't be put back.
     """
-    chosen = choice(tokens, account, reason, since, until)
     if is_all == (chosen != Choice()):
         raise SettingError(
             "--all is more than the other choices" if is_all else "nothing is chosen",
@@ -64,7 +52,7 @@ def retry(
     if candidates.unmatched is not None:
         for words in delivery_list.unmatched(chosen, candidates.unmatched._replace(tokens=[])):
             click.echo(words, err=True)
-    if tokens and any(one.refused for one in results):
+    if chosen.tokens and any(one.refused for one in results):
         ctx.exit(1)
 
 
