@@ -116,7 +116,7 @@ def test_failure_for_programs_has_each_documented_key() -> None:
 
 
 ANEW = (
-    "who never got the mail needs a new token:"
+    "if a mail never arrived, insert a new token:"
     " INSERT INTO tokens (action, account) SELECT action, account FROM tokens WHERE id = ..."
 )
 

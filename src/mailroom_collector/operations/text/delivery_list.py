@@ -13,18 +13,18 @@ from mailroom_runtime.words import counted, visible
 
 _INDENT: Final = " " * 4
 _NAMED: Final = 20
-"""Tokens that are told one by one; more are counted."""
+"""Tokens that get a line each; more are counted."""
 _OF_THE_ROW: Final = ("its ", "InvalidParameter", "InvalidTemplateData")
-"""How a reason begins that the row itself gave: mailroom's own ("its email has no @"), and SES's codes of that kind.
+"""How a reason begins that lies in the row: mailroom's own ("its email has no @"), and SES's codes of that kind.
 
-By its words, as the ledger holds such reasons since version 0.1. They choose only what a person is advised.
+It goes by words, because the ledger has such reasons since version 0.1. They only choose what to advise a person.
 """
 SENT: Final = "sent"
 """The code of a token that was sent already (mailroom_retry_rows)."""
 _REASONS: Final = 5
-"""Reasons that are named where none matched."""
+"""Reasons that are named when none matched."""
 _COLUMN = re.compile(r"its (email|login|secret|code)\b")
-"""How mailroom's own refusal begins, with the column that is at fault."""
+"""How a refusal of mailroom itself begins, with the column that is wrong."""
 _REMEDY: Final = {
     "email": "retry helps once the account's email is corrected",
     "login": "retry helps once the account's login is corrected",
@@ -32,15 +32,15 @@ _REMEDY: Final = {
     "code": "retry can't help; insert a new token",
 }
 _ANEW: Final = (
-    "who never got the mail needs a new token:"
+    "if a mail never arrived, insert a new token:"
     " INSERT INTO tokens (action, account) SELECT action, account FROM tokens WHERE id = ..."
 )
 
 
 def text(failures: Sequence[UnsentDelivery], columns: int) -> Iterator[StatusLine]:
-    """Return two lines or more for each: who and when, and why.
+    """Return two lines or more for each: a head (when, which token, whose), then the reason.
 
-    Where it is narrow, the heads leave out first the tries, then the action; then who it is has lines of its own.
+    On a narrow terminal the heads leave out the tries first, then the action; then the account gets a line of its own.
     """
     heads = _heads(failures, columns)
     for one, head in zip(failures, heads, strict=True):
@@ -54,7 +54,7 @@ def text(failures: Sequence[UnsentDelivery], columns: int) -> Iterator[StatusLin
 
 def _heads(failures: Sequence[UnsentDelivery], columns: int) -> list[str]:
     heads: list[str] = []
-    for fields in (_ALL, _WITHOUT_TRIES, _WITHOUT_ACTION, _WITHOUT_WHO):
+    for fields in (_ALL, _WITHOUT_TRIES, _WITHOUT_ACTION, _WITHOUT_ACCOUNT):
         rows = [[field(one) for field in fields] for one in failures]
         heads = table(rows, "<><<<<"[: len(fields)])
         if all(width(head) <= columns for head in heads):
@@ -89,7 +89,7 @@ def _state(one: UnsentDelivery) -> str:
 _ALL: Final = (_when, _token, _action, _state, _tries, _account)
 _WITHOUT_TRIES: Final = (_when, _token, _action, _state, _account)
 _WITHOUT_ACTION: Final = (_when, _token, _state, _account)
-_WITHOUT_WHO: Final = (_when, _token, _state)
+_WITHOUT_ACCOUNT: Final = (_when, _token, _state)
 
 
 def _notes(one: UnsentDelivery) -> str:
@@ -104,7 +104,7 @@ def _notes(one: UnsentDelivery) -> str:
 
 
 def _remedy(reason: str) -> str:
-    """Return what retry can do: what a row holds is refused again as long as it holds it."""
+    """Return what retry can do. A row is refused again until what is wrong in it is corrected."""
     if fault := _COLUMN.match(reason):
         return _REMEDY[fault[1]]
     return "retry helps once that is corrected" if reason.startswith(_OF_THE_ROW) else "retry would try it again"
@@ -128,12 +128,12 @@ def as_json(one: UnsentDelivery) -> dict[str, Any]:
     }
 
 
-def verdicts(told: Iterable[RetryResult], *, dry_run: bool) -> Iterator[str]:
-    """Return what became of tokens that were to be put back, line by line: how many, and why the others not."""
-    told = list(told)
-    back = sum(one.refused is None for one in told)
-    yield f"{'would put' if dry_run else 'put'} back {back:,} of {len(told):,}"
-    refused = [one for one in told if one.refused is not None]
+def verdicts(results: Iterable[RetryResult], *, dry_run: bool) -> Iterator[str]:
+    """Yield lines on the tokens of a retry: how many were put back, and why the others were not."""
+    results = list(results)
+    back = sum(one.refused is None for one in results)
+    yield f"{'would put' if dry_run else 'put'} back {back:,} of {len(results):,}"
+    refused = [one for one in results if one.refused is not None]
     if len(refused) <= _NAMED:
         for one in refused:
             yield f"token {one.token} {'would not be' if dry_run else 'is not'} put back: {one.refused}"
@@ -146,7 +146,7 @@ def verdicts(told: Iterable[RetryResult], *, dry_run: bool) -> Iterator[str]:
 
 
 def unmatched(choice: Choice, there: Unmatched) -> Iterator[str]:
-    """Say line by line what there is instead of what was chosen and did not match."""
+    """Yield lines on what exists instead of what was chosen and did not match."""
     yield from _unmatched_tokens(there.tokens)
     if there.owners is not None and choice.account is not None:
         yield from _unmatched_account(visible(choice.account), there.owners)
@@ -154,11 +154,11 @@ def unmatched(choice: Choice, there: Unmatched) -> Iterator[str]:
         yield _unmatched_reason(visible(choice.reason), there.history)
 
 
-def _unmatched_tokens(told: Sequence[RetryResult]) -> Iterator[str]:
-    if len(told) <= _NAMED:
-        yield from (f"token {one.token} is not listed: {one.refused}" for one in told)
+def _unmatched_tokens(results: Sequence[RetryResult]) -> Iterator[str]:
+    if len(results) <= _NAMED:
+        yield from (f"token {one.token} is not listed: {one.refused}" for one in results)
         return
-    for reason, number in Counter(one.refused for one in told).most_common():
+    for reason, number in Counter(one.refused for one in results).most_common():
         yield f"{counted(number, 'token')} {'is' if number == 1 else 'are'} not listed: {reason}"
 
 
