@@ -11,17 +11,16 @@ from mailroom_collector.secret_key import read_secret_key, secret_key_file_optio
 from mailroom_collector.settings import CollectorSettings
 from mailroom_runtime.postgres.url import required_url
 from mailroom_runtime.settings.command_line import run
-from mailroom_runtime.settings.lazy_group import LazyGroup
 from mailroom_runtime.settings.options import (
     Decorator,
     Name,
     Whole,
     claim_descriptors,
-    database_url_file,
     log_format,
-    schema_name,
+    queue_name,
     warn_of_unknown_settings,
 )
+from mailroom_runtime.settings.program import program
 from mailroom_runtime.settings.secret_setting import exposure
 
 _DAY_MS = 86_400_000
@@ -38,26 +37,18 @@ def _ms(option: str, variable: str, default: int, low: int, what: str) -> Decora
     )  # fmt: skip
 
 
-@click.group(
-    cls=LazyGroup,
-    lazy=COMMANDS,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+@program(
+    "mailroom-collect",
+    COMMANDS,
     epilog="Two settings are secret and never options: MAILROOM_DATABASE_URL and MAILROOM_SECRET_KEY, both required, "
     "in the environment or in a file.",
 )
-@click.version_option(package_name="mailroom-ses", prog_name="mailroom-collect")
-@database_url_file
-@schema_name
 @secret_key_file_option
 @click.option(
     "--channel-name", type=Name(), default="token_insert", envvar="MAILROOM_CHANNEL_NAME", show_envvar=True,
     show_default=True, metavar="NAME", help="A channel to LISTEN on, beside token_insert. 1 to 63 bytes.",
 )  # fmt: skip
-@click.option(
-    "--queue-name", type=Name(), default="mailroom", envvar="MAILROOM_QUEUE_NAME", show_envvar=True,
-    show_default=True, metavar="NAME", help="Which row of jobs. 1 to 63 bytes.",
-)  # fmt: skip
+@queue_name
 @_ms(
     "--healthcheck-interval", "MAILROOM_HEALTHCHECK_INTERVAL", 270_000, 1,
     "How long a connection may be idle before it is checked; not less than the batch timeout.",

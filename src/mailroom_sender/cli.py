@@ -11,20 +11,18 @@ import click
 from mailroom_runtime.errors import SettingError
 from mailroom_runtime.postgres.url import DatabaseUrl, optional_url
 from mailroom_runtime.settings.command_line import run
-from mailroom_runtime.settings.lazy_group import LazyGroup
 from mailroom_runtime.settings.options import (
     Decorator,
     Flag,
     FlagOption,
-    Name,
     Text,
     Whole,
     claim_descriptors,
-    database_url_file,
     log_format,
-    schema_name,
+    queue_name,
     warn_of_unknown_settings,
 )
+from mailroom_runtime.settings.program import program
 from mailroom_runtime.settings.secret_setting import exposure
 from mailroom_sender.address.base_url import checked_base_url
 from mailroom_sender.address.from_address import ALLOWED, UnfitSource, domain_of, encode_source, is_public
@@ -82,18 +80,13 @@ def _option(option: str, variable: str, kind: Any, default: Any, metavar: str, w
     )  # fmt: skip
 
 
-@click.group(
-    cls=LazyGroup,
-    lazy=COMMANDS,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+@program(
+    "mailroom-send",
+    COMMANDS,
     epilog="With MAILROOM_DATABASE_URL (a secret, never an option) the sender tells the ledger what it sends, and "
     "sends nothing twice; without it, it says so. Credentials, region and endpoint are the AWS SDK's own.",
 )
-@click.version_option(package_name="mailroom-ses", prog_name="mailroom-send")
-@database_url_file
-@schema_name
-@_option("--queue-name", "MAILROOM_QUEUE_NAME", Name(), "mailroom", "NAME", "Which row of jobs. 1 to 63 bytes.")
+@queue_name
 @_option("--debug", "MAILROOM_DEBUG", Flag(), False, "true|false", "Print every request, send nothing.")
 @click.option(
     "--debug-format", type=click.Choice(["auto", "json", "text"]), default="auto", envvar="MAILROOM_DEBUG_FORMAT",

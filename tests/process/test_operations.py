@@ -491,7 +491,7 @@ def test_retry_is_mailed_at_once(
     again = run(f"mailroom-collect retry --token {ann} --token {ben}", env=env)
     assert again.status == 1
     assert f"token {ann} is not put back: already sent" in again.out
-    assert "needs a new token: INSERT INTO tokens" in again.out
+    assert "insert a new token: INSERT INTO tokens" in again.out
     assert database.states() == {"sent": 1, "failed": 1}
 
 

@@ -131,6 +131,12 @@ schema_name: Decorator = click.option(
 )  # fmt: skip
 
 
+queue_name: Decorator = click.option(
+    "--queue-name", type=Name(), default="mailroom", envvar="MAILROOM_QUEUE_NAME", show_envvar=True,
+    show_default=True, metavar="NAME", help="The queue: a row of jobs, by its job_type. 1 to 63 bytes.",
+)  # fmt: skip
+
+
 def log_format(log: Log) -> Decorator:
     """Return the option that chooses how this log writes."""
 

@@ -20,6 +20,7 @@ from mailroom_collector.operations.queries.session import one_snapshot, open_ses
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.postgres.url import DatabaseUrl
+from mailroom_runtime.settings.program import DISTRIBUTION
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -111,7 +112,7 @@ class Exporter(Collector):
         self._fresh_until = ended + (_FRESH if problem else max(_FRESH, _SHARE * (ended - began)))
 
     def _metrics(self) -> Iterator[Metric]:
-        yield build(metadata.version("mailroom-ses"))
+        yield build(metadata.version(DISTRIBUTION))
         yield self._families.up(answered=not self._problem)
         scraper = getattr(self._scraper, "name", "")
         at_zero = self._scrapers.first_shown(scraper, [*self._counts.settled, DOUBTS, LATENCY], time.monotonic())
