@@ -87,7 +87,7 @@ REFUSED: list[tuple[str, dict[str, str], str, str, tuple[str, ...]]] = [
         "ALTER ROLE refused NOSUPERUSER; REVOKE CONNECT ON DATABASE {} FROM PUBLIC", {},
         "permission denied for database", "grant CONNECT", ALL,
     ),
-    ("ALTER DATABASE {} ALLOW_CONNECTIONS false", {}, "not currently accepting connections", "see why", ALL),
+    ("ALTER DATABASE {} ALLOW_CONNECTIONS false", {}, "not currently accepting connections", "find out why", ALL),
     ("", {"sslmode": "nonsense"}, 'invalid sslmode value: "nonsense"', "correct MAILROOM_DATABASE_URL", ALL),
     ("", {"sslmode": "require"}, "server does not support SSL", "correct its sslmode", ALL),
     ("mailroom-collect migrate --to 0 --yes", {}, "is outdated", "run 'mailroom-collect migrate'", ALL),
