@@ -104,9 +104,9 @@ class Exporter(Collector):
         except MailroomError as error:
             problem = str(error)
             if problem != self._problem:
-                log(problem, error.level, event="exporter_unanswered", reason=error.message, hint=error.hint or None)
+                log(problem, error.level, event="database_unavailable", reason=error.message, hint=error.hint or None)
         if self._problem and not problem:
-            log("the database answers again", event="exporter_answered")
+            log("the database answers again", event="database_connected")
         self._problem = problem
         ended = time.monotonic()
         self._fresh_until = ended + (_FRESH if problem else max(_FRESH, _SHARE * (ended - began)))

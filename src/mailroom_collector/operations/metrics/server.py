@@ -18,9 +18,9 @@ def serve(url: DatabaseUrl, queue: str, address: str, port: int) -> None:
         exporter.ask()
     except Unavailable as error:
         log(
-            f"{error}; the next scrape asks again",
+            f"{error}; the next scrape tries again",
             error.level,
-            event="exporter_unanswered",
+            event="database_unavailable",
             reason=error.message,
             hint=error.hint or None,
         )
@@ -36,7 +36,7 @@ def serve(url: DatabaseUrl, queue: str, address: str, port: int) -> None:
         if app := server.get_app():
             server.set_app(exporter.naming_scrapers(app))
         place = f"http://{address}:{server.server_port}/metrics"
-        log(f"metrics of queue {queue} at {place}", event="exporter_started", queue=queue, url=place)
+        log(f"metrics of queue {queue} at {place}", event="metrics_served", queue=queue, url=place)
         select.select([wakeup], [], [])
         server.shutdown()
         thread.join()
