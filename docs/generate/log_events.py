@@ -12,6 +12,8 @@ _PROGRAMS = {
     "mailroom_runtime": ("mailroom-collect", "mailroom-send"),
 }
 _LEVELS = ("info", "warning", "error")
+_OTHERS = "**"
+"""Stands for fields that the source hands over as a table."""
 _HEAD = """\
 # Events of the log
 
@@ -44,7 +46,8 @@ def log_events() -> str:
     rows: list[tuple[str, ...]] = [("event", "program", "level", "fields"), ("---",) * 4]
     for one in events():
         levels = [level for level in _LEVELS if level in one.levels]
-        fields = [f"`{name}`" for name in sorted(one.fields)]
+        fields = [f"`{name}`" for name in sorted(one.fields - {_OTHERS})]
+        fields += ["the counts of the text"] * (_OTHERS in one.fields)
         rows.append((f"`{one.name}`", *map(", ".join, (sorted(one.programs), levels, fields))))
     return _HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -80,7 +83,8 @@ def _events_of(module: ast.Module) -> Iterator[tuple[str, list[str], list[str]]]
         level = given.get("level") or next(iter(call.args[1:2]), None)
         levels = ["info"] if level is None else list(_texts(level, known)) or ["warning", "error"]
         for event in _texts(given.get("event"), known):
-            yield event, levels, [name for name in given if name not in ("event", "level")]
+            fields = [one.arg or _OTHERS for one in call.keywords if one.arg not in ("event", "level")]
+            yield event, levels, fields
 
 
 def _repeated(call: ast.Call) -> tuple[str, str] | None:
