@@ -1,4 +1,4 @@
-"""What the sender was told, checked. The database URL comes from the environment or a file, never from options."""
+"""The sender's settings, checked. The database URL comes from the environment or a file, never from options."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,17 +1,18 @@
-"""The sender's connection: a step under way holds up no other one, and no answer goes astray."""
+"""The sender's connection: a step in progress holds up no other step, and each answer reaches its asker."""
 
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from mailroom_sender.ledger.connection import SharedConnection
+from mailroom_sender.ledger.shared_connection import SharedConnection
 from tests.support.postgres import Database
+from tests.support.sender_parts import PIDS, shared_connection
 
 
 @pytest.fixture
 def connection(database: Database) -> Iterator[SharedConnection]:
-    connection = SharedConnection(database.url, "SELECT 1", (), patience=30.0)
+    connection = shared_connection(database.url, PIDS)
     connection.open()
     yield connection
     connection.close()
@@ -28,7 +29,7 @@ def test_answer_that_nobody_fetches_holds_up_no_other_step(connection: SharedCon
     assert asked() == [(1,)]
 
 
-def test_while_one_is_under_way_another_is_run_when_called_for(connection: SharedConnection) -> None:
+def test_while_one_is_in_progress_another_is_run_when_called_for(connection: SharedConnection) -> None:
     """In whatever order they are called for, each gets its own answer."""
     first, second = connection.ask("SELECT 1", ()), connection.ask("SELECT 2", ())
     assert second() == [(2,)]

@@ -31,6 +31,6 @@ class AtOnce(Executor):
 def test_rate_is_said_as_people_write_it(rate: float, words: str, capfd: pytest.CaptureFixture[str]) -> None:
     """One recipient is one, and a million has its zeros; the pace keeps to it."""
     pace = Pace()
-    Quota(lambda: rate, pace).turn(AtOnce(), 0.0, lambda: None)
+    Quota(lambda: rate, pace).poll(AtOnce(), 0.0, lambda: None)
     assert pace.most == rate
     assert capfd.readouterr().err.endswith(f"[SES] {words}\n")

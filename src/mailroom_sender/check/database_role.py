@@ -86,7 +86,7 @@ def actions(url: DatabaseUrl | str | None) -> list[MailAction]:
             _connect(url) as connection,
             translated(),
         ):
-            known.learn(connection.execute(LIST).fetchall())
+            known.replace(connection.execute(LIST).fetchall())
     return list(known.by_number.values())
 
 

@@ -36,11 +36,11 @@ def by_number(actions: Iterable[MailAction]) -> Mapping[str, MailAction]:
 
 
 class KnownActions:
-    """The actions that this sender knows. Any thread may look, or learn."""
+    """The actions that this sender knows. Callable from any thread."""
 
     def __init__(self) -> None:
         self.by_number = by_number(SHIPPED)
 
-    def learn(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Know what LIST returned, and nothing else."""
+    def replace(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Know the actions that LIST returned, and no others."""
         self.by_number = by_number(MailAction(*row) for row in rows)
