@@ -5,9 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from mailroom_sender.errors import Stopped
+from mailroom_sender.ledger.retry_wait import RetryWait
+from mailroom_sender.ledger.session import DatabaseSession
 from mailroom_sender.ledger.shared_connection import SharedConnection
 from tests.support.postgres import Database
-from tests.support.sender_parts import PIDS, shared_connection
+from tests.support.sender_parts import PIDS, Clock, shared_connection
 
 
 @pytest.fixture
@@ -53,3 +56,19 @@ def test_parameter_that_can_not_be_sent_leaves_the_connection_as_it_was(connecti
     with pytest.raises(UnicodeEncodeError):
         connection.ask("SELECT %s", ("\ud800",))
     assert connection.query("SELECT 2", ()) == [(2,)]
+
+
+def test_sender_that_stops_tries_for_a_grace_period_and_no_longer(
+    database: Database, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Outcomes are worth five seconds; then the lease decides."""
+    clock = Clock()
+    connection = SharedConnection(DatabaseSession(database.url, PIDS, patience=30.0), RetryWait(clock))
+    connection.open()
+    connection.stop()
+    assert connection.query("SELECT 1", ()) == [(1,)]
+    clock.advance(4.5)
+    with pytest.raises(Stopped):
+        connection.query("SELECT 1 FROM no_such_table", ())
+    connection.close()
+    assert "making no calls, trying again in " in capfd.readouterr().err
