@@ -6,7 +6,7 @@ from typing import Final
 
 from mailroom_runtime.postgres.url import DatabaseUrl
 
-_PATIENCE: Final = 10.0  # seconds, at least: a busy server is not a dead one
+_PATIENCE: Final = 10.0  # seconds, at least: a busy server may take long
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The join of the check: asks AWS, the database and the disk, and hands the answers to judging."""
+"""The check: asks AWS, the database and the disk, and hands the answers to the judgement."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,29 +20,29 @@ from mailroom_sender.texts.sample import samples
 
 _FOR_GOOD: Final = (Why.CREDENTIALS, Why.UNREACHABLE)
 _UNREADABLE: Final = 2
-"""Answers that can't be read, and none that can, from which on it is no SES that answers; one action it may lack."""
-_ALREADY_TOLD = NoAnswer(Why.ALREADY_TOLD, "")
+"""Unreadable answers, without a readable one, that show that this is no SES. Another server may lack one action."""
+_ALREADY_FAILED = NoAnswer(Why.ALREADY_FAILED, "")
 
 
 class _Ses:
-    """Asks SES until it turns out that this is in vain: nobody is to wait for ten timeouts."""
+    """Asks SES until it turns out that no answer will come: nobody should wait for ten timeouts."""
 
     def __init__(self, aws: AwsQuestions) -> None:
         self._aws = aws
-        self._is_in_vain = False
+        self._has_failed = False
         self._is_ses = False
         self._unreadable = 0
 
     def ask(self, action: str, **parameters: Any) -> judgement.AwsAnswer:
-        if self._is_in_vain:
-            return _ALREADY_TOLD
+        if self._has_failed:
+            return _ALREADY_FAILED
         answer = self._aws.ask(action, **parameters)
         why = answer.why if isinstance(answer, NoAnswer) else None
         if why is Why.UNREADABLE:
             self._unreadable += 1
         elif why not in _FOR_GOOD:
             self._is_ses = True
-        self._is_in_vain = why in _FOR_GOOD or (self._unreadable >= _UNREADABLE and not self._is_ses)
+        self._has_failed = why in _FOR_GOOD or (self._unreadable >= _UNREADABLE and not self._is_ses)
         return answer
 
 

@@ -21,8 +21,8 @@ _STEPS: Final = (
 )
 _PATIENCE: Final = 10.0  # seconds
 
-# By name, as a function of a type that is not there can't be asked for. In the schema of the setting, or as the
-# search path finds it.
+# Functions are found by name: their argument types may not exist. They are in the schema of the setting, or where the
+# search path leads.
 _PROBE: Final = f"""
 WITH place AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = %(schema)s)
 SELECT json_build_object(
@@ -56,7 +56,7 @@ _ROW: Final = "SELECT EXISTS (SELECT FROM mailroom.jobs WHERE job_type::text = %
 
 
 def database(url: DatabaseUrl | str | None, queue: str) -> list[Finding]:
-    """Return what was found: schema, queue, and a role that suffices and no more."""
+    """Return the findings about the schema, the queue, and the role, which should have just the rights it needs."""
     if url is None:
         return [
             Finding(
@@ -78,7 +78,7 @@ def database(url: DatabaseUrl | str | None, queue: str) -> list[Finding]:
 
 
 def actions(url: DatabaseUrl | str | None) -> list[MailAction]:
-    """Return the actions that the database knows, or if it can't be asked, of which database() tells, the two."""
+    """Return the actions of the database; the two that come with mailroom, if it can't be asked."""
     known = KnownActions()
     if url is not None:
         with (

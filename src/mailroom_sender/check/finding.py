@@ -1,4 +1,4 @@
-"""Pure: what a check found, and how it is told to people and programs."""
+"""Pure: what a check found, as lines for people and as JSON for programs."""
 
 import textwrap
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of a check: what was looked at, what was found, what to do, and the permission that it took."""
+    """One line of a check: what was checked, what was found, what to do, and the permission that the check needed."""
 
     check: str
     status: Status
@@ -48,9 +48,9 @@ def lines(finding: Finding, width: int | None) -> list[str]:
     if width is None:
         return [f"{head}{text}{f'; {finding.todo}' if finding.todo else ''}"]
     room = max(20, width - _INDENT)
-    told = textwrap.wrap(text, room, break_on_hyphens=False)
-    told += textwrap.wrap(finding.todo, room, initial_indent="-> ", subsequent_indent="   ", break_on_hyphens=False)
-    return [head + told[0], *(" " * _INDENT + line for line in told[1:])]
+    wrapped = textwrap.wrap(text, room, break_on_hyphens=False)
+    wrapped += textwrap.wrap(finding.todo, room, initial_indent="-> ", subsequent_indent="   ", break_on_hyphens=False)
+    return [head + wrapped[0], *(" " * _INDENT + line for line in wrapped[1:])]
 
 
 def summary(findings: Sequence[Finding]) -> str:

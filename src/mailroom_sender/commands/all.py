@@ -189,11 +189,11 @@ def push(given: Given, folder: Path | None, dry_run: bool, yes: bool, names: tup
             click.echo(told, err=True)
     if dry_run:
         for step in steps:
-            _say(step.told)
+            _say(step.text)
         return 0
     for step in steps:
         if step.action == "UpdateTemplate" and not yes:
-            _ask(step.told)
+            _ask(step.text)
     bring(aws, steps, _say)
     return 0
 

@@ -1,6 +1,6 @@
-"""Pure: what a mail may be for, and what that means for its row and its request.
+"""Pure: the actions that a mail may be for, and what each means for its row and its request.
 
-The table mailroom_actions says it (migrations/4_actions.up.sql); the first two come with mailroom.
+They are in the table mailroom_actions (migrations/4_actions.up.sql); the first two come with mailroom.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 @dataclass(frozen=True, slots=True)
 class MailAction:
-    """What a mail is for."""
+    """One action: what a mail is for."""
 
     ACTIVATION: ClassVar["MailAction"]
     PASSWORD_RECOVERY: ClassVar["MailAction"]
@@ -31,7 +31,7 @@ LIST: Final = "SELECT number::text, name, template, signs_code FROM mailroom.mai
 
 
 def by_number(actions: Iterable[MailAction]) -> Mapping[str, MailAction]:
-    """Return actions by the field that stands for them."""
+    """Return actions by their number, which is a row's first field."""
     return {action.number: action for action in actions}
 
 

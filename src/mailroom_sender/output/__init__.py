@@ -4,7 +4,7 @@ stdout           whole lines on stdout
 call_answer      pure: the answer to a call, as it is printed
 mail_text        pure: a mail as debug mode prints it for a person
 summary          pure: what was sent, a line every few minutes
-folder_check     what is wrong with an output folder
+folder_check     whether an output folder is safe
 folder           the output folder, made or refused
 new_file         files that did not exist before
 growing_file     a file that grows

@@ -18,12 +18,12 @@ _LEAST: Final = 1.0
 """Recipients a second below which throttling does not push: the sandbox has as many."""
 
 _UNKNOWN: Final = 50.0
-"""Recipients a second from which to slow down, at least, when nobody knows the rate and little went."""
+"""Recipients a second to slow down from, at least, when the rate is not known and few mails went."""
 
 
 @dataclass(slots=True)
 class Pace:
-    """How many recipients may go when. `most` is in recipients a second; infinite if nobody knows."""
+    """How many recipients may go when. `most` is in recipients a second; infinite if that is not known."""
 
     most: float = float("inf")
     _slowed_to: float = field(default=float("inf"), init=False)

@@ -4,7 +4,7 @@ login        pure: a login as it goes into a mail
 request      pure: a batch to the exact parameters of the API
 holds        pure: why calls wait, for whom, and what ends it
 redaction    pure: takes secrets out of answers
-faults       pure: of whom SES's words speak
+faults       pure: what SES's words name when it refuses
 verdict      pure: an answer to a verdict for each row
 form         the body of a request, encoded once
 call         one call: its permission, its limits, its response
