@@ -73,27 +73,32 @@ def _aws(
     yield judgement.sending(ses.ask("GetAccountSendingEnabled"))
     yield judgement.quota(ses.ask("GetSendQuota"), settings.max_rate)
     yield from judgement.source(settings.source, aws.own_endpoint)
-    identities = identities_of(address_of(settings.source))
-    verified, name = judgement.identity(
-        settings.source, ses.ask("GetIdentityVerificationAttributes", Identities=identities)
-    )
+    yield from _identity(ses, settings.source)
+    yield from judgement.config_set(settings.config_set, _config_set(ses, settings.config_set))
+    envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
+    yield from _templates(ses, envelope, known)
+    if mail_to is not None:
+        for sample in samples(envelope, mail_to, known):
+            yield judgement.mailed(sample, ses.ask("SendBulkTemplatedEmail", **sample.request))
+
+
+def _identity(ses: _Ses, source: str) -> Iterator[Finding]:
+    identities = identities_of(address_of(source))
+    answer = ses.ask("GetIdentityVerificationAttributes", Identities=identities)
+    verified, name = judgement.identity(source, answer)
     yield verified
     if name is not None:
         yield judgement.dkim(name, ses.ask("GetIdentityDkimAttributes", Identities=[name]))
-    yield from judgement.config_set(
-        settings.config_set,
-        ses.ask(
-            "DescribeConfigurationSet",
-            ConfigurationSetName=settings.config_set,
-            ConfigurationSetAttributeNames=["eventDestinations", "reputationOptions"],
-        ),
-    )
-    envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
+
+
+def _config_set(ses: _Ses, name: str) -> judgement.AwsAnswer:
+    attributes = ["eventDestinations", "reputationOptions"]
+    return ses.ask("DescribeConfigurationSet", ConfigurationSetName=name, ConfigurationSetAttributeNames=attributes)
+
+
+def _templates(ses: _Ses, envelope: Envelope, known: list[MailAction]) -> Iterator[Finding]:
     for sample in samples(envelope, actions=known):
         got = ses.ask("GetTemplate", TemplateName=sample.template)
         data = json.dumps(sample.data)
         rendered = ses.ask("TestRenderTemplate", TemplateName=sample.template, TemplateData=data)
-        yield from judgement.template(judgement.TemplateAnswers(sample, got, rendered), settings.escape_html)
-    if mail_to is not None:
-        for sample in samples(envelope, mail_to, known):
-            yield judgement.mailed(sample, ses.ask("SendBulkTemplatedEmail", **sample.request))
+        yield from judgement.template(judgement.TemplateAnswers(sample, got, rendered), envelope.escape_html)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from mailroom_runtime.words import counted
+
 
 class Status(Enum):
     """How much a finding matters."""
@@ -57,12 +59,8 @@ def summary(findings: Sequence[Finding]) -> str:
     """Return the last line."""
     count = {status: sum(f.status is status for f in findings) for status in Status}
     if count[Status.TASK]:
-        return f"{_number(count[Status.TASK], 'thing')} to do, {_number(count[Status.WARNING], 'warning')}"
-    return "ready" if not count[Status.WARNING] else f"ready, with {_number(count[Status.WARNING], 'warning')}"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+        return f"{counted(count[Status.TASK], 'thing')} to do, {counted(count[Status.WARNING], 'warning')}"
+    return "ready" if not count[Status.WARNING] else f"ready, with {counted(count[Status.WARNING], 'warning')}"
 
 
 def exit_status(findings: Sequence[Finding]) -> int:

@@ -51,6 +51,19 @@ class CallOutcome:
     took: float | None = None
 
 
+def _sdk_config(connections: int, connect_timeout: float, read_timeout: float) -> Config:
+    return Config(
+        # The SDK's own retries would post a call again whose answer was lost, unseen by us.
+        retries={"mode": "standard", "total_max_attempts": 1},
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        max_pool_connections=connections,
+        tcp_keepalive=True,
+        user_agent=_USER_AGENT,
+        parameter_validation=False,  # request.build() makes nothing but strings, checked before
+    )
+
+
 class SesClient:
     """A client for any number of threads. Each call reaches SES once at most."""
 
@@ -70,16 +83,7 @@ class SesClient:
         `call_timeout` is for all of a call: to connect, to send and to read the answer. `renew_gap` is between two
         times that the credentials are read.
         """
-        self._config = Config(
-            # The SDK's own retries would post a call again whose answer was lost, unseen by us.
-            retries={"mode": "standard", "total_max_attempts": 1},
-            connect_timeout=connect_timeout,
-            read_timeout=call_timeout,
-            max_pool_connections=connections,
-            tcp_keepalive=True,
-            user_agent=_USER_AGENT,
-            parameter_validation=False,  # request.build() makes nothing but strings, checked before
-        )
+        self._config = _sdk_config(connections, connect_timeout, call_timeout)
         self._call_timeout = call_timeout
         self._idle_limit = idle_limit
         self._signature_fresh = signature_fresh
