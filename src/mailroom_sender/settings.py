@@ -1,4 +1,4 @@
-"""What the sender was told, checked. The database URL comes from the environment or a file, never from options."""
+"""The sender's settings, checked. The database URL comes from the environment or a file, never from options."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Final
 
 from mailroom_runtime.postgres.url import DatabaseUrl
 
-_PATIENCE: Final = 10.0  # seconds, at least: a busy server is not a dead one
+_PATIENCE: Final = 10.0  # seconds, at least: a busy server may take long
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ SDK_USERS = {
         "mailroom_sender.aws.session",
         "mailroom_sender.aws.http_connection",
         "mailroom_sender.ses.client",
+        "mailroom_sender.ses.form",
+        "mailroom_sender.ses.sdk_answer",
         "mailroom_sender.aws.questions",
     },
 }

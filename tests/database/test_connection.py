@@ -8,9 +8,9 @@ from psycopg.conninfo import make_conninfo
 
 from mailroom_runtime.errors import ConnectionLost, Unavailable
 from mailroom_runtime.postgres.connection import connect, translated
-from mailroom_sender.ledger.connection import SharedConnection
 from tests.support.pooler import running_pgbouncer
 from tests.support.postgres import Connection, Database
+from tests.support.sender_parts import PIDS, shared_connection
 from tests.support.waiting import until
 
 NAME = "given-up"
@@ -102,7 +102,7 @@ def test_sender_runs_what_was_undone_again_on_the_same_connection(
     database: Database, undone: str, code: str, early: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Whether it waits for the answer or not; what somebody's lock held up it tries again after a while."""
-    sender = SharedConnection(database.url, "SELECT pg_backend_pid()", (), patience=30.0)
+    sender = shared_connection(database.url, PIDS)
     pid = sender.open()
     try:
         answer = sender.ask(undone, (code,))() if early else sender.query(undone, (code,))

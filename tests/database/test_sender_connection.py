@@ -1,17 +1,21 @@
-"""The sender's connection: a step under way holds up no other one, and no answer goes astray."""
+"""The sender's connection: a step in progress holds up no other step, and each answer reaches its asker."""
 
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from mailroom_sender.ledger.connection import SharedConnection
+from mailroom_sender.errors import Stopped
+from mailroom_sender.ledger.retry_wait import RetryWait
+from mailroom_sender.ledger.session import DatabaseSession
+from mailroom_sender.ledger.shared_connection import SharedConnection
 from tests.support.postgres import Database
+from tests.support.sender_parts import PIDS, Clock, shared_connection
 
 
 @pytest.fixture
 def connection(database: Database) -> Iterator[SharedConnection]:
-    connection = SharedConnection(database.url, "SELECT 1", (), patience=30.0)
+    connection = shared_connection(database.url, PIDS)
     connection.open()
     yield connection
     connection.close()
@@ -28,7 +32,7 @@ def test_answer_that_nobody_fetches_holds_up_no_other_step(connection: SharedCon
     assert asked() == [(1,)]
 
 
-def test_while_one_is_under_way_another_is_run_when_called_for(connection: SharedConnection) -> None:
+def test_while_one_is_in_progress_another_is_run_when_called_for(connection: SharedConnection) -> None:
     """In whatever order they are called for, each gets its own answer."""
     first, second = connection.ask("SELECT 1", ()), connection.ask("SELECT 2", ())
     assert second() == [(2,)]
@@ -52,3 +56,19 @@ def test_parameter_that_can_not_be_sent_leaves_the_connection_as_it_was(connecti
     with pytest.raises(UnicodeEncodeError):
         connection.ask("SELECT %s", ("\ud800",))
     assert connection.query("SELECT 2", ()) == [(2,)]
+
+
+def test_sender_that_stops_tries_for_a_grace_period_and_no_longer(
+    database: Database, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Outcomes are worth five seconds; then the lease decides."""
+    clock = Clock()
+    connection = SharedConnection(DatabaseSession(database.url, PIDS, patience=30.0), RetryWait(clock))
+    connection.open()
+    connection.stop()
+    assert connection.query("SELECT 1", ()) == [(1,)]
+    clock.advance(4.5)
+    with pytest.raises(Stopped):
+        connection.query("SELECT 1 FROM no_such_table", ())
+    connection.close()
+    assert "making no calls, trying again in " in capfd.readouterr().err

@@ -1,25 +1,23 @@
 """What the sender's ledger makes of its calls, on a real database."""
 
 import base64
+import itertools
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mailroom_sender.delivery.ses_delivery import SesDelivery
 from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.connection import SharedConnection
-from mailroom_sender.ledger.steps import ACKNOWLEDGE, DatabaseLedger, Settlement
-from mailroom_sender.output.rejected_rows import OutputFiles
-from mailroom_sender.output.stdout import CallOutput
-from mailroom_sender.ses.client import SesClient
-from mailroom_sender.ses.request import Envelope
+from mailroom_sender.ledger.database import DatabaseLedger
+from mailroom_sender.ledger.not_sent import not_sent_log
+from mailroom_sender.ledger.protocol import Settlement
+from mailroom_sender.ledger.shared_connection import SharedConnection
 from mailroom_sender.ses.verdict import Outcome, Verdict
 from tests.support.ledger import Steps
 from tests.support.postgres import Database
+from tests.support.sender_parts import Clock, ses_client, ses_delivery, shared_connection
 from tests.support.ses_endpoint import Endpoint, accepted
 from tests.support.waiting import until
 
@@ -27,11 +25,21 @@ LEASE_MS = 1000
 
 
 @pytest.fixture
-def ledger(database: Database) -> Iterator[DatabaseLedger]:
-    connection = SharedConnection(database.url, ACKNOWLEDGE, ("mailroom",), patience=30.0)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[SharedConnection]:
+    connection = shared_connection(database.url)
     connection.open()
-    yield DatabaseLedger(connection, "mailroom", LEASE_MS)
+    yield connection
     connection.close()
+
+
+@pytest.fixture
+def ledger(connection: SharedConnection, clock: Clock) -> DatabaseLedger:
+    return DatabaseLedger(connection, "mailroom", LEASE_MS, not_sent_log(), clock)
 
 
 def claimed(database: Database, *tokens: int) -> list[Row]:
@@ -73,15 +81,13 @@ def test_failed_is_tried_once_more_and_no_further(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
-    ses = SesClient(connections=1, connect_timeout=5.0, call_timeout=5.0)
+    ses = ses_client()
     endpoint.decide = lambda call: accepted(
         [(status, "why") if address.startswith("ann@") else ("Success", "m-123456") for address in call.addresses]
     )
     (ann,) = database.sign_up("ann")
     seen: list[str] = []
-    with (tmp_path / "answers").open("w") as answers:
-        envelope = Envelope("a@b.example", "default", escape_html=True)
-        delivery = SesDelivery(ledger, ses, envelope, OutputFiles(tmp_path), CallOutput(answers.fileno()))
+    with ses_delivery(ledger, ses, tmp_path) as delivery:
         for number, _ in enumerate(states):
             (other,) = database.sign_up(f"u{number}")  # of whom SES takes a mail: nothing is wrong with all
             delivery.start(claimed(database, ann, other))()
@@ -90,33 +96,32 @@ def test_failed_is_tried_once_more_and_no_further(
 
 
 def test_begin_that_was_answered_long_ago_is_asked_again(
-    database: Database, ledger: DatabaseLedger, capfd: pytest.CaptureFixture[str]
+    database: Database, ledger: DatabaseLedger, clock: Clock, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A process that was stopped in between knows nothing of now; the call's time counts from the new answer."""
     (token,) = database.sign_up("ann")
     rows, holder = claimed(database, token), ledger.new_holder()
-    answered = ledger.begin_soon(rows, holder)
-    over = time.monotonic() + LEASE_MS / 1000 / 2  # more than a quarter of the lease
-    until(lambda: time.monotonic() > over, "time passes")
-    (begun,) = answered().begun
-    assert begun.call_by > time.monotonic()
+    permission = ledger.begin_soon(rows, holder)
+    clock.advance(LEASE_MS / 4000)
+    (begun,) = permission.wait().begun
+    assert clock() < begun.call_by <= clock() + LEASE_MS / 4000
     assert begun.attempt == 1
-    assert f"of a lease of {LEASE_MS} ms, and is asked again" in capfd.readouterr().err
+    assert f"too long for a lease of {LEASE_MS} ms; asking it again" in capfd.readouterr().err
 
 
-def test_begin_is_good_for_a_quarter_of_the_lease(database: Database, ledger: DatabaseLedger) -> None:
+def test_begin_is_good_for_a_quarter_of_the_lease(database: Database, ledger: DatabaseLedger, clock: Clock) -> None:
     """The call and the settling have the rest."""
     (token,) = database.sign_up("ann")
-    rows, before = claimed(database, token), time.monotonic()
+    rows, before = claimed(database, token), clock()
     (begun,) = ledger.begin(rows, ledger.new_holder()).begun
-    assert before + LEASE_MS / 4000 <= begun.call_by <= time.monotonic() + LEASE_MS / 4000
+    assert before + LEASE_MS / 4000 <= begun.call_by <= clock() + LEASE_MS / 4000
 
 
-def test_outcome_whose_row_is_locked_is_told_until_it_is_taken(database: Database) -> None:
+def test_outcome_whose_row_is_locked_is_recorded_once_it_is_free(
+    database: Database, connection: SharedConnection
+) -> None:
     """An application that deletes an account for a while, and thinks better of it, makes no mail go twice."""
-    connection = SharedConnection(database.url, ACKNOWLEDGE, ("mailroom",), patience=30.0)
-    connection.open()
-    ledger = DatabaseLedger(connection, "mailroom", 30_000)
+    ledger = DatabaseLedger(connection, "mailroom", 30_000, not_sent_log())
     (token,) = database.sign_up("ann")
     begun = ledger.begin(claimed(database, token), ledger.new_holder()).begun
     settling = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mailroom-send' AND query LIKE %s"
@@ -125,10 +130,40 @@ def test_outcome_whose_row_is_locked_is_told_until_it_is_taken(database: Databas
         sent = [Settlement(one, Verdict(Outcome.SENT, "", message_id="m-1")) for one in begun]
         thread = threading.Thread(target=lambda: ledger.settle(sent))
         thread.start()
-        until(lambda: database.one(settling, "%mailroom_settle_rows%") == 1, "it is told for the first time")
+        until(lambda: database.one(settling, "%mailroom_settle_rows%") == 1, "it is sent for the first time")
         assert thread.is_alive()
         application.execute("ROLLBACK")
     thread.join()
-    connection.close()
     assert database.run("SELECT state::text, message_id FROM deliveries") == [("sent", "m-1")]
-    assert ledger.misses == 0
+    assert ledger.unrecorded == 0
+
+
+def test_outcome_of_a_row_that_stays_locked_is_given_up_with_the_lease(
+    database: Database, ledger: DatabaseLedger, connection: SharedConnection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is tried for half of the lease; then the log names the token, and the lease decides."""
+    (token,) = database.sign_up("ann")
+    begun = ledger.begin(claimed(database, token), ledger.new_holder()).begun
+    with database.connect() as application:
+        application.execute("BEGIN; DELETE FROM accounts")
+        seconds = itertools.count()
+        settling = DatabaseLedger(connection, "mailroom", LEASE_MS, not_sent_log(), lambda: float(next(seconds)))
+        sent = [Settlement(one, Verdict(Outcome.SENT, "", message_id="m-1")) for one in begun]
+        assert settling.settle(sent) == []
+        application.execute("ROLLBACK")
+    assert settling.unrecorded == 1
+    assert f"the outcome of the tokens [{token}] was not recorded: another transaction" in capfd.readouterr().err
+
+
+def test_pause_is_logged_once_and_its_end_too(
+    database: Database, ledger: DatabaseLedger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Rows of a paused queue may not be sent; each begin says so, the log only when it changes."""
+    tokens = database.sign_up("ann", "ben")
+    batches = [[row] for row in claimed(database, *tokens)]
+    database.run("SELECT mailroom_pause('mailroom', 'a copy')")
+    assert [ledger.begin(batch, ledger.new_holder()).begun for batch in batches] == [[], []]
+    database.run("SELECT mailroom_resume('mailroom')")
+    assert len(ledger.begin(claimed(database, *tokens), ledger.new_holder()).begun) == 2
+    said = capfd.readouterr().err
+    assert (said.count("the queue mailroom is paused:"), said.count("is not paused any more")) == (1, 1)

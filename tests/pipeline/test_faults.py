@@ -18,7 +18,7 @@ def test_refusal_of_everything_puts_all_rows_back(
     with running(PIPELINE, pipeline_env(MAILROOM_SES_CONCURRENCY="1", MAILROOM_LOG_FORMAT="json")) as pipeline:
         pipeline.says("acknowledging")
         database.sign_up_many(30)
-        pipeline.says('"level": "error", "program": "mailroom-send", "message": "calls for activation wait')
+        pipeline.says('"level": "error", "program": "mailroom-send", "event": "calls_held"')
         assert "failed" not in database.states()
         assert len(endpoint.calls) < 25
         endpoint.decide = lambda _: None

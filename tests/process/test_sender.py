@@ -167,7 +167,7 @@ def test_start_tells_of_links_that_would_be_missing(sender_env: Environment) -> 
     )
     (told,) = [event for event in map(json.loads, unset.err.splitlines()) if "LINK_BASE_URL" in event["message"]]
     assert told["level"] == "warning"
-    assert told["message"].startswith("MAILROOM_LINK_BASE_URL is unset: templates that use base_url, as the shipped")
+    assert told["message"].startswith("MAILROOM_LINK_BASE_URL is unset: SES would not render")
     assert "LINK_BASE_URL" not in set_.err
 
 
@@ -176,8 +176,8 @@ def test_debug_says_what_it_withholds(sender_env: Environment) -> None:
     result = send(sender_env(MAILROOM_LOG_FORMAT="json", MAILROOM_DEBUG="true"))
     (told,) = map(json.loads, result.err.splitlines())
     assert told["level"] == "warning"
-    assert "withheld from other pipelines of the queue until its collector ends" in told["message"]
-    assert "counts as handed out where no sender acknowledges" in told["message"]
+    assert "a printed row stays claimed until its collector ends" in told["message"]
+    assert "where no sender acknowledges, it counts as handed out" in told["message"]
 
 
 def test_terminal_is_told_that_it_is_read(sender_env: Environment, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_terminal_is_told_that_it_is_read(sender_env: Environment, tmp_path: Pat
         os.close(theirs)
         os.close(ours)
     assert result.status == 0
-    assert "reading lines from the terminal, as nothing is piped in; Ctrl-D ends them" in result.err
+    assert "stdin is a terminal: reading the lines that you type; Ctrl-D ends them" in result.err
 
 
 TEXT = f"activation  u1@example.com  login u1\n  https://app.example.com/activate/{field_of(1)}\n"
@@ -293,7 +293,7 @@ def test_lost_answer_is_repeated_and_counted_as_a_doubt(
     endpoint.replies.append(reply)
     result = send(sender_env(MAILROOM_LEASE="1000"), activation(1))
     assert len(endpoint.calls) == 2
-    assert "1 row perhaps mailed twice" in result.err
+    assert "1 row may have been mailed twice" in result.err
 
 
 def test_poisoned_call_is_split_until_the_row_is_alone(
@@ -348,7 +348,7 @@ def test_signal_finishes_calls_and_keeps_the_rest(endpoint: Endpoint, sender_env
     with running("trap : TERM; set -o pipefail; " + command, sender_env(MAILROOM_SES_CONCURRENCY="1")) as sender:
         until(lambda: endpoint.calls, "a call is begun")
         sender.signal(signal.SIGTERM)
-        sender.says("finishing the calls that are begun")
+        sender.says("finishing the calls that have begun")
         sender.wait()
     sent = set(endpoint.addresses)
     kept = "".join(file.read_text() for file in files(tmp_path, "replay_*")).splitlines()
@@ -409,4 +409,4 @@ def test_throttling_slows_all_calls_down(endpoint: Endpoint, sender_env: Environ
     endpoint.replies.append(refused("Throttling", "Maximum sending rate exceeded."))
     done = send(sender_env(), activation(1))
     assert endpoint.addresses == ["u1@example.com"]
-    assert "SES is to be asked for less: 25.0 recipients a second" in done.err
+    assert "SES throttles: lowering the rate to 25.0 recipients a second" in done.err

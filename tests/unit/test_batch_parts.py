@@ -15,17 +15,17 @@ def taken(parts: BatchParts) -> list[str]:
     found = []
     while parts:
         announced = parts.next
-        found.append("".join(row.login for row in parts.take()))
+        found.append("".join(row.login for row in parts.pop()))
         assert found[-1] == "".join(row.login for row in announced)
     return found
 
 
-def learned(*verdicts: Verdict, splits: bool = True) -> BatchParts:
+def parts_after(*verdicts: Verdict, splits: bool = True) -> BatchParts:
     """Return the parts after a call for the first of two parts."""
     parts = BatchParts(ROWS[:8])
-    parts.take()
-    parts.learn(ROWS[:8], [SPLIT] * 8, splits=True)
-    parts.learn(parts.take(), verdicts, splits=splits)
+    parts.pop()
+    parts.put_back(ROWS[:8], [SPLIT] * 8, splits=True)
+    parts.put_back(parts.pop(), verdicts, splits=splits)
     return parts
 
 
@@ -37,32 +37,32 @@ def test_batch_is_one_part_at_first() -> None:
 
 def test_refused_part_is_halved_and_the_rest_waits_behind() -> None:
     """The first half is the larger one, and comes first."""
-    assert taken(learned(SPLIT, SPLIT, SPLIT, SPLIT)) == ["01", "23", "4567"]
+    assert taken(parts_after(SPLIT, SPLIT, SPLIT, SPLIT)) == ["01", "23", "4567"]
     parts = BatchParts(ROWS[:3])
-    parts.learn(parts.take(), [SPLIT] * 3, splits=True)
+    parts.put_back(parts.pop(), [SPLIT] * 3, splits=True)
     assert taken(parts) == ["01", "2"]
 
 
 def test_rows_beside_those_that_were_named_go_together() -> None:
     """Whether parts are halved or not."""
     for splits in (True, False):
-        assert taken(learned(SPLIT, NEVER, SPLIT, NEVER, splits=splits)) == ["02", "4567"]
+        assert taken(parts_after(SPLIT, NEVER, SPLIT, NEVER, splits=splits)) == ["02", "4567"]
 
 
 def test_rows_that_go_apart_are_called_after_the_others() -> None:
     """And before the rest."""
     for splits in (True, False):
-        assert taken(learned(SPLIT, APART, SPLIT, APART, splits=splits)) == ["02", "13", "4567"]
+        assert taken(parts_after(SPLIT, APART, SPLIT, APART, splits=splits)) == ["02", "13", "4567"]
 
 
 def test_part_of_which_nothing_goes_again_is_done() -> None:
     """What comes after it is next."""
-    assert taken(learned(NEVER, NEVER, NEVER, NEVER)) == ["4567"]
+    assert taken(parts_after(NEVER, NEVER, NEVER, NEVER)) == ["4567"]
 
 
 def test_postponed_parts_come_back_when_they_are_resumed() -> None:
     """With SES's words to the last of them until then."""
-    parts = learned(SPLIT, SPLIT, SPLIT, SPLIT, splits=False)
+    parts = parts_after(SPLIT, SPLIT, SPLIT, SPLIT, splits=False)
     assert parts.postponed_for == "no"
     parts.resume()
     assert (taken(parts), parts.postponed_for) == (["0123", "4567"], "")
@@ -73,7 +73,7 @@ def test_postponed_parts_come_back_when_they_are_resumed() -> None:
 def test_part_of_one_row_is_postponed_like_others() -> None:
     """Alone."""
     parts = BatchParts(ROWS[:1])
-    parts.learn(parts.take(), [SPLIT], splits=False)
+    parts.put_back(parts.pop(), [SPLIT], splits=False)
     assert (taken(parts), parts.postponed_for) == ([], "no")
     parts.resume()
     assert taken(parts) == ["0"]

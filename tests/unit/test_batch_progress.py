@@ -6,7 +6,8 @@ from mailroom_sender.delivery.batch_progress import BatchProgress
 from mailroom_sender.delivery.refusal_run import RUN, RefusalRun
 from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.steps import Begun, Settlement
+from mailroom_sender.ledger.protocol import Settlement
+from mailroom_sender.permission import Begun
 from mailroom_sender.ses import holds
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
@@ -27,14 +28,14 @@ class Play:
 
     def play(self) -> "Play":
         while self.progress.parts:
-            part = self.progress.parts.take()
+            part = self.progress.parts.pop()
             numbers = [int(one.login) for one in part]
             begun = [Begun(one, int(one.login), 1, "me", LEASE_NEARLY_OVER) for one in part]
             if self.progress.held:
                 self.settled.update((number, self.progress.held) for number in numbers)
             else:
                 self.calls.append(numbers)
-                verdicts = self.progress.learn(begun, self.ses(numbers), self.now, self.now + 0.5)
+                verdicts = self.progress.answered(begun, self.ses(numbers), self.now, self.now + 0.5)
                 self._settle(self.progress.settled_now(begun, verdicts))
             self.now += 1
             self._settle(self.progress.decided(self.now))
@@ -129,9 +130,9 @@ def test_second_failed_needs_a_second_opinion_too() -> None:
     for others, expected in (([failed], Outcome.REFUSED), ([Verdict(Outcome.SENT)], Outcome.NEVER)):
         progress = BatchProgress([row(0), row(1)], RefusalRun())
         begun = [Begun(row(number), number, 2, "me") for number in range(2)]
-        assert progress.learn(begun, [failed, *others], 0, 1)[0].outcome is expected
+        assert progress.answered(begun, [failed, *others], 0, 1)[0].outcome is expected
     first = BatchProgress([row(0)], RefusalRun())
-    assert first.learn([Begun(row(0), 0, 1, "me")], [failed], 0, 1) == [failed]
+    assert first.answered([Begun(row(0), 0, 1, "me")], [failed], 0, 1) == [failed]
 
 
 REFUSED = Verdict(Outcome.REFUSED, WHY)
@@ -145,20 +146,20 @@ def begun(*numbers: int) -> list[Begun]:
 def test_batch_knows_whether_ses_took_a_mail_of_it() -> None:
     """From the first one on; a refusal says nothing of it."""
     progress = BatchProgress([row(0), row(1)], RefusalRun())
-    assert (progress.source_works, progress.said, progress.held) == (False, set(), None)
-    progress.learn(begun(0), [REFUSED], 0, 1)
+    assert (progress.source_works, progress.logged, progress.held) == (False, set(), None)
+    progress.answered(begun(0), [REFUSED], 0, 1)
     assert progress.source_works is False
-    progress.learn(begun(1), [Verdict(Outcome.SENT)], 2, 3)
+    progress.answered(begun(1), [Verdict(Outcome.SENT)], 2, 3)
     assert progress.source_works is True
 
 
 def test_hold_of_a_single_row_is_the_batch_s() -> None:
     """Only if all rows of a call are held."""
     progress = BatchProgress([row(0)], RefusalRun())
-    progress.learn(begun(0), [HELD], 0, 1)
+    progress.answered(begun(0), [HELD], 0, 1)
     assert progress.held is HELD
     progress = BatchProgress([row(0), row(1)], RefusalRun())
-    progress.learn(begun(0, 1), [HELD, REFUSED], 0, 1)
+    progress.answered(begun(0, 1), [HELD, REFUSED], 0, 1)
     assert progress.held is None
 
 
@@ -168,24 +169,24 @@ def test_row_that_is_proved_to_be_at_fault_fails_at_once() -> None:
     progress = BatchProgress([row(0)], run)
     run.refused("0", WHY, 1)
     run.accepted(2)
-    assert progress.learn(begun(0), [REFUSED], 3, 4) == [Verdict(Outcome.NEVER, WHY)]
+    assert progress.answered(begun(0), [REFUSED], 3, 4) == [Verdict(Outcome.NEVER, WHY)]
 
 
 def test_row_beside_one_that_was_named_was_not_refused() -> None:
     """The refusal spoke of the other; so what was taken after it is no proof."""
     run = RefusalRun()
     progress = BatchProgress([row(0), row(1)], run)
-    progress.parts.take()
-    progress.learn(begun(0, 1), [SPLIT, Verdict(Outcome.NEVER, WHY)], 0, 1)
+    progress.parts.pop()
+    progress.answered(begun(0, 1), [SPLIT, Verdict(Outcome.NEVER, WHY)], 0, 1)
     run.accepted(2)
-    assert progress.learn(begun(0), [REFUSED], 3, 4) == [REFUSED]
+    assert progress.answered(begun(0), [REFUSED], 3, 4) == [REFUSED]
 
 
 def test_row_that_nobody_can_judge_waits_until_its_lease_is_nearly_over() -> None:
     """As long as a part of its batch is still to be called; the very end of its time is still in time."""
     progress = BatchProgress([row(0), row(1)], RefusalRun())
     (one,) = begun(0)
-    assert progress.settled_now([one], progress.learn([one], [REFUSED], 0, 1)) == []
+    assert progress.settled_now([one], progress.answered([one], [REFUSED], 0, 1)) == []
     assert progress.decided(LEASE_NEARLY_OVER) == []
     assert progress.decided(LEASE_NEARLY_OVER + 1) == [Settlement(one, REFUSED)]
     assert progress.decided(LEASE_NEARLY_OVER + 2) == []
@@ -194,9 +195,9 @@ def test_row_that_nobody_can_judge_waits_until_its_lease_is_nearly_over() -> Non
 def test_row_that_nobody_can_judge_is_tried_again_when_its_batch_ends() -> None:
     """Without a hold, as one refusal is no run."""
     progress = BatchProgress([row(0)], RefusalRun())
-    progress.parts.take()
+    progress.parts.pop()
     (one,) = begun(0)
-    progress.settled_now([one], progress.learn([one], [REFUSED], 0, 1))
+    progress.settled_now([one], progress.answered([one], [REFUSED], 0, 1))
     assert progress.decided(2) == [Settlement(one, REFUSED)]
     assert progress.held is None
 
@@ -216,6 +217,6 @@ def test_call_of_the_very_moment_of_a_refusal_proves_nothing() -> None:
     """It may have been made before; one that was made later does."""
     for called_at, outcome in ((1.0, Outcome.REFUSED), (1.1, Outcome.NEVER)):
         progress = BatchProgress([row(0), row(1)], RefusalRun())
-        progress.learn(begun(0), [REFUSED], 0, 1.0)
-        progress.learn(begun(1), [Verdict(Outcome.SENT)], called_at, 2)
-        assert progress.learn(begun(0), [REFUSED], 3, 4) == [Verdict(outcome, WHY)]
+        progress.answered(begun(0), [REFUSED], 0, 1.0)
+        progress.answered(begun(1), [Verdict(Outcome.SENT)], called_at, 2)
+        assert progress.answered(begun(0), [REFUSED], 3, 4) == [Verdict(outcome, WHY)]

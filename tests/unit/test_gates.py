@@ -2,7 +2,8 @@
 
 import pytest
 
-from mailroom_sender.schedule.gates import Gates, backoff
+from mailroom_sender.schedule.gates import GateChange, Gates
+from mailroom_sender.schedule.retries import backoff
 from mailroom_sender.ses import holds
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
@@ -24,7 +25,7 @@ def test_backoff_doubles_up_to_a_minute(attempt: int, whole: float) -> None:
 def test_account_hold_closes_everything_until_a_probe() -> None:
     """While the account is held nothing goes; then one call, and nobody else until its answer."""
     gates = Gates()
-    assert gates.learn(A, PAUSED, 100, 0) == [f"all calls wait, probing every 15 s: paused; {holds.ACCOUNT.hint}"]
+    assert gates.answered(A, PAUSED, 100, 0) == [GateChange(True, "paused", holds.ACCOUNT, None)]
     assert gates.closed((A, R), 114) == {A, R}
     assert (gates.opens_at(114), gates.opens_at(115)) == (115, float("inf"))
     assert gates.closed((A, R), 115) == frozenset()
@@ -35,31 +36,29 @@ def test_account_hold_closes_everything_until_a_probe() -> None:
 def test_template_hold_closes_its_action_only() -> None:
     """A missing template for one action does not hold up the other."""
     gates = Gates()
-    assert gates.learn(A, NO_TEMPLATE, 0, 0) == [
-        f"calls for activation wait, probing every 15 s: no template; {holds.TEMPLATE.hint}"
-    ]
+    assert gates.answered(A, NO_TEMPLATE, 0, 0) == [GateChange(True, "no template", holds.TEMPLATE, A)]
     assert gates.closed((A, R), 1) == {A}
-    assert gates.learn(R, SENT, 2, 0) == []
+    assert gates.answered(R, SENT, 2, 0) == []
     assert gates.closed((A, R), 3) == {A}
 
 
-def test_same_hold_is_said_once_and_its_end_too() -> None:
+def test_same_hold_is_logged_once_and_its_end_too() -> None:
     """The log says when it starts and when it ends, not every 15 seconds."""
     gates = Gates()
-    gates.learn(A, PAUSED, 0, 0)
-    assert gates.learn(A, PAUSED, 15, 0) == []
+    gates.answered(A, PAUSED, 0, 0)
+    assert gates.answered(A, PAUSED, 15, 0) == []
     assert gates.held
-    assert gates.learn(A, SENT, 30, 0) == ["calls go on; it was: paused"]
-    assert gates.learn(A, SENT, 31, 0) == []
+    assert gates.answered(A, SENT, 30, 0) == [GateChange(False, "paused", holds.ACCOUNT, None)]
+    assert gates.answered(A, SENT, 31, 0) == []
     assert (gates.held, gates.closed((A, R), 31), gates.opens_at(31)) == (False, frozenset(), float("inf"))
 
 
 def test_failed_probe_of_another_kind_keeps_the_gate_closed() -> None:
     """A 503 in answer to a probe says nothing about the hold."""
     gates = Gates()
-    gates.learn(A, PAUSED, 0, 0)
+    gates.answered(A, PAUSED, 0, 0)
     gates.probing(A, 15)
-    gates.learn(A, BUSY, 16, 0)
+    gates.answered(A, BUSY, 16, 0)
     assert gates.closed((A, R), 17) == {A, R}
     assert gates.closed((A, R), 30) == frozenset()
 
@@ -67,33 +66,33 @@ def test_failed_probe_of_another_kind_keeps_the_gate_closed() -> None:
 def test_throttling_slows_everybody_more_and_more_until_a_success() -> None:
     """Each throttled call doubles the pause; a success ends it."""
     gates = Gates()
-    gates.learn(A, THROTTLED, 0, 1.0)
+    gates.answered(A, THROTTLED, 0, 1.0)
     assert gates.closed((A, R), 0.9) == {A, R}
     assert gates.closed((A, R), 1.0) == frozenset()
-    gates.learn(A, THROTTLED, 1, 1.0)
+    gates.answered(A, THROTTLED, 1, 1.0)
     assert gates.closed((A, R), 2.9) == {A, R}
-    gates.learn(A, SENT, 3, 1.0)
-    gates.learn(A, THROTTLED, 4, 1.0)
+    gates.answered(A, SENT, 3, 1.0)
+    gates.answered(A, THROTTLED, 4, 1.0)
     assert gates.closed((A, R), 5.0) == frozenset()
 
 
 def test_hold_for_refusals_is_probed_soon() -> None:
     """A run of bad rows may be over with the next one: after 1 s, then 2, 4, 8, and 15 from then on."""
     gates, now = Gates(), 100.0
-    gates.learn(A, REFUSALS, now, 0)
+    gates.answered(A, REFUSALS, now, 0)
     for wait in (1, 2, 4, 8, 15, 15):
         assert gates.closed((A, R), now + wait - 0.5) == {A}
         now += wait
         assert gates.closed((A, R), now) == frozenset()
         gates.probing(A, now)
-        gates.learn(A, REFUSALS, now, 0)
-    assert gates.learn(A, SENT, now, 0) == ["calls go on; it was: refusals"]
+        gates.answered(A, REFUSALS, now, 0)
+    assert gates.answered(A, SENT, now, 0) == [GateChange(False, "refusals", holds.REFUSALS, A)]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.SPLIT, Outcome.LATER])
 def test_refusal_opens_no_gate(outcome: Outcome) -> None:
     """A probe that is refused may be refused for what calls are held for."""
     gates = Gates()
-    gates.learn(A, PAUSED, 0, 0)
-    assert gates.learn(A, [Verdict(outcome, "no")], 15, 0) == []
+    gates.answered(A, PAUSED, 0, 0)
+    assert gates.answered(A, [Verdict(outcome, "no")], 15, 0) == []
     assert gates.held

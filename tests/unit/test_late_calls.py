@@ -1,41 +1,36 @@
 """A call that comes too late is not made: its lease might end before its answer comes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mailroom_sender.delivery import ses_delivery as delivery_module
-from mailroom_sender.delivery.ses_delivery import SesDelivery
-from mailroom_sender.input.action import SHIPPED, by_number
-from mailroom_sender.input.line import decode_line
+from mailroom_sender.errors import Stopped
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.steps import BeginResult, Begun, LedgerAlone, Retry, Settlement
-from mailroom_sender.output.rejected_rows import OutputFiles
-from mailroom_sender.output.stdout import CallOutput
+from mailroom_sender.ledger.alone import LedgerAlone
+from mailroom_sender.ledger.protocol import Retry, Settlement
+from mailroom_sender.output.unsent_rows import UnsentRows
+from mailroom_sender.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.ses.client import SesClient
-from mailroom_sender.ses.request import Envelope, build
+from mailroom_sender.ses.request import build
 from mailroom_sender.ses.verdict import Accepted, NotAsked, Outcome
-from tests.support.lines import activation
+from tests.support.sender_parts import ENVELOPE, Clock, permission, rows, ses_client, ses_delivery
 from tests.support.ses_endpoint import Endpoint
-
-ENVELOPE = Envelope("a@b.example", "default", escape_html=True)
 
 
 @pytest.fixture
-def ses(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> SesClient:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ses(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> SesClient:
     """A client of the local SES."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
-    return SesClient(connections=1, connect_timeout=5.0, call_timeout=5.0)
-
-
-def rows(count: int) -> list[Row]:
-    lines = (activation(number) for number in range(count))
-    return [row for line in lines for row in decode_line(line.encode(), by_number(SHIPPED)) if isinstance(row, Row)]
+    return ses_client(clock=clock)
 
 
 @pytest.mark.parametrize(
@@ -47,77 +42,93 @@ def test_call_is_not_made_after_its_time(
     ses: SesClient, endpoint: Endpoint, seconds: float, answer: type, calls: int
 ) -> None:
     """The clock is looked at when the request is signed and about to go: a process may have been stopped before."""
-    sent = ses.send(build(rows(1), ENVELOPE), lambda: time.monotonic() + seconds)
+    batch = rows(1)
+    sent = ses.send(build(batch, ENVELOPE), batch, permission(*batch, until=time.monotonic() + seconds))
     assert sent is not None
-    assert isinstance(sent[0], answer)
-    assert len(endpoint.calls) == calls
+    assert isinstance(sent.answer, answer)
+    assert (sent.took is not None, len(endpoint.calls)) == (calls == 1, calls)
 
 
 def test_call_that_may_not_be_made_is_none(ses: SesClient, endpoint: Endpoint) -> None:
     """Nor one of which nobody can say whether it may."""
 
-    def unknown() -> float:
-        raise RuntimeError
+    def unknown() -> BeginResult:
+        raise Stopped
 
-    assert ses.send(build(rows(1), ENVELOPE), lambda: None) is None
-    assert ses.send(build(rows(1), ENVELOPE), unknown) is None
+    batch = rows(1, 2)
+    for given in (permission(batch[0]), permission(), CallPermission(unknown)):
+        assert ses.send(build(batch, ENVELOPE), batch, given) is None
     assert endpoint.calls == []
 
 
-class Begins(LedgerAlone):
-    """Lets some rows be sent, until a time."""
+@pytest.mark.parametrize(("waited", "is_made"), [(29.0, True), (31.0, False)])
+def test_signature_is_good_for_half_a_minute(
+    ses: SesClient, endpoint: Endpoint, clock: Clock, waited: float, is_made: bool
+) -> None:
+    """SES refuses a request that was signed minutes ago, so one whose permission took that long is not made."""
+    batch = rows(1)
 
-    def __init__(self, setaside: OutputFiles, call_by: float, most: int) -> None:
-        super().__init__(setaside)
+    def slow() -> BeginResult:
+        clock.advance(waited)
+        return permission(*batch).wait()
+
+    assert (ses.send(build(batch, ENVELOPE), batch, CallPermission(slow)) is not None) == is_made
+    assert len(endpoint.calls) == is_made
+
+
+class Begins(LedgerAlone):
+    """Lets some rows be sent, until a time, after the clock went forward."""
+
+    def __init__(self, unsent: UnsentRows, call_by: float, most: int, clock: Clock, waits: float = 0.0) -> None:
+        super().__init__(unsent)
         self._call_by = call_by
         self._most = most
+        self._clock = clock
+        self._waits = waits
         self.settled: list[Outcome] = []
 
-    def begin_soon(self, rows: Sequence[Row], holder: str) -> Callable[[], BeginResult]:
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> CallPermission:
         begun = [Begun(row, place, 1, holder, self._call_by) for place, row in enumerate(rows[: self._most])]
-        return lambda: BeginResult(begun, [])
+
+        def answered() -> BeginResult:
+            self._clock.advance(self._waits)
+            return BeginResult(begun, [])
+
+        return CallPermission(answered)
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Retry]:
         self.settled += [one.verdict.outcome for one in settlements if one.verdict]
         return []
 
 
-def deliver(ses: SesClient, ledger: Begins, folder: Path, batch: Sequence[Row]) -> Any:
-    with (folder / "answers").open("w") as answers:
-        return SesDelivery(ledger, ses, ENVELOPE, OutputFiles(folder), CallOutput(answers.fileno())).start(batch)()
-
-
 @pytest.mark.parametrize("begun", [2, 1], ids=["all of them", "one of them"])
 def test_batch_whose_time_is_over_is_tried_later(
-    ses: SesClient, endpoint: Endpoint, tmp_path: Path, begun: int
+    ses: SesClient, endpoint: Endpoint, tmp_path: Path, clock: Clock, begun: int
 ) -> None:
     """Whether the call is built while the ledger is at its rows, or anew for those that may be sent."""
-    ledger = Begins(OutputFiles(tmp_path), time.monotonic() - 1.0, begun)
-    deliver(ses, ledger, tmp_path, rows(2))
+    ledger = Begins(UnsentRows(tmp_path), time.monotonic() - 1.0, begun, clock)
+    with ses_delivery(ledger, ses, tmp_path, clock) as delivery:
+        delivery.start(rows(1, 2))()
     assert (endpoint.calls, ledger.settled) == ([], [Outcome.LATER] * begun)
 
 
-def test_row_that_may_not_be_sent_is_left_out_of_the_call(ses: SesClient, endpoint: Endpoint, tmp_path: Path) -> None:
-    """The call that was built for all is not made; one for those that may be sent is."""
-    ledger = Begins(OutputFiles(tmp_path), float("inf"), 1)
-    deliver(ses, ledger, tmp_path, rows(2))
-    assert (endpoint.addresses, ledger.settled) == (["u0@example.com"], [Outcome.SENT])
-
-
-def test_signature_that_is_old_is_made_anew(
-    ses: SesClient, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_row_that_may_not_be_sent_is_left_out_of_the_call(
+    ses: SesClient, endpoint: Endpoint, tmp_path: Path, clock: Clock
 ) -> None:
-    """SES refuses a request that was signed minutes ago; the rows go in one that is signed after their begin."""
-    built: list[int] = []
+    """The call that was built for all is not made; one for those that may be sent is."""
+    ledger = Begins(UnsentRows(tmp_path), float("inf"), 1, clock)
+    with ses_delivery(ledger, ses, tmp_path, clock) as delivery:
+        delivery.start(rows(1, 2))()
+    assert (endpoint.addresses, ledger.settled) == (["u1@example.com"], [Outcome.SENT])
 
-    def counted(rows: Sequence[Row], envelope: Envelope) -> dict[str, Any]:
-        built.append(len(rows))
-        return build(rows, envelope)
 
-    monkeypatch.setattr(delivery_module, "build", counted)
-    ledger = Begins(OutputFiles(tmp_path), float("inf"), 2)
-    deliver(ses, ledger, tmp_path, rows(2))
-    monkeypatch.setattr(delivery_module, "_SIGNATURE_FRESH", -1.0)
-    deliver(ses, ledger, tmp_path, rows(2))
-    assert (built, len(endpoint.calls)) == ([2, 2, 2], 2)
-    assert ledger.settled == [Outcome.SENT] * 4
+@pytest.mark.parametrize("waited", [0.0, 60.0], ids=["signed just now", "signed a minute ago"])
+def test_signature_that_is_old_is_made_anew(
+    ses: SesClient, endpoint: Endpoint, tmp_path: Path, clock: Clock, waited: float
+) -> None:
+    """The rows go in a request that is signed after their begin; each of them once."""
+    ledger = Begins(UnsentRows(tmp_path), float("inf"), 2, clock, waits=waited)
+    with ses_delivery(ledger, ses, tmp_path, clock) as delivery:
+        result = delivery.start(rows(1, 2))()
+    assert (endpoint.addresses, len(endpoint.calls)) == (["u1@example.com", "u2@example.com"], 1)
+    assert (ledger.settled, len(result.took)) == ([Outcome.SENT] * 2, 1)

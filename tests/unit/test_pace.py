@@ -12,7 +12,7 @@ def test_without_a_limit_nothing_waits() -> None:
     pace = Pace()
     for _ in range(100):
         assert pace.opens_at(50, 7) == 7
-        pace.take(50, 7)
+        pace.spend(50, 7)
 
 
 @pytest.mark.parametrize(("rate", "most"), [(1, 1), (14, 14), (49, 49), (50, 50), (500, 50), (float("inf"), 50)])
@@ -26,7 +26,7 @@ def test_sandbox_sends_one_a_second() -> None:
     pace = Pace(1)
     assert pace.batch(0) == 1
     assert pace.opens_at(1, 0) == 0
-    pace.take(1, 0)
+    pace.spend(1, 0)
     assert pace.opens_at(1, 0) == 1
 
 
@@ -39,7 +39,7 @@ def test_rate_holds_over_any_time(rate: int, sizes: list[int], start: float) -> 
     for size in sizes:
         recipients = min(size, pace.batch(now))
         now = pace.opens_at(recipients, now)
-        pace.take(recipients, now)
+        pace.spend(recipients, now)
         gone += recipients
         assert gone <= rate * (1 + now - start) + 0.01
 
@@ -53,7 +53,7 @@ def test_rate_is_reached(rate: int, sizes: list[int], start: float) -> None:
     for size in sizes:
         recipients = min(size, pace.batch(now))
         now = pace.opens_at(recipients, now)
-        pace.take(recipients, now)
+        pace.spend(recipients, now)
         gone += recipients
     assert gone >= rate * (now - start) - 0.01
 
@@ -62,12 +62,12 @@ def test_rate_is_reached(rate: int, sizes: list[int], start: float) -> None:
 def test_rate_is_reached_again_after_a_rest_and_after_throttling(rate: int) -> None:
     """A minute later all is forgotten: the next minute takes a minute's mails."""
     pace = Pace(rate)
-    pace.take(pace.batch(0.0), 0.0)
+    pace.spend(pace.batch(0.0), 0.0)
     assert pace.throttled(1.0)
     now, gone = 61.0, 0
     while (at := pace.opens_at(pace.batch(now), now)) <= 121.0:
         now = at
-        pace.take(pace.batch(now), now)
+        pace.spend(pace.batch(now), now)
         gone += pace.batch(now)
     assert 60 * rate <= gone + pace.batch(now) <= 61 * rate + pace.batch(now)
 
@@ -76,8 +76,8 @@ def test_rate_is_reached_again_after_a_rest_and_after_throttling(rate: int) -> N
 def test_throttling_halves_the_rate_and_it_recovers(most: float, after: float) -> None:
     """After a throttled call the rate, or what went if it is not known, is half; it doubles every ten seconds."""
     pace = Pace(most)
-    pace.take(50, 100.0)
-    pace.take(50, 100.2)
+    pace.spend(50, 100.0)
+    pace.spend(50, 100.2)
     assert pace.throttled(100.3)
     assert pace.rate(100.3) == 50
     assert not pace.throttled(100.4)
@@ -98,7 +98,7 @@ def test_throttling_never_stops_everything() -> None:
 def test_unthrottled_again_after_a_minute() -> None:
     """Without a known rate, throttling is forgotten step by step."""
     pace = Pace()
-    pace.take(1, 0)
+    pace.spend(1, 0)
     pace.throttled(0)
     assert (pace.rate(0), pace.rate(60)) == (25, 1600)
 
@@ -107,8 +107,8 @@ def test_unthrottled_again_after_a_minute() -> None:
 def test_unknown_rate_is_what_went_in_the_last_second(first_at: float, rate: float) -> None:
     """And fifty a second at least."""
     pace = Pace()
-    pace.take(70, first_at)
-    pace.take(40, 101.0)
+    pace.spend(70, first_at)
+    pace.spend(40, 101.0)
     assert pace.throttled(101.0)
     assert pace.rate(101.0) == rate
 

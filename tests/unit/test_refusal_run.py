@@ -35,7 +35,7 @@ def test_refusal_in_company_counts_for_the_order_of_events() -> None:
     run = RefusalRun()
     for number in range(RUN):
         run.refused(str(number), WHY, 1, alone=False)
-    assert not run.is_nobodys(WHY)
+    assert not run.is_no_rows_fault(WHY)
     run.accepted(2)
     run.refused("0", WHY, 3)
     assert run.is_at_fault("0")
@@ -47,9 +47,9 @@ def test_run_takes_so_many_different_rows() -> None:
     for number in range(RUN - 1):
         run.refused(str(number), WHY, number)
         run.refused("0", WHY, number)
-    assert not run.is_nobodys(WHY)
+    assert not run.is_no_rows_fault(WHY)
     run.refused("last", WHY, RUN)
-    assert run.is_nobodys(WHY)
+    assert run.is_no_rows_fault(WHY)
 
 
 def test_run_ends_with_a_mail_that_is_taken() -> None:
@@ -58,9 +58,9 @@ def test_run_ends_with_a_mail_that_is_taken() -> None:
     for number in range(RUN):
         run.refused(str(number), WHY, number)
     run.accepted(RUN)
-    assert not run.is_nobodys(WHY)
+    assert not run.is_no_rows_fault(WHY)
     run.refused("next", WHY, RUN + 1)
-    assert not run.is_nobodys(WHY)
+    assert not run.is_no_rows_fault(WHY)
 
 
 def test_run_is_for_one_reason() -> None:
@@ -68,10 +68,10 @@ def test_run_is_for_one_reason() -> None:
     run = RefusalRun()
     for number in range(RUN):
         run.refused(str(number), f"Code{number}: no", number)
-    assert run.is_nobodys("Code: no") is False
+    assert run.is_no_rows_fault("Code: no") is False
     for number in range(RUN):
         run.refused(str(number), f"Code: <u{number}@b.c> is 'u{number}', request {number}", number)
-    assert run.is_nobodys("Code: <x@b.c> is 'x', request 7")
+    assert run.is_no_rows_fault("Code: <x@b.c> is 'x', request 7")
 
 
 def test_probe_counts_anew() -> None:
@@ -80,10 +80,10 @@ def test_probe_counts_anew() -> None:
     for number in range(RUN):
         run.refused(str(number), WHY, number)
     run.held(RUN)
-    assert not run.is_nobodys(WHY)
+    assert not run.is_no_rows_fault(WHY)
     for number in range(RUN):
         run.refused(str(number), WHY, RUN + 1)
-    assert run.is_nobodys(WHY)
+    assert run.is_no_rows_fault(WHY)
 
 
 def test_memory_is_bounded() -> None:
@@ -121,7 +121,7 @@ def test_refusal_of_the_very_moment_of_a_success_counts_for_no_run() -> None:
     for number in range(RUN):
         run.refused(str(number), WHY, 5)
     run.accepted(5)
-    assert not run.is_nobodys(WHY)
+    assert not run.is_no_rows_fault(WHY)
 
 
 def test_row_that_was_not_refused_may_be_forgotten() -> None:

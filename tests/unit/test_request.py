@@ -97,5 +97,5 @@ def test_actions_are_known_by_their_number() -> None:
     """What the table of actions says takes the place of what was known before."""
     known = KnownActions()
     assert dict(known.by_number) == {"1": MailAction.ACTIVATION, "2": MailAction.PASSWORD_RECOVERY}
-    known.learn([("3", "invitation", "invitationv1", False)])
+    known.replace([("3", "invitation", "invitationv1", False)])
     assert dict(known.by_number) == {"3": MailAction("3", "invitation", "invitationv1", needs_code=False)}

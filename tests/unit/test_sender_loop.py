@@ -1,4 +1,4 @@
-"""The sender's loop in this process, with its real parts and a delivery that the test holds up."""
+"""The sender's loop in this process, with its real parts and a fake clock."""
 
 import array
 import fcntl
@@ -14,20 +14,30 @@ from types import TracebackType
 
 import pytest
 
+from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.process.systemd import Notifier
 from mailroom_runtime.process.watchdog import Watchdog
-from mailroom_sender.delivery.ses_delivery import DeliveryResult
+from mailroom_sender.call_dispatcher import CallDispatcher
+from mailroom_sender.delivery import protocol
+from mailroom_sender.delivery.protocol import DeliveryResult
 from mailroom_sender.input.action import SHIPPED, KnownActions
 from mailroom_sender.input.row import Row
 from mailroom_sender.input.stdin import LineInput
 from mailroom_sender.input.unknown_actions import UnknownActions
-from mailroom_sender.ledger.steps import Retry
+from mailroom_sender.ledger.alone import LedgerAlone
+from mailroom_sender.ledger.protocol import Retry
 from mailroom_sender.log import log
-from mailroom_sender.output.rejected_rows import OutputFiles
+from mailroom_sender.output.unsent_rows import UnsentRows
+from mailroom_sender.row_reader import RowReader
+from mailroom_sender.schedule.call_schedule import CallSchedule
 from mailroom_sender.schedule.pace import Pace
+from mailroom_sender.schedule.quota import Quota
 from mailroom_sender.sender import Sender
+from mailroom_sender.sender_status import SenderStatus
 from mailroom_sender.ses.verdict import Outcome, Verdict
 from tests.support.lines import activation
+from tests.support.sender_parts import Clock, ses_client, ses_delivery
+from tests.support.ses_endpoint import Endpoint, accepted
 from tests.support.waiting import until
 
 MOST = 100  # rows that a sender with one call at once holds, besides those of the call
@@ -39,6 +49,7 @@ class Delivery:
 
     def __init__(self) -> None:
         self.batches: list[list[Row]] = []
+        self.given_back: list[list[Row]] = []
         self.ends = threading.Event()
 
     def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
@@ -51,11 +62,11 @@ class Delivery:
         return DeliveryResult(batch[0].action, [Verdict(Outcome.LATER, "not now")] * len(batch), later)
 
     def give_back(self, rows: Sequence[Row]) -> None:
-        """Nothing holds them."""
+        self.given_back.append(list(rows))
 
-    tell_at = float("inf")
+    log_at = float("inf")
 
-    def tell(self, *, is_end: bool) -> None:
+    def log_counts(self, *, is_end: bool) -> None:
         """Nothing is counted."""
 
 
@@ -81,25 +92,32 @@ class Turns(Watchdog):
 class Loop:
     """A sender that reads a pipe, and asks for actions as long as the test wants."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, delivery: protocol.Delivery | None = None, clock: Clock | None = None) -> None:
         self.folder = folder
         self._reader, self._writer = os.pipe()
         self.delivery = Delivery()
+        self.clock = clock or Clock()
+        self.unsent = UnsentRows(folder)
         self.answers = threading.Event()
         self.asked = threading.Event()
         self.known = KnownActions()
         self._turns = Turns()
-        self._sender = Sender(
-            LineInput(self._reader), self.delivery, OutputFiles(folder), None, 1, Pace(), None,
-            UnknownActions(self.known, self._ask), Notifier({}), self._turns,
-        )  # fmt: skip
+        pace = Pace()
+        schedule = CallSchedule(pace)
+        unknown = UnknownActions(self.known, self._ask)
+        reader = RowReader(LineInput(self._reader), unknown, schedule, self.unsent, MOST)
+        calls = CallDispatcher(
+            delivery or self.delivery, schedule, Quota(None, pace), self.unsent, concurrency=1, clock=self.clock
+        )
+        self._sender = Sender(reader, calls, None, SenderStatus(Notifier({}), self._turns), self.clock)
+        self._is_ended = False
         self._failed: list[BaseException] = []
 
     def _ask(self) -> None:
         self.asked.set()
         self.answers.wait(30)
         rows = [(action.number, action.name, action.template, action.needs_code) for action in SHIPPED]
-        self.known.learn([*rows, ("9", "invitation", "invitationv1", False)])
+        self.known.replace([*rows, ("9", "invitation", "invitationv1", False)])
 
     def write(self, *lines: str) -> None:
         os.write(self._writer, "".join(f"{line}\n" for line in lines).encode())
@@ -146,20 +164,59 @@ class Loop:
         self.folder.mkdir(exist_ok=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
+    def run(self) -> None:
+        self._sender.run()
+
+    def end_input(self) -> None:
+        os.close(self._writer)
+        self._is_ended = True
+
     def close(self) -> None:
         os.close(self._reader)
-        os.close(self._writer)
+        if not self._is_ended:
+            os.close(self._writer)
 
 
 @pytest.fixture
-def loop(tmp_path: Path) -> Iterator[Loop]:
+def signals() -> Iterator[None]:
+    """Signals mean what they meant before, once the test is over."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     signal.signal(signal.SIGUSR1, lambda *_: None)
-    loop = Loop(tmp_path / "output")
-    yield loop
-    loop.close()
+    yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "output"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def loop(folder: Path, signals: None) -> Iterator[Loop]:  # noqa: ARG001
+    loop = Loop(folder)
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def real_loop(
+    folder: Path,
+    endpoint: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    signals: None,  # noqa: ARG001
+) -> Iterator[Loop]:
+    """A sender without a database, whose calls reach the local SES."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
+    clock = Clock()
+    with ses_delivery(LedgerAlone(UnsentRows(folder)), ses_client(clock=clock), folder, clock) as delivery:
+        loop = Loop(folder, delivery, clock)
+        yield loop
+        loop.close()
 
 
 def unknown(number: int) -> str:
@@ -184,15 +241,15 @@ def fill_with_unknown(loop: Loop) -> None:
     loop.write(*(unknown(n) for n in range(MOST)))
 
 
-def owe(loop: Loop) -> None:
-    """The disk does not take what is to be set aside."""
+def fill_the_disk(loop: Loop) -> None:
+    """The disk does not take what is rejected."""
     loop.folder.rmdir()
     loop.write("no row")
 
 
-@pytest.mark.parametrize("fill", [fill_with_waiting, fill_with_later, fill_with_unknown, owe])
+@pytest.mark.parametrize("fill", [fill_with_waiting, fill_with_later, fill_with_unknown, fill_the_disk])
 def test_full_sender_reads_no_more(loop: Loop, fill: Callable[[Loop], None]) -> None:
-    """Each kind of row that it holds fills it alone, and so does what it owes to the disk; the pipe then fills."""
+    """Each kind of row that it holds fills it alone, and so does what the disk has not taken; the pipe then fills."""
 
     def scene() -> None:
         fill(loop)
@@ -206,13 +263,13 @@ def test_full_sender_reads_no_more(loop: Loop, fill: Callable[[Loop], None]) -> 
 
 
 def test_sender_reads_on_when_there_is_room(loop: Loop) -> None:
-    """One row less than full is not full; and what waited in the pipe is read once the disk takes what is owed."""
+    """One row less than full is not full; and what waited in the pipe is read once the disk takes what was rejected."""
 
     def scene() -> None:
         loop.delivery.ends.set()
         loop.write(*(activation(n) for n in range(MOST - 1)))
         until(lambda: loop.unread == 0, "they are read")
-        owe(loop)
+        fill_the_disk(loop)
         until(lambda: loop.unread == 0, "it is read")
         loop.turn()
         loop.write(activation(1000))
@@ -234,3 +291,53 @@ def test_sender_is_woken_when_actions_arrive(loop: Loop) -> None:
         assert [row.action.name for row in loop.delivery.batches[0]] == ["invitation"]
 
     loop.play(scene)
+
+
+def test_row_is_sent_and_the_next_one_too(real_loop: Loop, endpoint: Endpoint) -> None:
+    """A line goes through the real parts: from the pipe to SES, and its answer to stdout."""
+
+    def scene() -> None:
+        real_loop.write(activation(1))
+        until(lambda: len(endpoint.addresses) == 1, "it is mailed")
+        real_loop.write(activation(2))
+        until(lambda: len(endpoint.addresses) == 2, "the next one is mailed")
+
+    real_loop.play(scene)
+    assert endpoint.addresses == ["u1@example.com", "u2@example.com"]
+    assert (real_loop.folder / "answers").read_text().count('"outcome":"sent"') == 2
+
+
+def test_row_that_ses_does_not_take_now_goes_again_at_its_time(real_loop: Loop, endpoint: Endpoint) -> None:
+    """Not before, and not only when something else happens."""
+    endpoint.replies.append(accepted([("TransientFailure", "busy")]))
+
+    def scene() -> None:
+        real_loop.write(activation(1))
+        until(lambda: endpoint.calls, "it is tried")
+        real_loop.turn()
+        assert len(endpoint.calls) == 1
+        real_loop.clock.advance(60)
+        real_loop.turn()
+        until(lambda: endpoint.addresses, "it is mailed")
+
+    real_loop.play(scene)
+    assert (len(endpoint.calls), real_loop.unsent.summary) == (2, "")
+
+
+def test_stopped_sender_hands_back_the_rows_that_wait(loop: Loop) -> None:
+    """Those that wait for a call, and those that wait for their time, go to the ledger, as many as one call has."""
+
+    def scene() -> None:
+        fill_with_waiting(loop)
+        until(lambda: loop.unread == 0, "they are read")
+
+    loop.play(scene)
+    assert [len(batch) for batch in loop.delivery.given_back] == [50, 50, 1]
+
+
+def test_end_of_the_input_with_a_rejected_line_is_an_error(loop: Loop) -> None:
+    """Exit status 1 says that a part of the input was not sent, and where it is."""
+    loop.write("no row")
+    loop.end_input()
+    with pytest.raises(MailroomError, match=r"not all of the input was sent: 1 row or line rejected: see .*jsonl"):
+        loop.run()

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from mailroom_sender.input.action import SHIPPED, by_number
-from mailroom_sender.input.line import decode_line
-from mailroom_sender.input.row import Row
 from mailroom_sender.ses.client import SesClient
 from mailroom_sender.ses.request import Envelope
 from mailroom_sender.ses.verdict import Accepted, CallQuestion, Lost, NotAsked, Outcome, Refused, SesAnswer, judge
-from tests.support.lines import activation
 from tests.support.raw_endpoint import Answer as Bytes
 from tests.support.raw_endpoint import RawEndpoint, endless, running_raw_endpoint, trickling, whole
+from tests.support.sender_parts import permission, rows, ses_client
 from tests.support.ses_endpoint import Endpoint, accepted
 
 PARAMETERS: dict[str, Any] = {
@@ -27,7 +25,7 @@ PARAMETERS: dict[str, Any] = {
     "DefaultTemplateData": "{}",
     "Destinations": [{"Destination": {"ToAddresses": ["b@example.com"]}, "ReplacementTemplateData": "{}"}],
 }
-ROWS = [row for row in decode_line(activation(1).encode(), by_number(SHIPPED)) if isinstance(row, Row)]
+ROWS = rows(1)
 ASKED = CallQuestion(ROWS, Envelope("a@example.com", "tracking", escape_html=True), source_works=False)
 TIMEOUT = 0.5  # seconds
 OK, ERROR = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 500 No\r\n"
@@ -57,14 +55,14 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Bytes], RawEndp
         yield choose
 
 
-def client(idle_limit: float = 20.0, timeout: float = TIMEOUT) -> SesClient:
-    return SesClient(connections=2, connect_timeout=timeout, call_timeout=timeout, idle_limit=idle_limit)
+def client(timeout: float = TIMEOUT, **settings: float) -> SesClient:
+    return ses_client(connect_timeout=timeout, call_timeout=timeout, **settings)
 
 
 def call(ses: SesClient) -> SesAnswer:
-    sent = ses.send(PARAMETERS, lambda: time.monotonic() + 10)
+    sent = ses.send(PARAMETERS, ROWS, permission(*ROWS))
     assert sent is not None
-    return sent[0]
+    return sent.answer
 
 
 @pytest.mark.parametrize(
@@ -177,6 +175,23 @@ def test_what_fails_before_the_request_is_no_doubt(serve: Callable[[Bytes], RawE
     assert endpoint.connections == 0
 
 
+def test_refusal_of_another_service_before_the_request_takes_no_time_of_ses(
+    serve: Callable[[Bytes], RawEndpoint],
+) -> None:
+    """To assume a role the SDK asks STS while it signs; its refusal is one, though SES was never asked."""
+    endpoint = serve(SENT)
+    ses = client()
+
+    def deny(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no such role"}}, "AssumeRole")
+
+    ses._client.meta.events.register("before-sign.ses.SendBulkTemplatedEmail", deny)
+    sent = ses.send(PARAMETERS, ROWS, permission(*ROWS))
+    assert sent is not None
+    assert (sent.answer, sent.took) == (Refused(500, "AccessDenied", "no such role"), None)
+    assert endpoint.connections == 0
+
+
 @pytest.mark.parametrize("code", ["InvalidClientTokenId", "ExpiredToken", "AccessDenied"])
 def test_renewed_credentials_are_used_without_a_restart(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str
@@ -191,10 +206,9 @@ def test_renewed_credentials_are_used_without_a_restart(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
-    monkeypatch.setattr("mailroom_sender.ses.client._RENEW_GAP", 0.0)
     write("AKIDOLD")
     endpoint.refused_keys = {"AKIDOLD": code}
-    ses = client()
+    ses = client(renew_gap=0.0)
     assert isinstance(call(ses), Refused)
     assert isinstance(call(ses), Refused)  # nobody has renewed them yet
     file.write_text("")

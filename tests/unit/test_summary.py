@@ -1,5 +1,7 @@
 """What was done, in one line every few minutes."""
 
+import pytest
+
 from mailroom_collector.report.summary import CollectorSummary, Totals
 from mailroom_sender.output.summary import SenderSummary
 from mailroom_sender.ses.verdict import Outcome, Verdict
@@ -23,11 +25,17 @@ def test_collector_tells_what_is_new_and_nothing_of_nothing() -> None:
     assert summary.tell(1007.0, Totals(12_350, 1241, 2, 1, 1), 0) == ("in 7 s: printed 5 rows in 1 line; 1 set aside")
 
 
+def text(summary: SenderSummary, now: float) -> str:
+    line = summary.line(now)
+    assert line is not None
+    return line.text
+
+
 def test_one_call_is_one_call() -> None:
     """One, and in the singular."""
     summary = SenderSummary()
     summary.add(10.0, verdicts(sent=1), 0, [0.059])
-    told = summary.tell(12.0)
+    told = text(summary, 12.0)
     assert told.startswith("in 2 s: sent 1; SES answered 1 call, within ")
     assert abs(float(told.split()[-2]) - 59) < 3
 
@@ -36,19 +44,19 @@ def test_sender_tells_outcomes_and_how_long_ses_took() -> None:
     """Rows are counted by what became of them; half and 95 % of the calls are told to a few percent."""
     summary = SenderSummary()
     summary.add(5.0, [], 0, [])
-    assert (summary.due_at, summary.tell(9.0)) == (float("inf"), "")
+    assert (summary.due_at, summary.line(9.0)) == (float("inf"), None)
     summary.add(10.0, verdicts(sent=1000, later=2, hold=1, never=3, unknown=50), 1, [])
     for ms in range(1, 101):
         summary.add(20.0, verdicts(sent=1), 0, [ms / 1000])
     assert (summary.due_at, summary.sent) == (310.0, 1100)
-    told = summary.tell(310.0)
+    told = text(summary, 310.0)
     head, _, calls = told.rpartition("; ")
-    assert head == "in 5 min: sent 1,100; 4 failed; 3 not taken now; 50 perhaps mailed twice"
+    assert head == "in 5 min: sent 1,100; 4 failed; 3 not taken now; 50 may have been mailed twice"
     half, most = (float(word) for word in calls.split() if word.isdecimal() and word not in ("100", "95"))
     assert calls == f"SES answered 100 calls, half of them within {half:.0f} ms, 95 % within {most:.0f} ms"
     assert abs(half - 50) < 3
     assert abs(most - 95) < 5
-    assert summary.tell(400.0) == ""
+    assert summary.line(400.0) is None
 
 
 def test_times_of_calls_are_told_by_rank() -> None:
@@ -61,16 +69,30 @@ def test_times_of_calls_are_told_by_rank() -> None:
     ):
         summary = SenderSummary()
         summary.add(10.0, verdicts(sent=1), 0, took)
-        assert summary.tell(11.0) == f"in 1 s: sent 1; {told}"
-        assert summary.tell(12.0) == ""
+        assert text(summary, 11.0) == f"in 1 s: sent 1; {told}"
+        assert summary.line(12.0) is None
 
 
 def test_rows_that_can_never_be_sent_are_told_too() -> None:
     """Without a call there is no time to tell; the next line counts from nothing."""
     summary = SenderSummary()
     summary.add(10.0, [], 2, [])
-    assert (summary.due_at, summary.tell(11.0)) == (310.0, "in 1 s: sent 0; 2 failed")
+    assert (summary.due_at, text(summary, 11.0)) == (310.0, "in 1 s: sent 0; 2 failed")
     summary.add(20.0, verdicts(sent=2, refused=1, once_more=1), 0, [])
     summary.add(30.0, verdicts(unknown=1), 0, [])
     assert (summary.due_at, summary.sent) == (320.0, 2)
-    assert summary.tell(32.0) == "in 12 s: sent 2; 2 not taken now; 1 perhaps mailed twice"
+    assert text(summary, 32.0) == "in 12 s: sent 2; 2 not taken now; 1 may have been mailed twice"
+
+
+def test_summary_has_the_same_as_fields() -> None:
+    """A program reads numbers; what did not happen is 0, and without a call there is no time."""
+    summary = SenderSummary()
+    summary.add(10.0, verdicts(sent=2, refused=1, unknown=3), 1, [])
+    line = summary.line(12.5)
+    assert line is not None
+    assert line.fields == {"for_s": 2.5, "sent": 2, "failed": 1, "not_taken": 1, "in_doubt": 3}
+    summary.add(20.0, verdicts(sent=1), 0, [0.05, 0.05])
+    line = summary.line(21.0)
+    assert line is not None
+    assert line.fields["calls"] == 2
+    assert (line.fields["median_ms"], line.fields["p95_ms"]) == (pytest.approx(50, rel=0.03),) * 2

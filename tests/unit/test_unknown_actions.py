@@ -30,59 +30,59 @@ def quiet() -> None:
     """Nobody waits."""
 
 
-def turn(learning: UnknownActions, pool: Pool, now: float, *, is_busy: bool = False) -> list[UnknownRow]:
-    return learning.turn(pool, now, quiet, is_busy=is_busy)
+def poll(unknown: UnknownActions, pool: Pool, now: float, *, is_busy: bool = False) -> list[UnknownRow]:
+    return unknown.poll(pool, now, quiet, is_busy=is_busy)
 
 
 def test_row_of_an_unknown_action_is_asked_for_at_once_and_then_at_most_every_2_s() -> None:
     """The first question goes out at once; what comes meanwhile waits for one of its own."""
-    learning, pool = UnknownActions(KnownActions(), ask), Pool()
-    assert turn(learning, pool, 100) == []
-    assert learning.put(ROW)
-    assert learning.deadline() == 100
-    assert turn(learning, pool, 100) == []
-    learning.put(OTHER)
-    assert turn(learning, pool, 101) == []
-    assert (len(pool.questions), len(learning), learning.deadline()) == (1, 2, float("inf"))
+    unknown, pool = UnknownActions(KnownActions(), ask), Pool()
+    assert poll(unknown, pool, 100) == []
+    assert unknown.put(ROW)
+    assert unknown.deadline() == 100
+    assert poll(unknown, pool, 100) == []
+    unknown.put(OTHER)
+    assert poll(unknown, pool, 101) == []
+    assert (len(pool.questions), len(unknown), unknown.deadline()) == (1, 2, float("inf"))
     pool.questions[0].set_result(None)
-    assert turn(learning, pool, 101) == [ROW]
-    assert (len(pool.questions), len(learning), learning.deadline()) == (1, 1, 102)
-    turn(learning, pool, 102)
+    assert poll(unknown, pool, 101) == [ROW]
+    assert (len(pool.questions), len(unknown), unknown.deadline()) == (1, 1, 102)
+    poll(unknown, pool, 102)
     pool.questions[1].set_result(None)
-    assert turn(learning, pool, 103) == [OTHER]
-    assert (len(learning), learning.deadline()) == (0, float("inf"))
+    assert poll(unknown, pool, 103) == [OTHER]
+    assert (len(unknown), unknown.deadline()) == (0, float("inf"))
 
 
 def test_question_that_failed_is_asked_again() -> None:
     """Its rows are kept, in order."""
-    learning, pool = UnknownActions(KnownActions(), ask), Pool()
-    learning.put(ROW)
-    turn(learning, pool, 0)
-    learning.put(OTHER)
+    unknown, pool = UnknownActions(KnownActions(), ask), Pool()
+    unknown.put(ROW)
+    poll(unknown, pool, 0)
+    unknown.put(OTHER)
     pool.questions[0].set_exception(RuntimeError())
-    assert turn(learning, pool, 1) == []
-    assert (len(learning), len(pool.questions), learning.deadline()) == (2, 1, 2)
-    turn(learning, pool, 2)
+    assert poll(unknown, pool, 1) == []
+    assert (len(unknown), len(pool.questions), unknown.deadline()) == (2, 1, 2)
+    poll(unknown, pool, 2)
     pool.questions[1].set_result(None)
-    assert turn(learning, pool, 2) == [ROW, OTHER]
+    assert poll(unknown, pool, 2) == [ROW, OTHER]
 
 
 def test_traffic_asks_once_a_minute_and_idleness_never() -> None:
     """So a template that somebody changed is used soon, and nobody is woken for nothing."""
-    learning, pool = UnknownActions(KnownActions(), ask), Pool()
+    unknown, pool = UnknownActions(KnownActions(), ask), Pool()
     for now in (0, 57):
-        turn(learning, pool, now, is_busy=True)
+        poll(unknown, pool, now, is_busy=True)
     assert pool.questions == []
-    turn(learning, pool, 1000)
-    assert (pool.questions, learning.deadline()) == ([], float("inf"))
-    turn(learning, pool, 1000, is_busy=True)
+    poll(unknown, pool, 1000)
+    assert (pool.questions, unknown.deadline()) == ([], float("inf"))
+    poll(unknown, pool, 1000, is_busy=True)
     assert len(pool.questions) == 1
 
 
 def test_without_a_database_nothing_waits() -> None:
     """A sender that can't ask says what it would need."""
-    learning = UnknownActions(KnownActions(), None)
-    assert not learning.put(ROW)
-    assert len(learning) == 0
-    assert learning.why_unknown(ROW) == "its action, 3, is not known; without MAILROOM_DATABASE_URL only 1 and 2 are"
-    assert list(learning.known) == ["1", "2"]
+    unknown = UnknownActions(KnownActions(), None)
+    assert not unknown.put(ROW)
+    assert len(unknown) == 0
+    assert unknown.why_unknown(ROW) == "its action, 3, is not known; without MAILROOM_DATABASE_URL only 1 and 2 are"
+    assert list(unknown.known) == ["1", "2"]

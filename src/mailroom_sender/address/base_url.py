@@ -1,6 +1,6 @@
 """Pure: the address that the mails' links begin with, strictly checked.
 
-It goes into HTML attributes and text as it is, so only what is harmless in both is taken.
+It goes into HTML attributes and text as it is, so only characters that are harmless in both are allowed.
 """
 
 import re

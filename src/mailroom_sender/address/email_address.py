@@ -1,6 +1,6 @@
 """Pure: an email address as SES takes it, or why it can't be one.
 
-SES takes 7-bit ASCII: a domain goes as Punycode (host_names.py), a local part can't be anything else.
+SES takes 7-bit ASCII: a domain is written in Punycode (host_name.py), a local part must be ASCII already.
 """
 
 import re

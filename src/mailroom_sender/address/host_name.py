@@ -52,7 +52,7 @@ def _encoded(label: str) -> str:
     """Return a label beyond ASCII in Punycode."""
     # Letter by letter: str.lower() of a whole word makes a final sigma of the last one.
     name = unicodedata.normalize("NFC", "".join(letter.lower() for letter in label))
-    if len(name) > _LONGEST_LABEL:  # before anything that takes long for a long one
+    if len(name) > _LONGEST_LABEL:  # before the steps that take long for a long label
         raise UnfitHostName(_TOO_LONG)
     if name != unicodedata.normalize("NFKC", name) or not all(_is_of_names(name, at) for at in range(len(name))):
         raise UnfitHostName("holds a character that no domain name has in that place")

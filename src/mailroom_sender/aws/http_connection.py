@@ -1,7 +1,7 @@
 """HTTP connections to AWS with limits: one deadline for a whole call, a size for its answer, an age for an idle one.
 
-urllib3, which botocore uses, has timeouts for each address of a host and for each piece of an answer. An endpoint
-that sends a byte now and then holds a call for ever, and one that sends without end fills the memory.
+urllib3, which botocore uses, has timeouts for each address of a host and for each piece of an answer. So an endpoint
+that sends a byte now and then would hold a call for ever, and one that sends without end would fill the memory.
 """
 
 import http.client
@@ -34,7 +34,7 @@ IDLE_LIMIT: Final = 20.0
 The network may have forgotten it by then without telling either end. The shortest idle timeouts that are documented are
 60 s (AWS Application Load Balancer), 240 s (Azure's outbound NAT) and 350 s (AWS NAT gateway).
 """
-_PIECE: Final = 1 << 14  # bytes: a TLS record (RFC 8446, 5.1), so that TLS too looks at the deadline for each
+_PIECE: Final = 1 << 14  # bytes: a TLS record (RFC 8446, 5.1), so that the deadline is checked for each with TLS too
 
 
 class AnswerTooLong(Exception):

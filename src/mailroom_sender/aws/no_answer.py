@@ -1,11 +1,11 @@
-"""Pure: why a call to AWS, or to what stands in its place, came to nothing."""
+"""Pure: why a call to AWS, or to an endpoint that stands in for it, has no useful answer."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Why(Enum):
-    """Why there is no answer, as is said of who was asked, and after what."""
+    """Why there is no answer; the text names the endpoint (`who`) and the action."""
 
     DENIED = "{who} does not permit {action}"
     CREDENTIALS = "{who} does not take the credentials"
@@ -14,12 +14,12 @@ class Why(Enum):
     BROKEN = "{who} does not answer {action} as it should"
     UNREADABLE = "what {who} answers to {action} can't be read"
     REFUSED = "{who} refuses {action}"
-    ALREADY_TOLD = "not asked: an earlier call failed for good"
+    ALREADY_FAILED = "not asked: an earlier call failed for good"
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """A call that came to nothing: AWS's code for it, and its words or the SDK's."""
+    """A call without a useful answer: AWS's code for it, and its words or the SDK's."""
 
     why: Why
     code: str
@@ -34,6 +34,6 @@ class NoAnswer:
         return f"{self.code}: {self.message}" if self.message else self.code
 
     @property
-    def told(self) -> str:
-        """Return who did not answer what, and why, for a person."""
+    def text(self) -> str:
+        """Return which endpoint did not answer what, and why, for a person."""
         return f"{self.why.value.format(who=self.who, action=self.action)} ({self.words})"

@@ -1,7 +1,7 @@
-"""The client that asks AWS: paced, with patience; an answer or why there is none.
+"""Questions to AWS: made slowly, and again when AWS throttles; an answer, or why there is none.
 
-SES takes each of these calls once a second (API reference of each action). The permission that a
-call needs has its name, but for GetCallerIdentity, which needs none.
+SES takes each of these calls once a second (API reference of each action). The permission that a call needs has the
+name of its action. GetCallerIdentity needs none.
 """
 
 import os
@@ -97,7 +97,7 @@ def _answer(call: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> 
         return NoAnswer(Why.REFUSED, type(error).__name__)
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         return NoAnswer(Why.UNREACHABLE, type(error).__name__)
-    except ResponseParserError as error:  # perhaps no AWS at all, but a proxy
+    except ResponseParserError as error:  # this may be no AWS at all, but a proxy
         return NoAnswer(Why.UNREADABLE, type(error).__name__)
     except Exception as error:
         return NoAnswer(Why.BROKEN, type(error).__name__)

@@ -1,4 +1,4 @@
-"""The AWS SDK, set up: a session from the environment and the SDK's files, and what says that its credentials fail."""
+"""The AWS SDK, set up: a session from the environment and the SDK's files, and the codes of bad credentials."""
 
 import os
 import re
@@ -36,11 +36,11 @@ NO_CREDENTIALS: Final[tuple[type[Exception], ...]] = (
     exceptions.SSOError,
     getattr(exceptions, "LoginError", exceptions.SSOError),  # of botocore 1.41 and newer
 )
-"""What the SDK raises when it can't come by credentials."""
+"""The errors of the SDK when it gets no credentials."""
 
 
 def is_of_aws(url: str) -> bool:
-    """Say whether an endpoint is AWS's own, and nothing that only acts as it."""
+    """Say whether an endpoint is AWS's own."""
     return bool(_AWS_HOST.search(urllib.parse.urlsplit(url).hostname or ""))
 
 

@@ -1,6 +1,6 @@
 """The check before mailroom goes live.
 
-finding         pure: what a check found, and how it is told
+finding         pure: what a check found, as lines and as JSON
 judgement       pure: answers of AWS to findings
 database_role   asks the database what the sender's role may do
 output_folder   whether the output folder is writable

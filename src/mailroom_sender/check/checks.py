@@ -1,4 +1,4 @@
-"""The join of the check: asks AWS, the database and the disk, and hands the answers to judging."""
+"""The check: asks AWS, the database and the disk, and hands the answers to the judgement."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
 _FOR_GOOD: Final = (Why.CREDENTIALS, Why.UNREACHABLE)
 _UNREADABLE: Final = 2
-"""Answers that can't be read, and none that can, from which on it is no SES that answers; one action it may lack."""
-_ALREADY_TOLD = NoAnswer(Why.ALREADY_TOLD, "")
+"""Unreadable answers, without a readable one, that show that this is no SES. Another server may lack one action."""
+_ALREADY_FAILED = NoAnswer(Why.ALREADY_FAILED, "")
 
 
 class _Ses:
-    """Asks SES until it turns out that this is in vain: nobody is to wait for ten timeouts."""
+    """Asks SES until it turns out that no answer will come: nobody should wait for ten timeouts."""
 
     def __init__(self, aws: "AwsQuestions") -> None:
         self._aws = aws
-        self._is_in_vain = False
+        self._has_failed = False
         self._is_ses = False
         self._unreadable = 0
 
     def ask(self, action: str, **parameters: Any) -> judgement.AwsAnswer:
-        if self._is_in_vain:
-            return _ALREADY_TOLD
+        if self._has_failed:
+            return _ALREADY_FAILED
         answer = self._aws.ask(action, **parameters)
         why = answer.why if isinstance(answer, NoAnswer) else None
         if why is Why.UNREADABLE:
             self._unreadable += 1
         elif why not in _FOR_GOOD:
             self._is_ses = True
-        self._is_in_vain = why in _FOR_GOOD or (self._unreadable >= _UNREADABLE and not self._is_ses)
+        self._has_failed = why in _FOR_GOOD or (self._unreadable >= _UNREADABLE and not self._is_ses)
         return answer
 
 
@@ -75,27 +75,32 @@ def _aws(
     yield judgement.sending(ses.ask("GetAccountSendingEnabled"))
     yield judgement.quota(ses.ask("GetSendQuota"), settings.max_rate)
     yield from judgement.source(settings.source, aws.own_endpoint)
-    identities = identities_of(address_of(settings.source))
-    verified, name = judgement.identity(
-        settings.source, ses.ask("GetIdentityVerificationAttributes", Identities=identities)
-    )
+    yield from _identity(ses, settings.source)
+    yield from judgement.config_set(settings.config_set, _config_set(ses, settings.config_set))
+    envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
+    yield from _templates(ses, envelope, known)
+    if mail_to is not None:
+        for sample in samples(envelope, mail_to, known):
+            yield judgement.mailed(sample, ses.ask("SendBulkTemplatedEmail", **sample.request))
+
+
+def _identity(ses: _Ses, source: str) -> Iterator[Finding]:
+    identities = identities_of(address_of(source))
+    answer = ses.ask("GetIdentityVerificationAttributes", Identities=identities)
+    verified, name = judgement.identity(source, answer)
     yield verified
     if name is not None:
         yield judgement.dkim(name, ses.ask("GetIdentityDkimAttributes", Identities=[name]))
-    yield from judgement.config_set(
-        settings.config_set,
-        ses.ask(
-            "DescribeConfigurationSet",
-            ConfigurationSetName=settings.config_set,
-            ConfigurationSetAttributeNames=["eventDestinations", "reputationOptions"],
-        ),
-    )
-    envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
+
+
+def _config_set(ses: _Ses, name: str) -> judgement.AwsAnswer:
+    attributes = ["eventDestinations", "reputationOptions"]
+    return ses.ask("DescribeConfigurationSet", ConfigurationSetName=name, ConfigurationSetAttributeNames=attributes)
+
+
+def _templates(ses: _Ses, envelope: Envelope, known: list[MailAction]) -> Iterator[Finding]:
     for sample in samples(envelope, actions=known):
         got = ses.ask("GetTemplate", TemplateName=sample.template)
         data = json.dumps(sample.data)
         rendered = ses.ask("TestRenderTemplate", TemplateName=sample.template, TemplateData=data)
-        yield from judgement.template(judgement.TemplateAnswers(sample, got, rendered), settings.escape_html)
-    if mail_to is not None:
-        for sample in samples(envelope, mail_to, known):
-            yield judgement.mailed(sample, ses.ask("SendBulkTemplatedEmail", **sample.request))
+        yield from judgement.template(judgement.TemplateAnswers(sample, got, rendered), envelope.escape_html)

@@ -21,8 +21,8 @@ _STEPS: Final = (
 )
 _PATIENCE: Final = 10.0  # seconds
 
-# By name, as a function of a type that is not there can't be asked for. In the schema of the setting, or as the
-# search path finds it.
+# Functions are found by name: their argument types may not exist. They are in the schema of the setting, or where the
+# search path leads.
 _PROBE: Final = f"""
 WITH place AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = %(schema)s)
 SELECT json_build_object(
@@ -56,7 +56,7 @@ _ROW: Final = "SELECT EXISTS (SELECT FROM mailroom.jobs WHERE job_type::text = %
 
 
 def database(url: DatabaseUrl | str | None, queue: str) -> list[Finding]:
-    """Return what was found: schema, queue, and a role that suffices and no more."""
+    """Return the findings about the schema, the queue, and the role, which should have just the rights it needs."""
     if url is None:
         return [
             Finding(
@@ -66,7 +66,7 @@ def database(url: DatabaseUrl | str | None, queue: str) -> list[Finding]:
         ]  # fmt: skip
     try:
         found: dict[str, Any] = _ask(url, _PROBE, queue)
-        findings = judged(found, queue)
+        findings = _faults(found, queue)
         is_fit = all(finding.status is not Status.TASK for finding in findings)
         if is_fit and "jobs" in found["reads"] and not _ask(url, _ROW, queue):
             findings = [_todo(f"queue {queue} has no row in jobs", "insert that row in jobs")]
@@ -78,7 +78,7 @@ def database(url: DatabaseUrl | str | None, queue: str) -> list[Finding]:
 
 
 def actions(url: DatabaseUrl | str | None) -> list[MailAction]:
-    """Return the actions that the database knows, or if it can't be asked, of which database() tells, the two."""
+    """Return the actions of the database; the two that come with mailroom, if it can't be asked."""
     known = KnownActions()
     if url is not None:
         with (
@@ -86,7 +86,7 @@ def actions(url: DatabaseUrl | str | None) -> list[MailAction]:
             _connect(url) as connection,
             translated(),
         ):
-            known.learn(connection.execute(LIST).fetchall())
+            known.replace(connection.execute(LIST).fetchall())
     return list(known.by_number.values())
 
 
@@ -103,40 +103,39 @@ def _ask(url: DatabaseUrl | str, question: str, queue: str) -> Any:
     return row[0] if row else None
 
 
-def judged(found: dict[str, Any], queue: str) -> list[Finding]:
+def _faults(found: dict[str, Any], queue: str) -> list[Finding]:
     """Return what is wrong with what the probe found; nothing, if nothing is."""
-    steps: dict[str, bool] = found["steps"]
-    role = found["role"]
-    if found["schema"] and not found["may_use"]:
-        grant = f"GRANT USAGE ON SCHEMA {found['schema']} TO {role}"
-        return [_todo(f"role {role} may not use the schema {found['schema']}", grant)]
-    missing = [name for name in _STEPS if name not in steps]
-    if len(missing) == len(_STEPS) and found["installed_in"]:
-        return [_todo(*elsewhere("the database", found["schema"], found["installed_in"]))]
-    if missing:
-        return [
-            _todo(
-                f"the schema is missing or outdated: there is no {missing[0]}",
-                "run 'mailroom-collect migrate' with a role that owns the database",
-            )
-        ]
-    forbidden = [name for name in _STEPS if not steps[name]]
-    if forbidden:
-        prefix = f"{found['schema']}." if found["schema"] else ""
-        grant = f"GRANT EXECUTE ON FUNCTION {', '.join(prefix + name for name in forbidden)} TO {role}"
-        return [_todo(f"role {role} may not execute {', '.join(forbidden)}", grant)]
+    role, schema = found["role"], found["schema"]
+    if schema and not found["may_use"]:
+        return [_todo(f"role {role} may not use the schema {schema}", f"GRANT USAGE ON SCHEMA {schema} TO {role}")]
+    if fault := _missing_steps(found) or _forbidden_steps(found):
+        return [fault]
     if not found["queue"]:
         return [_todo(f"there is no queue {queue}", "set MAILROOM_QUEUE_NAME to a row of jobs")]
     surplus = "is a superuser" if found["superuser"] else "may read tokens" if "tokens" in found["reads"] else ""
-    if surplus:
-        return [
-            Finding(
-                _CHECK, Status.WARNING,
-                f"role {role} {surplus}: more than the sender needs",
-                "give the sender a role of its own (docs/roles.md, 'Grants')",
-            )
-        ]  # fmt: skip
-    return []
+    if not surplus:
+        return []
+    todo = "give the sender a role of its own (README, 'Database roles')"
+    return [Finding(_CHECK, Status.WARNING, f"role {role} {surplus}: more than the sender needs", todo)]
+
+
+def _missing_steps(found: dict[str, Any]) -> Finding | None:
+    missing = [name for name in _STEPS if name not in found["steps"]]
+    if not missing:
+        return None
+    if len(missing) == len(_STEPS) and found["installed_in"]:
+        return _todo(*elsewhere("the database", found["schema"], found["installed_in"]))
+    todo = "run 'mailroom-collect migrate' with a role that owns the database"
+    return _todo(f"the schema is missing or outdated: there is no {missing[0]}", todo)
+
+
+def _forbidden_steps(found: dict[str, Any]) -> Finding | None:
+    role, forbidden = found["role"], [name for name in _STEPS if not found["steps"][name]]
+    if not forbidden:
+        return None
+    prefix = f"{found['schema']}." if found["schema"] else ""
+    grant = f"GRANT EXECUTE ON FUNCTION {', '.join(prefix + name for name in forbidden)} TO {role}"
+    return _todo(f"role {role} may not execute {', '.join(forbidden)}", grant)
 
 
 def _paused(queue: str, reason: str | None) -> list[Finding]:
@@ -146,10 +145,10 @@ def _paused(queue: str, reason: str | None) -> list[Finding]:
     return [_todo(f"queue {queue} is paused{why}: nothing is sent", "mailroom-collect resume")]
 
 
-def _public(number: int) -> list[Finding]:
-    if not number:
+def _public(count: int) -> list[Finding]:
+    if not count:
         return []
-    found = f"every role may execute {counted(number, 'function')} of mailroom, as after a restore without rights"
+    found = f"every role may execute {counted(count, 'function')} of mailroom, as after a restore without rights"
     return [Finding(_CHECK, Status.WARNING, found, "'mailroom-collect migrate' says how to end that")]
 
 

@@ -1,10 +1,12 @@
-"""Pure: what a check found, and how it is told to people and programs."""
+"""Pure: what a check found, as lines for people and as JSON for programs."""
 
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
+
+from mailroom_runtime.words import counted
 
 
 class Status(Enum):
@@ -17,7 +19,7 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of a check: what was looked at, what was found, what to do, and the permission that it took."""
+    """One line of a check: what was checked, what was found, what to do, and the permission that the check needed."""
 
     check: str
     status: Status
@@ -48,21 +50,17 @@ def lines(finding: Finding, width: int | None) -> list[str]:
     if width is None:
         return [f"{head}{text}{f'; {finding.todo}' if finding.todo else ''}"]
     room = max(20, width - _INDENT)
-    told = textwrap.wrap(text, room, break_on_hyphens=False)
-    told += textwrap.wrap(finding.todo, room, initial_indent="-> ", subsequent_indent="   ", break_on_hyphens=False)
-    return [head + told[0], *(" " * _INDENT + line for line in told[1:])]
+    wrapped = textwrap.wrap(text, room, break_on_hyphens=False)
+    wrapped += textwrap.wrap(finding.todo, room, initial_indent="-> ", subsequent_indent="   ", break_on_hyphens=False)
+    return [head + wrapped[0], *(" " * _INDENT + line for line in wrapped[1:])]
 
 
 def summary(findings: Sequence[Finding]) -> str:
     """Return the last line."""
     count = {status: sum(f.status is status for f in findings) for status in Status}
     if count[Status.TASK]:
-        return f"{_number(count[Status.TASK], 'thing')} to do, {_number(count[Status.WARNING], 'warning')}"
-    return "ready" if not count[Status.WARNING] else f"ready, with {_number(count[Status.WARNING], 'warning')}"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+        return f"{counted(count[Status.TASK], 'thing')} to do, {counted(count[Status.WARNING], 'warning')}"
+    return "ready" if not count[Status.WARNING] else f"ready, with {counted(count[Status.WARNING], 'warning')}"
 
 
 def exit_status(findings: Sequence[Finding]) -> int:

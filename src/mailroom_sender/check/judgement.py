@@ -22,7 +22,7 @@ _SANDBOX: Final = (200.0, 1.0)  # mails a day and a second (SES Developer Guide,
 _UNLIMITED: Final = -1.0
 _NEARLY: Final = 0.8  # of the daily quota
 _VERIFIED: Final = "Success"
-_ASKED_ALREADY: Final = "not checked, for the reason above"
+_FAILED_ALREADY: Final = "not checked, for the reason above"
 
 
 def unanswered(check: str, permission: str, answer: NoAnswer) -> Finding:
@@ -32,27 +32,27 @@ def unanswered(check: str, permission: str, answer: NoAnswer) -> Finding:
             check, Status.WARNING, "not checked: the permission is missing", f"allow {permission}", permission
         )
     if answer.why in (Why.THROTTLED, Why.BROKEN):
-        found = f"not checked: {answer.told}"
+        found = f"not checked: {answer.text}"
         return Finding(check, Status.WARNING, found, "try again in a while", permission)
-    if answer.why is Why.ALREADY_TOLD:
-        return Finding(check, Status.WARNING, _ASKED_ALREADY, "", permission)
-    return Finding(check, Status.TASK, answer.told, _HINTS.get(answer.why, ""), permission)
+    if answer.why is Why.ALREADY_FAILED:
+        return Finding(check, Status.WARNING, _FAILED_ALREADY, "", permission)
+    return Finding(check, Status.TASK, answer.text, _HINTS.get(answer.why, ""), permission)
 
 
 _HINTS: Final = {
     Why.CREDENTIALS: "correct the AWS credentials, and the clock of this machine",
-    Why.UNREACHABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
-    Why.UNREADABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
+    Why.UNREACHABLE: "check AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
+    Why.UNREADABLE: "check AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
 }
 
 
 def credentials(answer: AwsAnswer, source: str) -> Finding:
-    """Return who the sender is to AWS. Asking needs no permission."""
+    """Return whose credentials the sender has. Asking needs no permission."""
     check = "credentials"
     if not isinstance(answer, NoAnswer):
         return Finding(check, Status.OK, f"{answer.get('Arn', 'unnamed')} (from {source})")
     if answer.why is Why.CREDENTIALS:
-        return Finding(check, Status.TASK, answer.told, _HINTS[answer.why])
+        return Finding(check, Status.TASK, answer.text, _HINTS[answer.why])
     # A network may let SES through and nothing else.
     return Finding(check, Status.WARNING, f"found (from {source}), but whose is not known: STS says {answer.words}")
 
@@ -99,7 +99,7 @@ def quota(answer: AwsAnswer, max_rate: int | None) -> Finding:
 
 
 def source(encoded: str, own_endpoint: str | None) -> list[Finding]:
-    """Return what is to be said of a From whose domain SES never takes; what only acts as SES may take it."""
+    """Return the finding about a From whose domain SES never takes; another endpoint than AWS's may take it."""
     if is_public(encoded):
         return []
     status = Status.TASK if own_endpoint is None else Status.WARNING
@@ -132,7 +132,7 @@ def identity(source: str, answer: AwsAnswer) -> tuple[Finding, str | None]:
 
 
 def dkim(name: str, answer: AwsAnswer) -> Finding:
-    """Return whether mails are signed: without, many places take them for spam."""
+    """Return whether mails are signed: many receivers take unsigned mails for spam."""
     check, permission = "DKIM", "ses:GetIdentityDkimAttributes"
     if isinstance(answer, NoAnswer):
         return unanswered(check, permission, answer)
@@ -144,7 +144,7 @@ def dkim(name: str, answer: AwsAnswer) -> Finding:
 
 
 def config_set(name: str, answer: AwsAnswer) -> list[Finding]:
-    """Return whether the set exists, may send, and tells of mails that SES accepts and can't render."""
+    """Return whether the set exists, may send, and publishes mails that SES accepts and can't render."""
     check, permission = "configuration set", "ses:DescribeConfigurationSet"
     if isinstance(answer, NoAnswer):
         if answer.code == "ConfigurationSetDoesNotExist":
@@ -172,7 +172,7 @@ def config_set(name: str, answer: AwsAnswer) -> list[Finding]:
 
 
 def base_url(url: str | None) -> list[Finding]:
-    """Return what is to be said of the links' address. Without, the templates' lines say whether mails get lost."""
+    """Return the finding about the links' address. Without it, the templates' findings say whether mails get lost."""
     if url is None:
         found = "unset: the shipped templates, and others that use base_url, need it"
         return [Finding("base URL", Status.WARNING, found, "set MAILROOM_LINK_BASE_URL, here and for the sender")]
@@ -208,13 +208,13 @@ def _exists(asked: TemplateAnswers, escape_html: bool) -> Finding:
     for name, parts in unknown_names(found, asked.sample.data).items():
         said, todo = complaint(name, parts, asked.sample.data)
         return Finding(check, Status.TASK, f"{said}: SES drops every such mail", todo, permission)
-    if told := shows_markup(found):
-        return Finding(check, Status.TASK, *told, permission)
+    if markup := shows_markup(found):
+        return Finding(check, Status.TASK, *markup, permission)
     if not escape_html and "login" in names(found.html):
         todo = "set MAILROOM_SES_ESCAPE_HTML=true"
         return Finding(check, Status.WARNING, "its HTML shows the login, which is not escaped", todo, permission)
-    if told := shows_otherwise(found, escape_html):
-        return Finding(check, Status.WARNING, *told, permission)
+    if otherwise := shows_otherwise(found, escape_html):
+        return Finding(check, Status.WARNING, *otherwise, permission)
     return Finding(check, Status.OK, "exists, and needs only what is sent", permission=permission)
 
 
@@ -261,7 +261,7 @@ def mailed(sample: Sample, answer: AwsAnswer) -> Finding:
             return Finding(check, Status.TASK, found, f"allow {permission}", permission)
         return unanswered(check, permission, answer)
     statuses: Sequence[dict[str, Any]] = answer.get("Status") or [{}]
-    if statuses[0].get("Status") == "Success" or statuses[0].get("MessageId"):  # which only what was taken has
+    if statuses[0].get("Status") == "Success" or statuses[0].get("MessageId"):  # only a mail that SES took has one
         return Finding(check, Status.OK, f"{sample.template} was accepted; see that it arrives", permission=permission)
     said = ": ".join(str(statuses[0][key]) for key in ("Status", "Error") if statuses[0].get(key)) or "no status"
     return Finding(check, Status.TASK, f"{sample.template} was not accepted ({said})", permission=permission)

@@ -1,4 +1,4 @@
-"""Is the output folder writable, and by others too, or can it be made. Leaves nothing behind."""
+"""Whether the output folder can be written or made, and whether others can write there. Leaves nothing behind."""
 
 import os
 import tempfile
@@ -15,7 +15,7 @@ def output_folder(folder: Path) -> Finding:
         if problem := problem_of(folder):
             return Finding(check, Status.TASK, problem, _TASK)
     except OSError as error:
-        return Finding(check, Status.TASK, f"{folder} can't be looked at: {error.strerror}", _TASK)
+        return Finding(check, Status.TASK, f"{folder} can't be read: {error.strerror}", _TASK)
     if folder.is_dir():
         try:
             with tempfile.TemporaryFile(dir=folder) as file:

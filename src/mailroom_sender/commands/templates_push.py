@@ -40,11 +40,11 @@ def push(given: Given, folder: Path | None, dry_run: bool, yes: bool, names: tup
     _print_conditions(changes)
     if dry_run:
         for change in changes:
-            print_line(change.told)
+            print_line(change.text)
         return 0
     for change in changes:
         if change.action == "UpdateTemplate" and not yes:
-            _ask(change.told)
+            _ask(change.text)
     push_changes(aws, changes, print_line)
     return 0
 

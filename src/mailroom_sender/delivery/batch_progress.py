@@ -1,6 +1,6 @@
-"""How far one batch is: what is still to be called, what waits for a second opinion, and what everybody waits for.
+"""How far one batch is: the rows still to be called, the rows whose refusal is undecided, and why the rest waits.
 
-Knows no clock and does no I/O. refusal_run.py has the rule by which rows that SES refused alone are judged.
+Knows no clock and does no I/O. refusal_run.py has the rule that judges rows which SES refused alone.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from dataclasses import replace
 from mailroom_sender.delivery.batch_parts import BatchParts
 from mailroom_sender.delivery.refusal_run import RUN, RefusalRun
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.steps import Begun, Settlement
+from mailroom_sender.ledger.protocol import Settlement
+from mailroom_sender.permission import Begun
 from mailroom_sender.ses import holds
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
@@ -20,18 +21,20 @@ class BatchProgress:
     def __init__(self, batch: Sequence[Row], run: RefusalRun) -> None:
         self.parts = BatchParts(batch)
         self.held: Verdict | None = None
-        """What is left of the batch is not called for, and waits, for this reason."""
+        """Why no more calls are made for the rest of the batch, which waits; None: they are made."""
         self.source_works = False
         """SES took a mail of this batch."""
-        self.said: set[str] = set()
-        """What log_call() said of it."""
+        self.logged: set[str] = set()
+        """Kinds of refusals that log_call() has logged."""
         self.run = run
         self._undecided: list[tuple[Begun, Verdict]] = []
         self._refused_at: dict[str, float] = {}  # by a row's secret: its first refusal in this batch
-        self._taken_at = float("-inf")  # the last call of this batch of which SES took a mail
+        self._taken_at = float("-inf")  # the last call of which SES took a mail
 
-    def learn(self, begun: Sequence[Begun], verdicts: Sequence[Verdict], called_at: float, now: float) -> list[Verdict]:
-        """Return the verdicts on the rows of a call in the light of what came of others, and put back what is split."""
+    def answered(
+        self, begun: Sequence[Begun], verdicts: Sequence[Verdict], called_at: float, now: float
+    ) -> list[Verdict]:
+        """Return the verdicts on the rows of a call as they stand after all other calls; put back what is split."""
         is_taken = any(verdict.outcome is Outcome.SENT for verdict in verdicts)
         if is_taken:
             self.source_works, self._taken_at = True, called_at
@@ -51,8 +54,8 @@ class BatchProgress:
         if all(verdict.outcome is Outcome.SPLIT and not verdict.apart for verdict in verdicts):
             for one in begun:
                 self._refused(one, reason, now, alone=False)
-        splits = self._is_proved(begun[0]) or not self.run.is_nobodys(reason)
-        self.parts.learn([one.row for one in begun], verdicts, splits=splits)
+        splits = self._is_proved(begun[0]) or not self.run.is_no_rows_fault(reason)
+        self.parts.put_back([one.row for one in begun], verdicts, splits=splits)
 
     def _refused(self, one: Begun, reason: str, now: float, *, alone: bool) -> None:
         self._refused_at.setdefault(one.row.secret, now)
@@ -76,15 +79,15 @@ class BatchProgress:
         return verdict
 
     def settled_now(self, begun: Sequence[Begun], verdicts: Sequence[Verdict]) -> list[Settlement]:
-        """Return what is to be settled of a call; the rest is split, or kept until it is decided()."""
-        together = list(zip(begun, verdicts, strict=True))
-        self._undecided += [one for one in together if one[1].outcome is Outcome.REFUSED]
-        return [Settlement(*one) for one in together if one[1].outcome not in (Outcome.REFUSED, Outcome.SPLIT)]
+        """Return the outcomes of a call to be settled now; the other rows are split, or kept until decided()."""
+        pairs = list(zip(begun, verdicts, strict=True))
+        self._undecided += [one for one in pairs if one[1].outcome is Outcome.REFUSED]
+        return [Settlement(*one) for one in pairs if one[1].outcome not in (Outcome.REFUSED, Outcome.SPLIT)]
 
     def decided(self, now: float) -> list[Settlement]:
-        """Return the rows of which it is known by now whose fault their refusal was.
+        """Return the rows of which it is known by now that they were at fault.
 
-        When the batch ends, or before their lease does, the others are returned too: to be tried again.
+        When the batch ends, or before their lease ends, the others are returned too: to be tried again.
         """
         if not self.parts:
             self._end(now)
@@ -101,10 +104,10 @@ class BatchProgress:
         return settled
 
     def _end(self, now: float) -> None:
-        """Nothing is left to be called: hold if it is nobody's row, else go on with what was postponed."""
+        """No part is left to be called: hold the calls if no row is at fault, else go on with the postponed parts."""
         reason = self.parts.postponed_for or (self._undecided[-1][1].reason if self._undecided else "")
-        if reason and not self.held and self.run.is_nobodys(reason):
+        if reason and not self.held and self.run.is_no_rows_fault(reason):
             self.run.held(now)
-            told = f"{RUN} or more mails in a row were refused, and none was taken between: {reason}"
-            self.held = Verdict(Outcome.HOLD, told, hold=holds.REFUSALS)
+            reason = f"{RUN} or more mails in a row were refused, and none was taken between: {reason}"
+            self.held = Verdict(Outcome.HOLD, reason, hold=holds.REFUSALS)
         self.parts.resume()

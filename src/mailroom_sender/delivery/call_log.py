@@ -1,4 +1,4 @@
-"""What a call came to, in the log: a line for each thing that became of some of its rows."""
+"""The log of what became of a call's rows: a line for each outcome and reason."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,25 +6,38 @@ from typing import Final
 
 from mailroom_runtime.words import counted
 from mailroom_sender.delivery.refusal_run import kind_of
-from mailroom_sender.ledger.steps import Begun
 from mailroom_sender.log import log
+from mailroom_sender.permission import Begun
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
-_WORDS: Final = {
-    # Without a reason, as nearly all, it is not told.
-    Outcome.SENT: "SES took {rows} of {action} with {reason}, which is not known; they count as sent",
-    Outcome.LATER: "SES did not take {rows} of {action}, which go again later: {reason}",
-    Outcome.ONCE_MORE: "SES did not take {rows} of {action}, which go once more: {reason}",
+_TEXTS: Final = {
+    # Without a reason, as nearly all, it is not logged.
+    Outcome.SENT: "SES took {rows} of {action} with {reason}, which mailroom does not know; they count as sent",
+    Outcome.LATER: "SES did not take {rows} of {action} now; they go again later: {reason}",
+    Outcome.ONCE_MORE: "SES did not take {rows} of {action}; they go once more: {reason}",
     Outcome.NEVER: "{rows} of {action} failed: {reason}",
-    Outcome.REFUSED: "SES refused {rows} of {action}, which go again, and fail once SES takes another mail: {reason}",
-    Outcome.HOLD: "SES did not take {rows} of {action}, which wait: {reason}",
+    Outcome.REFUSED:
+        "SES refused {rows} of {action}; they go again, and fail once SES takes another mail: {reason}",
+    Outcome.HOLD: "SES did not take {rows} of {action}; they wait until calls go on: {reason}",
     Outcome.SPLIT: "SES refused a call for {rows} of {action}: {reason}; they go again at once, in smaller calls",
-    Outcome.UNKNOWN: "{rows} perhaps mailed twice: {reason}",
+    Outcome.UNKNOWN: "{rows} may have been mailed twice: {reason}",
+}  # fmt: skip
+_EVENTS: Final = {
+    Outcome.SENT: "status_unknown",
+    Outcome.LATER: "mail_postponed",
+    Outcome.ONCE_MORE: "mail_postponed",
+    Outcome.NEVER: "mail_failed",
+    Outcome.REFUSED: "mail_refused",
+    Outcome.HOLD: "mail_held",
+    Outcome.SPLIT: "call_split",
+    Outcome.UNKNOWN: "mail_in_doubt",
 }
+_NAMED: Final = frozenset({Outcome.NEVER, Outcome.UNKNOWN})
+"""Outcomes whose tokens stand in the text too: somebody may have to look for them."""
 
 
-def log_call(begun: Sequence[Begun], verdicts: Sequence[Verdict], said: set[str]) -> None:
-    """Log what became of rows that were called for together. Why they go again only once, as `said` remembers."""
+def log_call(begun: Sequence[Begun], verdicts: Sequence[Verdict], logged: set[str]) -> None:
+    """Log what became of rows that were called for together; a kind of refusal once only, as `logged` remembers."""
     groups: dict[tuple[Outcome, str], list[Begun]] = defaultdict(list)
     for one, verdict in zip(begun, verdicts, strict=True):
         if verdict.reason:
@@ -32,11 +45,23 @@ def log_call(begun: Sequence[Begun], verdicts: Sequence[Verdict], said: set[str]
     for (outcome, reason), rows in groups.items():
         if outcome in (Outcome.SPLIT, Outcome.REFUSED):
             kind = f"{outcome.value}: {kind_of(reason)}"
-            if kind in said:
+            if kind in logged:
                 continue
-            said.add(kind)
-        action = rows[0].row.action.name
-        words = _WORDS[outcome].format(rows=counted(len(rows), "row"), action=action, reason=reason)
-        tokens = [one.token for one in rows if one.token]  # without a database there are none
-        is_named = tokens and outcome in (Outcome.NEVER, Outcome.UNKNOWN)
-        log(f"{words}; tokens {tokens}" if is_named else words, "warning")
+            logged.add(kind)
+        _log_rows(outcome, reason, rows)
+
+
+def _log_rows(outcome: Outcome, reason: str, rows: Sequence[Begun]) -> None:
+    action = rows[0].row.action.name
+    text = _TEXTS[outcome].format(rows=counted(len(rows), "row"), action=action, reason=reason)
+    tokens = [one.token for one in rows if one.token]  # without a database there are none
+    log(
+        f"{text}; tokens {tokens}" if tokens and outcome in _NAMED else text,
+        "warning",
+        event=_EVENTS[outcome],
+        action=action,
+        outcome=outcome.value,
+        reason=reason,
+        count=len(rows),
+        tokens=tokens or None,
+    )

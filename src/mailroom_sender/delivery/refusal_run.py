@@ -1,7 +1,7 @@
-"""The net under the tables. Whether a row that SES refused alone is at fault, or nobody's row is.
+"""Whether a row that SES refused alone is at fault, or no row is. This is for refusals that no table knows.
 
-SES refuses a row alone, and names nobody: perhaps the row is bad, perhaps the From, the template or the account is,
-in words that no table knows. So a refusal needs a second opinion:
+SES refuses a row alone, and names nobody: the row may be bad, or the From, the template or the account may be, in
+words that no table knows. So a refusal alone decides nothing:
 
 1. A row that is refused alone fails when SES takes another mail of the same action: in the same answer, or in a call
    made after this row was first refused, alone or in company. Until then it is put back as "later", at the latest
@@ -12,7 +12,7 @@ in words that no table knows. So a refusal needs a second opinion:
    splitting goes on. If it takes none, the calls of this action are held, which is said, and probed after 1, 2, 4 ...
    15 seconds; a probe counts to RUN anew.
 
-So a run of bad addresses among good ones fails one by one, and a fault that is nobody's row fails nobody. There are
+So a run of bad addresses among good ones fails one by one, and a fault that lies in no row fails no row. There are
 two exceptions. Where such a fault begins while a call is being split, and after a part of it was taken, the rest of
 that call may fail. Where it comes back before the rows that it had put back were mailed, RUN - 1 of them may fail a
 probe. docs/refusals.md tells the same to operators.
@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 RUN: Final = 5
-"""Different rows, refused alone and none accepted between, from which on it is nobody's row."""
+"""Different rows, refused alone and none accepted between, from which on no row is at fault."""
 _MOST_REMEMBERED: Final = 2000
 """Rows; one that is forgotten needs one more refusal."""
 _VARYING = re.compile(r"\"[^\"]*\"|'[^']*'|<[^>]*>|\S*[@0-9]\S*")
@@ -46,10 +46,10 @@ class _Refusal:
 
 
 class RefusalRun:
-    """What SES made of the rows of one action."""
+    """What SES did with the rows of one action."""
 
     def __init__(self) -> None:
-        self._refused: dict[str, _Refusal] = {}  # by the row's secret, the longest unheard first
+        self._refused: dict[str, _Refusal] = {}  # by the row's secret, the one refused longest ago first
         self._accepted_at = float("-inf")
         self._counts_from = float("-inf")
         self._lock = threading.Lock()
@@ -79,8 +79,8 @@ class RefusalRun:
             with self._lock:
                 self._refused.pop(row, None)
 
-    def is_nobodys(self, reason: str) -> bool:
-        """Say whether so many rows were refused for this reason, one after another, that it is nobody's row."""
+    def is_no_rows_fault(self, reason: str) -> bool:
+        """Say whether so many rows were refused for this reason, one after another, that no row is at fault."""
         with self._lock:
             return self._length(kind_of(reason)) >= RUN
 

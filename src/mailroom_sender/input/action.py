@@ -1,6 +1,6 @@
-"""Pure: what a mail may be for, and what that means for its row and its request.
+"""Pure: the actions that a mail may be for, and what each means for its row and its request.
 
-The table mailroom_actions says it (migrations/4_actions.up.sql); the first two come with mailroom.
+They are in the table mailroom_actions (migrations/4_actions.up.sql); the first two come with mailroom.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 @dataclass(frozen=True, slots=True)
 class MailAction:
-    """What a mail is for."""
+    """One action: what a mail is for."""
 
     ACTIVATION: ClassVar["MailAction"]
     PASSWORD_RECOVERY: ClassVar["MailAction"]
@@ -31,16 +31,16 @@ LIST: Final = "SELECT number::text, name, template, signs_code FROM mailroom.mai
 
 
 def by_number(actions: Iterable[MailAction]) -> Mapping[str, MailAction]:
-    """Return actions by the field that stands for them."""
+    """Return actions by their number, which is a row's first field."""
     return {action.number: action for action in actions}
 
 
 class KnownActions:
-    """The actions that this sender knows. Any thread may look, or learn."""
+    """The actions that this sender knows. Callable from any thread."""
 
     def __init__(self) -> None:
         self.by_number = by_number(SHIPPED)
 
-    def learn(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Know what LIST returned, and nothing else."""
+    def replace(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Know the actions that LIST returned, and no others."""
         self.by_number = by_number(MailAction(*row) for row in rows)

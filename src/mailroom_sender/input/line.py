@@ -1,7 +1,7 @@
 """Pure: a line to rows and bad rows.
 
-Five CSV fields a row (RFC 4180), rows joined by commas. Read strictly: what does not fit is a
-bad row with its reason, and its neighbours stay good, as long as the line can be cut in rows.
+A row has five CSV fields (RFC 4180), and rows are joined by commas. The rules are strict: a row that breaks one is a
+bad row with a reason, and the other rows stay good, as long as the line can be cut into rows.
 """
 
 import base64

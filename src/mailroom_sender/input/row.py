@@ -1,16 +1,16 @@
-"""Pure: what is read, one row of a line, with its own bytes."""
+"""Pure: a row of a line, with its own bytes."""
 
 from dataclasses import dataclass, field
 
 from mailroom_sender.input.action import MailAction
 
 Bytes = bytes | bytearray
-"""What is only looked at: a long line stays in the buffer that it was read into."""
+"""Bytes that are only read: a long line stays in the buffer that it was read into."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One mail to be sent. Its repr shows nothing that lets somebody in."""
+    """One mail to be sent. Its repr shows no secret and no code."""
 
     action: MailAction
     email: str
@@ -22,7 +22,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class UnknownRow:
-    """A row of an action that is not known, perhaps only not yet; nothing else of it is looked at."""
+    """A row of an action that is not known, or not yet. Its other fields are not checked."""
 
     number: str
     raw: bytes = field(repr=False)
@@ -30,7 +30,7 @@ class UnknownRow:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """Bytes that are no row, or not one that can be trusted, and why."""
+    """Bytes that are no row, or a bad one, and why."""
 
     raw: Bytes = field(repr=False)
     reason: str

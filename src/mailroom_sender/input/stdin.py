@@ -1,4 +1,4 @@
-"""stdin to complete lines. What is behind the last newline is never a line."""
+"""stdin to complete lines. The bytes behind the last newline are never a line."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class OverlongLine:
 
 
 class LineInput:
-    """Reads a descriptor that polled readable, and hands out what is complete."""
+    """Reads a descriptor that is readable, and returns complete lines."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -54,5 +54,5 @@ class LineInput:
         return line
 
     def leftover(self) -> Bytes:
-        """Return what came after the last newline: the writer died in the middle of it."""
+        """Return the bytes after the last newline: the writer died in the middle of a line."""
         return self._partial

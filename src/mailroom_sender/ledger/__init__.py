@@ -1,5 +1,12 @@
-"""The record of what may be sent and of what became of it.
+"""The record of the rows that may be sent, and of their outcomes.
 
-connection   the sender's connection, shared by its workers
-steps        begin and settle: in the database, or alone without one
+session             the sender's session with the database
+retry_wait          the growing wait between two tries to reach it
+shared_connection   the session, shared by the workers
+not_sent            the log of rows that may not be sent
+pause_log           the log of a queue that is paused
+pending_begin       a begin on its way to the database
+protocol            pure: what every ledger can do
+database            begin and settle in the database
+alone               begin and settle without one
 """

@@ -1,9 +1,15 @@
 """What the sender prints, and the files that it keeps.
 
-stdout          one JSON object a line for each call, or mails for a person
-mail_text       pure: a mail as debug mode shows it
-summary         pure: what was sent, a line every few minutes
-folder_check    what is wrong with an output folder
-responses       SES's responses to refused calls, as files
-rejected_rows   rows that could not be read or sent, as files
+stdout           whole lines on stdout
+call_answer      pure: the answer to a call, as it is printed
+mail_text        pure: a mail as debug mode prints it for a person
+summary          pure: what was sent, a line every few minutes
+folder_check     whether an output folder is safe
+folder           the output folder, made or refused
+new_file         files that did not exist before
+growing_file     a file that grows
+rejected_entry   pure: what was rejected, as JSON objects
+write_queue      entries that wait until the disk takes them
+unsent_rows      rows that could not be read or sent, as files
+responses        SES's responses to refused calls, as files
 """

@@ -1,4 +1,4 @@
-"""What is wrong with an output folder: its files hold secrets that let somebody in."""
+"""Whether an output folder is safe: its files hold secrets."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ _MOST_LINKS = 40  # as Linux follows (path_resolution(7))
 def problem_of(folder: Path) -> str:
     """Return why a folder can't be trusted with secrets, or an empty text: one that does not exist can. Raises OSError.
 
-    A mount may be writable by all: the volumes of containers are, and nobody else is there.
+    A mount may be writable by all: the volumes of containers are, and there are no other users.
     """
     if link := _link_of_another(folder.absolute()):
         return f"{link} is a symbolic link of another user, who can lead it elsewhere"

@@ -7,11 +7,11 @@ from mailroom_sender.address.email_address import for_ses
 from mailroom_sender.input.row import Row
 
 _PATHS: Final = {"activation": "/activate/", "password_recovery": "/recover/"}
-"""What the shipped templates put between the base URL and the secret. Of other actions only their template knows it."""
+"""The path that the shipped templates put between the base URL and the secret. For other actions only SES knows it."""
 
 
 def mail_text(row: Row, base_url: str | None) -> str:
-    """Return who gets what, and below it, indented, the link, or the secret where the link is not known.
+    """Return the mail's head, and below it, indented, its link, or the secret where the link is not known.
 
     Without `base_url` the link is its path alone. `row` has an address that addresses.for_ses() takes.
     Characters that a terminal would obey are shown escaped.

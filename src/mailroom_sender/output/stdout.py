@@ -1,4 +1,4 @@
-"""stdout: one JSON object a line, the answer to each call, or in debug mode the request, or its text for a person."""
+"""stdout: one JSON object a line (the answer to a call; in debug mode its request), or in debug mode text."""
 
 import json
 import os
@@ -17,7 +17,7 @@ class CallOutput:
         self._closed = False
 
     def line(self, data: dict[str, Any]) -> None:
-        """Print one object. A stdout that can't be written to is said once, and mails still go."""
+        """Print one object. A stdout that can't be written is logged once, and mails still go."""
         self.text(json.dumps(data, separators=(",", ":")) + "\n")
 
     def text(self, text: str) -> None:
@@ -29,4 +29,9 @@ class CallOutput:
                     left = left[os.write(self._fd, left) :]
             except OSError as error:
                 self._closed = True
-                log(f"stdout can't be written: {error.strerror}; answers are no longer printed", "warning")
+                log(
+                    f"stdout can't be written: {error.strerror}; mails still go, but answers are no longer printed",
+                    "warning",
+                    event="stdout_not_writable",
+                    reason=error.strerror,
+                )

@@ -1,4 +1,4 @@
-"""Pure: what was sent, in one line every few minutes while there is something to tell.
+"""Pure: what was sent, in one line every few minutes while something happens.
 
 Times are seconds of one monotonic clock, handed in by the caller.
 """
@@ -6,7 +6,8 @@ Times are seconds of one monotonic clock, handed in by the caller.
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from mailroom_runtime.words import counted, spell
 from mailroom_sender.ses.verdict import Outcome, Verdict
@@ -14,11 +15,20 @@ from mailroom_sender.ses.verdict import Outcome, Verdict
 _EVERY: Final = 300.0  # seconds
 _STEP: Final = 1.05
 """A time is kept as the power of this that it is nearest to: a few hundred counters, and 3 % off at most."""
-_WORDS: Final = (
-    ((Outcome.NEVER,), "failed"),
-    ((Outcome.LATER, Outcome.ONCE_MORE, Outcome.REFUSED, Outcome.HOLD), "not taken now"),
-    ((Outcome.UNKNOWN,), "perhaps mailed twice"),
+_GROUPS: Final = (
+    ("failed", "failed", (Outcome.NEVER,)),
+    ("not_taken", "not taken now", (Outcome.LATER, Outcome.ONCE_MORE, Outcome.REFUSED, Outcome.HOLD)),
+    ("in_doubt", "may have been mailed twice", (Outcome.UNKNOWN,)),
 )
+"""Rows that are counted together: their field in JSON, their words, and their outcomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryLine:
+    """One line of the log: its text, and the same as fields."""
+
+    text: str
+    fields: dict[str, Any]
 
 
 class SenderSummary:
@@ -31,7 +41,7 @@ class SenderSummary:
         self.sent = 0
         """Mails since the start."""
         self.due_at = float("inf")
-        """When to tell; never, as long as nothing happens."""
+        """When to call line(); never, as long as nothing happens."""
 
     def add(self, now: float, verdicts: Sequence[Verdict], unfit: int, took: Sequence[float]) -> None:
         """Count rows by their verdicts, rows that SES can never take, and calls by the seconds until their answer."""
@@ -46,29 +56,42 @@ class SenderSummary:
         self._took.update(round(math.log(max(seconds, 1e-4), _STEP)) for seconds in took)
         self.sent += counts[Outcome.SENT]
 
-    def tell(self, now: float) -> str:
-        """Return the line, and count from nothing; empty when nothing happened."""
+    def line(self, now: float) -> SummaryLine | None:
+        """Return the line, and count from nothing; None when nothing happened."""
         if self.due_at == float("inf"):
-            return ""
-        parts = [f"in {spell(now - self._since)}: sent {self._outcomes[Outcome.SENT]:,}"]
-        for outcomes, words in _WORDS:
-            if count := sum(self._outcomes[outcome] for outcome in outcomes):
-                parts.append(f"{count:,} {words}")
+            return None
+        sent = self._outcomes[Outcome.SENT]
+        parts = [f"in {spell(now - self._since)}: sent {sent:,}"]
+        fields: dict[str, Any] = {"for_s": round(now - self._since, 1), "sent": sent}
+        for name, words, outcomes in _GROUPS:
+            fields[name] = sum(self._outcomes[outcome] for outcome in outcomes)
+            if fields[name]:
+                parts.append(f"{fields[name]:,} {words}")
         if calls := self._took.total():
             half, most = (self._ms(calls * part) for part in (0.5, 0.95))
-            told = f"SES answered {counted(calls, 'call')}, half of them within {half} ms, 95 % within {most} ms"
-            parts.append(told if calls > 1 else f"SES answered 1 call, within {half} ms")
+            fields |= {"calls": calls, "median_ms": round(half, 1), "p95_ms": round(most, 1)}
+            parts.append(_calls_text(calls, half, most))
         self._outcomes.clear()
         self._took.clear()
         self.due_at = float("inf")
-        return "; ".join(parts)
+        return SummaryLine("; ".join(parts), fields)
 
-    def _ms(self, calls: float) -> str:
+    def _ms(self, calls: float) -> float:
         """Return the milliseconds within which so many calls were answered."""
         seen = 0
         for step in sorted(self._took):
             seen += self._took[step]
             if seen >= calls:
-                ms = _STEP**step * 1000
-                return f"{ms:,.0f}" if ms >= 10 else f"{ms:.1f}"  # noqa: PLR2004 - no more digits than are sure
-        return "0"
+                return float(_STEP**step * 1000)
+        return 0.0
+
+
+def _calls_text(calls: int, half: float, most: float) -> str:
+    if calls == 1:
+        return f"SES answered 1 call, within {_digits(half)} ms"
+    within = f"half of them within {_digits(half)} ms, 95 % within {_digits(most)} ms"
+    return f"SES answered {counted(calls, 'call')}, {within}"
+
+
+def _digits(ms: float) -> str:
+    return f"{ms:,.0f}" if ms >= 10 else f"{ms:.1f}"  # noqa: PLR2004 - no more digits than are sure

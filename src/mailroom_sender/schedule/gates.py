@@ -1,30 +1,28 @@
-"""Pure: again when, and who waits meanwhile. Times are seconds of a clock handed in by the caller."""
+"""Pure: the calls that wait, and when the next one is made. Times are seconds of a clock handed in by the caller."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
-from mailroom_runtime.backoff import backoff as exponential
+from mailroom_sender.schedule.retries import backoff
 from mailroom_sender.ses.holds import PROBE, Hold, Scope
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
-_FIRST: Final = 1.0  # seconds
-_CAP: Final = 60.0  # seconds: a token lives 15 minutes, so it gets a dozen tries
-MOST_ATTEMPTS: Final = 12
-"""Tries of a row by a sender without a database, which makes about eight minutes."""
-MOST_REFUSALS: Final = 4
-"""The same for one that SES refuses alone while it takes no other: some seconds, as nobody may come to tell."""
 
+@dataclass(frozen=True, slots=True)
+class GateChange:
+    """Calls begin to wait, or go on."""
 
-def backoff(attempt: int, random: float) -> float:
-    """Return the seconds before a row is tried again after its attempt number `attempt` (from 1)."""
-    return exponential(attempt, random, first=_FIRST, cap=_CAP)
+    is_closed: bool
+    reason: str
+    hold: Hold
+    action: str | None  # whose calls; None: all calls
 
 
 @dataclass(slots=True)
 class _Gate:
     until: float
     reason: str
+    hold: Hold
     probe: float  # seconds to the next call
 
 
@@ -60,42 +58,41 @@ class Gates:
         return self._account is not None or bool(self._actions)
 
     def probing(self, action: str, now: float) -> None:
-        """A call is made: if its gate is ajar, nobody else goes until its answer is known."""
+        """A call is made. If it is a probe, no other one is made until its answer is known, or the next is due."""
         for gate in (self._account, self._actions.get(action)):
             if gate and gate.until <= now:
                 gate.probe = min(PROBE, 2 * gate.probe)
                 gate.until = now + gate.probe
 
-    def learn(self, action: str, verdicts: list[Verdict], now: float, random: float) -> list[str]:
-        """Close or open gates by a call's verdicts; return what is worth a log line."""
+    def answered(self, action: str, verdicts: Sequence[Verdict], now: float, random: float) -> list[GateChange]:
+        """Close or open gates by a call's verdicts; return what changed. `random` is from 0 to 1."""
         for verdict in verdicts:
             if verdict.hold is not None:
                 return self._close(action, verdict, verdict.hold, now)
-        said: list[str] = []
+        opened: list[GateChange] = []
         if any(verdict.outcome in (Outcome.SENT, Outcome.NEVER) for verdict in verdicts):
-            said = self._open(action)
+            opened = self._open(action)
         if any(verdict.slower for verdict in verdicts):
             self._throttled += 1
             self._slow_until = now + backoff(self._throttled, random)
-        elif said or any(verdict.outcome is Outcome.SENT for verdict in verdicts):
+        elif opened or any(verdict.outcome is Outcome.SENT for verdict in verdicts):
             self._throttled = 0
-        return said
+        return opened
 
-    def _close(self, action: str, verdict: Verdict, hold: Hold, now: float) -> list[str]:
+    def _close(self, action: str, verdict: Verdict, hold: Hold, now: float) -> list[GateChange]:
         is_for_all = hold.scope is Scope.ACCOUNT
         known = self._account if is_for_all else self._actions.get(action)
         probe = known.probe if known else hold.first_probe
-        gate = _Gate(now + probe, verdict.reason, probe)
+        gate = _Gate(now + probe, verdict.reason, hold, probe)
         if is_for_all:
             self._account = gate
         else:
             self._actions[action] = gate
         if known and known.reason == verdict.reason:
             return []
-        who = "all calls wait" if is_for_all else f"calls for {action} wait"
-        return [f"{who}, probing every {PROBE:.0f} s: {verdict.reason}; {hold.hint}"]
+        return [GateChange(True, verdict.reason, hold, None if is_for_all else action)]
 
-    def _open(self, action: str) -> list[str]:
-        gates = [self._account, self._actions.pop(action, None)]
+    def _open(self, action: str) -> list[GateChange]:
+        gates = ((None, self._account), (action, self._actions.pop(action, None)))
         self._account = None
-        return [f"calls go on; it was: {gate.reason}" for gate in gates if gate]
+        return [GateChange(False, gate.reason, gate.hold, who) for who, gate in gates if gate]

@@ -18,12 +18,12 @@ _LEAST: Final = 1.0
 """Recipients a second below which throttling does not push: the sandbox has as many."""
 
 _UNKNOWN: Final = 50.0
-"""Recipients a second from which to slow down, at least, when nobody knows the rate and little went."""
+"""Recipients a second to slow down from, at least, when the rate is not known and few mails went."""
 
 
 @dataclass(slots=True)
 class Pace:
-    """How many recipients may go when. `most` is in recipients a second; infinite if nobody knows."""
+    """How many recipients may go when. `most` is in recipients a second; infinite if that is not known."""
 
     most: float = float("inf")
     _slowed_to: float = field(default=float("inf"), init=False)
@@ -50,7 +50,7 @@ class Pace:
         missing = recipients - self._balance
         return now if missing <= 0 else now + missing / self.rate(now)
 
-    def take(self, recipients: int, now: float) -> None:
+    def spend(self, recipients: int, now: float) -> None:
         """A call with so many recipients is made."""
         self._refill(now)
         self._balance -= recipients
@@ -59,7 +59,7 @@ class Pace:
             self._recent.popleft()
 
     def throttled(self, now: float) -> bool:
-        """Halve the rate, but once a second at most: calls that were under way tell no news. Say whether it was."""
+        """Halve the rate, but once a second at most: calls in progress then say nothing new. Say whether it was."""
         if now < self._slowed_at + 1.0:
             return False
         rate = self.rate(now)

@@ -1,9 +1,9 @@
-"""Pure: of whom SES's words speak when it refuses: of rows, of what all calls share, of the account, or of nobody.
+"""Pure: what SES's words name when it refuses: rows, something that all calls share, the account, or nothing.
 
-A code alone does not tell. `MessageRejected` covers a recipient that is not verified (in the sandbox), a From that
+A code alone is not enough. `MessageRejected` covers a recipient that is not verified (in the sandbox), a From that
 is not, and an account that is paused; `AccessDenied` may speak of a recipient whose domain is another identity of
-the account. What is named decides, and it is compared with what the call held: what SES may repeat of it (an
-address, a login) was chosen by strangers.
+the account. The name decides. It is compared with the call itself, as SES may repeat a part of the call (an
+address, a login) that a stranger has chosen.
 
 Sources: the SES API reference (Common Errors), the IAM service authorization reference (resource types of SES), and
 public reports of the texts; moto has one of its own ("Email address not verified App <noreply@example.com>").
@@ -76,7 +76,7 @@ def speaks_of_account(message: str, rows: Iterable[Row]) -> bool:
 
 
 def speaks_of_daily_quota(message: str, rows: Iterable[Row]) -> bool:
-    """Say whether SES's words tell that the day's mails are used up."""
+    """Say whether SES's words say that the day's mails are used up."""
     return bool(_DAILY_QUOTA.search(_without_logins(message, rows, _DAILY_QUOTA)))
 
 

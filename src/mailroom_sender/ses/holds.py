@@ -9,7 +9,7 @@ PROBE: Final = 15.0
 
 
 class Scope(Enum):
-    """Who waits when calls are held."""
+    """Which calls wait."""
 
     ACCOUNT = "account"
     TEMPLATE = "template"
@@ -38,5 +38,5 @@ QUOTA: Final = Hold("it ends by itself within 24 hours; ask AWS for a higher quo
 TEMPLATE: Final = Hold("bring it to SES with 'mailroom-send templates push'", Scope.TEMPLATE)
 TEMPLATE_PERMISSION: Final = Hold("allow ses:SendBulkTemplatedEmail on that template", Scope.TEMPLATE)
 REFUSALS: Final = Hold(
-    "look at SES's answers in MAILROOM_SES_OUTPUT_PATH, and run 'mailroom-send check'", Scope.TEMPLATE, first_probe=1.0
+    "read SES's answers in MAILROOM_SES_OUTPUT_PATH, and run 'mailroom-send check'", Scope.TEMPLATE, first_probe=1.0
 )

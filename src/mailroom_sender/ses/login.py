@@ -1,4 +1,4 @@
-"""Pure: a login as it goes into a mail. It is a stranger's words: it stays text, and changes no text around it.
+"""Pure: a login as it goes into a mail. A stranger has chosen it: it stays text, and changes no text around it.
 
 Letters of Hebrew and Arabic run from right to left, and there are control characters for the direction (Unicode
 Standard Annex 9, "UAX 9"). A template keeps what they do within the login by isolating it: <bdi> in HTML, U+2068 and

@@ -1,4 +1,4 @@
-"""Pure: takes out of SES's answers what lets somebody in. SES may repeat what it was sent; logs and files may not."""
+"""Pure: takes secrets and codes out of SES's answers. SES may repeat what it was sent; logs and files may not."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ _MESSAGE_ID = re.compile(r"[0-9A-Za-z-]{6,85}", re.ASCII)  # too short for a sec
 
 
 def masked(response: bytes, rows: Sequence[Row]) -> bytes:
-    """Put stars over what lets somebody in, as many as it had characters: it stays the same HTTP message."""
+    """Put stars in place of secrets and codes, one for each character, so that the HTTP message keeps its lengths."""
     for row in rows:
         for secret in filter(None, (row.secret, row.code)):
             response = response.replace(secret.encode(), b"*" * len(secret))
@@ -17,7 +17,7 @@ def masked(response: bytes, rows: Sequence[Row]) -> bytes:
 
 
 def without_secrets(text: str, rows: Sequence[Row]) -> str:
-    """Return a text with dots in place of what lets somebody in."""
+    """Return a text with dots in place of secrets and codes."""
     for row in rows:
         for secret in filter(None, (row.secret, row.code)):
             text = text.replace(secret, "...")

@@ -29,8 +29,8 @@ def _data(row: Row, envelope: Envelope) -> dict[str, str]:
     if row.action.needs_code:
         data["code"] = row.code
     if envelope.base_url is not None:
-        # Here and not in the default: SES was seen to merge both key by key, but AWS only promises the
-        # default for a destination without data of its own, and a missing value loses the mail silently.
+        # Here and not in the default data: SES was seen to merge both key by key, but AWS promises the default only for
+        # a destination without data of its own. SES drops a mail without an error when a value is missing.
         data["login_text"] = for_text(row.login)
         data["base_url"] = envelope.base_url
     return data

@@ -1,7 +1,7 @@
 """Pure: an answer of SES to a verdict for each row. The tables are data; faults.py reads the words.
 
-What the tables do not name: of a destination it is "later"; of a call, a 4xx is perhaps one row's fault, so the call
-is split, and nobody is slowed down; a 5xx is SES's, so everybody asks again, slower.
+A code that the tables do not name: for a destination it means "later". For a call, a 4xx may be one row's fault, so
+the call is split, and nothing is slowed down; a 5xx is SES's fault, so all calls go on slower.
 
 Sources: the SES API v1 reference (BulkEmailDestinationStatus, SendBulkTemplatedEmail, Common Errors), and botocore's
 service model and its table of throttling codes. A code counts without `Exception` at its end, as SES itself does not
@@ -28,8 +28,8 @@ class Outcome(Enum):
     LATER = "later"  # this row again after a while
     ONCE_MORE = "once more"  # the same, but only once
     NEVER = "never"  # SES will not take it
-    REFUSED = "refused"  # alone, and nobody was named: never, if SES takes others (refusal_run)
-    HOLD = "hold"  # everybody waits: for the account, or for this template
+    REFUSED = "refused"  # alone, and nothing was named: never, if SES takes other rows (refusal_run)
+    HOLD = "hold"  # all calls wait, or those of this template
     SPLIT = "split"  # another row of the call is at fault, or may be: this one again at once
     UNKNOWN = "unknown"  # SES was asked, and its answer never came
 
@@ -67,7 +67,7 @@ class NotAsked:
     """The request never reached SES."""
 
     reason: str
-    operator: bool = False  # nothing changes until somebody acts
+    operator: bool = False  # only a person can change that
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Lost:
     """The request may have reached SES; no answer that can be read came back."""
 
     reason: str
-    slower: bool = True  # it may be that SES can't keep up
+    slower: bool = True  # SES may have too much to do
 
 
 SesAnswer = Accepted | Refused | NotAsked | Lost
@@ -84,7 +84,7 @@ _SLOWER: Final = frozenset({
     "BandwidthLimitExceeded", "InternalFailure", "LimitExceeded", "RequestLimitExceeded", "RequestThrottled",
     "ServiceUnavailable", "SlowDown", "Throttled", "Throttling", "TooManyRequests",
 })  # fmt: skip
-"""SES or the account has too much to do: again, and everybody slower."""
+"""SES or the account has too much to do: the rows go again, and all calls go slower."""
 
 _HOLDS: Final = {
     "AccountDailyQuotaExceeded": holds.QUOTA,
@@ -110,7 +110,7 @@ _HOLDS: Final = {
     "TemplateDoesNotExist": holds.TEMPLATE,
     "UnrecognizedClient": holds.CREDENTIALS,
 }
-"""Nobody's mail goes, or none of this template, until something is changed; of calls and of destinations."""
+"""No mail goes, or none of this template, until something is changed. Codes of calls and of destinations."""
 
 _DESTINATION: Final = {
     "AccountThrottled": (Outcome.LATER, True),
@@ -120,7 +120,7 @@ _DESTINATION: Final = {
     "MessageRejected": (Outcome.REFUSED, False),
     "TransientFailure": (Outcome.LATER, False),
 }
-"""What a destination's status means if its words name nobody, and whether everybody goes slower."""
+"""What a destination's status means if its words name nothing, and whether all calls go slower."""
 
 _TOO_MANY: Final = 429  # HTTP
 _TIMEOUT: Final = 408
@@ -173,12 +173,12 @@ def _destinations(statuses: Sequence[dict[str, Any]], asked: CallQuestion) -> li
     ]
     if not any(taken):
         return verdicts
-    # It took another mail in the same breath, so the refused row is at fault itself.
+    # SES took another mail of the same call, so the refused row is at fault itself.
     return [replace(one, outcome=Outcome.NEVER) if one.outcome is Outcome.REFUSED else one for one in verdicts]
 
 
 def _taken(status: dict[str, Any], rows: Sequence[Row]) -> Verdict | None:
-    """Return the verdict on a mail that SES took. Only such a one has a message id, whatever its status is called."""
+    """Return the verdict on a mail that SES took; None: it did not. Only a mail that it took has a message id."""
     name, given = str(status.get("Status") or ""), str(status.get("MessageId") or "")
     if name == SUCCESS:
         return Verdict(Outcome.SENT, message_id=message_id(given, rows) or None)
@@ -239,7 +239,7 @@ def _refusal(code: str, message: str, reason: str, asked: CallQuestion) -> list[
     hold, places = _fault(code, message, asked)
     again = Verdict(Outcome.SPLIT, reason)
     if hold and places and len(places) < count:
-        # A recipient is, or is at, the From's identity: the others tell which of the two SES means.
+        # A recipient is, or is at, the From's identity: the other rows show which of the two SES means.
         return [replace(again, apart=place in places) for place in range(count)]
     if hold and not (places and asked.source_works):
         return [Verdict(Outcome.HOLD, reason, hold=hold)] * count
@@ -249,7 +249,7 @@ def _refusal(code: str, message: str, reason: str, asked: CallQuestion) -> list[
 
 
 def _fault(code: str, message: str, asked: CallQuestion) -> tuple[Hold | None, frozenset[int]]:
-    """Return why everybody waits, if SES's words say so, and the places of the rows that they name."""
+    """Return why calls wait, if SES's words say so, and the places of the rows that they name."""
     named = faults.named(code, message, asked.rows, asked.envelope)
     is_denial = faults.is_denial(code)
     if named.source:
@@ -266,5 +266,8 @@ def _fault(code: str, message: str, asked: CallQuestion) -> tuple[Hold | None, f
 
 
 def _words(code: str, message: str, rows: Sequence[Row]) -> str:
-    """Return what is kept of SES's words. Only after they were judged: a code may be a part of an account's number."""
+    """Return the part of SES's words that is kept.
+
+    They must be judged before: five digits that are a code may also be a part of an account's number.
+    """
     return without_secrets(f"{code}: {message}" if message else code, rows)[:_REASON]

@@ -1,4 +1,4 @@
-"""Pure: templates here beside those in SES."""
+"""Pure: templates here compared with those in SES."""
 
 import difflib
 from collections.abc import Collection
@@ -11,7 +11,7 @@ SENT_BY: Final = {
     "login_text": "every running sender is of version 0.3 or newer, with MAILROOM_LINK_BASE_URL",
     "base_url": "every running sender has MAILROOM_LINK_BASE_URL",
 }
-"""The values that not every sender sends: when all do."""
+"""The values that not every sender sends, and when every sender does."""
 
 
 def different_parts(ours: Template, theirs: Template) -> list[str]:
@@ -30,12 +30,12 @@ def state(ours: Template, theirs: Template | None) -> str:
 def difference(ours: Template, theirs: Template | None) -> list[str]:
     """Return what a push would change, as a unified diff of each part, without line ends."""
     other = theirs or Template(ours.name, "", "", "")
-    told: list[str] = []
+    lines: list[str] = []
     for part in different_parts(ours, other):
         before = f"SES/{ours.name}{ENDINGS[part]}" if theirs else "/dev/null"
         after = f"here/{ours.name}{ENDINGS[part]}"
-        told += difflib.unified_diff(_lines(other.part(part)), _lines(ours.part(part)), before, after, lineterm="")
-    return told
+        lines += difflib.unified_diff(_lines(other.part(part)), _lines(ours.part(part)), before, after, lineterm="")
+    return lines
 
 
 def _lines(text: str) -> list[str]:

@@ -1,8 +1,8 @@
-"""Pure: the part of SES's template language that is certain.
+"""Pure: the part of SES's template language that is known.
 
-SES renders Handlebars, of which it documents a part, and does not escape what it puts in (SES Developer
-Guide, "Advanced email personalization"). Here {{name}} and {{{name}}} are known, which for SES are the
-same; of everything else is said that it is not known, instead of guessing.
+SES renders Handlebars, of which it documents a part, and does not escape the values (SES Developer Guide, "Advanced
+email personalization"). This file knows {{name}} and {{{name}}}, which are the same for SES. It guesses about nothing
+else: it says that it does not know it.
 """
 
 import re
@@ -45,7 +45,7 @@ def _tag(template: str, match: re.Match[str]) -> TemplateTag:
 
 
 def names(template: str) -> set[str]:
-    """Return the names of the values that a template surely needs."""
+    """Return the names of the values that a template needs for certain."""
     return {tag.name for tag in tags(template) if tag.name is not None}
 
 

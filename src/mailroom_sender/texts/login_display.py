@@ -1,4 +1,4 @@
-"""Pure: how a template shows a login, which is a stranger's words."""
+"""Pure: how a template shows a login, which a stranger has chosen."""
 
 import re
 

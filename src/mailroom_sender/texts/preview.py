@@ -9,7 +9,7 @@ from mailroom_runtime.errors import SettingError
 from mailroom_sender.aws.no_answer import NoAnswer
 from mailroom_sender.texts.handlebars import Unrenderable, render
 from mailroom_sender.texts.mime import Mail, compose, parse
-from mailroom_sender.texts.push import needs_person
+from mailroom_sender.texts.push import call_error
 from mailroom_sender.texts.sample import EMAIL
 from mailroom_sender.texts.template import ENDINGS, Template
 
@@ -32,12 +32,12 @@ def rendered_by_ses(aws: "AwsQuestions", name: str, data: Mapping[str, str]) -> 
     """Return the mail that SES makes of the template it has. Raises OperatorNeeded."""
     answer = aws.ask("TestRenderTemplate", TemplateName=name, TemplateData=json.dumps(data))
     if isinstance(answer, NoAnswer):
-        raise needs_person("TestRenderTemplate", answer)
+        raise call_error("TestRenderTemplate", answer)
     return parse(str(answer.get("RenderedTemplate", "")))
 
 
-def write(folder: Path, name: str, mail: Mail, source: str, tell: Callable[[str], None]) -> None:
-    """Write the files of one mail, and tell their paths. Raises SettingError."""
+def write(folder: Path, name: str, mail: Mail, source: str, say: Callable[[str], None]) -> None:
+    """Write the files of one mail, and say their paths. Raises SettingError."""
     files = {".txt": (mail.text or "").encode(), ".html": (mail.html or "").encode()}
     files[".eml"] = compose(mail, source, EMAIL)
     try:
@@ -46,6 +46,6 @@ def write(folder: Path, name: str, mail: Mail, source: str, tell: Callable[[str]
             if data:
                 path = folder / f"{name}{ending}"
                 path.write_bytes(data)
-                tell(str(path))
+                say(str(path))
     except OSError as error:
         raise SettingError(f"{folder} can't be written: {error.strerror}", "give another one with --out") from None

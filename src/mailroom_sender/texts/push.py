@@ -1,4 +1,4 @@
-"""Brings templates to SES: looks first at all of them, then creates and updates."""
+"""Brings templates to SES: first compares all of them, then creates and updates."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,52 +22,52 @@ def in_ses(aws: "AwsQuestions", name: str) -> Template | None:
         return from_ses(answer)
     if answer.code == "TemplateDoesNotExist":
         return None
-    raise needs_person("GetTemplate", answer)
+    raise call_error("GetTemplate", answer)
 
 
-def needs_person(action: str, answer: NoAnswer) -> OperatorNeeded:
-    """Return the error for a call that came to nothing."""
+def call_error(action: str, answer: NoAnswer) -> OperatorNeeded:
+    """Return the error for a call without a useful answer."""
     if answer.why is Why.DENIED:
         return OperatorNeeded(f"{action} is not permitted", f"allow ses:{action}")
     hints = {
         Why.CREDENTIALS: "correct the AWS credentials",
-        Why.UNREACHABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
-        Why.UNREADABLE: "look at AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
+        Why.UNREACHABLE: "check AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
+        Why.UNREADABLE: "check AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
         Why.THROTTLED: "try again in a while",
         Why.BROKEN: "try again in a while",
     }
-    return OperatorNeeded(answer.told, hints.get(answer.why, ""))
+    return OperatorNeeded(answer.text, hints.get(answer.why, ""))
 
 
 def refuse_unfit(templates: Iterable[Template], known: list[Sample]) -> None:
-    """Raise SettingError for a template that is unfit to be mailed.
+    """Raise SettingError for a template that must not be mailed.
 
-    One that needs what is not sent: SES takes such a mail, and drops it in silence. One whose HTML shows a login that
-    is not escaped: whoever signs up could write the mail.
+    A template may need a value that is not sent: SES takes such a mail, and drops it without an error. Its HTML may
+    show a login that is not escaped: then any user could write the mail.
     """
     for template in templates:
         data = data_for(template.name, known)
         for name, parts in unknown_names(template, data).items():
             found, hint = complaint(name, parts, data)
             raise SettingError(f"template {template.name}: {found}, so SES would drop every such mail", hint)
-        if told := shows_markup(template):
-            found, hint = told
+        if markup := shows_markup(template):
+            found, hint = markup
             raise SettingError(f"template {template.name}: {found}", hint)
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateChange:
-    """What is to be done with one template."""
+    """What a push does with one template."""
 
     template: Template
     action: str | None  # CreateTemplate, UpdateTemplate or, if nothing is to be done, None
     different: Sequence[str] = ()
     conditions: Sequence[str] = ()
-    """What must be so of every sender that runs, or SES drops its mails in silence."""
+    """What every running sender must fulfil, or SES drops its mails without an error."""
 
     @property
-    def told(self) -> str:
-        """Return it in words."""
+    def text(self) -> str:
+        """Return the change in words."""
         if self.action is None:
             return f"{self.template.name}: the same in SES"
         if self.action == "CreateTemplate":
@@ -76,7 +76,7 @@ class TemplateChange:
 
 
 def plan(aws: "AwsQuestions", templates: Sequence[Template]) -> list[TemplateChange]:
-    """Return what would bring these templates to SES. Raises OperatorNeeded."""
+    """Return the changes that bring these templates to SES. Raises OperatorNeeded."""
     return [_step(template, in_ses(aws, template.name)) for template in templates]
 
 
@@ -89,13 +89,13 @@ def _step(template: Template, theirs: Template | None) -> TemplateChange:
     return TemplateChange(template, "UpdateTemplate", different, newly_needed(template, theirs))
 
 
-def push(aws: "AwsQuestions", steps: Sequence[TemplateChange], tell: Callable[[str], None]) -> None:
-    """Do what was planned. Raises OperatorNeeded at the first that SES refuses; what was done stays."""
+def push(aws: "AwsQuestions", steps: Sequence[TemplateChange], say: Callable[[str], None]) -> None:
+    """Make the changes, and say each. Raises OperatorNeeded at the first that SES refuses; those before it stay."""
     for step in steps:
         if step.action is None:
-            tell(step.told)
+            say(step.text)
             continue
         answer = aws.ask(step.action, Template=step.template.to_ses())
         if isinstance(answer, NoAnswer):
-            raise needs_person(step.action, answer)
-        tell(f"{step.template.name}: {'created' if step.action == 'CreateTemplate' else 'updated'}")
+            raise call_error(step.action, answer)
+        say(f"{step.template.name}: {'created' if step.action == 'CreateTemplate' else 'updated'}")

@@ -1,4 +1,4 @@
-"""Pure: the data that the sender would send for a made-up account, by the sender's own hand."""
+"""Pure: the data that the sender would send for a made-up account, made by the sender's own functions."""
 
 import json
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class Sample:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Return what the mail is for: without these in it, its reader can't do anything."""
+        """Return the values that the mail must show: without them its reader can't do anything."""
         return {name: self.data[name] for name in ("secret", "code") if name in self.data}
 
 

@@ -1,0 +1,160 @@
+"""Settings to the parts of a sender, put together. The imports are slow: only a sender that starts needs them."""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from mailroom_runtime.errors import SettingError
+from mailroom_runtime.postgres.schema import check_schema
+from mailroom_runtime.process.systemd import Notifier
+from mailroom_runtime.process.watchdog import Watchdog
+from mailroom_sender.address.from_address import domain_of, is_public
+from mailroom_sender.aws.session import is_of_aws
+from mailroom_sender.call_dispatcher import CallDispatcher
+from mailroom_sender.delivery.preview import Preview
+from mailroom_sender.delivery.protocol import Delivery
+from mailroom_sender.delivery.ses_calls import SesCalls
+from mailroom_sender.delivery.ses_delivery import SesDelivery
+from mailroom_sender.input.action import KnownActions
+from mailroom_sender.input.stdin import LineInput
+from mailroom_sender.input.unknown_actions import UnknownActions
+from mailroom_sender.ledger.alone import LedgerAlone
+from mailroom_sender.ledger.database import ACKNOWLEDGE, STEP, DatabaseLedger
+from mailroom_sender.ledger.not_sent import not_sent_log
+from mailroom_sender.ledger.protocol import SenderLedger
+from mailroom_sender.ledger.session import DatabaseSession, read_actions_once
+from mailroom_sender.ledger.shared_connection import SharedConnection
+from mailroom_sender.log import log
+from mailroom_sender.output.folder import prepare_folder
+from mailroom_sender.output.responses import ResponseFiles
+from mailroom_sender.output.stdout import CallOutput
+from mailroom_sender.output.unsent_rows import UnsentRows
+from mailroom_sender.row_reader import RowReader
+from mailroom_sender.schedule.call_schedule import CallSchedule
+from mailroom_sender.schedule.pace import Pace
+from mailroom_sender.schedule.quota import Quota
+from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS
+from mailroom_sender.sender import Sender
+from mailroom_sender.sender_status import SenderStatus
+from mailroom_sender.ses.client import SesClient
+from mailroom_sender.ses.request import Envelope
+from mailroom_sender.settings import SenderSettings
+
+_STDIN, _STDOUT = 0, 1
+_HANG: Final = 4
+"""Times the patience with the database that the main loop may stand still: it waits for no more answers than three."""
+
+
+def sender(settings: SenderSettings, environment: Mapping[str, str]) -> Sender:
+    """Return a sender that reads stdin. Raises SettingError or OperatorNeeded."""
+    known = KnownActions()
+    unsent = UnsentRows(prepare_folder(settings.output_path))
+    database = None if settings.debug else _database(settings, known)
+    pace = Pace() if settings.max_rate is None else Pace(settings.max_rate)
+    delivery, ask_rate = _delivery(settings, unsent, database)
+    # A preview keeps the order of its input.
+    concurrency = 1 if settings.debug else settings.concurrency
+    schedule = CallSchedule(pace)
+    unknown_actions = UnknownActions(known, _action_reader(settings, database, known))
+    reader = RowReader(LineInput(_STDIN), unknown_actions, schedule, unsent, 2 * MOST_DESTINATIONS * concurrency)
+    calls = CallDispatcher(delivery, schedule, Quota(ask_rate, pace), unsent, concurrency)
+    notifier = Notifier(environment)
+    return Sender(reader, calls, database, SenderStatus(notifier, Watchdog(_HANG * settings.patience, notifier, log)))
+
+
+def _action_reader(
+    settings: SenderSettings, database: SharedConnection | None, known: KnownActions
+) -> Callable[[], None] | None:
+    """Return what reads the actions from the database, if there is one; debug mode reads them too."""
+    if database is not None:
+        return database.read_actions
+    if settings.database_url is None:
+        return None
+    read = partial(read_actions_once, settings.database_url, known, settings.patience)
+    read()
+    return read
+
+
+def _database(settings: SenderSettings, known: KnownActions) -> SharedConnection | None:
+    if settings.database_url is None:
+        log(
+            "MAILROOM_DATABASE_URL is unset: nothing is acknowledged; rows that can't be sent go to replay files",
+            "warning",
+            event="no_database",
+        )
+        return None
+    queue = settings.queue_name
+    check = partial(check_schema, queue=queue, function=STEP)
+    return SharedConnection(
+        DatabaseSession(settings.database_url, (ACKNOWLEDGE, (queue,)), settings.patience, known, check)
+    )
+
+
+def _delivery(
+    settings: SenderSettings, unsent: UnsentRows, database: SharedConnection | None
+) -> tuple[Delivery, Callable[[], float | str] | None]:
+    """Return what delivers a batch, and what asks SES for its rate, if it is to be asked."""
+    envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
+    output = CallOutput(_STDOUT)
+    if settings.debug:
+        _warn_of_debug()
+        return Preview(envelope, unsent, output, as_text=_is_text(settings.debug_format)), None
+    if settings.link_base_url is None:
+        _warn_of_no_base_url()
+    ses = _ses_client(settings.concurrency, settings.lease_ms)
+    _check_source(settings.source, ses.endpoint)
+    calls = SesCalls(ses, envelope, ResponseFiles(settings.output_path), output)
+    not_sent = not_sent_log()
+    ledger: SenderLedger = LedgerAlone(unsent)
+    if database is not None:
+        ledger = DatabaseLedger(database, settings.queue_name, settings.lease_ms, not_sent)
+    return SesDelivery(ledger, calls, not_sent), ses.max_send_rate if settings.max_rate is None else None
+
+
+def _ses_client(concurrency: int, lease_ms: int) -> SesClient:
+    return SesClient(
+        connections=concurrency + 1,  # one for the question for the rate
+        # Begin, the call and settle must fit into the lease.
+        connect_timeout=lease_ms / 6000,
+        call_timeout=lease_ms / 2000,
+    )
+
+
+def _is_text(debug_format: str) -> bool:
+    return debug_format == "text" or (debug_format == "auto" and os.isatty(_STDOUT))
+
+
+def _warn_of_debug() -> None:
+    log(
+        "debug: requests are printed, and nothing is sent or acknowledged; a printed row stays claimed until its"
+        " collector ends, so other pipelines of the queue do not get it; where no sender acknowledges, it counts as"
+        " handed out",
+        "warning",
+        event="debug_mode",
+    )
+
+
+def _warn_of_no_base_url() -> None:
+    log(
+        "MAILROOM_LINK_BASE_URL is unset: SES would not render a template that uses base_url, as the shipped ones do,"
+        " and would drop its mails without an error; set it, unless your templates do not use it",
+        "warning",
+        event="base_url_unset",
+    )
+
+
+def _check_source(source: str, endpoint: str) -> None:
+    """Warn of a From whose domain SES never takes, as an endpoint that is not AWS's may. Raises SettingError."""
+    if is_public(source):
+        return
+    fault = f"MAILROOM_SES_SOURCE is {source}, and SES refuses every mail from {domain_of(source)}"
+    if is_of_aws(endpoint):
+        raise SettingError(fault, "set it to an address of a domain that is verified in SES")
+    log(
+        f"{fault}; mails go to {endpoint} all the same, which is not AWS and may take them",
+        "warning",
+        event="source_not_public",
+        source=source,
+        endpoint=endpoint,
+    )

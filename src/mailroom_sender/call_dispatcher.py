@@ -1,0 +1,110 @@
+"""From waiting rows to workers, and from their results back to the schedule."""
+
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+
+from mailroom_runtime.words import counted
+from mailroom_sender.delivery.protocol import Delivery, DeliveryResult
+from mailroom_sender.input.row import Row
+from mailroom_sender.log import log
+from mailroom_sender.output.summary import SenderSummary
+from mailroom_sender.output.unsent_rows import UnsentRows
+from mailroom_sender.schedule.call_schedule import CallSchedule
+from mailroom_sender.schedule.hold_log import log_gate, log_lower_rate
+from mailroom_sender.schedule.quota import Quota
+
+
+class CallDispatcher:
+    """Rows wait for a free worker, never for company: a call takes the rows that are there."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        schedule: CallSchedule,
+        quota: Quota,
+        unsent: UnsentRows,
+        concurrency: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`concurrency` is how many calls there may be at once."""
+        self.delivery = delivery
+        self.schedule = schedule
+        self.concurrency = concurrency
+        self.summary = SenderSummary()
+        self._quota = quota
+        self._unsent = unsent
+        self._clock = clock
+        self._running: dict[Future[DeliveryResult], list[Row]] = {}
+        self._is_stopped = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether a call is in progress."""
+        return bool(self._running)
+
+    def stop(self) -> None:
+        """Begin no more calls."""
+        self._is_stopped = True
+
+    def poll_rate(self, pool: Executor, finished: Callable[[], None]) -> None:
+        """Ask SES for its rate if it is time to."""
+        self._quota.poll(pool, self._clock(), finished)
+
+    def dispatch(self, pool: Executor, finished: Callable[[], None]) -> None:
+        """Begin the calls that may be made now. `finished` is called, in any thread, when one has ended."""
+        now = self._clock()
+        self.schedule.put_due(now)
+        while self._call_at(now) <= now:
+            batch = self.schedule.take_batch(now)
+            future = pool.submit(self.delivery.start(batch))
+            self._running[future] = batch
+            future.add_done_callback(lambda _: finished())
+
+    def _call_at(self, now: float) -> float:
+        if len(self._running) >= self.concurrency or self._is_stopped:
+            return float("inf")
+        return self.schedule.call_at(now, self._quota.held_until)
+
+    def deadline(self, now: float) -> float:
+        """Return when there is something to do though no call ends."""
+        times = (self._quota.ask_at, self._call_at(now), self.schedule.retry_at)
+        return min(*times, self.delivery.log_at, self.summary.due_at)
+
+    def take_results(self) -> None:
+        """Use the results of the calls that have ended."""
+        for future in [future for future in self._running if future.done()]:
+            batch = self._running.pop(future)
+            error = future.exception()
+            if error is None:
+                self._use(future.result())
+                continue
+            # Not its text, which may hold what must not be logged.
+            fault = type(error).__name__
+            log(
+                f"a batch of {counted(len(batch), 'row')} failed by a fault of mailroom: {fault}; please report it",
+                "error",
+                event="internal_error",
+                reason=fault,
+                count=len(batch),
+            )
+            self._unsent.replay(batch, "it is not known what became of them")
+
+    def _use(self, result: DeliveryResult) -> None:
+        now = self._clock()
+        self.summary.add(now, result.verdicts, result.unfit, result.took)
+        for change in self.schedule.answered(result.action.name, result.verdicts, now, random.random()):
+            log_gate(change)
+        if any(verdict.slower for verdict in result.verdicts) and self.schedule.pace.throttled(now):
+            log_lower_rate(self.schedule.pace.rate(now))
+        for again in result.again:
+            self.schedule.retry(again.row, now + again.delay)
+
+    def log_counts(self, *, is_end: bool) -> None:
+        """Log the rows that were not sent, and the summary, if it is time to or this is the end."""
+        self.delivery.log_counts(is_end=is_end)
+        if not is_end and self._clock() < self.summary.due_at:
+            return
+        if line := self.summary.line(self._clock()):
+            log(line.text, event="summary", **line.fields)

@@ -1,0 +1,166 @@
+"""begin and settle in the database (migrations/5_guards.up.sql)."""
+
+import itertools
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from mailroom_runtime.log import escape
+from mailroom_runtime.repeated_log import RepeatedLog
+from mailroom_runtime.words import counted
+from mailroom_sender.input.line import token_secret
+from mailroom_sender.input.row import Row
+from mailroom_sender.ledger.not_sent import UNKNOWN_TOKEN
+from mailroom_sender.ledger.pause_log import PauseLog
+from mailroom_sender.ledger.pending_begin import PendingBegin
+from mailroom_sender.ledger.protocol import Retry, Settlement
+from mailroom_sender.ledger.shared_connection import Rows as DatabaseRows
+from mailroom_sender.ledger.shared_connection import SharedConnection
+from mailroom_sender.log import log
+from mailroom_sender.permission import BeginResult, Begun, CallPermission
+from mailroom_sender.schedule.retries import delay_after
+from mailroom_sender.ses.verdict import Outcome
+
+STEP: Final = "mailroom.mailroom_begin_rows(mailroom.job_type,text,integer,bytea[],bytea[])"
+"""A function of the migration that this file needs."""
+ACKNOWLEDGE: Final = "SELECT mailroom.mailroom_acknowledge(%s::mailroom.job_type)"
+"""Says to the queue that a sender acknowledges; returns how many rows that were handed out before are tracked now."""
+_BEGIN: Final = (
+    "SELECT place, token, attempt, code, reason"
+    " FROM mailroom.mailroom_begin_rows(%s::mailroom.job_type, %s, %s::integer, %s::bytea[], %s::bytea[])"
+)
+_SETTLE: Final = (
+    "SELECT token, code FROM mailroom.mailroom_settle_rows(%s::mailroom.job_type, %s, %s::bigint[],"
+    " %s::mailroom.delivery_outcome[], %s::text[], %s::text[], %s::integer[])"
+)
+_SETTLE_AGAIN: Final = 0.05  # seconds until an outcome is recorded again whose row another transaction has locked
+_SETTLE_FOR: Final = 0.5
+"""Part of the lease for which that is tried."""
+_UNRECORDED: Final = {
+    "missed": "this sender did not hold them any more",
+    "locked": "another transaction had locked them",
+}
+
+
+class DatabaseLedger:
+    """The ledger that the collector claims from. Callable from any thread."""
+
+    def __init__(
+        self,
+        database: SharedConnection,
+        queue: str,
+        lease_ms: int,
+        not_sent: RepeatedLog,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`not_sent` logs rows that may not be sent; its owner calls tell()."""
+        self._database = database
+        self._queue = queue
+        self._lease_ms = lease_ms
+        self._not_sent = not_sent
+        self._clock = clock
+        self._process = f"send:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"
+        self._batches = itertools.count(1)
+        self._pause = PauseLog(queue)
+        self.unrecorded = 0
+        """Outcomes that could not be recorded, since the start."""
+
+    def new_holder(self) -> str:
+        """Return a name that no other batch has or had.
+
+        A row may come in twice, as when a crash of the server undid its claim: two batches of one process must then
+        keep each other out as two processes do.
+        """
+        return f"{self._process}:{next(self._batches)}"
+
+    def begin(self, rows: Sequence[Row], holder: str) -> BeginResult:
+        """Begin claimed rows; log which of them may not be sent, and why."""
+        return self.begin_soon(rows, holder).wait()
+
+    def begin_soon(self, rows: Sequence[Row], holder: str) -> CallPermission:
+        """Begin without waiting, as far as the connection is free."""
+        keys, emails = [token_secret(row) for row in rows], [row.email.encode() for row in rows]
+        parameters = (self._queue, holder, self._lease_ms, keys, emails)
+        ask = partial(self._database.ask, _BEGIN, parameters)
+        pending = PendingBegin(ask, partial(self._begun, rows, holder), self._lease_ms / 1000, self._clock)
+        return CallPermission(pending.result)
+
+    def _begun(self, rows: Sequence[Row], holder: str, answer: DatabaseRows, call_by: float) -> BeginResult:
+        """Return which rows may be sent; log which may not, and why."""
+        begun: list[Begun] = []
+        locked: list[Row] = []
+        refused: dict[str, list[int]] = {}
+        for place, token, attempt, code, reason in answer:
+            if code == "begun":
+                begun.append(Begun(rows[place - 1], token, attempt, holder, call_by))
+                continue
+            refused.setdefault(reason, []).append(token or UNKNOWN_TOKEN)
+            if code == "locked":
+                locked.append(rows[place - 1])
+        for reason, tokens in refused.items():
+            self._not_sent(reason, tokens)
+        self._note_copies(len(rows) - len(answer))
+        self._pause.note({code for _, _, _, code, _ in answer})
+        return BeginResult(begun, locked)
+
+    def _note_copies(self, count: int) -> None:
+        if count:
+            log(
+                f"{counted(count, 'row')} not sent: each is a copy of another row of the same call",
+                event="copies_not_sent",
+                count=count,
+            )
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[Retry]:
+        """Record outcomes. None is returned: the collector prints those rows again that are to be tried again."""
+        left = {settlement.begun.token: settlement for settlement in settlements}
+        give_up_at = self._clock() + self._lease_ms / 1000 * _SETTLE_FOR
+        while left:
+            codes: dict[int, str] = dict(self._settle(list(left.values())))
+            self._note_unrecorded("missed", [token for token in left if codes.get(token, "missed") == "missed"])
+            left = {token: settlement for token, settlement in left.items() if codes.get(token) == "locked"}
+            if left and self._clock() >= give_up_at:
+                self._note_unrecorded("locked", list(left))
+                break
+            if left:
+                time.sleep(_SETTLE_AGAIN)
+        return []
+
+    def _settle(self, settlements: Sequence[Settlement]) -> DatabaseRows:
+        columns = zip(*(_recorded(settlement) for settlement in settlements), strict=True)
+        tokens = [settlement.begun.token for settlement in settlements]
+        return self._database.query(
+            _SETTLE, (self._queue, settlements[0].begun.holder, tokens, *(list(column) for column in columns))
+        )
+
+    def _note_unrecorded(self, code: str, tokens: Sequence[int]) -> None:
+        if not tokens:
+            return
+        self.unrecorded += len(tokens)
+        log(
+            f"the outcome of the tokens {sorted(tokens)} was not recorded: {_UNRECORDED[code]};"
+            f" {self.unrecorded} such since the start",
+            "warning",
+            event="outcome_not_recorded",
+            reason=code,
+            tokens=sorted(tokens),
+            since_start=self.unrecorded,
+        )
+
+
+def _recorded(settlement: Settlement) -> tuple[str, str | None, str | None, int]:
+    """Return what the ledger records of a row: outcome, message id, error, and ms until it is due again."""
+    verdict, attempt = settlement.verdict, settlement.begun.attempt
+    if verdict is None:
+        return "release", None, None, 0
+    if verdict.outcome is Outcome.SENT:
+        return "sent", verdict.message_id, None, 0
+    if verdict.outcome is Outcome.NEVER:
+        return "failed", None, escape(verdict.reason), 0
+    outcome = "unknown" if verdict.outcome is Outcome.UNKNOWN else "later"
+    return outcome, None, escape(verdict.reason), int(1000 * delay_after(verdict, attempt, random.random()))

@@ -1,0 +1,57 @@
+"""A begin that the database was asked for: waited for, and asked for again when its answer is old."""
+
+from collections.abc import Callable
+from typing import Final
+
+from mailroom_sender.ledger.shared_connection import Rows as DatabaseRows
+from mailroom_sender.log import log
+from mailroom_sender.permission import BeginResult
+
+_FRESH: Final = 0.25
+"""Part of the lease that may pass until the call is made, which then takes two thirds of the lease at most."""
+
+
+class PendingBegin:
+    """One begin on its way. For one thread at a time; times are in seconds."""
+
+    def __init__(
+        self,
+        ask: Callable[[], Callable[[], DatabaseRows]],
+        read: Callable[[DatabaseRows, float], BeginResult],
+        lease: float,
+        clock: Callable[[], float],
+    ) -> None:
+        """Ask. `ask` does so without waiting, and returns what waits; `read` reads an answer, given when to call by."""
+        self._ask = ask
+        self._read = read
+        self._lease = lease
+        self._clock = clock
+        self._send()
+
+    def _send(self) -> None:
+        self._asked_at = self._clock()
+        self._answer = self._ask()
+
+    def result(self) -> BeginResult:
+        """Wait for an answer that is good now, and read it. Raises Stopped.
+
+        An answer that took long (a stopped process, a slow network) says little about now: the lease may end before
+        the call does. To begin the same rows again is allowed.
+        """
+        while True:
+            answer = self._answer()
+            took = self._clock() - self._asked_at
+            if took < self._lease * _FRESH:
+                return self._read(answer, self._asked_at + self._lease * _FRESH)
+            self._note_late(took)
+            self._send()
+
+    def _note_late(self, took: float) -> None:
+        lease_ms = round(self._lease * 1000)
+        log(
+            f"the database took {took:.1f} s to answer begin, too long for a lease of {lease_ms} ms; asking it again",
+            "warning",
+            event="begin_too_slow",
+            took_s=round(took, 3),
+            lease_ms=lease_ms,
+        )

@@ -1,0 +1,123 @@
+"""The sender's session with the database: connected, checked, and closed when it is of no more use."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from mailroom_runtime.errors import ConnectionLost, MailroomError
+from mailroom_runtime.postgres.connection import DeadlineConnection, connect, translated
+from mailroom_runtime.postgres.url import DatabaseUrl
+from mailroom_sender.input.action import LIST, KnownActions
+from mailroom_sender.log import log
+
+_NAME: Final = "mailroom-send"
+"""The application_name of a sender's session."""
+
+
+def read_actions_once(url: DatabaseUrl | str, known: KnownActions, patience: float) -> None:
+    """Read the actions over a connection of its own; log it when that fails. `patience` is in seconds."""
+    try:
+        with connect(url, _NAME, patience) as connection, translated():
+            known.replace(connection.execute(LIST).fetchall())
+    except MailroomError as error:
+        log_unread_actions(error)
+
+
+def log_unread_actions(error: MailroomError) -> None:
+    """Log that the actions could not be read."""
+    log(
+        f"the actions can't be read from the database now: {error}; using those that are known, and trying again later",
+        error.level,
+        event="actions_not_read",
+        reason=str(error),
+    )
+
+
+class DatabaseSession:
+    """One connection at a time, for one thread at a time."""
+
+    def __init__(
+        self,
+        url: DatabaseUrl | str,
+        greeting: tuple[str, tuple[Any, ...]],
+        patience: float,
+        known: KnownActions | None = None,
+        check: Callable[[DeadlineConnection], None] | None = None,
+    ) -> None:
+        """Every new connection passes `check`, runs the statement `greeting`, and reads the actions into `known`.
+
+        A statement may take `patience` seconds.
+        """
+        self._url = url
+        self._greeting = greeting
+        self._patience = patience
+        self._known = known
+        self._check = check
+        self._was_open = False
+        self.connection: DeadlineConnection | None = None
+
+    def open(self) -> Any:
+        """Connect; return what the greeting returns. Raises Unavailable, OperatorNeeded or StatementRefused."""
+        connection = connect(self._url, _NAME, self._patience)
+        try:
+            if self._check is not None:
+                self._check(connection)
+            with translated():
+                row = connection.execute(*self._greeting).fetchone()
+                self._read_actions(connection)
+        except MailroomError:
+            connection.close()
+            raise
+        self.connection = connection
+        self._was_open = True
+        return row[0] if row else None
+
+    @property
+    def connected(self) -> DeadlineConnection:
+        """Return the connection. Raises ConnectionLost when there is none."""
+        if self.connection is None:
+            raise ConnectionLost("not connected")
+        return self.connection
+
+    @property
+    def is_idle(self) -> bool:
+        """Say whether there is a connection, and no statement in progress on it."""
+        return self.connection is not None and self.connection.info.transaction_status is TransactionStatus.IDLE
+
+    def execute(self, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """Run a statement; return its rows. Raises a MailroomError."""
+        with translated():
+            return self.connected.execute(text, parameters, binary=True).fetchall()
+
+    def read_actions(self) -> None:
+        """Read the actions again, if that can be done now. Raises MailroomError."""
+        try:
+            with translated():
+                self._read_actions(self.connected, strict=True)
+        except MailroomError as error:
+            log_unread_actions(error)
+            raise
+
+    def _read_actions(self, connection: DeadlineConnection, *, strict: bool = False) -> None:
+        if self._known is None:
+            return
+        try:
+            self._known.replace(connection.execute(LIST).fetchall())
+        except psycopg.Error as error:
+            if strict or not self._was_open:
+                raise
+            # Mails of the known actions go on being sent, and settled.
+            log(
+                "the actions can't be read from the database any more; using those that are known",
+                "warning",
+                event="actions_not_read",
+                reason=type(error).__name__,
+            )
+
+    def close(self) -> None:
+        """Close the connection, if there is one; open() makes a new one."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None

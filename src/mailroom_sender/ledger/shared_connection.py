@@ -1,0 +1,132 @@
+"""The sender's session, shared by its workers: a step is sent before somebody waits for its answer."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from mailroom_runtime.errors import ConnectionLost, MailroomError, Unavailable
+from mailroom_sender.ledger.retry_wait import RetryWait
+from mailroom_sender.ledger.session import DatabaseSession
+from mailroom_sender.log import log
+
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A statement that was sent; `rows` once its answer is read, None if it has none."""
+
+    cursor: psycopg.Cursor[Any]
+    rows: Rows | None = None
+
+
+class SharedConnection:
+    """open() tries once; query() tries until it is answered, or the sender stops. Callable from any thread.
+
+    The lock is held for the time of a statement and no longer: the thread that needs the connection first reads the
+    answer that is on its way, for the thread that asked.
+    """
+
+    def __init__(self, session: DatabaseSession, wait: RetryWait | None = None) -> None:
+        self._session = session
+        self._wait = wait or RetryWait()
+        self._in_progress: _Sent | None = None
+        self._lock = threading.Lock()
+
+    def open(self) -> Any:
+        """Connect; return what the greeting returns. Raises Unavailable, OperatorNeeded or StatementRefused."""
+        return self._session.open()
+
+    def read_actions(self) -> None:
+        """Read the actions again, if that can be done now: begin and settle are more urgent. Raises MailroomError."""
+        with self._lock:
+            self._read()
+            self._session.read_actions()
+
+    def stop(self) -> None:
+        """Let waiting queries try for a grace period only."""
+        self._wait.stop()
+
+    def query(self, text: str, parameters: tuple[Any, ...]) -> Rows:
+        """Run a step that may be run again. Raises Stopped when it could not be run before the end."""
+        failures = 0
+        with self._lock:
+            while True:
+                try:
+                    return self._run(text, parameters)
+                except MailroomError as error:
+                    if isinstance(error, ConnectionLost) or not isinstance(error, Unavailable):
+                        self._drop()
+                    failures += 1
+                    self._wait(error, failures)
+
+    def _run(self, text: str, parameters: tuple[Any, ...]) -> Rows:
+        if self._session.connection is None:
+            self.open()
+            log("connected to the database again", event="database_connected")
+        self._read()
+        return self._session.execute(text, parameters)
+
+    def ask(self, text: str, parameters: tuple[Any, ...]) -> Callable[[], Rows]:
+        """Send a step that may be run again, without waiting; return what waits for its answer, as query() does.
+
+        While the connection is busy, the step is run only once its answer is called for.
+        """
+        sent: _Sent | None = None
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._in_progress is None:
+                    sent = self._send(text, parameters)
+            finally:
+                self._lock.release()
+
+        def answer() -> Rows:
+            if sent is not None:
+                with self._lock:
+                    if sent is self._in_progress:
+                        self._read()
+                if sent.rows is not None:
+                    return sent.rows
+            return self.query(text, parameters)
+
+        return answer
+
+    def _send(self, text: str, parameters: tuple[Any, ...]) -> _Sent | None:
+        """Send a statement; None: that failed, and query() will say why."""
+        connection = self._session.connection
+        if connection is None:
+            return None
+        connection.sends_only = True
+        try:
+            cursor = connection.execute(text, parameters, binary=True)
+        except psycopg.Error:
+            self._drop()
+            return None
+        finally:
+            connection.sends_only = False
+        self._in_progress = _Sent(cursor)
+        return self._in_progress
+
+    def _read(self) -> None:
+        """Read the answer that is on its way, if one is."""
+        sent, self._in_progress = self._in_progress, None
+        if sent is not None:
+            try:
+                self._session.connected.finish()
+                sent.rows = sent.cursor.fetchall()
+            except (psycopg.Error, ConnectionLost):
+                # The thread that asked runs the statement again; on this connection, if that is still good.
+                if not self._session.is_idle:
+                    self._drop()
+
+    def _drop(self) -> None:
+        self._in_progress = None
+        self._session.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._drop()

@@ -1,0 +1,86 @@
+"""Entries for files, kept in memory until the disk takes them."""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from mailroom_sender.log import log
+from mailroom_sender.output.growing_file import GrowingFile
+
+_MOST_AT_ONCE: Final = 1 << 18  # bytes that are written before they are synced, and one entry more
+
+
+class Entry(Protocol):
+    """Bytes for a file."""
+
+    def encode(self) -> bytes:
+        """Return them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    file: GrowingFile
+    entry: Entry
+
+
+class WriteQueue:
+    """Writes entries in order; callable from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` holds the files; it is named when it can't be written."""
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._waiting: deque[_Waiting] = deque()
+        self._complaint = ""
+
+    def __len__(self) -> int:
+        """Return how many entries the disk has not taken yet."""
+        return len(self._waiting)
+
+    def put(self, file: GrowingFile, entries: Sequence[Entry]) -> None:
+        """Write entries for a file, as far as the disk takes them."""
+        if not entries:
+            return
+        with self._lock:
+            self._waiting.extend(_Waiting(file, entry) for entry in entries)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits, as far as the disk takes it; log it once when it does not."""
+        with self._lock:
+            try:
+                while self._waiting:
+                    self._write_some()
+            except OSError as error:
+                self._complain(error.strerror or type(error).__name__)
+            else:
+                if self._complaint:
+                    log(f"{self._folder} can be written again", event="folder_writable", folder=str(self._folder))
+                self._complaint = ""
+
+    def _complain(self, reason: str) -> None:
+        if reason != self._complaint:
+            log(
+                f"{self._folder} can't be written: {reason}; no more input is read until it can; free some space, or"
+                " allow this user to write there",
+                "error",
+                event="folder_not_writable",
+                folder=str(self._folder),
+                reason=reason,
+            )
+        self._complaint = reason
+
+    def _write_some(self) -> None:
+        """Write the next entries of one file, synced once. Raises OSError."""
+        file, written, data = self._waiting[0].file, 0, bytearray()
+        for one in self._waiting:
+            if one.file is not file or len(data) >= _MOST_AT_ONCE:
+                break
+            data += one.entry.encode()
+            written += 1
+        file.write(bytes(data))
+        for _ in range(written):
+            self._waiting.popleft()

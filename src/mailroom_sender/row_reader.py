@@ -1,0 +1,121 @@
+"""From stdin to rows that wait for a call; what can't be read is rejected."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from typing import Final
+
+from mailroom_sender.input.line import decode_line
+from mailroom_sender.input.row import BadRow, Bytes, Row, UnknownRow
+from mailroom_sender.input.stdin import LONGEST_LINE, LineInput, OverlongLine
+from mailroom_sender.input.unknown_actions import UnknownActions
+from mailroom_sender.output.unsent_rows import UnsentRows
+from mailroom_sender.schedule.call_schedule import CallSchedule
+
+_DISK_RETRY: Final = 1.0  # seconds between tries to write what the disk did not take
+_ROWS_AT_ONCE: Final = 500  # that are taken out of what was read; bad rows among them are written together
+
+
+class RowReader:
+    """Reads no more than there is room for: the pipe fills then, and the collector waits."""
+
+    def __init__(
+        self,
+        stdin: LineInput,
+        unknown_actions: UnknownActions,
+        schedule: CallSchedule,
+        unsent: UnsentRows,
+        most_rows: int,
+    ) -> None:
+        """`most_rows` may wait at once, for a call or for their action; a line that was begun may add its rest."""
+        self._stdin = stdin
+        self._unknown_actions = unknown_actions
+        self._schedule = schedule
+        self.unsent = unsent
+        self._most_rows = most_rows
+        self._unread: Iterator[Row | UnknownRow | BadRow] | None = None  # the rest of the lines that were read
+
+    @property
+    def fd(self) -> int:
+        """Return the descriptor to poll."""
+        return self._stdin.fd
+
+    @property
+    def has_ended(self) -> bool:
+        """Say whether the input has ended."""
+        return self._stdin.ended
+
+    @property
+    def has_room(self) -> bool:
+        """Say whether more rows may wait."""
+        waiting = len(self._schedule) + len(self._unknown_actions)
+        return waiting < self._most_rows and not self.unsent.unwritten
+
+    @property
+    def wants_input(self) -> bool:
+        """Say whether the descriptor is to be read."""
+        return not self._stdin.ended and self._unread is None and self.has_room
+
+    @property
+    def unknown_count(self) -> int:
+        """Return how many rows wait for their action to be known."""
+        return len(self._unknown_actions)
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether all that was read is passed on or written."""
+        return self._unread is None and not self.unsent.unwritten
+
+    def deadline(self, now: float) -> float:
+        """Return when there is something to do though nothing comes in."""
+        if self._unread is not None and self.has_room:
+            return now
+        retry_at = now + _DISK_RETRY if self.unsent.unwritten else float("inf")
+        return min(retry_at, self._unknown_actions.deadline())
+
+    def read(self) -> None:
+        """Read the descriptor once, and take rows while there is room."""
+        lines: list[Bytes] = []
+        for line in self._stdin.read():
+            if isinstance(line, OverlongLine):
+                reject = self.unsent.reject_all if line.is_first else self.unsent.reject_more
+                reject([BadRow(line.data, f"the line is longer than {LONGEST_LINE:,} bytes")])
+            else:
+                lines.append(line)
+        if self._stdin.ended and self._stdin.leftover():
+            self.unsent.reject(self._stdin.leftover(), "the input ended before the end of the line")
+        self._unread = self._decode(lines)
+        self.take_rows()
+
+    def _decode(self, lines: Iterable[Bytes]) -> Iterator[Row | UnknownRow | BadRow]:
+        for line in lines:
+            yield from decode_line(line, self._unknown_actions.known)
+
+    def take_rows(self, *, all_of_them: bool = False) -> None:
+        """Take rows out of the lines that were read, while there is room: a line may have thousands."""
+        while self._unread is not None and (self.has_room or all_of_them):
+            rows = list(itertools.islice(self._unread, _ROWS_AT_ONCE))
+            self.unsent.reject_all([bad for row in rows if (bad := self._pass_on(row))])
+            if len(rows) < _ROWS_AT_ONCE:
+                self._unread = None
+
+    def _pass_on(self, row: Row | UnknownRow | BadRow, *, was_asked_for: bool = False) -> BadRow | None:
+        """Let a row wait for a call, or for its action to be known; return it, with the reason, if it is bad."""
+        if isinstance(row, Row):
+            self._schedule.put(row)
+        elif isinstance(row, BadRow):
+            return row
+        elif was_asked_for or not self._unknown_actions.put(row):
+            return BadRow(row.raw, self._unknown_actions.why_unknown(row))
+        return None
+
+    def poll_actions(self, pool: Executor, now: float, finished: Callable[[], None], *, is_busy: bool) -> None:
+        """Ask for the actions if it is time to; decode the rows again for which the database has answered."""
+        answered = self._unknown_actions.poll(pool, now, finished, is_busy=is_busy)
+        rows = self._decode(unknown.raw for unknown in answered)
+        self.unsent.reject_all([bad for row in rows if (bad := self._pass_on(row, was_asked_for=True))])
+
+    def flush(self) -> None:
+        """Write the rejected rows that the disk has not taken yet."""
+        if self.unsent.unwritten:
+            self.unsent.flush()

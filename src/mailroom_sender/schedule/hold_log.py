@@ -1,0 +1,39 @@
+"""The log of calls that begin to wait, or go on, and of a rate that is lowered."""
+
+from mailroom_runtime.log import Level
+from mailroom_sender.log import log
+from mailroom_sender.schedule.gates import GateChange
+from mailroom_sender.ses.holds import PROBE
+
+
+def log_gate(change: GateChange) -> None:
+    """Log that calls wait, and what a person can do, or that they go on."""
+    if not change.is_closed:
+        log(
+            f"calls go on; they waited for: {change.reason}",
+            event="calls_resumed",
+            action=change.action,
+            reason=change.reason,
+        )
+        return
+    calls = "all calls wait" if change.action is None else f"calls for {change.action} wait"
+    level: Level = "warning" if change.hold.ends_itself else "error"
+    log(
+        f"{calls}, probing every {PROBE:.0f} s: {change.reason}; {change.hold.hint}",
+        level,
+        event="calls_held",
+        action=change.action,
+        reason=change.reason,
+        hint=change.hold.hint,
+        probe_every_s=PROBE,
+    )
+
+
+def log_lower_rate(rate: float) -> None:
+    """Log that calls are slowed down; `rate` is in recipients a second."""
+    log(
+        f"SES throttles: lowering the rate to {rate:.1f} recipients a second; it rises again with time",
+        "warning",
+        event="rate_lowered",
+        recipients_per_s=round(rate, 3),
+    )

@@ -1,0 +1,30 @@
+"""Pure: how often a row is tried, and after how many seconds again."""
+
+from typing import Final
+
+from mailroom_runtime.backoff import backoff as exponential
+from mailroom_sender.ses.verdict import Outcome, Verdict
+
+_FIRST: Final = 1.0  # seconds
+_CAP: Final = 60.0  # seconds: a token lives 15 minutes, so it gets a dozen tries
+_HELD: Final = 4
+"""A held row waits as after so many attempts: 4 to 8 s, for a probe is made every 15 s at most."""
+MOST_ATTEMPTS: Final = 12
+"""Tries of a row by a sender without a database, which makes about eight minutes."""
+MOST_REFUSALS: Final = 4
+"""The same for a row that SES refuses alone while it takes no other: some seconds, as nobody may come to tell."""
+
+
+def backoff(attempt: int, random: float) -> float:
+    """Return the seconds before a row is tried again after its attempt number `attempt` (from 1)."""
+    return exponential(attempt, random, first=_FIRST, cap=_CAP)
+
+
+def most_attempts(verdict: Verdict) -> int:
+    """Return how often a sender without a database tries a row with this verdict before it keeps it in a file."""
+    return MOST_REFUSALS if verdict.outcome is Outcome.REFUSED else MOST_ATTEMPTS
+
+
+def delay_after(verdict: Verdict, attempt: int, random: float) -> float:
+    """Return the seconds before a row with this verdict is tried again; `random` is from 0 to 1."""
+    return backoff(_HELD if verdict.outcome is Outcome.HOLD else attempt, random)

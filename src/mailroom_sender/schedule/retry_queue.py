@@ -1,0 +1,38 @@
+"""Pure: rows that this sender itself tries again, each at its time. Times are seconds of one clock."""
+
+import heapq
+
+from mailroom_sender.input.row import Row
+
+
+class RetryQueue:
+    """The row that is due first comes out first."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[float, int, Row]] = []
+        self._arrivals = 0  # so that rows themselves are never compared
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def put(self, row: Row, due_at: float) -> None:
+        """Let a row wait until then."""
+        self._arrivals += 1
+        heapq.heappush(self._rows, (due_at, self._arrivals, row))
+
+    @property
+    def due_at(self) -> float:
+        """Return when the next row is due; never, if there is none."""
+        return self._rows[0][0] if self._rows else float("inf")
+
+    def take_due(self, now: float) -> list[Row]:
+        """Take the rows that are due."""
+        rows: list[Row] = []
+        while self.due_at <= now:
+            rows.append(heapq.heappop(self._rows)[2])
+        return rows
+
+    def take_all(self) -> list[Row]:
+        """Take every row."""
+        rows, self._rows = [row for _, _, row in self._rows], []
+        return rows

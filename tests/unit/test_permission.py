@@ -1,0 +1,91 @@
+"""The permission to call: for which rows it is good, until when, and what is done about an answer that came late."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from mailroom_sender.errors import Stopped
+from mailroom_sender.ledger.pending_begin import PendingBegin
+from mailroom_sender.ledger.shared_connection import Rows
+from mailroom_sender.permission import BeginResult, Begun, CallPermission
+from tests.support.sender_parts import rows
+
+LEASE = 30.0  # seconds
+
+
+def test_permission_is_waited_for_once() -> None:
+    """Whoever asks again gets the same answer."""
+    (one,) = rows(1)
+    answers = iter([BeginResult([Begun(one, 7, 1, call_by=5.0)], [])])
+    asked = CallPermission(lambda: next(answers))
+    assert asked.wait() is asked.wait()
+    assert asked.allowed_until([one]) == 5.0
+
+
+def test_permission_is_for_exactly_the_rows_that_are_begun() -> None:
+    """A row that is not begun, a copy of one that is, another order: such a call would mail what nobody may mail."""
+    one, other, third = rows(1, 2, 3)
+    (copy,) = rows(1)
+    begun = [Begun(one, 1, 1, call_by=9.0), Begun(other, 2, 1, call_by=4.0)]
+    allowed = CallPermission(lambda: BeginResult(begun, [third]))
+    assert copy == one
+    assert allowed.allowed_until([one, other]) == 4.0
+    assert allowed.allowed_until([one]) == 9.0  # the other one may turn out to be unfit
+    for refused in ([one, other, third], [third], [one, copy], [copy, one], [copy], [other, one], []):
+        assert allowed.allowed_until(refused) is None
+
+
+def test_permission_that_the_ledger_can_not_give_raises_each_time() -> None:
+    """A sender that is to stop hears of it wherever it asks."""
+
+    def stopped() -> BeginResult:
+        raise Stopped
+
+    asked = CallPermission(stopped)
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            asked.allowed_until(rows(1))
+
+
+class SlowDatabase:
+    """Answers begin after so many seconds of a fake clock, the next time after the next number."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.now = 1000.0
+        self.asked_at: list[float] = []
+        self._seconds = iter(seconds)
+
+    def begin(self) -> PendingBegin:
+        return PendingBegin(self._ask, self._read, LEASE, lambda: self.now)
+
+    def _ask(self) -> Callable[[], Rows]:
+        self.asked_at.append(self.now)
+        return self._answer
+
+    def _answer(self) -> Rows:
+        self.now += next(self._seconds)
+        return [(len(self.asked_at),)]
+
+    def _read(self, answer: Rows, call_by: float) -> BeginResult:
+        return BeginResult([Begun(rows(1)[0], answer[0][0], 1, call_by=call_by)], [])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "asked"), [((7.4,), 1), ((7.5, 1.0), 2), ((600.0, 8.0, 0.0), 3)], ids=["in time", "just over", "twice"]
+)
+def test_answer_of_begin_that_took_a_quarter_of_the_lease_is_asked_for_again(
+    seconds: Sequence[float], asked: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The permission counts from the question to which the answer came; the log says each time that it came late."""
+    database = SlowDatabase(*seconds)
+    (begun,) = database.begin().result().begun
+    assert (len(database.asked_at), begun.token) == (asked, asked)
+    assert begun.call_by == database.asked_at[-1] + LEASE / 4
+    assert capfd.readouterr().err.count("too long for a lease of 30000 ms; asking it again") == asked - 1
+
+
+def test_begin_is_sent_before_somebody_waits_for_it() -> None:
+    """The database works while the call is built."""
+    database = SlowDatabase(0.0)
+    database.begin()
+    assert database.asked_at == [1000.0]

@@ -1,0 +1,142 @@
+"""From a pipe to rows that wait for a call, with the real parts."""
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mailroom_sender.input.action import SHIPPED, KnownActions
+from mailroom_sender.input.stdin import LineInput
+from mailroom_sender.input.unknown_actions import UnknownActions
+from mailroom_sender.output.unsent_rows import UnsentRows
+from mailroom_sender.row_reader import RowReader
+from mailroom_sender.schedule.call_schedule import CallSchedule
+from mailroom_sender.schedule.pace import Pace
+from tests.support.lines import activation
+from tests.support.waiting import until
+
+MOST = 3
+_PIPE = 1 << 15  # bytes: less than a pipe holds
+
+
+class Input:
+    """A reader of a pipe with room for three rows."""
+
+    def __init__(self, folder: Path, *, has_database: bool) -> None:
+        self.folder = folder
+        self.schedule = CallSchedule(Pace())
+        self._known = KnownActions()
+        self._fd, self._writer = os.pipe()
+        unknown = UnknownActions(self._known, self._read_actions if has_database else None)
+        self.reader = RowReader(LineInput(self._fd), unknown, self.schedule, UnsentRows(folder), MOST)
+
+    def _read_actions(self) -> None:
+        shipped = [(action.number, action.name, action.template, action.needs_code) for action in SHIPPED]
+        self._known.replace([*shipped, ("9", "invitation", "invitationv1", False)])
+
+    def read(self, *lines: str, end: str = "\n") -> None:
+        data = ("\n".join(lines) + end).encode()
+        for start in range(0, len(data), _PIPE):
+            os.write(self._writer, data[start : start + _PIPE])
+            self.reader.read()
+
+    def close_writer(self) -> None:
+        os.close(self._writer)
+        self._writer = -1
+
+    def close(self) -> None:
+        os.close(self._fd)
+        if self._writer >= 0:
+            self.close_writer()
+
+    @property
+    def rejected(self) -> list[str]:
+        """The reasons of what was rejected."""
+        lines = [line for file in self.folder.glob("rejected_*") for line in file.read_text().splitlines()]
+        return [json.loads(line)["reason"] for line in lines]
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Iterator[Input]:
+    made = Input(tmp_path, has_database=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Input]:
+    made = Input(tmp_path, has_database=False)
+    yield made
+    made.close()
+
+
+def unknown(number: int) -> str:
+    return activation(number).replace("1,", "9,", 1)
+
+
+def test_rows_wait_for_a_call_and_bad_ones_are_rejected(given: Input) -> None:
+    """Each with its reason, in one go."""
+    given.read(activation(1), "no row", activation(2))
+    assert (len(given.schedule), given.reader.is_empty) == (2, True)
+    assert given.rejected == ["the line has 1 field, which is not a multiple of 5"]
+
+
+def test_input_that_ends_within_a_line_is_rejected(given: Input) -> None:
+    """Its writer died in the middle of it."""
+    given.read(activation(1), activation(2)[:20], end="")
+    given.close_writer()
+    given.reader.read()
+    assert (given.reader.has_ended, len(given.schedule)) == (True, 1)
+    assert given.rejected == ["the input ended before the end of the line"]
+
+
+def test_full_reader_wants_no_input_until_a_row_goes(given: Input) -> None:
+    """What it read is taken first, and at once."""
+    given.read(*(activation(number) for number in range(MOST)))
+    assert (given.reader.has_room, given.reader.wants_input) == (False, False)
+    assert given.reader.deadline(100.0) == float("inf")
+    given.schedule.take_all()
+    assert given.reader.wants_input
+
+
+def test_line_with_more_rows_than_there_is_room_for_is_taken_whole_in_steps(given: Input) -> None:
+    """500 rows at a time; while some are left nothing more is read, and at the end all are taken."""
+    given.read(",".join(activation(number) for number in range(1100)))
+    assert (len(given.schedule), given.reader.wants_input, given.reader.is_empty) == (500, False, False)
+    assert given.reader.deadline(100.0) == float("inf")
+    given.schedule.take_all()
+    assert given.reader.deadline(100.0) == 100.0
+    given.reader.take_rows(all_of_them=True)
+    assert (len(given.schedule), given.reader.is_empty) == (600, True)
+
+
+def test_row_of_an_unknown_action_waits_for_the_database(given: Input) -> None:
+    """It takes room meanwhile, and becomes a row once the action is known, or is rejected."""
+    given.read(unknown(1), unknown(2).replace("9,", "8,", 1))
+    assert (given.reader.unknown_count, len(given.schedule)) == (2, 0)
+    with ThreadPoolExecutor(1) as pool:
+        ended: list[bool] = []
+        given.reader.poll_actions(pool, 100.0, lambda: ended.append(True), is_busy=False)
+        until(lambda: ended, "the actions are read")
+        given.reader.poll_actions(pool, 100.0, lambda: None, is_busy=False)
+    assert (given.reader.unknown_count, len(given.schedule)) == (0, 1)
+    assert given.rejected == ["its action, 8, is not in mailroom_actions"]
+
+
+def test_row_of_an_unknown_action_is_rejected_without_a_database(alone: Input) -> None:
+    """There is nobody to ask."""
+    alone.read(unknown(1))
+    assert alone.rejected == ["its action, 9, is not known; without MAILROOM_DATABASE_URL only 1 and 2 are"]
+
+
+def test_disk_that_does_not_take_a_row_stops_the_reading(given: Input) -> None:
+    """It is tried again after a second, and the reading goes on then."""
+    moved = given.folder.rename(given.folder.with_name("moved"))
+    given.read("no row")
+    assert (given.reader.has_room, given.reader.deadline(100.0), given.reader.is_empty) == (False, 101.0, False)
+    moved.rename(given.folder)
+    given.reader.flush()
+    assert given.reader.wants_input
