@@ -3,18 +3,21 @@
 The files and folders, in the order in which a row meets them:
 
     cli            options and environment to settings; errors to exit statuses
-    collector      the loop around one poll, which puts the parts together
+    secret_key     the secret key's option, and reading it
+    settings       what the collector was told, checked
+    assembly       puts the parts together, by the settings
+    collector      the loop around one poll
+    event_poll     the poll: signals, notifications, room in stdout
     schedule       when to claim: notifications, fast polling, pause
-    ledger         connect and LISTEN; the steps in the database
+    ledger         the session with the database; the steps in the ledger
+    claims         the claimed rows, from the claim to the record of what became of them
     drain          claims chunk after chunk, while the one before is signed and printed
     sign           from a claimed token to a signed line
-    output         stdout, and the leases of what was claimed
-    report         the summary and the progress bar
-    settings       what the collector was told
-    secret_key     the secret key's option, and reading it
-    usage_errors   what is wrong with a command line, in one line
-    errors         pure: errors of the collector's own
+    output         stdout, where each token is, and the leases of the claimed tokens
+    report         the summary, the service manager's status and the progress bar
     log            the collector's log
+    errors         pure: errors of the collector's own
+    usage_errors   what is wrong with a command line, in one line
     schema         brings the database up to date
     operations     what an operator does
 

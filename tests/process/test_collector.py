@@ -291,7 +291,7 @@ def test_paused_queue_prints_nothing_and_goes_on(database: Database, collector_e
         collector.prints("ann@example.com")
         paused = run("mailroom-collect pause --reason 'a copy of production'", env=env)
         assert (paused.status, paused.out.startswith("queue mailroom is paused since ")) == (0, True)
-        collector.says("UTC (a copy of production): nothing is handed out")
+        collector.says("UTC (a copy of production): nothing more is printed")
         until(lambda: database.states() == {"pending": 1}, "it goes back")
         database.sign_up("ben")
         with running(COLLECT, env) as another:

@@ -21,7 +21,8 @@ END $$;
 CREATE TRIGGER storm_audit AFTER UPDATE ON deliveries
     FOR EACH ROW WHEN (NEW.state = 'sending') EXECUTE FUNCTION storm_audit();
 """
-_DOUBT = re.compile(r"perhaps mailed twice.*?tokens \[([\d, ]+)\]|token (\d+) is perhaps mailed twice")
+_TWICE = r"(?:perhaps|may have been) mailed twice"
+_DOUBT = re.compile(rf"{_TWICE}.*?tokens \[([\d, ]+)\]|token (\d+) (?:is )?{_TWICE}")
 
 
 @dataclass
@@ -91,7 +92,7 @@ def judge(database: Database, endpoint: Endpoint, clock: float, stale_since: dic
 
 
 def _explanations(log: str) -> dict[int, str]:
-    """Return for each token of which the log says that it is perhaps mailed twice a line that says so."""
+    """Return for each token of which the log says that it may have been mailed twice a line that says so."""
     found: dict[int, str] = {}
     for line in log.splitlines():
         for many, one in _DOUBT.findall(line):
