@@ -110,8 +110,9 @@ class Claims:
         self._leases.pause(ledger)
 
     def finish(self, ledger: CollectorLedger) -> None:
-        """Record what is written as read: the reader lives, and will take it."""
+        """Record what is written as read: the reader lives, and will take it. Release the rest."""
         self._leases.finish(ledger)
+        self.release_unwritten(ledger)
 
     def abandon(self, ledger: CollectorLedger) -> int:
         """Release what nobody reads any more; return how many rows that were."""
