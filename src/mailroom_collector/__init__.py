@@ -4,7 +4,7 @@ The files and folders, in the order in which a row meets them:
 
     cli            options and environment to settings; errors to exit statuses
     secret_key     the secret key's option, and reading it
-    settings       what the collector was told, checked
+    settings       the collector's settings, checked
     assembly       puts the parts together, by the settings
     collector      the loop around one poll
     event_poll     the poll: signals, notifications, room in stdout

@@ -8,7 +8,7 @@ from mailroom_collector.claims import Claims
 from mailroom_collector.collector import Collector
 from mailroom_collector.drain import Drain
 from mailroom_collector.ledger.connection import notify
-from mailroom_collector.ledger.session import DatabaseSession, LedgerAddress
+from mailroom_collector.ledger.session import LedgerSession, LedgerAddress
 from mailroom_collector.log import log
 from mailroom_collector.output.leases import Leases
 from mailroom_collector.output.stdout import LineOutput
@@ -35,7 +35,7 @@ def build_collector(
 ) -> Collector:
     """Return a collector that writes to the descriptor."""
     holder = new_holder()
-    session = DatabaseSession(_address(settings, holder), clock)
+    session = LedgerSession(_address(settings, holder), clock)
     claims = _claims(settings, LineOutput(stdout, TokenPlaces()), session, clock)
     terminal = Terminal(_STDERR, os.environ)
     if terminal.can_draw:
@@ -50,7 +50,7 @@ def _address(settings: CollectorSettings, holder: str) -> LedgerAddress:
     )
 
 
-def _claims(settings: CollectorSettings, output: LineOutput, session: DatabaseSession, clock: Clock) -> Claims:
+def _claims(settings: CollectorSettings, output: LineOutput, session: LedgerSession, clock: Clock) -> Claims:
     leases = Leases(output, settings.lease_ms, clock)
     drain = Drain(Signer(settings.secret_key), output, leases, session, settings.batch_limit, clock)
     return Claims(drain, leases, output, clock)

@@ -45,7 +45,7 @@ class Claims:
     def totals(self) -> Totals:
         """Return what was done since the start."""
         found = self._drain.log
-        return Totals(self.output.rows, self.output.lines, found.stale, self._leases.rejected, found.doubts)
+        return Totals(self.output.rows, self.output.lines, found.stale, self._leases.rejected, found.in_doubt)
 
     def connected(self, ledger: CollectorLedger) -> None:
         """Read the actions of a new connection, and tell the ledger what it could not be told before."""
@@ -82,7 +82,7 @@ class Claims:
         return self._leases.extend_at is not None and self._clock() >= self._leases.extend_at
 
     def extend(self, ledger: CollectorLedger) -> bool:
-        """Extend the leases, but release what a reader that takes nothing left unwritten; say whether there was any."""
+        """Extend the leases. If the reader takes nothing, release what is not written; say whether there was any."""
         is_stuck = not self.output.empty and not self.output.is_writable and self._drain.withdraw()
         if is_stuck:
             self._leases.release(ledger)
@@ -91,7 +91,7 @@ class Claims:
         return is_stuck
 
     def stalled(self) -> None:
-        """Note that the reader did not take what waits to be written: claim less next time."""
+        """Note that the reader did not take what waits to be written, and claim less next time."""
         self.output.is_stalled = True
         self._drain.chunk.stalled()
 
@@ -110,7 +110,7 @@ class Claims:
         self._leases.pause(ledger)
 
     def finish(self, ledger: CollectorLedger) -> None:
-        """Record what is written as read: the reader lives, and will take it. Release the rest."""
+        """Record what is written as read, because the reader will still take it. Release the rest."""
         self._leases.finish(ledger)
         self.release_unwritten(ledger)
 

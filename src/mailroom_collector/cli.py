@@ -29,7 +29,7 @@ from mailroom_runtime.settings.secret_setting import exposure
 
 _DAY_MS = 86_400_000
 _HANG = 4
-"""So many times the patience with the database the main loop may stand still: it waits for at most three answers."""
+"""How often the main loop may wait as long as one answer of the database may take. It waits for three at most."""
 _STDOUT = 1
 
 
@@ -120,7 +120,7 @@ def cli(
 def _warn_of_exposed_secrets(database_url_file: str | None, secret_key_file: str | None) -> None:
     for name, file in (("MAILROOM_DATABASE_URL", database_url_file), ("MAILROOM_SECRET_KEY", secret_key_file)):
         if told := exposure(name, file):
-            log(told, "warning", event="secret_exposed", setting=name)
+            log(told, "warning", event="secret_readable", setting=name)
 
 
 def _warn_of_terminal() -> None:
@@ -147,7 +147,7 @@ def main() -> NoReturn:
         log(explain(error, "mailroom-collect"), "error", event="usage_error")
         status = 2
     except MailroomError as error:
-        log(str(error), "error", event="failed", reason=error.message)
+        log(str(error), "error", event="error", hint=error.hint or None, exit_status=error.status)
         status = error.status
     except (click.Abort, KeyboardInterrupt):
         status = 130

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from mailroom_collector.claims import Claims
 from mailroom_collector.errors import ReaderGone
 from mailroom_collector.event_poll import EventPoll
-from mailroom_collector.ledger.session import DatabaseSession
+from mailroom_collector.ledger.session import LedgerSession
 from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.log import log
 from mailroom_collector.report.reporter import Reporter
@@ -25,7 +25,7 @@ class Collector:
 
     def __init__(
         self,
-        session: DatabaseSession,
+        session: LedgerSession,
         polls: LedgerPolls,
         claims: Claims,
         reporter: Reporter,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from mailroom_collector.ledger.scan import ChunkSize, Scan
-from mailroom_collector.ledger.session import DatabaseSession
+from mailroom_collector.ledger.session import LedgerSession
 from mailroom_collector.ledger.steps import Claim, CollectorLedger
 from mailroom_collector.output.leases import Leases
 from mailroom_collector.output.stdout import LineOutput
@@ -40,7 +40,7 @@ class Drain:
         signer: Signer,
         output: LineOutput,
         leases: Leases,
-        session: DatabaseSession,
+        session: LedgerSession,
         batch_limit: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

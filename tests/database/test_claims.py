@@ -11,7 +11,7 @@ import pytest
 from mailroom_collector.claims import Claims
 from mailroom_collector.drain import Drain
 from mailroom_collector.errors import ReaderGone
-from mailroom_collector.ledger.session import DatabaseSession, LedgerAddress
+from mailroom_collector.ledger.session import LedgerSession, LedgerAddress
 from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.output.leases import Leases
 from mailroom_collector.output.stdout import LineOutput
@@ -38,7 +38,7 @@ class Parts:
         self.output.is_writable = True
         self.leases = Leases(self.output, LEASE_MS, self.clock)
         address = LedgerAddress(database.url, ("token_insert",), "mailroom", HOLDER, LEASE_MS, 30.0)
-        self.session = DatabaseSession(address, self.clock)
+        self.session = LedgerSession(address, self.clock)
         self.drain = Drain(Signer(bytes(32)), self.output, self.leases, self.session, 10, self.clock)
         self.claims = Claims(self.drain, self.leases, self.output, self.clock)
         self.ledger = self.session.connect()

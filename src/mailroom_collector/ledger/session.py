@@ -21,7 +21,7 @@ _BACKOFF_CAP: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class LedgerAddress:
-    """Where the ledger is, and who asks it."""
+    """Where the ledger is, and in which name it is asked."""
 
     url: DatabaseUrl | str
     channels: tuple[str, ...]
@@ -43,7 +43,7 @@ class LedgerAddress:
         return CollectorLedger(link, self.queue, self.holder, self.lease_ms)
 
 
-class DatabaseSession:
+class LedgerSession:
     """The ledger while there is a connection, and when to connect again (monotonic seconds)."""
 
     def __init__(
@@ -90,8 +90,9 @@ class DatabaseSession:
         log(
             f"{error}; trying again in {wait:.1f} s",
             error.level,
-            event="database_lost",
+            event="database_unavailable",
             reason=error.message,
+            hint=error.hint or None,
             retry_in_s=round(wait, 3),
         )
 
@@ -129,6 +130,7 @@ def _log_second(text: str, error: MailroomError) -> None:
     log(
         f"{text}; the first one does its work, and the backlog takes longer",
         error.level,
-        event="second_connection_lost",
+        event="second_connection_unavailable",
         reason=error.message,
+        hint=error.hint or None,
     )

@@ -1,7 +1,7 @@
 """Pure: where each claimed token is, and how it may move from one place to another.
 
-Whatever the ledger is to be told is first noted here as a place. It is forgotten only when the ledger has taken it,
-so a connection that is lost in between loses nothing.
+Whatever the ledger must be told is first noted here, as a place. It is forgotten only when the ledger has taken it.
+So nothing is lost when the connection is lost in between.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,12 +15,12 @@ class TokenPlace(Enum):
 
     UNSIGNED = auto()  # claimed; no line has it yet
     UNKNOWN_ACTION = auto()  # can be signed only when the actions are read again
-    TO_REJECT = auto()  # can't be signed or printed; the ledger is to be told
+    TO_REJECT = auto()  # can't be signed or printed; the ledger must be told
     WAITING = auto()  # in a line of which no byte is written
     WRITTEN = auto()  # in a line of which a byte is written, or is about to be
-    READ = auto()  # the reader took its line; the ledger is to be told
+    READ = auto()  # the reader took its line; the ledger must be told
     WITH_SENDER = auto()  # the reader is a sender that acknowledges, and will begin it
-    TO_RELEASE = auto()  # does not go out; the ledger is to be told
+    TO_RELEASE = auto()  # does not go out; the ledger must be told
 
 
 MOVES: Final = MappingProxyType(
@@ -70,7 +70,7 @@ class TokenPlaces:
     def move(self, tokens: Collection[int], to: TokenPlace) -> None:
         """Move tokens, all of them or none. Raises IllegalMove when one of them may not go there."""
         places = list(map(self._places.get, tokens))
-        # Counted, not tested one by one: that would be a tenth of the time in which a row is signed and printed.
+        # Counted, because a test of each token would take a tenth of the time in which a row is signed and printed.
         illegal = len(places)
         for origin in _ORIGINS[to]:
             illegal -= places.count(origin)
@@ -100,6 +100,6 @@ class TokenPlaces:
         return list(self._places)
 
     def forget(self, tokens: Iterable[int]) -> None:
-        """Remove tokens of which the ledger was told, or that it says are not held by this process any more."""
+        """Remove tokens when the ledger has taken what became of them, or says that this process does not hold them."""
         for token in tokens:
             del self._places[token]

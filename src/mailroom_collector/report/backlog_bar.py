@@ -37,10 +37,10 @@ class BacklogBar:
             self._terminal.draw(self._progress.line(now, printed, self._terminal.columns))
 
     def end(self) -> None:
-        """Take the bar away: nothing is left to be worked off."""
+        """Remove the bar, because nothing is left."""
         self._progress.ended()
         self._terminal.erase()
 
     def erase(self) -> None:
-        """Take the bar away until it is drawn again."""
+        """Remove the bar until it is drawn again."""
         self._terminal.erase()

@@ -21,7 +21,7 @@ class ClaimLog:
         self._not_mailed_log = token_log("token_not_mailed", "not mailed")
         self._warn_at = 0.0
         self.stale = 0
-        self.doubts = 0
+        self.in_doubt = 0
 
     @property
     def log_at(self) -> float:
@@ -53,7 +53,7 @@ class ClaimLog:
                 tokens=some,
                 count=len(some),
             )
-        self.doubts += len(tokens)
+        self.in_doubt += len(tokens)
 
     def log_waiting(self, tokens: Sequence[int]) -> None:
         """Warn of tokens that wait for their action. Every claim finds them again, so not every time."""

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final
 
 _PATIENCE: Final = 0.5  # seconds for which a backlog is not yet worth a count
-_WORTH: Final = 1.0  # seconds that are to be left for a bar to appear
+_WORTH: Final = 1.0  # seconds that a backlog must still take for a bar to appear
 _RECOUNT: Final = 10.0  # seconds between counts: others may work at the same backlog, or add to it
 _REDRAW: Final = 0.2  # seconds
 _MEMORY: Final = 10.0  # seconds over which the rate is taken
@@ -28,7 +28,7 @@ class BacklogProgress:
         self._samples: deque[tuple[float, int]] = deque()
         self._count_at = 0.0
         self.draw_at = float("inf")
-        """When the bar is to be drawn next; never, when none is shown."""
+        """When to draw the bar next; never, when none is shown."""
 
     def is_count_due(self, now: float, printed: int) -> bool:
         """Note that rows are being worked off; say whether to count now what waits."""

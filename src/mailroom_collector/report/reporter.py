@@ -6,7 +6,7 @@ from typing import Final
 
 from mailroom_collector.log import log
 from mailroom_collector.report.backlog_bar import BacklogBar
-from mailroom_collector.report.summary import CollectorSummary, Totals
+from mailroom_collector.report.summary import CollectorSummary, SummaryPeriod, Totals
 from mailroom_runtime.process.systemd import Notifier
 from mailroom_runtime.words import counted
 
@@ -35,9 +35,7 @@ class Reporter:
             return
         line = self._summary.report(now, totals, claimed)
         if line is not None:
-            done = line.done._asdict() | {"may_have_been_mailed_twice": line.done.doubts}
-            del done["doubts"]
-            log(line.text, event="summary", claimed=claimed, duration_s=round(line.seconds, 1), **done)
+            _log_summary(line)
 
     def status_is_old(self) -> None:
         """Tell the service manager at the next occasion."""
@@ -54,3 +52,17 @@ class Reporter:
     def deadline(self) -> float:
         """Return when there is next something to report, whatever happens."""
         return min(self._summary.due_at, self.bar.draw_at)
+
+
+def _log_summary(line: SummaryPeriod) -> None:
+    log(
+        line.text,
+        event="summary",
+        for_s=round(line.seconds, 1),
+        rows=line.done.rows,
+        lines=line.done.lines,
+        stale=line.done.stale,
+        rejected=line.done.rejected,
+        in_doubt=line.done.in_doubt,
+        claimed=line.claimed,
+    )

@@ -17,10 +17,10 @@ class Totals(NamedTuple):
     lines: int
     stale: int  # not printed, because the token is no longer good
     rejected: int  # failed, because they can't be signed or printed
-    doubts: int  # may have been mailed twice
+    in_doubt: int  # may have been mailed twice
 
 
-class SummaryLine(NamedTuple):
+class SummaryPeriod(NamedTuple):
     """What was done in some seconds."""
 
     seconds: float
@@ -36,7 +36,7 @@ class SummaryLine(NamedTuple):
             for count, what in (
                 (self.done.stale, "stale"),
                 (self.done.rejected, "rejected"),
-                (self.done.doubts, "may have been mailed twice"),
+                (self.done.in_doubt, "may have been mailed twice"),
                 (self.claimed, "still claimed"),
             )
             if count
@@ -60,10 +60,10 @@ class CollectorSummary:
             self._since = now
             self.due_at = now + _EVERY
 
-    def report(self, now: float, totals: Totals, claimed: int) -> SummaryLine | None:
+    def report(self, now: float, totals: Totals, claimed: int) -> SummaryPeriod | None:
         """Return what was done since the last report; None when nothing was."""
         if self.due_at == float("inf"):
             return None
         done = Totals(*(after - before for after, before in zip(totals, self._before, strict=True)))
         seconds, self._before, self.due_at = now - self._since, totals, float("inf")
-        return SummaryLine(seconds, done, claimed)
+        return SummaryPeriod(seconds, done, claimed)

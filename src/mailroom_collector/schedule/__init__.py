@@ -1,4 +1,4 @@
-"""When to claim, and how a collector learns of new tokens.
+"""When to claim, and how a collector notices new tokens.
 
 claim_timer     pure: when to claim, and until when to wait
 listen_check    pure: whether notifications arrive, by notifying oneself

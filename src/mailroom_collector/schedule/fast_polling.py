@@ -29,7 +29,7 @@ _OTHERS: Final = 1.0
 
 
 class PollingStep(Enum):
-    """What is to be done now."""
+    """What to do now."""
 
     NOTHING = auto()
     POLL = auto()  # as if a notification had come

@@ -20,7 +20,7 @@ class ListenCheck:
     interval: float
     """Seconds between tests."""
     name: str
-    """Ours alone, so that other collectors on the channel don't take the echo for theirs."""
+    """This collector's alone, so that others on the channel don't take the echo for theirs."""
     channels: tuple[str, ...]
     is_missing: bool = field(default=False, init=False)
     """Whether notifications do not arrive."""

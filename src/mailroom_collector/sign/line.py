@@ -17,7 +17,7 @@ _LONGEST_LINE: Final = 1 << 20  # bytes; readers have limits
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # a byte that is not UTF-8 (postgres/connection.py, _AnyBytes)
 _NOT_BARE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff,\"]")
-"""What makes a field more than its own bytes: the two above, and what is to be quoted."""
+"""A field without these is written as it is. They are the two above, and the characters that must be quoted."""
 
 
 class SignedRow(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroom_collector.ledger.session import DatabaseSession, LedgerAddress
+from mailroom_collector.ledger.session import LedgerSession, LedgerAddress
 from mailroom_runtime.errors import ConnectionLost, OperatorNeeded, StatementRefused
 from tests.support.clock import Clock
 from tests.support.postgres import Database
@@ -18,15 +18,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def session(database: Database, clock: Clock) -> Iterator[DatabaseSession]:
+def session(database: Database, clock: Clock) -> Iterator[LedgerSession]:
     address = LedgerAddress(database.url, ("own", "token_insert"), "mailroom", "me", 30_000, 5.0)
-    session = DatabaseSession(address, clock, lambda: 1.0)
+    session = LedgerSession(address, clock, lambda: 1.0)
     yield session
     session.close()
 
 
 def test_connection_listens_on_all_channels(
-    session: DatabaseSession, database: Database, capfd: pytest.CaptureFixture[str]
+    session: LedgerSession, database: Database, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The one that is set, and the ledger's own; the log names both, and the queue."""
     ledger = session.connect()
@@ -38,7 +38,7 @@ def test_connection_listens_on_all_channels(
 
 
 def test_lost_connection_is_made_again_later_and_later(
-    session: DatabaseSession, clock: Clock, capfd: pytest.CaptureFixture[str]
+    session: LedgerSession, clock: Clock, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """After 100 ms, 200 ms and so on to 30 s; a claim that worked starts over."""
     waits = []
@@ -57,7 +57,7 @@ def test_lost_connection_is_made_again_later_and_later(
 
 @pytest.mark.parametrize("error", [OperatorNeeded("no such queue"), StatementRefused("42P01 no such table")])
 def test_error_for_a_person_ends_it_unless_it_has_worked(
-    session: DatabaseSession, error: OperatorNeeded | StatementRefused
+    session: LedgerSession, error: OperatorNeeded | StatementRefused
 ) -> None:
     """At the start somebody looks; later a change that is undone is waited for."""
     with pytest.raises(type(error)):
@@ -67,7 +67,7 @@ def test_error_for_a_person_ends_it_unless_it_has_worked(
     assert session.connect_at > 50.0
 
 
-def test_second_connection_is_not_needed(session: DatabaseSession, capfd: pytest.CaptureFixture[str]) -> None:
+def test_second_connection_is_not_needed(session: LedgerSession, capfd: pytest.CaptureFixture[str]) -> None:
     """It does not listen; when it can't be opened or fails, the first one goes on, and the log says so."""
     first = session.connect()
     session.open_second()
