@@ -8,7 +8,7 @@ from mailroom_collector.claims import Claims
 from mailroom_collector.collector import Collector
 from mailroom_collector.drain import Drain
 from mailroom_collector.ledger.connection import notify
-from mailroom_collector.ledger.session import LedgerSession, LedgerAddress
+from mailroom_collector.ledger.session import LedgerAddress, LedgerSession
 from mailroom_collector.log import log
 from mailroom_collector.output.leases import Leases
 from mailroom_collector.output.stdout import LineOutput

@@ -11,7 +11,7 @@ import pytest
 from mailroom_collector.claims import Claims
 from mailroom_collector.drain import Drain
 from mailroom_collector.errors import ReaderGone
-from mailroom_collector.ledger.session import LedgerSession, LedgerAddress
+from mailroom_collector.ledger.session import LedgerAddress, LedgerSession
 from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.output.leases import Leases
 from mailroom_collector.output.stdout import LineOutput

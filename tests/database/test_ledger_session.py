@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroom_collector.ledger.session import LedgerSession, LedgerAddress
+from mailroom_collector.ledger.session import LedgerAddress, LedgerSession
 from mailroom_runtime.errors import ConnectionLost, OperatorNeeded, StatementRefused
 from tests.support.clock import Clock
 from tests.support.postgres import Database
