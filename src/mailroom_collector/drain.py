@@ -5,7 +5,7 @@ and a second connection records what the reader took of the one before that.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from mailroom_collector.ledger.scan import ChunkSize, Scan
@@ -53,7 +53,7 @@ class Drain:
         self._clock = clock
         self._scan = Scan()
         self._answer: Claim | None = None  # of the last claim, not read yet
-        self._unknown: list[Token] = []
+        self._unknown: dict[int, Token] = {}
         self._unfit: dict[int, str] = {}
 
     @property
@@ -91,7 +91,7 @@ class Drain:
     def withdraw(self) -> bool:
         """Keep back what is not on its way out; say whether there was anything."""
         self._read_answer()
-        self._unknown, self._unfit = [], {}
+        self._unknown, self._unfit = {}, {}
         return self._leases.withdraw()
 
     def _sign_and_record(self) -> None:
@@ -107,9 +107,9 @@ class Drain:
 
     def _sign(self) -> None:
         """Make lines of what is claimed, without the ledger, which may be busy."""
-        unknown = self._print(self._read_answer())
-        self._leases.places.move([token.id for token in unknown], TokenPlace.UNKNOWN_ACTION)
-        self._unknown += unknown
+        unknown = {token.id: token for token in self._print(self._read_answer())}
+        self._leases.places.move(unknown, TokenPlace.UNKNOWN_ACTION)
+        self._unknown |= unknown
 
     def _read_answer(self) -> list[Token]:
         """Return the tokens of the last claim, and note what else it found."""
@@ -121,8 +121,16 @@ class Drain:
         self.log.log_waiting(claimed.waiting)
         self.log.log_doubts(claimed.doubts)
         if claimed.tokens:
-            self._leases.claimed([token.id for token in claimed.tokens])
+            self._note_claimed([token.id for token in claimed.tokens])
         return claimed.tokens
+
+    def _note_claimed(self, tokens: Sequence[int]) -> None:
+        """Note claimed tokens. What was noted of an earlier claim of them, whose lease ran out, counts no more."""
+        self._leases.claimed(tokens)
+        if self._unknown or self._unfit:
+            for token in tokens:
+                self._unknown.pop(token, None)
+                self._unfit.pop(token, None)
 
     def _print(self, tokens: Iterable[Token]) -> list[Token]:
         """Put lines of tokens into the output, note those that are unfit, return those of an unknown action."""
@@ -146,6 +154,6 @@ class Drain:
     def _print_unknown(self, ledger: CollectorLedger) -> None:
         """Read the actions again, for tokens of an action that was added since they were read."""
         self.read_actions(ledger)
-        tokens, self._unknown = self._unknown, []
-        gone = self._print(tokens)
+        tokens, self._unknown = self._unknown, {}
+        gone = self._print(tokens.values())
         self._note_unfit({t.id: f"its action, {t.action}, is not in mailroom_actions any more" for t in gone})

@@ -211,6 +211,31 @@ def test_row_that_is_claimed_anew_is_where_its_new_line_is(parts: Parts, databas
     assert database.states() == {"claimed": 1}
 
 
+@pytest.mark.parametrize("is_unknown", [True, False], ids=["unknown action", "unfit"])
+def test_chunk_that_is_claimed_anew_before_it_was_read_is_printed_once(
+    parts: Parts, database: Database, is_unknown: bool
+) -> None:
+    """A process that stood still for a lease claims the same rows again; what they were at first counts no more."""
+    database.sign_up_many(10)
+    (secret,) = database.run("SELECT secret FROM tokens ORDER BY id LIMIT 1")[0]
+    if is_unknown:
+        parts.drain._signer.set_actions([])
+    else:
+        database.run("UPDATE tokens SET secret = 'x' WHERE secret = %s", secret)
+    assert parts.claims.claim(parts.ledger) == (True, False)
+    if not is_unknown:
+        database.run("UPDATE tokens SET secret = %s WHERE secret = 'x'", secret)
+    database.run("UPDATE deliveries SET due_at = now() - interval '1 s'")
+    parts.clock.now += 2.0  # so that the scan begins at the start
+    parts.claims.claim(parts.ledger)
+    while not parts.output.empty:
+        parts.write()
+    assert (len(parts.at(TokenPlace.WRITTEN)), parts.claims.held) == (10, 10)
+    assert database.states() == {"claimed": 10}
+    if is_unknown:
+        assert parts.read().count(b"@") == 10
+
+
 def test_reader_that_takes_nothing_gets_no_more_leases(parts: Parts, database: Database) -> None:
     """When the leases are to be extended, what could not be written is released; half as much is claimed then."""
     database.sign_up_many(10)
