@@ -6,6 +6,7 @@ So nothing is lost when the connection is lost in between.
 
 from collections.abc import Collection, Iterable
 from enum import Enum, auto
+from itertools import repeat
 from types import MappingProxyType
 from typing import Final
 
@@ -63,7 +64,7 @@ class TokenPlaces:
     def claim(self, tokens: Collection[int]) -> None:
         """Add tokens that were just claimed. Raises IllegalMove when one of them is there already."""
         before = len(self._places)
-        self._places.update(dict.fromkeys(tokens, TokenPlace.UNSIGNED))
+        self._places.update(zip(tokens, repeat(TokenPlace.UNSIGNED)))
         if len(self._places) != before + len(tokens):
             raise IllegalMove("a token is claimed that is here already")
 
@@ -76,7 +77,7 @@ class TokenPlaces:
             illegal -= places.count(origin)
         if illegal:
             raise self._illegal(tokens, to)
-        self._places.update(dict.fromkeys(tokens, to))
+        self._places.update(zip(tokens, repeat(to)))
 
     def _illegal(self, tokens: Iterable[int], to: TokenPlace) -> IllegalMove:
         token = next(token for token in tokens if self._places.get(token) not in _ORIGINS[to])
