@@ -2,20 +2,23 @@
 
 The files and folders, in the order in which a row meets them:
 
-    cli          options and environment to settings; errors to exit statuses
-    collector    the loop around one poll, which puts the parts together
-    schedule     when to claim: notifications, fast polling, pause
-    ledger       connect and LISTEN; the steps in the database
-    drain        claims chunk after chunk, while the one before is signed and printed
-    sign         from a claimed token to a signed line
-    output       stdout, and the leases of what was claimed
-    report       the summary and the progress bar
-    settings     what the collector was told
-    secret_key   the secret key's option, and reading it
-    errors       pure: errors of the collector's own
-    log          the collector's log
-    schema       brings the database up to date
-    operations   what an operator does
+    cli            options and environment to settings; errors to exit statuses
+    secret_key     the secret key's option, and reading it
+    settings       the collector's settings, checked
+    assembly       puts the parts together, by the settings
+    collector      the loop around one poll
+    event_poll     the poll: signals, notifications, room in stdout
+    schedule       when to claim: notifications, fast polling, pause
+    ledger         the session with the database; the steps in the ledger
+    claims         the claimed rows, from the claim to the record of what became of them
+    drain          claims chunk after chunk, while the one before is signed and printed
+    sign           from a claimed token to a signed line
+    output         stdout, where each token is, and the leases of the claimed tokens
+    report         the summary, the service manager's status and the progress bar
+    log            the collector's log
+    errors         pure: errors of the collector's own
+    schema         brings the database up to date
+    operations     what an operator does
 
 Leaves that both programs use are in mailroom_runtime.
 """

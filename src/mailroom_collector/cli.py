@@ -27,7 +27,8 @@ _DAY_MS = 86_400_000
 _EXAMPLES = {"--older-than": "90d", "--port": "9177", "--action": "activation"}
 """Values of the options that must be given."""
 _HANG = 4
-"""Times the patience with the database that the main loop may stand still: it waits for no more answers than three."""
+"""How often the main loop may wait as long as one answer of the database may take. It waits for three at most."""
+_STDOUT = 1
 
 
 def _ms(option: str, variable: str, default: int, low: int, what: str) -> Decorator:
@@ -96,26 +97,34 @@ def cli(
         batch_limit=batch_limit,
         lease_ms=lease,
     )
-    for name, file in (("MAILROOM_DATABASE_URL", database_url_file), ("MAILROOM_SECRET_KEY", secret_key_file)):
-        if told := exposure(name, file):
-            log(told, "warning")
+    _warn_of_exposed_secrets(database_url_file, secret_key_file)
     claim_descriptors(1, "stdout", "pipe it into mailroom-send, or into a file with >")
-    if os.isatty(1):
-        log(
-            "stdout is a terminal: rows are claimed and printed here, with live links, and nobody mails them. What is"
-            " printed is withheld from other pipelines of the queue until this ends, and counts as handed out where no"
-            " sender acknowledges. Pipe it into mailroom-send; 'mailroom-collect status' shows what waits and claims"
-            " nothing",
-            "warning",
-        )
-    from mailroom_collector.collector import Collector
-    from mailroom_collector.output.stdout import LineOutput
+    _warn_of_terminal()
+    from mailroom_collector.assembly import build_collector
     from mailroom_runtime.process.systemd import Notifier
     from mailroom_runtime.process.watchdog import Watchdog
 
     notifier = Notifier(os.environ)
     watchdog = Watchdog(_HANG * settings.patience, notifier, log)
-    Collector(settings, LineOutput(1), notifier, watchdog).run()
+    build_collector(settings, _STDOUT, notifier, watchdog).run()
+
+
+def _warn_of_exposed_secrets(database_url_file: str | None, secret_key_file: str | None) -> None:
+    for name, file in (("MAILROOM_DATABASE_URL", database_url_file), ("MAILROOM_SECRET_KEY", secret_key_file)):
+        if told := exposure(name, file):
+            log(told, "warning", event="secret_readable", setting=name)
+
+
+def _warn_of_terminal() -> None:
+    if os.isatty(_STDOUT):
+        log(
+            "stdout is a terminal: rows are claimed and printed here, with live links, and nobody mails them. Other"
+            " pipelines of the queue do not get these rows until this program ends. Where no sender acknowledges,"
+            " they count as handed out. Pipe stdout into mailroom-send; 'mailroom-collect status' shows what waits and"
+            " claims nothing",
+            "warning",
+            event="stdout_is_terminal",
+        )
 
 
 def main() -> NoReturn:

@@ -1,206 +1,159 @@
 """From what is due to lines: claims chunk by chunk, and keeps the server busy meanwhile.
 
-In a backlog three chunks are under way at once: while the server claims one, the one before is signed,
-and what the reader took of the one before that is emitted, by a second connection.
+In a backlog three chunks are in progress at once: while the server claims one, this process signs the one before;
+and a second connection records what the reader took of the one before that.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
-from mailroom_collector.errors import UnfitToken, UnknownAction
 from mailroom_collector.ledger.scan import ChunkSize, Scan
+from mailroom_collector.ledger.session import LedgerSession
 from mailroom_collector.ledger.steps import Claim, CollectorLedger
-from mailroom_collector.log import log, token_log
 from mailroom_collector.output.leases import Leases
 from mailroom_collector.output.stdout import LineOutput
-from mailroom_collector.sign.line import SignedRow, encode_row, lines
+from mailroom_collector.output.token_places import TokenPlace
+from mailroom_collector.report.claim_log import ClaimLog
+from mailroom_collector.sign.chunk import sign_chunk
+from mailroom_collector.sign.line import lines
 from mailroom_collector.sign.signature import Signer
 from mailroom_collector.sign.token import Token
 from mailroom_runtime.errors import MailroomError
-from mailroom_runtime.words import counted
 
-_CHUNK_ROWS = 1500
+_CHUNK_ROWS: Final = 1500
 """Most rows of one claim: from there on its cost a row hardly falls (docs/performance.md)."""
-
-_NAMED_AT_ONCE = 80
-"""Tokens in one line of the log, which is cut after 2,000 characters."""
-_WARN_AGAIN = 60.0
-"""Seconds between two warnings that tokens wait for their action."""
 
 
 class ClaimResult(NamedTuple):
     """What a claim came to."""
 
-    found: bool  # there were rows
+    found_rows: bool
     drained: bool  # nothing is due any more
 
 
-def _log_doubts(tokens: Sequence[int]) -> None:
-    """Name each of them, many in a line."""
-    for start in range(0, len(tokens), _NAMED_AT_ONCE):
-        some = list(tokens[start : start + _NAMED_AT_ONCE])
-        log(
-            f"{counted(len(some), 'row')} perhaps mailed twice: the last sender was not heard of again; tokens {some}",
-            "warning",
-        )
-
-
 class Drain:
-    """Claims, signs and puts into the outlet."""
+    """Claims, signs and puts lines into the output."""
 
     def __init__(
         self,
         signer: Signer,
+        output: LineOutput,
+        leases: Leases,
+        session: LedgerSession,
         batch_limit: int,
-        outlet: LineOutput,
-        holding: Leases,
-        open_emitter: Callable[[], CollectorLedger | None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`open_emitter` connects once more; None says that it could not."""
-        self._signer = signer
-        self._batch_limit = batch_limit
-        self._outlet = outlet
-        self._holding = holding
-        self._open_emitter = open_emitter
-        self._emitter: CollectorLedger | None = None
-        self._scan = Scan()
-        self._unsigned: Claim | None = None
-        self._unfit: dict[int, str] = {}
-        self._unknown: list[Token] = []
-        self._warn_at = 0.0
-        self._not_mailed_log = token_log("token_not_mailed", "not mailed")
-        self.stale = 0
-        self.doubts = 0
+        self.log = ClaimLog(clock)
         self.chunk = ChunkSize(batch_limit, max(_CHUNK_ROWS, batch_limit))
+        self._signer = signer
+        self._output = output
+        self._leases = leases
+        self._session = session
+        self._clock = clock
+        self._scan = Scan()
+        self._answer: Claim | None = None  # of the last claim, not read yet
+        self._unknown: dict[int, Token] = {}
+        self._unfit: dict[int, str] = {}
 
     @property
-    def unsigned(self) -> int:
-        """Return the rows that are claimed and no line yet."""
-        return self._unsigned.rows if self._unsigned is not None else 0
+    def unread_rows(self) -> int:
+        """Return the rows of the last claim whose answer is not read yet."""
+        return self._answer.rows if self._answer is not None else 0
 
-    def learn(self, ledger: CollectorLedger) -> None:
+    def read_actions(self, ledger: CollectorLedger) -> None:
         """Read which actions there are. Raises like the ledger."""
-        self._signer.learn(ledger.actions())
+        self._signer.set_actions(ledger.read_actions())
 
     def claim(self, ledger: CollectorLedger) -> ClaimResult:
-        """Claim a chunk, and finish the one before while the server is at it. Raises like the ledger."""
+        """Claim a chunk, and sign the one before while the server works. Raises like the ledger."""
         asked = self.chunk.rows
-        if self._emitter is None and asked == self.chunk.largest and not self._holding.acknowledged:
-            self._emitter = self._open_emitter()
-        claim = ledger.claim(asked, self._scan.begin(time.monotonic()), meanwhile=self._finish_last)
-        self._unsigned = claim
-        if claim.rows:
-            self._holding.acknowledged = claim.acknowledged
-        full = claim.rows == asked
-        if full:
+        if self._session.second is None and asked == self.chunk.largest and not self._leases.acknowledged:
+            self._session.open_second()
+        answer = ledger.claim(asked, self._scan.begin(self._clock()), meanwhile=self._sign_and_record)
+        self._answer = answer
+        if answer.rows:
+            self._leases.acknowledged = answer.acknowledged
+        is_full = answer.rows == asked
+        if is_full:
             self.chunk.kept_up()
         else:
             self._sign()  # no claim follows for which it could wait
-        self._set_aside(ledger)
-        return ClaimResult(claim.rows > 0, self._scan.claimed(claim.last, full=full))
+        self._reject(ledger)
+        return ClaimResult(answer.rows > 0, self._scan.claimed(answer.last, full=is_full))
 
-    def _finish_last(self) -> None:
-        """Sign the chunk before, then tell what the reader took of the one before that: each at a core of its own."""
+    def print_unread(self, ledger: CollectorLedger) -> None:
+        """Print what has waited for the next claim, as none can be made now. Raises like the ledger."""
+        if self._answer is not None and self._output.empty:
+            self._sign()
+            self._reject(ledger)
+
+    def withdraw(self) -> bool:
+        """Keep back what is not on its way out; say whether there was anything."""
+        self._read_answer()
+        self._unknown, self._unfit = {}, {}
+        return self._leases.withdraw()
+
+    def _sign_and_record(self) -> None:
+        """Sign the chunk before, then record what the reader took of the one before that."""
         self._sign()
-        if self._emitter is None:
+        if self._session.second is None:
             return
         try:
-            self._holding.emit(self._emitter)
+            self._leases.record_read(self._session.second)
         except MailroomError as error:
-            # Not raised, as the claim would go unread: what was taken is told later, by the first connection.
-            log(f"the second connection failed: {error}", error.level)
-            self.rest()
-
-    def _read(self) -> list[Token]:
-        """Take note of what the last claim took."""
-        claim, self._unsigned = self._unsigned, None
-        if claim is None:
-            return []
-        taken = claim.read()
-        self._log_stale(taken.stale)
-        if taken.waiting:
-            self._warn_of(taken.waiting)
-        _log_doubts(taken.doubts)
-        self.stale += len(taken.stale)
-        self.doubts += len(taken.doubts)
-        if taken.tokens:
-            self._holding.claimed([token.id for token in taken.tokens], time.monotonic())
-        return taken.tokens
-
-    def _log_stale(self, stale: Mapping[int, str]) -> None:
-        by_reason: dict[str, list[int]] = {}
-        for token, reason in stale.items():
-            by_reason.setdefault(reason, []).append(token)
-        for reason, tokens in by_reason.items():
-            self._not_mailed_log(reason, tokens)
-
-    @property
-    def tell_at(self) -> float:
-        """Return when to call tell()."""
-        return self._not_mailed_log.due_at
-
-    def tell(self, *, is_end: bool = False) -> None:
-        """Log how many tokens were not mailed, if it is time to or this is the end."""
-        self._not_mailed_log.tell(is_end=is_end)
-
-    def _warn_of(self, waiting: list[int]) -> None:
-        """Say that tokens wait for their action; they are claimed again and again, so not every time."""
-        now = time.monotonic()
-        if now < self._warn_at:
-            return
-        self._warn_at = now + _WARN_AGAIN
-        log(
-            f"waiting: {counted(len(waiting), 'token')} (first {waiting[0]}) of an action that is not in"
-            " mailroom_actions; insert it (docs/adding-an-action.md); said at most once a minute",
-            "warning",
-        )
+            # Not raised, or the claim would stay unread. The first connection records later what was read.
+            self._session.lost_second(error)
 
     def _sign(self) -> None:
-        """Make lines of what is claimed, without the ledger, which may be at something else."""
-        self._print(self._read())
+        """Make lines of what is claimed, without the ledger, which may be busy."""
+        unknown = {token.id: token for token in self._print(self._read_answer())}
+        self._leases.places.move(unknown, TokenPlace.UNKNOWN_ACTION)
+        self._unknown |= unknown
 
-    def _print(self, tokens: Iterable[Token]) -> None:
-        rows: list[SignedRow] = []
-        for token in tokens:
-            try:
-                rows.append(encode_row(self._signer, token))
-            except UnfitToken as reason:
-                self._unfit[token.id] = str(reason)
-            except UnknownAction:
-                self._unknown.append(token)
-        self._outlet.put(lines(rows, self._batch_limit))
+    def _read_answer(self) -> list[Token]:
+        """Return the tokens of the last claim, and note what else it found."""
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return []
+        claimed = answer.read()
+        self.log.log_stale(claimed.stale)
+        self.log.log_waiting(claimed.waiting)
+        self.log.log_doubts(claimed.doubts)
+        if claimed.tokens:
+            self._note_claimed([token.id for token in claimed.tokens])
+        return claimed.tokens
 
-    def _print_unknown(self, ledger: CollectorLedger) -> None:
-        """Tokens came of an action that was added since the actions were read: read them again."""
-        self.learn(ledger)
-        tokens, self._unknown = self._unknown, []
-        self._print(tokens)
-        for token in self._unknown:
-            self._unfit[token.id] = f"its action, {token.action}, is not in mailroom_actions any more"
-        self._unknown = []
+    def _note_claimed(self, tokens: Sequence[int]) -> None:
+        """Note claimed tokens. What was noted of an earlier claim of them, whose lease ran out, counts no more."""
+        self._leases.claimed(tokens)
+        if self._unknown or self._unfit:
+            for token in tokens:
+                self._unknown.pop(token, None)
+                self._unfit.pop(token, None)
 
-    def _set_aside(self, ledger: CollectorLedger) -> None:
+    def _print(self, tokens: Iterable[Token]) -> list[Token]:
+        """Put lines of tokens into the output, note those that are unfit, return those of an unknown action."""
+        chunk = sign_chunk(self._signer, tokens)
+        self._output.put(lines(chunk.rows, self.chunk.line))
+        self._note_unfit(chunk.unfit)
+        return chunk.unknown
+
+    def _note_unfit(self, reasons: dict[int, str]) -> None:
+        self._leases.places.move(reasons, TokenPlace.TO_REJECT)
+        self._unfit |= reasons
+
+    def _reject(self, ledger: CollectorLedger) -> None:
+        """Fail what can't be signed, once the actions are read again where one was not known."""
         if self._unknown:
             self._print_unknown(ledger)
         unfit, self._unfit = self._unfit, {}
         if unfit:
-            self._holding.set_aside(ledger, unfit)
+            self._leases.reject(ledger, unfit)
 
-    def pause(self, ledger: CollectorLedger) -> None:
-        """No claim can be made now: print what has waited for one."""
-        if self._unsigned is not None and self._outlet.empty:
-            self._sign()
-            self._set_aside(ledger)
-
-    def withdraw(self) -> bool:
-        """Take back what is not on its way out; say whether there was anything."""
-        unwritten = [*(token.id for token in [*self._read(), *self._unknown]), *self._unfit]
-        self._unfit, self._unknown = {}, []
-        return self._holding.withdraw(unwritten)
-
-    def rest(self) -> None:
-        """Nothing is due, or there is no database: the second connection is not needed."""
-        if self._emitter:
-            self._emitter.link.close()
-            self._emitter = None
+    def _print_unknown(self, ledger: CollectorLedger) -> None:
+        """Read the actions again, for tokens of an action that was added since they were read."""
+        self.read_actions(ledger)
+        tokens, self._unknown = self._unknown, {}
+        gone = self._print(tokens.values())
+        self._note_unfit({t.id: f"its action, {t.action}, is not in mailroom_actions any more" for t in gone})

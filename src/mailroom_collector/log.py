@@ -10,7 +10,7 @@ log: Final = Log("mailroom-collect", "PG")
 
 
 def token_log(event: str, fate: str) -> RepeatedLog:
-    """Return the log of tokens that come to this, and why; `event` names it in JSON."""
+    """Return the log of tokens that share a fate, each with its reason; `event` names it in JSON."""
     return RepeatedLog(
         log,
         event,

@@ -1,4 +1,4 @@
-"""What the collector was told, checked. Secrets come from the environment or a file, never from options."""
+"""The collector's settings, checked. Secrets come from the environment or a file, never from options."""
 
 import os
 import re
@@ -16,7 +16,7 @@ _KEY = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
 LEDGER_CHANNEL: Final = "token_insert"
 """The channel that the ledger's own functions notify (migrations/1_ledger.up.sql)."""
-_PATIENCE: Final = 10.0  # seconds, at least: a busy server is not a dead one
+_PATIENCE: Final = 10.0  # seconds, at least, because a busy server answers late
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class CollectorSettings:
     lease_ms: int
 
     def __post_init__(self) -> None:
-        """Check what one setting alone can't tell. Raises SettingError."""
+        """Check settings against each other. Raises SettingError."""
         if self.healthcheck_interval_ms < self.batch_timeout_ms:
             raise SettingError(
                 f"MAILROOM_HEALTHCHECK_INTERVAL is {self.healthcheck_interval_ms} ms",
@@ -47,7 +47,7 @@ class CollectorSettings:
 
     @property
     def patience(self) -> float:
-        """Return the seconds that the database may take to answer: later than a lease, it is of no use."""
+        """Return the seconds that the database may take to answer. After a lease, an answer is of no use."""
         return max(_PATIENCE, self.lease_ms / 1000)
 
 
@@ -68,5 +68,5 @@ def parse_key(text: str) -> bytes:
 
 
 def new_holder() -> str:
-    """Return a name that no other process has or had: machine and process for people, the rest for chance."""
+    """Return a name that no other process has or had: machine and process for people, and random digits."""
     return f"collect:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"

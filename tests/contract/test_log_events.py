@@ -9,9 +9,6 @@ import pytest
 SRC = Path(__file__).parents[2] / "src"
 PAGE = (SRC.parent / "docs" / "log-events.md").read_text()
 LISTED = dict(re.findall(r"(?m)^\| `(\w+)` \|.*\| ([^|]*) \|$", PAGE))
-TO_FOLLOW = ("mailroom_collector/",)
-"""Folders whose calls still get their events, but for those in EVENTS."""
-EVENTS = ("mailroom_collector/operations/", "mailroom_collector/schema/", "mailroom_sender/commands/")
 
 
 def log_calls(file: Path) -> list[ast.Call]:
@@ -28,24 +25,14 @@ def log_calls(file: Path) -> list[ast.Call]:
 FILES = {str(file.relative_to(SRC)): file for file in sorted(SRC.rglob("*.py")) if log_calls(file)}
 
 
-def params() -> list[object]:
-    return [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xfail(reason="events are to follow", strict=False)]
-            if name.startswith(TO_FOLLOW) and not name.startswith(EVENTS)
-            else [],
-        )
-        for name in FILES
-    ]
-
-
-@pytest.mark.parametrize("name", params())
+@pytest.mark.parametrize("name", FILES)
 def test_each_line_of_the_log_is_an_event(name: str) -> None:
     """A call of the log names its event; constant names are in snake_case and listed with their fields."""
     for call in log_calls(FILES[name]):
         given = {keyword.arg: keyword.value for keyword in call.keywords}
         assert "event" in given, f"{name}:{call.lineno} logs without event="
+        # A time or a rate has its unit in its name.
+        assert not [field for field in given if re.search("(wait|retry|took|rate|every|lease)$", field or "")]
         match given["event"]:
             case ast.Constant(str(event)):
                 assert re.fullmatch(r"[a-z]+(_[a-z]+)*", event), event

@@ -48,10 +48,10 @@ SHOWN_BY = {
     "wrong password": "process/test_collector.py::test_wrong_password_needs_an_operator",
     "a transaction commits late": "process/test_collector.py::test_overlapping_transactions_are_both_printed",
     "sign-ups come fast":
-        "process/test_collector.py::test_fast_sign_ups_stop_ringing_and_are_printed_all_the_same",
+        "process/test_collector.py::test_fast_sign_ups_skip_notify_and_are_printed_all_the_same",
     "a collector that polls fast is killed":
-        "process/test_collector.py::test_silent_sign_ups_of_a_collector_that_dies_are_printed_by_another",
-    "a token can't be signed or printed": "process/test_collector.py::test_odd_logins_are_quoted_or_set_aside",
+        "process/test_collector.py::test_sign_ups_that_skipped_notify_are_printed_when_their_collector_dies",
+    "a token can't be signed or printed": "process/test_collector.py::test_odd_logins_are_quoted_or_rejected",
     "notifications don't arrive": "pipeline/test_network.py::test_pgbouncer_in_transaction_mode",
     "a network swallows packets": "pipeline/test_network.py::test_silent_network_is_noticed_by_both",
     "rows are read and nobody begins them":

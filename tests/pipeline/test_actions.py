@@ -89,13 +89,13 @@ def test_token_waits_for_its_action(
         pipeline.says("acknowledging")
         (activation,) = database.sign_up("ann")
         invited = database.one(INVITE)
-        pipeline.says(f"waiting: 1 token (first {invited}) of an action that is not in mailroom_actions")
+        pipeline.says(f"1 token not claimed (first: {invited}), because the action is not in mailroom_actions")
         until(lambda: database.state(activation) == "sent", "the others go on")
         assert database.state(invited) == "pending"
         another = database.one(INVITE)
         met = "SELECT count(*) FROM deliveries WHERE error = 'its action is not in mailroom_actions'"
         until(lambda: database.one(met) == 2, "another one is met")
-        assert pipeline.err.count("of an action that is not in mailroom_actions") == 1
+        assert pipeline.err.count("because the action is not in mailroom_actions") == 1
         database.run("UPDATE tokens SET consumed_at = 1 WHERE id = %s", another)
         add_invitation(database, signs_code="true")
         until(lambda: database.state(invited) == "sent", f"it is mailed; stderr:\n{pipeline.err}\n", 20)

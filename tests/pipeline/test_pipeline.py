@@ -117,7 +117,7 @@ def test_killed_sender_loses_nothing(database: Database, endpoint: Endpoint, pip
         database.sign_up_many(3000)
         until(lambda: database.states().get("sent", 0) > 100, "some are sent")
         kill("mailroom-send", pipeline)
-        pipeline.says("gave back ")
+        pipeline.says("released ")
         with running(PIPELINE, env):
             until(lambda: database.states() == {"sent": 3000}, "all are sent")
     assert set(endpoint.addresses) == {f"u{n}@example.com" for n in range(1, 3001)}
@@ -393,7 +393,7 @@ def test_reader_that_does_not_keep_the_promise_to_acknowledge_is_told_of(
     (token,) = database.sign_up("ann")
     with running("mailroom-collect | cat", collector_env(MAILROOM_LEASE="1000")) as collector:
         collector.prints("ann@example.com")
-        collector.says("1 row was read and not begun yet")
+        collector.says("1 row was read, and no sender has begun it yet")
         assert database.state(token) == "claimed"
         assert collector.out.count("\n") == 1
 

@@ -39,7 +39,7 @@ def test_plain_row_is_bytewise_as_promised(database: Database, collector_env: En
 
 
 def test_terminal_is_told_what_becomes_of_its_rows(database: Database, collector_env: Environment) -> None:
-    """Before a row is claimed, a person hears that nobody mails it, and how to look without claiming."""
+    """Before a row is claimed, the log says that nobody mails it, and how to see what waits without claiming."""
     database.sign_up("ann")
     ours, theirs = open_pty()
     try:
@@ -110,7 +110,7 @@ def test_backlog_is_printed_in_lines_of_at_most_the_limit(database: Database, co
     until(lambda: database.states() == {"emitted": 1005}, "all are emitted")
 
 
-def test_odd_logins_are_quoted_or_set_aside(database: Database, collector_env: Environment) -> None:
+def test_odd_logins_are_quoted_or_rejected(database: Database, collector_env: Environment) -> None:
     """A comma and a quote are quoted; what is odd otherwise fails with a reason; the rest flows."""
     database.sign_up('com,ma "q"', "new\nline", "short", "plain")
     database.run("INSERT INTO accounts (email, login) VALUES ('nobody@example.com', '')")
@@ -238,7 +238,7 @@ def test_database_that_is_not_there_yet_is_waited_for(collector_env: Environment
 
 
 def test_idle_connection_is_checked(database: Database, collector_env: Environment) -> None:
-    """After the health check interval the collector looks at the table, notified or not."""
+    """After the health check interval the collector polls the ledger, notified or not."""
     database.sign_up("first", "ann")
     database.run("UPDATE deliveries SET due_at = now() + interval '1 day' WHERE token = 2")
     with running(COLLECT, collector_env(MAILROOM_HEALTHCHECK_INTERVAL="300")) as collector:
@@ -260,7 +260,7 @@ def test_channel_of_ones_own_is_heard_beside_the_ledgers(database: Database, col
         collector.prints("ben@example.com")
         database.run("UPDATE deliveries SET state = 'pending', settled_at = NULL, due_at = now(); NOTIFY other")
         collector.prints("ben@example.com", 2)
-        assert time.monotonic() - began < 20  # a regular look comes after a minute
+        assert time.monotonic() - began < 20  # a regular poll comes after a minute
         assert "do not arrive" not in collector.err
 
 
@@ -269,7 +269,7 @@ def test_channel_of_ones_own_is_heard_beside_the_ledgers(database: Database, col
 def test_strangers_lock_holds_no_mail_up(
     database: Database, collector_env: Environment, lock: str, number: int
 ) -> None:
-    """Any role that may connect can take the locks of the bell: mail then flows within a second or two."""
+    """Any role that may connect can take the locks by which inserts skip NOTIFY: mail then waits a second or two."""
     env = collector_env(MAILROOM_BATCH_LIMIT="1", MAILROOM_LEASE="60000")
     with database.connect() as stranger, running(COLLECT, env) as collector:
         collector.says("listening")
@@ -278,7 +278,7 @@ def test_strangers_lock_holds_no_mail_up(
             began = time.monotonic()
             database.sign_up(login)
             collector.prints(f"{login}@example.com")
-            assert time.monotonic() - began < 10  # a regular look comes after a minute
+            assert time.monotonic() - began < 10  # a regular poll comes after a minute
 
 
 def test_paused_queue_prints_nothing_and_goes_on(database: Database, collector_env: Environment) -> None:
@@ -291,7 +291,7 @@ def test_paused_queue_prints_nothing_and_goes_on(database: Database, collector_e
         collector.prints("ann@example.com")
         paused = run("mailroom-collect pause --reason 'a copy of production'", env=env)
         assert (paused.status, paused.out.startswith("queue mailroom is paused since ")) == (0, True)
-        collector.says("UTC (a copy of production): nothing is handed out")
+        collector.says("UTC (a copy of production): nothing more is printed")
         until(lambda: database.states() == {"pending": 1}, "it goes back")
         database.sign_up("ben")
         with running(COLLECT, env) as another:
@@ -394,7 +394,7 @@ def test_old_schema_needs_an_operator(collector_env: Environment, version: str, 
 
 
 def test_bytes_that_are_no_text_harm_only_their_row(server: Server, collector_env: Environment) -> None:
-    """A database without an encoding may hold anything; what is not UTF-8 is set aside."""
+    """A database without an encoding may hold anything; what is not UTF-8 is rejected."""
     with server.connect("postgres") as admin:
         admin.execute("CREATE DATABASE mailroom_ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
     database = Database(server, "mailroom_ascii")
@@ -421,38 +421,36 @@ def test_unknown_queue_needs_an_operator(collector_env: Environment) -> None:
     assert 'there is no queue "mialroom" in this database; set MAILROOM_QUEUE_NAME to one of: mailroom' in result.err
 
 
-def test_fast_sign_ups_stop_ringing_and_are_printed_all_the_same(
-    database: Database, collector_env: Environment
-) -> None:
-    """When bells come fast the collector attends: inserts are silent, each is printed, and then they ring again."""
+def test_fast_sign_ups_skip_notify_and_are_printed_all_the_same(database: Database, collector_env: Environment) -> None:
+    """Many notifications start fast polling: inserts skip NOTIFY, all are printed, and then they notify again."""
     steps = Steps(database.connection)
     with running(COLLECT, collector_env(MAILROOM_BATCH_LIMIT="1")) as collector:
         collector.says("listening")
         logins = itertools.count(1)
 
-        def sign_up_until_attended() -> bool:
+        def sign_up_until_polled_fast() -> bool:
             for _ in range(50):
                 database.sign_up(f"fast{next(logins)}")
             return steps.another_attends()
 
-        until(sign_up_until_attended, "the collector attends")
-        until(lambda: not steps.another_attends(), "it leaves when nothing comes")
+        until(sign_up_until_polled_fast, "the collector polls fast")
+        until(lambda: not steps.another_attends(), "it stops when nothing comes")
         database.sign_up("slow")
         collector.prints("slow@example.com")
         collector.prints("fast", 2 * (next(logins) - 1))  # in the address and as the login
         assert len(set(collector.out.splitlines())) == len(collector.out.splitlines())
 
 
-def test_silent_sign_ups_of_a_collector_that_dies_are_printed_by_another(
+def test_sign_ups_that_skipped_notify_are_printed_when_their_collector_dies(
     database: Database, collector_env: Environment
 ) -> None:
-    """Who attends may be killed; another one that sleeps is told that it attended, and takes over within seconds."""
+    """The collector that polls fast may be killed; another one then takes over within seconds."""
     with running(COLLECT, collector_env(MAILROOM_LEASE="3000")) as other:
         other.says("listening")
         with database.connect() as session, database.connect() as application:
             assert Steps(session).attend()
             application.execute("INSERT INTO accounts (email, login) VALUES ('s@example.com', 'silent')")
-            other.prints("s@example.com")  # it looks every second, though nothing rang
+            other.prints("s@example.com")  # it polls every second, though nothing notified
             application.autocommit = False
             application.execute("INSERT INTO accounts (email, login) VALUES ('l@example.com', 'late')")
             session.close()
@@ -460,7 +458,7 @@ def test_silent_sign_ups_of_a_collector_that_dies_are_printed_by_another(
         other.prints("l@example.com")
 
 
-def test_bell_that_rings_during_a_statement_is_heard(database: Database, collector_env: Environment) -> None:
+def test_notification_during_a_statement_is_seen(database: Database, collector_env: Environment) -> None:
     """What is committed while the collector waits for another answer is printed right after it."""
     database.run(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$;"
@@ -476,8 +474,8 @@ def test_bell_that_rings_during_a_statement_is_heard(database: Database, collect
         collector.prints("ben@example.com")
 
 
-def test_regular_look_is_one_look(database: Database, collector_env: Environment) -> None:
-    """When a look is due and nothing waits, a statement or two are made, and not claims without end."""
+def test_regular_poll_is_one_poll(database: Database, collector_env: Environment) -> None:
+    """When a poll is due and nothing waits, a statement or two are made, and not claims without end."""
     database.sign_up("ann")
     with running("mailroom-collect | cat", collector_env(MAILROOM_HEALTHCHECK_INTERVAL="300")) as collector:
         collector.prints("ann@example.com")
@@ -485,7 +483,7 @@ def test_regular_look_is_one_look(database: Database, collector_env: Environment
         pid = program_of("mailroom-collect", collector.process.pid)
         assert pid is not None
         before, ends = switches(pid), time.monotonic() + 2.0
-        until(lambda: time.monotonic() > ends, "some looks are over")
+        until(lambda: time.monotonic() > ends, "some polls are over")
         assert 5 <= switches(pid) - before < 200
 
 

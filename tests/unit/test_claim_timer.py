@@ -10,72 +10,72 @@ from mailroom_runtime.backoff import Backoff, backoff
 
 
 @pytest.fixture
-def agenda() -> ClaimTimer:
+def timer() -> ClaimTimer:
     """Idle at time 0: ten rows or five seconds make a batch, a check after a hundred."""
-    agenda = ClaimTimer(batch_limit=10, batch_timeout=5.0, check_interval=100.0)
-    agenda.connected(0.0)
-    agenda.drained(0.0)
-    return agenda
+    timer = ClaimTimer(batch_limit=10, batch_timeout=5.0, check_interval=100.0)
+    timer.connected(0.0)
+    timer.drained(0.0)
+    return timer
 
 
-def test_connection_is_followed_by_a_look() -> None:
+def test_connection_is_followed_by_a_claim() -> None:
     """What was announced while nobody listened is claimed at once."""
-    agenda = ClaimTimer(10, 5.0, 100.0)
-    agenda.connected(0.0)
-    assert agenda.due(0.0)
+    timer = ClaimTimer(10, 5.0, 100.0)
+    timer.connected(0.0)
+    assert timer.is_due(0.0)
 
 
-def test_idle_waits_for_the_health_check(agenda: ClaimTimer) -> None:
+def test_idle_waits_for_the_health_check(timer: ClaimTimer) -> None:
     """Without news the next thing to do is the check."""
-    assert agenda.deadline() == 100.0
-    assert not agenda.due(99.9)
-    assert agenda.due(100.0)
+    assert timer.deadline() == 100.0
+    assert not timer.is_due(99.9)
+    assert timer.is_due(100.0)
 
 
-def test_drain_does_what_it_was_time_for(agenda: ClaimTimer) -> None:
-    """Also when no look follows, as with a collector that attends: it is not to be done over and over."""
-    agenda.looked(10.0, waiting=0, next_due_ms=2500)
-    assert agenda.due(12.5)
-    agenda.drained(12.6)
-    assert not agenda.due(12.7)
-    assert agenda.due(110.0)
-    agenda.drained(110.1)
-    assert agenda.deadline() == 210.1
+def test_drain_does_what_it_was_time_for(timer: ClaimTimer) -> None:
+    """Also when no count follows, as while the collector polls fast: it is not done over and over."""
+    timer.counted(10.0, waiting=0, next_due_ms=2500)
+    assert timer.is_due(12.5)
+    timer.drained(12.6)
+    assert not timer.is_due(12.7)
+    assert timer.is_due(110.0)
+    timer.drained(110.1)
+    assert timer.deadline() == 210.1
 
 
-def test_batch_ends_after_its_time_from_the_first_row(agenda: ClaimTimer) -> None:
+def test_batch_ends_after_its_time_from_the_first_row(timer: ClaimTimer) -> None:
     """Rows that come later do not prolong the wait of the first."""
-    agenda.looked(10.0, waiting=1, next_due_ms=None)
-    agenda.looked(14.0, waiting=2, next_due_ms=None)
-    assert not agenda.due(14.9)
-    assert agenda.due(15.0)
+    timer.counted(10.0, waiting=1, next_due_ms=None)
+    timer.counted(14.0, waiting=2, next_due_ms=None)
+    assert not timer.is_due(14.9)
+    assert timer.is_due(15.0)
 
 
-def test_full_batch_is_due_at_once(agenda: ClaimTimer) -> None:
+def test_full_batch_is_due_at_once(timer: ClaimTimer) -> None:
     """As many rows as fit a line end the wait."""
-    agenda.looked(10.0, waiting=10, next_due_ms=None)
-    assert agenda.due(10.0)
+    timer.counted(10.0, waiting=10, next_due_ms=None)
+    assert timer.is_due(10.0)
 
 
-def test_row_that_falls_due_by_itself_is_waited_for(agenda: ClaimTimer) -> None:
+def test_row_that_falls_due_by_itself_is_waited_for(timer: ClaimTimer) -> None:
     """A retry or a lease that ran out needs no announcement, and no batch timer."""
-    agenda.looked(10.0, waiting=0, next_due_ms=2500)
-    assert agenda.deadline() == 12.5
-    assert agenda.due(12.5)
+    timer.counted(10.0, waiting=0, next_due_ms=2500)
+    assert timer.deadline() == 12.5
+    assert timer.is_due(12.5)
 
 
-def test_row_that_somebody_else_took_ends_the_batch(agenda: ClaimTimer) -> None:
+def test_row_that_somebody_else_took_ends_the_batch(timer: ClaimTimer) -> None:
     """When another collector was faster, the timer is of no use."""
-    agenda.looked(10.0, waiting=1, next_due_ms=None)
-    agenda.looked(11.0, waiting=0, next_due_ms=None)
-    assert agenda.deadline() == 111.0
+    timer.counted(10.0, waiting=1, next_due_ms=None)
+    timer.counted(11.0, waiting=0, next_due_ms=None)
+    assert timer.deadline() == 111.0
 
 
-def test_disconnected_forgets_what_was_due(agenda: ClaimTimer) -> None:
+def test_disconnected_forgets_what_was_due(timer: ClaimTimer) -> None:
     """Without a connection there is nothing to claim."""
-    agenda.looked(10.0, waiting=10, next_due_ms=5)
-    agenda.disconnected()
-    assert not agenda.due(11.0)
+    timer.counted(10.0, waiting=10, next_due_ms=5)
+    timer.disconnected()
+    assert not timer.is_due(11.0)
 
 
 def test_chunk_doubles_while_the_reader_keeps_up_and_halves_when_not() -> None:
@@ -110,7 +110,7 @@ PLACE = Place(datetime(2026, 1, 31, tzinfo=UTC), 7)
 
 
 def test_scan_goes_on_behind_the_last_row_while_claims_are_full() -> None:
-    """What was taken is not walked over again; a short claim leads back to the start, and a short one there ends it."""
+    """Claimed rows are not passed again; a short claim leads back to the start, and a short one there ends it."""
     scan = Scan()
     assert scan.begin(10.0) is None
     assert not scan.claimed(PLACE, full=True)
@@ -132,45 +132,45 @@ def test_scan_starts_again_once_a_second() -> None:
 
 def test_connection_is_followed_by_a_check_after_the_interval() -> None:
     """The first check of a new connection comes a whole interval later."""
-    agenda = ClaimTimer(10, 5.0, 100.0)
-    agenda.connected(7.0)
-    assert agenda.deadline() == 107.0
+    timer = ClaimTimer(10, 5.0, 100.0)
+    timer.connected(7.0)
+    assert timer.deadline() == 107.0
 
 
-def test_without_notifications_it_checks_every_second(agenda: ClaimTimer) -> None:
+def test_without_notifications_it_checks_every_second(timer: ClaimTimer) -> None:
     """While notifications don't arrive, a second is the interval from now on; later the usual one."""
-    agenda.deaf(10.0, True)
-    assert agenda.deadline() == 11.0
-    agenda.looked(11.0, waiting=0, next_due_ms=None)
-    assert agenda.deadline() == 12.0
-    agenda.deaf(11.5, False)
-    assert agenda.deadline() == 12.0
-    agenda.looked(12.0, waiting=0, next_due_ms=None)
-    assert agenda.deadline() == 112.0
+    timer.set_notifications_missing(10.0, is_missing=True)
+    assert timer.deadline() == 11.0
+    timer.counted(11.0, waiting=0, next_due_ms=None)
+    assert timer.deadline() == 12.0
+    timer.set_notifications_missing(11.5, is_missing=False)
+    assert timer.deadline() == 12.0
+    timer.counted(12.0, waiting=0, next_due_ms=None)
+    assert timer.deadline() == 112.0
 
 
-def test_check_of_every_second_does_not_put_off_an_earlier_one(agenda: ClaimTimer) -> None:
+def test_check_of_every_second_does_not_put_off_an_earlier_one(timer: ClaimTimer) -> None:
     """What is due sooner stays due."""
-    agenda.deaf(99.5, True)
-    assert agenda.deadline() == 100.0
+    timer.set_notifications_missing(99.5, is_missing=True)
+    assert timer.deadline() == 100.0
 
 
-def test_look_tells_whether_there_are_more_rows_than_before(agenda: ClaimTimer) -> None:
+def test_count_says_whether_there_are_more_rows_than_before(timer: ClaimTimer) -> None:
     """The same number is no news; after a drain the count begins at nothing."""
-    assert agenda.looked(10.0, waiting=1, next_due_ms=None)
-    assert not agenda.looked(11.0, waiting=1, next_due_ms=None)
-    assert agenda.looked(12.0, waiting=2, next_due_ms=None)
-    agenda.drained(13.0)
-    assert agenda.looked(14.0, waiting=1, next_due_ms=None)
+    assert timer.counted(10.0, waiting=1, next_due_ms=None)
+    assert not timer.counted(11.0, waiting=1, next_due_ms=None)
+    assert timer.counted(12.0, waiting=2, next_due_ms=None)
+    timer.drained(13.0)
+    assert timer.counted(14.0, waiting=1, next_due_ms=None)
 
 
-def test_drain_at_the_very_moment_has_done_what_was_due(agenda: ClaimTimer) -> None:
+def test_drain_at_the_very_moment_has_done_what_was_due(timer: ClaimTimer) -> None:
     """The moment itself counts as reached, for a row and for a check."""
-    agenda.looked(10.0, waiting=0, next_due_ms=2500)
-    agenda.drained(12.5)
-    assert agenda.deadline() == 110.0
-    agenda.drained(110.0)
-    assert agenda.deadline() == 210.0
+    timer.counted(10.0, waiting=0, next_due_ms=2500)
+    timer.drained(12.5)
+    assert timer.deadline() == 110.0
+    timer.drained(110.0)
+    assert timer.deadline() == 210.0
 
 
 def test_chunk_of_five_lines_is_halved_to_two() -> None:

@@ -297,7 +297,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_times_are_written_in_utc() -> None:
     """For people to the second, for programs to the millisecond; no time stays none."""
     pause = Pause("mailroom")
-    assert "since 2026-01-31 23:59:59 UTC:" in str(pause.watched(NOW, None))
+    assert "since 2026-01-31 23:59:59 UTC:" in str(pause.update(NOW, None))
     moment = datetime(2026, 2, 1, 1, 59, 59, 123_456, tzinfo=timezone(timedelta(hours=2)))
     assert stamp(moment) == "2026-01-31 23:59:59"
     assert iso(moment) == "2026-01-31T23:59:59.123Z"

@@ -31,28 +31,28 @@ def test_bar_fits_any_terminal(done: int, total: int, rate: float, columns: int)
 def test_moment_of_work_shows_no_bar() -> None:
     """What is done within a moment is not counted; what a second will do is counted, and not shown."""
     progress = BacklogProgress()
-    assert not progress.goes_on(10.0, 0)
-    assert not progress.goes_on(10.4, 3000)
-    assert progress.goes_on(10.5, 5000)
+    assert not progress.is_count_due(10.0, 0)
+    assert not progress.is_count_due(10.4, 3000)
+    assert progress.is_count_due(10.5, 5000)
     progress.counted(10.5, 5000, 9000)
     assert progress.draw_at == float("inf")
-    assert not progress.goes_on(10.6, 6000)
+    assert not progress.is_count_due(10.6, 6000)
     progress.ended()
-    assert not progress.goes_on(30.0, 14_000)
+    assert not progress.is_count_due(30.0, 14_000)
 
 
 @pytest.mark.parametrize("printed", [0, 5000])
 def test_backlog_shows_a_bar_until_it_ends(printed: int) -> None:
     """From the first count on it is drawn five times a second; others' help is seen at the next count."""
     progress = BacklogProgress()
-    progress.goes_on(10.0, 1000)
-    assert progress.goes_on(10.5, 1000 + printed)
+    progress.is_count_due(10.0, 1000)
+    assert progress.is_count_due(10.5, 1000 + printed)
     progress.counted(10.5, 1000 + printed, 100_000)
     assert progress.draw_at == 10.5
     assert f" {printed:,}/{100_000 + printed:,} " in progress.line(10.5, 1000 + printed, 80)
     assert progress.draw_at == 10.7
-    assert not progress.goes_on(20.0, 60_000)
-    assert progress.goes_on(20.5, 61_000)
+    assert not progress.is_count_due(20.0, 60_000)
+    assert progress.is_count_due(20.5, 61_000)
     progress.counted(20.5, 61_000, 10_000)
     assert " 60,000/70,000 " in progress.line(20.5, 61_000, 80)
     progress.ended()
@@ -83,7 +83,7 @@ def test_bar_is_drawn_to_the_column(done: int, total: int, rate: float, columns:
 def test_rate_is_that_of_the_last_ten_seconds() -> None:
     """What was slow before is forgotten; at the first drawing there is no rate yet."""
     progress = BacklogProgress()
-    assert progress.goes_on(0.0, 0) is False
+    assert progress.is_count_due(0.0, 0) is False
     progress.counted(0.5, 0, 100_000)
     assert progress.line(0.5, 0, 80).endswith("-:--  0/s")
     for second in range(1, 21):
@@ -95,7 +95,7 @@ def test_bar_appears_when_more_than_a_second_is_left() -> None:
     """A second's worth of rows is not worth a bar; one more is."""
     for waiting, is_shown in ((2000, False), (2001, True)):
         progress = BacklogProgress()
-        progress.goes_on(10.0, 500)
+        progress.is_count_due(10.0, 500)
         progress.counted(10.5, 1500, waiting)
         assert (progress.draw_at < float("inf")) is is_shown
 

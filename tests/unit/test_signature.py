@@ -120,7 +120,7 @@ def test_action_that_is_not_known_is_not_signed() -> None:
     signer = Signer(KEY)
     with pytest.raises(UnknownAction):
         signer.sign(3, SECRET, None)
-    signer.learn([invitation])
+    signer.set_actions([invitation])
     assert verify_token(signer.sign(3, SECRET, None), action=invitation, key=KEY) == SECRET
     with pytest.raises(UnknownAction):
         signer.sign(1, SECRET, None)

@@ -1,7 +1,8 @@
-"""The collector's outlet and the sender's inlet, on real pipes."""
+"""The collector's stdout and the sender's stdin, on real pipes."""
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from mailroom_collector.errors import ReaderGone
 from mailroom_collector.output.stdout import LineOutput
+from mailroom_collector.output.token_places import TokenPlace, TokenPlaces
 from mailroom_collector.sign.line import OutputLine
 from mailroom_sender.input.stdin import LONGEST_LINE, LineInput, OverlongLine
 
@@ -24,82 +26,125 @@ def pipe() -> Iterator[tuple[int, int]]:
             continue
 
 
-def test_outlet_tells_what_the_reader_took(pipe: tuple[int, int]) -> None:
-    """A line counts as taken once its last byte has left the pipe, and only once."""
+@dataclass
+class Output:
+    """A collector's stdout, and where the tokens of its lines are."""
+
+    lines: LineOutput
+    places: TokenPlaces
+
+    def put(self, *lines: tuple[bytes, tuple[int, ...]]) -> None:
+        for data, tokens in lines:
+            self.places.claim(tokens)
+            self.lines.put([OutputLine(data, tokens, len(tokens))])
+
+    @property
+    def read(self) -> list[int]:
+        self.lines.note_read()
+        return self.places.at(TokenPlace.READ)
+
+
+def output_to(fd: int) -> Output:
+    places = TokenPlaces()
+    return Output(LineOutput(fd, places), places)
+
+
+def test_output_knows_what_the_reader_took(pipe: tuple[int, int]) -> None:
+    """A line counts as read once its last byte has left the pipe, and only once."""
     reader, writer = pipe
-    outlet = LineOutput(writer)
-    outlet.put([OutputLine(b"one\n", (1,)), OutputLine(b"three\n", (2, 3))])
-    outlet.write()
-    assert (outlet.empty, outlet.taken()) == (True, [])
+    output = output_to(writer)
+    output.put((b"one\n", (1,)), (b"three\n", (2, 3)))
+    assert output.places.at(TokenPlace.WAITING) == [1, 2, 3]
+    output.lines.write()
+    assert (output.lines.empty, output.read) == (True, [])
+    assert output.places.at(TokenPlace.WRITTEN) == [1, 2, 3]
     assert os.read(reader, 9) == b"one\nthree"
-    assert outlet.taken() == [1]
+    assert output.read == [1]
     os.read(reader, 1)
-    assert (outlet.taken(), outlet.taken(), outlet.holds_begun) == ([2, 3], [], False)
+    assert (output.lines.note_read(), output.lines.note_read(), output.lines.has_unread) == (True, False, False)
+    assert output.read == [1, 2, 3]
 
 
-def test_outlet_withdraws_only_what_is_not_begun(pipe: tuple[int, int]) -> None:
-    """A line of which a byte is written is finished; those behind it can be given back."""
+def test_output_withdraws_only_what_is_not_begun(pipe: tuple[int, int]) -> None:
+    """A line of which a byte is written is finished; those behind it can be kept back."""
     reader, writer = pipe
-    outlet = LineOutput(writer)
-    outlet.put([OutputLine(b"x" * 5000 + b"\n", (1,)), OutputLine(b"two\n", (2,))])
-    outlet.write()
-    assert outlet.withdraw() == [2]
-    outlet.write()
-    assert (outlet.empty, os.read(reader, 9000)) == (True, b"x" * 5000 + b"\n")
+    output = output_to(writer)
+    output.put((b"x" * 5000 + b"\n", (1,)), (b"two\n", (2,)))
+    output.lines.write()
+    assert (output.lines.withdraw(), output.lines.withdraw()) == (True, False)
+    assert output.places.at(TokenPlace.WAITING) == [2]
+    output.lines.write()
+    assert (output.lines.empty, os.read(reader, 9000)) == (True, b"x" * 5000 + b"\n")
 
 
-def test_outlet_sees_that_nobody_reads(pipe: tuple[int, int]) -> None:
+def test_output_lets_lines_go_out_that_speak_for_no_token(pipe: tuple[int, int]) -> None:
+    """A token that was claimed anew is where its new line is, whatever the old lines do; all rows are counted."""
+    reader, writer = pipe
+    output = output_to(writer)
+    output.put((b"one,two\n", (1, 2)))
+    output.lines.write()
+    output.put((b"three,four\n", (3, 4)))
+    output.lines.disown({2, 3})
+    output.places.forget([2, 3])
+    output.places.claim([2, 3])
+    output.lines.write()
+    assert os.read(reader, 100) == b"one,two\nthree,four\n"
+    assert output.read == [1, 4]
+    assert output.places.at(TokenPlace.UNSIGNED) == [2, 3]
+    assert (output.lines.rows, output.lines.lines) == (4, 2)
+
+
+def test_output_sees_that_nobody_reads(pipe: tuple[int, int]) -> None:
     """Writing to a pipe without a reader is an error of its own."""
     reader, writer = pipe
-    outlet = LineOutput(writer)
-    outlet.put([OutputLine(b"one\n", (1,))])
+    output = output_to(writer)
+    output.put((b"one\n", (1,)))
     os.close(reader)
     with pytest.raises(ReaderGone):
-        outlet.write()
-    assert outlet.taken() == []
+        output.lines.write()
+    assert output.read == []
 
 
-def test_outlet_to_a_file_is_taken_when_written(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_output_to_a_file_is_read_when_written(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is in a file needs no reader."""
-    path = tmp_path_factory.mktemp("outlet") / "lines"
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
-    outlet = LineOutput(fd)
-    outlet.put([OutputLine(b"one\n", (1,)), OutputLine(b"two\n", (2,))])
-    outlet.write()
-    assert (outlet.taken(), path.read_bytes()) == ([1, 2], b"one\ntwo\n")
-    outlet.close()
+    path = tmp_path_factory.mktemp("output") / "lines"
+    output = output_to(os.open(path, os.O_WRONLY | os.O_CREAT))
+    output.put((b"one\n", (1,)), (b"two\n", (2,)))
+    output.lines.write()
+    assert (output.read, path.read_bytes()) == ([1, 2], b"one\ntwo\n")
+    output.lines.close()
 
 
 @given(st.lists(st.binary(max_size=8).map(lambda b: b.replace(b"\n", b"")), max_size=6), st.data())
-def test_inlet_cuts_lines_wherever_the_reads_end(lines: list[bytes], data: st.DataObject) -> None:
+def test_input_cuts_lines_wherever_the_reads_end(lines: list[bytes], data: st.DataObject) -> None:
     """Lines come out whole, whatever pieces they arrive in; what has no newline is left over."""
     stream = b"".join(line + b"\n" for line in lines) + b"rest"
     reader, writer = os.pipe()
-    inlet, got = LineInput(reader), []
+    source, got = LineInput(reader), []
     while stream:
         size = data.draw(st.integers(1, len(stream)))
         os.write(writer, stream[:size])
         stream = stream[size:]
-        got += list(inlet.read())
+        got += list(source.read())
     os.close(writer)
-    got += list(inlet.read())
+    got += list(source.read())
     os.close(reader)
-    assert (got, inlet.leftover(), inlet.ended) == (lines, b"rest", True)
+    assert (got, source.leftover(), source.ended) == (lines, b"rest", True)
 
 
-def test_inlet_hands_on_an_overlong_line_in_pieces(pipe: tuple[int, int]) -> None:
+def test_input_hands_on_an_overlong_line_in_pieces(pipe: tuple[int, int]) -> None:
     """A line without end does not fill the memory: it is handed on piece by piece, and the next line is read."""
     reader, writer = pipe
-    inlet, pieces, size = LineInput(reader), b"", 1 << 16
+    source, pieces, size = LineInput(reader), b"", 1 << 16
     for _ in range(LONGEST_LINE // size + 2):
         os.write(writer, b"x" * size)
-        for piece in inlet.read():
+        for piece in source.read():
             assert isinstance(piece, OverlongLine)
             assert piece.is_first == (not pieces)
             assert len(piece.data) <= size or piece.is_first
             pieces += piece.data
     os.write(writer, b"end\nnext\n")
-    last, following = inlet.read()
+    last, following = source.read()
     assert isinstance(last, OverlongLine)
     assert not last.is_first
     assert (len(pieces + last.data), following) == ((LONGEST_LINE // size + 2) * size + 4, b"next")
@@ -108,10 +153,10 @@ def test_inlet_hands_on_an_overlong_line_in_pieces(pipe: tuple[int, int]) -> Non
 def test_every_overlong_line_begins_anew(pipe: tuple[int, int]) -> None:
     """A second one is told apart from the first, also where the newline comes at once."""
     reader, writer = pipe
-    inlet = LineInput(reader)
+    source = LineInput(reader)
     begun: list[bool] = []
     for _ in range(2):
         for data in [*[b"x" * (1 << 16)] * (LONGEST_LINE // (1 << 16)), b"x\n"]:
             os.write(writer, data)
-            begun += [piece.is_first for piece in inlet.read() if isinstance(piece, OverlongLine)]
+            begun += [piece.is_first for piece in source.read() if isinstance(piece, OverlongLine)]
     assert begun == [True, True]

@@ -11,18 +11,24 @@ def verdicts(**counts: int) -> list[Verdict]:
     return [Verdict(Outcome[name.upper()]) for name, count in counts.items() for _ in range(count)]
 
 
-def test_collector_tells_what_is_new_and_nothing_of_nothing() -> None:
-    """Five minutes after the first thing that happened, what came to the totals is told, once."""
+def test_collector_reports_what_is_new_and_nothing_of_nothing() -> None:
+    """Five minutes after the first thing that happened, what came to the totals is reported, once."""
     summary = CollectorSummary(0.0)
-    assert (summary.due_at, summary.tell(50.0, Totals(0, 0, 0, 0, 0), 0)) == (float("inf"), "")
-    summary.happened(100.0)
-    summary.happened(250.0)
+    assert (summary.due_at, summary.report(50.0, Totals(0, 0, 0, 0, 0), 0)) == (float("inf"), None)
+    summary.found_rows(100.0)
+    summary.found_rows(250.0)
     assert summary.due_at == 400.0
-    told = summary.tell(400.0, Totals(12_345, 1240, 2, 0, 1), 30)
-    assert told == "in 5 min: printed 12,345 rows in 1,240 lines; 2 stale; 1 perhaps mailed twice; 30 in hand"
-    assert summary.tell(500.0, Totals(12_345, 1240, 2, 0, 1), 0) == ""
-    summary.happened(1000.0)
-    assert summary.tell(1007.0, Totals(12_350, 1241, 2, 1, 1), 0) == ("in 7 s: printed 5 rows in 1 line; 1 set aside")
+    line = summary.report(400.0, Totals(12_345, 1240, 2, 0, 1), 30)
+    assert line == (300.0, (12_345, 1240, 2, 0, 1), 30)
+    assert line is not None
+    assert line.text == (
+        "in 5 min: printed 12,345 rows in 1,240 lines; 2 stale; 1 may have been mailed twice; 30 still claimed"
+    )
+    assert summary.report(500.0, Totals(12_345, 1240, 2, 0, 1), 0) is None
+    summary.found_rows(1000.0)
+    line = summary.report(1007.0, Totals(12_350, 1241, 2, 1, 1), 0)
+    assert line is not None
+    assert line.text == "in 7 s: printed 5 rows in 1 line; 1 rejected"
 
 
 def text(summary: SenderSummary, now: float) -> str:

@@ -22,39 +22,39 @@ class ListeningConnection:
     """A connection that listens on channels."""
 
     connection: DeadlineConnection
-    _rung: list[str] = field(default_factory=list, init=False)
+    _payloads: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        """Hear what comes in during a statement, as bytes: anybody may notify, with a payload that is no text."""
-        self.connection.pgconn.notify_handler = self._ring
+        """Take what comes in during a statement, as bytes: anybody may notify, with a payload that is no text."""
+        self.connection.pgconn.notify_handler = self._add
 
-    def _ring(self, notice: pq.PGnotify) -> None:
+    def _add(self, notice: pq.PGnotify) -> None:
         if notice.be_pid != self.connection.info.backend_pid:
-            self._rung.append(notice.extra.decode(errors="replace"))
+            self._payloads.append(notice.extra.decode(errors="replace"))
 
     def fileno(self) -> int:
         """Return the socket to poll."""
         return self.connection.fileno()
 
-    def notifications(self) -> list[str]:
-        """Take what notifications of other sessions there are, and return their payloads. Raises ConnectionLost."""
-        self._hear()
-        payloads = self._rung.copy()
-        self._rung.clear()
+    def take_notifications(self) -> list[str]:
+        """Return the payloads of other sessions' notifications since the last call. Raises ConnectionLost."""
+        self._read_socket()
+        payloads = self._payloads.copy()
+        self._payloads.clear()
         return payloads
 
-    def was_rung(self) -> bool:
+    def has_notifications(self) -> bool:
         """Say whether there are notifications to take, which the socket need not show. Raises ConnectionLost."""
-        self._hear()
-        return bool(self._rung)
+        self._read_socket()
+        return bool(self._payloads)
 
-    def _hear(self) -> None:
+    def _read_socket(self) -> None:
         # As libpq says (35.9, "Asynchronous Notification"): psycopg's generator would take 0.15 ms, of a mail's 3.
         pgconn = self.connection.pgconn
         with translated():
             pgconn.consume_input()
             while notice := pgconn.notifies():
-                self._ring(notice)
+                self._add(notice)
 
     def close(self) -> None:
         """Close it, whatever state it is in."""

@@ -20,9 +20,9 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class Scan:
-    """Where the next claim begins: behind the last one, so that what was taken is not walked over again.
+    """Where the next claim begins: behind the last one, so that the server does not pass the same rows again.
 
-    What becomes due in front of that is found from the start: once a second, and before a drain ends.
+    Rows that become due in front of that place are found from the start: once a second, and before a drain ends.
     """
 
     _after: Place | None = field(default=None, init=False)
@@ -37,7 +37,7 @@ class Scan:
         return self._after
 
     def claimed(self, last: Place | None, *, full: bool) -> bool:
-        """A claim took all it had asked for, or not, the last row there; say whether nothing is due any more."""
+        """Note where a claim ended, and whether it got as many rows as it asked for; say whether nothing is due now."""
         was_from_start = self._after is None
         self._after = last if full else None
         return was_from_start and not full
@@ -45,7 +45,7 @@ class Scan:
 
 @dataclass(slots=True)
 class ChunkSize:
-    """How many rows to claim at once: twice as many while the reader keeps up, half as many when not.
+    """How many rows to claim at once: twice as many while the reader keeps up, half as many when it does not.
 
     Always a whole number of lines, so that only the last line of a backlog is short.
     """

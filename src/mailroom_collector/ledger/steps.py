@@ -19,38 +19,38 @@ from mailroom_runtime.postgres.connection import DeadlineConnection, translated
 
 
 class DueRows(NamedTuple):
-    """What one look saw."""
+    """What waits in the queue."""
 
     waiting: int  # rows that are due now, counted up to a limit
     next_due_ms: int | None
-    another_attends: bool
+    another_polls_fast: bool
 
 
 class QueueState(NamedTuple):
-    """What may change at any moment, whatever waits."""
+    """What an operator or another collector may change at any moment."""
 
     paused_at: datetime | None = None
     paused_reason: str | None = None
-    another_attends: bool = False
+    another_polls_fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRows:
-    """What one claim took, read."""
+    """The rows of one claim."""
 
     tokens: list[Token]
-    stale: dict[int, str]  # token to the reason why it is mailed no more
+    stale: dict[int, str]  # token to the reason why it is not mailed any more
     waiting: list[int]  # tokens whose action is not in mailroom_actions
-    doubts: list[int]  # tokens whose last sender was never heard of again
+    doubts: list[int]  # tokens whose last sender never recorded an outcome
 
 
 class Claim:
-    """The answer to one claim. Reading its rows takes a while, for which the next claim need not wait."""
+    """The answer to one claim. Reading its rows takes a while, so the next claim is sent before."""
 
     def __init__(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
         self._cursor = cursor
         self.rows = cursor.rowcount
-        """How many deliveries were looked at: fewer than asked for means that nothing is left behind them."""
+        """How many deliveries the claim went through: fewer than asked for means that nothing is left behind them."""
         self.last: Place | None = None
         self.acknowledged = False
         if self.rows:
@@ -89,19 +89,19 @@ def _array(tokens: Sequence[int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CollectorLedger:
-    """The ledger of one queue, as seen by one holder."""
+    """The ledger of one queue, as one holder sees it."""
 
     link: ListeningConnection
     queue: str
     holder: str
     lease_ms: int
 
-    def actions(self) -> list[Action]:
+    def read_actions(self) -> list[Action]:
         """Return the actions that the database knows."""
         return read_actions(self.link.connection)
 
-    def look(self, most: int) -> DueRows:
-        """Count what is due now, up to `most`, and when the next row is."""
+    def count_due(self, most: int) -> DueRows:
+        """Count what is due now, up to `most`, and read when the next row is."""
         with translated():
             row = self.link.connection.execute(
                 "SELECT waiting, next_due_ms, attended FROM mailroom.mailroom_look(%s::mailroom.job_type, %s::integer)",
@@ -109,8 +109,8 @@ class CollectorLedger:
             ).fetchone()
         return DueRows(*row) if row else DueRows(0, None, False)
 
-    def watch(self) -> QueueState:
-        """Ask whether the queue is paused, and whether another session attends."""
+    def read_state(self) -> QueueState:
+        """Read whether the queue is paused, and whether another session polls fast."""
         with translated():
             row = self.link.connection.execute(
                 "SELECT paused_at, paused_reason, attended FROM mailroom.mailroom_watch(%s::mailroom.job_type)",
@@ -119,7 +119,7 @@ class CollectorLedger:
         return QueueState(*row) if row else QueueState()
 
     def claim(self, most: int, after: Place | None, meanwhile: Callable[[], None]) -> Claim:
-        """Take up to `most` due rows behind a place, oldest first; do something else meanwhile."""
+        """Claim up to `most` due rows behind a place, oldest first; call `meanwhile` while the server works."""
         with translated(), self.link.connection.meanwhile(meanwhile):
             cursor = self.link.connection.execute(
                 "SELECT token, action, email, login, secret, code, stale, doubt, acknowledged, due_at"
@@ -131,7 +131,7 @@ class CollectorLedger:
         return Claim(cursor)
 
     def extend(self, tokens: Sequence[int]) -> set[int]:
-        """Renew the lease of these tokens; return those that are still held."""
+        """Extend the lease of these tokens; return those that are still held."""
         with translated():
             rows = self.link.connection.execute(
                 "SELECT mailroom.mailroom_extend(%s::mailroom.job_type, %s, %s::integer, %s::bigint[])",
@@ -140,22 +140,34 @@ class CollectorLedger:
         return {token for (token,) in rows}
 
     def release(self, tokens: Sequence[int]) -> int:
-        """Give back what of these is still held; return how many that were."""
+        """Release those of these tokens that are still held; return how many they were."""
         return self._count("mailroom.mailroom_release", tokens)
 
-    def emitted(self, tokens: Sequence[int]) -> int:
-        """Tell that the reader took these; returns 0 when a sender acknowledges them instead."""
+    def record_emitted(self, tokens: Sequence[int]) -> int:
+        """Record that the reader took these; return how many, which is 0 when senders acknowledge instead."""
         return self._count("mailroom.mailroom_emitted", tokens)
 
-    def attend(self, *, already: bool) -> bool:
-        """Attend, or when this session does already, ring for those who don't; say whether it is allowed."""
-        return self._is_true("mailroom.mailroom_attend", already)
+    def reject(self, reasons: Mapping[int, str]) -> None:
+        """Settle these tokens as failed, each with its reason."""
+        with translated():
+            self.link.connection.execute(
+                "SELECT mailroom.mailroom_set_aside(%s::mailroom.job_type, %s, %s::bigint[], %s::text[])",
+                (self.queue, self.holder, list(reasons), list(reasons.values())),
+            )
 
-    def leave(self, *, attending: bool) -> bool:
-        """Let inserts ring again; say whether all that did not ring have ended."""
-        return self._is_true("mailroom.mailroom_leave", attending)
+    def start_fast_polling(self) -> bool:
+        """Let inserts skip NOTIFY, as this session polls; say whether that is allowed: to one session at a time."""
+        return self._is_true("mailroom.mailroom_attend", argument=False)
 
-    def _is_true(self, step: str, argument: bool) -> bool:
+    def notify_others(self) -> None:
+        """Notify the other sessions that listen, for the inserts that skipped NOTIFY."""
+        self._is_true("mailroom.mailroom_attend", argument=True)
+
+    def stop_fast_polling(self, *, is_polling: bool) -> bool:
+        """Let inserts notify again; say whether all inserts that skipped NOTIFY have ended."""
+        return self._is_true("mailroom.mailroom_leave", argument=is_polling)
+
+    def _is_true(self, step: str, *, argument: bool) -> bool:
         with translated():
             row = self.link.connection.execute(f"SELECT {step}(%s)", (argument,)).fetchone()
         return bool(row and row[0])
@@ -166,11 +178,3 @@ class CollectorLedger:
                 f"SELECT {step}(%s::mailroom.job_type, %s, %s::bigint[])", (self.queue, self.holder, _array(tokens))
             ).fetchone()
         return int(row[0]) if row else 0
-
-    def set_aside(self, reasons: Mapping[int, str]) -> None:
-        """Settle these tokens as failed, each with its reason."""
-        with translated():
-            self.link.connection.execute(
-                "SELECT mailroom.mailroom_set_aside(%s::mailroom.job_type, %s, %s::bigint[], %s::text[])",
-                (self.queue, self.holder, list(reasons), list(reasons.values())),
-            )

@@ -12,28 +12,36 @@ import select
 import stat
 import termios
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import replace
+from itertools import chain
 
 from mailroom_collector.errors import ReaderGone
+from mailroom_collector.output.token_places import TokenPlace, TokenPlaces
 from mailroom_collector.sign.line import OutputLine
 
 _FILE_CHUNK = 1 << 16
 
 
 class LineOutput:
-    """A queue of lines on their way to a descriptor."""
+    """A queue of lines on their way to a descriptor. Moves their tokens from place to place."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, places: TokenPlaces) -> None:
         self.fd = fd
+        self.places = places
         self._is_pipe = stat.S_ISFIFO(os.fstat(fd).st_mode)
         self._chunk = select.PIPE_BUF if self._is_pipe else _FILE_CHUNK
         self._waiting: deque[OutputLine] = deque()
-        self._begun: deque[tuple[int, OutputLine]] = deque()  # with the place in the stream where it ends
+        self._unread: deque[tuple[int, OutputLine]] = deque()  # with the offset in the stream where it ends
         self._buffer = memoryview(b"")
         self._written = 0
         self.lines = 0
         self.rows = 0
         """Lines and rows on their way out since the start: a byte of them was written, or is about to be."""
+        self.is_writable = False
+        """Whether it polled writable, and nothing was written since."""
+        self.is_stalled = False
+        """Whether the reader did not take at once what waits to be written."""
 
     @property
     def empty(self) -> bool:
@@ -43,16 +51,22 @@ class LineOutput:
     @property
     def rows_waiting(self) -> int:
         """Return the rows that were put and of which nothing is written."""
-        return sum(len(line.tokens) for line in self._waiting)
+        return sum(line.rows for line in self._waiting)
 
     @property
-    def holds_begun(self) -> bool:
-        """Say whether there are written lines whose reading was not seen yet."""
-        return bool(self._begun)
+    def has_unread(self) -> bool:
+        """Say whether there are written lines that the reader was not yet seen to take."""
+        return bool(self._unread)
 
     def put(self, lines: Iterable[OutputLine]) -> None:
         """Take lines to be written."""
+        lines = list(lines)
+        self._move(lines, TokenPlace.WAITING)
         self._waiting.extend(lines)
+
+    def _move(self, lines: Sequence[OutputLine], to: TokenPlace) -> None:
+        """Move the tokens of many lines at once, which takes less time than line by line."""
+        self.places.move(list(chain.from_iterable([line.tokens for line in lines])), to)
 
     def write(self) -> None:
         """Write as much as certainly does not block; the descriptor must have polled writable.
@@ -67,46 +81,60 @@ class LineOutput:
             raise ReaderGone("the reader of stdout went away") from None
         except OSError as error:
             raise ReaderGone(f"stdout can't be written: {error.strerror}") from None
+        self.is_writable = self.is_stalled = False
         self._written += count
         self._buffer = self._buffer[count:]
 
     def _begin_lines(self) -> None:
         """Move waiting lines to the buffer: one at least, more while they fit one write."""
         end = self._written
-        parts: list[bytes] = []
-        while self._waiting and (not parts or end - self._written + len(self._waiting[0].data) <= self._chunk):
+        lines: list[OutputLine] = []
+        while self._waiting and (not lines or end - self._written + len(self._waiting[0].data) <= self._chunk):
             line = self._waiting.popleft()
             end += len(line.data)
-            parts.append(line.data)
-            self._begun.append((end, line))
-            self.lines += 1
-            self.rows += len(line.tokens)
-        self._buffer = memoryview(b"".join(parts))
+            lines.append(line)
+            self._unread.append((end, line))
+            self.rows += line.rows
+        self.lines += len(lines)
+        self._move(lines, TokenPlace.WRITTEN)
+        self._buffer = memoryview(b"".join([line.data for line in lines]))
 
-    def taken(self) -> list[int]:
-        """Return the tokens of the lines that the reader took since the last call.
+    def note_read(self) -> bool:
+        """Move the tokens of the lines that the reader took; say whether there were any.
 
-        Of a pipe that is what left it (FIONREAD); elsewhere what was written.
+        From a pipe the reader took what has left it (FIONREAD); elsewhere it has what was written.
         """
-        left = self._written - self._unread()
-        tokens: list[int] = []
-        while self._begun and self._begun[0][0] <= left:
-            tokens.extend(self._begun.popleft()[1].tokens)
-        return tokens
+        end = self._written - self._bytes_in_pipe()
+        lines: list[OutputLine] = []
+        while self._unread and self._unread[0][0] <= end:
+            lines.append(self._unread.popleft()[1])
+        self._move(lines, TokenPlace.READ)
+        return bool(lines)
 
-    def _unread(self) -> int:
+    def _bytes_in_pipe(self) -> int:
         if not self._is_pipe:
             return 0
         unread = array.array("i", [0])
         fcntl.ioctl(self.fd, termios.FIONREAD, unread)
         return unread[0]
 
-    def withdraw(self) -> list[int]:
-        """Drop the lines of which no byte is written, and return their tokens."""
-        tokens = [token for line in self._waiting for token in line.tokens]
+    def withdraw(self) -> bool:
+        """Drop the lines of which no byte is written; say whether there were any. Their tokens stay where they are."""
+        had_lines = bool(self._waiting)
         self._waiting.clear()
-        return tokens
+        return had_lines
+
+    def disown(self, tokens: Set[int]) -> None:
+        """Let no line speak for these tokens any more, though the lines go out: this process holds them no longer."""
+        self._waiting = deque(_without(line, tokens) for line in self._waiting)
+        self._unread = deque((end, _without(line, tokens)) for end, line in self._unread)
 
     def close(self) -> None:
         """Close the descriptor, so that the reader sees the end."""
         os.close(self.fd)
+
+
+def _without(line: OutputLine, tokens: Set[int]) -> OutputLine:
+    if tokens.isdisjoint(line.tokens):
+        return line
+    return replace(line, tokens=tuple(token for token in line.tokens if token not in tokens))

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final
 
 _PATIENCE: Final = 0.5  # seconds for which a backlog is not yet worth a count
-_WORTH: Final = 1.0  # seconds that are to be left for a bar to appear
+_WORTH: Final = 1.0  # seconds that a backlog must still take for a bar to appear
 _RECOUNT: Final = 10.0  # seconds between counts: others may work at the same backlog, or add to it
 _REDRAW: Final = 0.2  # seconds
 _MEMORY: Final = 10.0  # seconds over which the rate is taken
@@ -20,45 +20,45 @@ _NARROWEST: Final = 5  # columns of the bar itself; with fewer there is none
 
 
 class BacklogProgress:
-    """One backlog after the other. `printed` are the rows printed since the start, of all backlogs."""
+    """The progress of one backlog after the other. `printed` are the rows printed since the start, of all backlogs."""
 
     def __init__(self) -> None:
         self._begun: tuple[float, int] | None = None
         self._ends = 0  # rows printed when the backlog is worked off
-        self._seen: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
         self._count_at = 0.0
         self.draw_at = float("inf")
-        """When the bar is to be drawn next; never, when none is shown."""
+        """When to draw the bar next; never, when none is shown."""
 
-    def goes_on(self, now: float, printed: int) -> bool:
-        """Rows are being worked off; say whether to count what waits now."""
+    def is_count_due(self, now: float, printed: int) -> bool:
+        """Note that rows are being worked off; say whether to count now what waits."""
         if self._begun is None:
             self._begun = (now, printed)
             self._count_at = now + _PATIENCE
         return now >= self._count_at
 
     def counted(self, now: float, printed: int, waiting: int) -> None:
-        """So many rows wait, those claimed and not printed included."""
+        """Note how many rows wait, those claimed and not printed included."""
         self._count_at = now + _RECOUNT
         self._ends = printed + waiting
         began, before = self._begun or (now, printed)
         if self.draw_at == float("inf") and waiting * (now - began) > _WORTH * (printed - before):
-            self._seen.append((began, before))
+            self._samples.append((began, before))
             self.draw_at = now
 
     def ended(self) -> None:
-        """Nothing is left."""
+        """Note that nothing is left."""
         self._begun = None
-        self._seen.clear()
+        self._samples.clear()
         self.draw_at = float("inf")
 
     def line(self, now: float, printed: int, columns: int) -> str:
         """Return the bar, for a terminal of so many columns."""
         self.draw_at = now + _REDRAW
-        self._seen.append((now, printed))
-        while self._seen[0][0] < now - _MEMORY:
-            self._seen.popleft()
-        then, before = self._seen[0]
+        self._samples.append((now, printed))
+        while self._samples[0][0] < now - _MEMORY:
+            self._samples.popleft()
+        then, before = self._samples[0]
         rate = (printed - before) / (now - then) if now > then else 0.0
         start = self._begun[1] if self._begun else printed
         done, total = printed - start, max(self._ends, printed) - start

@@ -1,4 +1,4 @@
-"""Pure: what was done, in one line every few minutes while there is something to tell.
+"""Pure: what was done, in one line every few minutes while there is something to report.
 
 Times are seconds of one monotonic clock, handed in by the caller.
 """
@@ -15,41 +15,55 @@ class Totals(NamedTuple):
 
     rows: int  # printed
     lines: int
-    stale: int  # not printed, as the token is no longer good
-    aside: int  # failed, as they can't be printed
-    doubts: int  # perhaps mailed twice
+    stale: int  # not printed, because the token is no longer good
+    rejected: int  # failed, because they can't be signed or printed
+    in_doubt: int  # may have been mailed twice
+
+
+class SummaryPeriod(NamedTuple):
+    """What was done in some seconds."""
+
+    seconds: float
+    done: Totals
+    claimed: int
+    """Rows that are claimed now, and that no sender is known to have begun."""
+
+    @property
+    def text(self) -> str:
+        """Return the line for people."""
+        others = [
+            f"{count:,} {what}"
+            for count, what in (
+                (self.done.stale, "stale"),
+                (self.done.rejected, "rejected"),
+                (self.done.in_doubt, "may have been mailed twice"),
+                (self.claimed, "still claimed"),
+            )
+            if count
+        ]
+        printed = f"printed {counted(self.done.rows, 'row')} in {counted(self.done.lines, 'line')}"
+        return "; ".join([f"in {spell(self.seconds)}: {printed}", *others])
 
 
 class CollectorSummary:
-    """Tells what came to the totals since it last told."""
+    """Reports how the totals grew since its last report."""
 
     def __init__(self, now: float) -> None:
         self._before = Totals(0, 0, 0, 0, 0)
         self._since = now
         self.due_at = float("inf")
-        """When to tell; never, as long as nothing happens."""
+        """When to report; never, as long as nothing happens."""
 
-    def happened(self, now: float) -> None:
-        """Something was done: to be told in a few minutes, if it is not yet to be."""
+    def found_rows(self, now: float) -> None:
+        """Note that something was done: report it in a few minutes, unless a report is due earlier."""
         if self.due_at == float("inf"):
             self._since = now
             self.due_at = now + _EVERY
 
-    def tell(self, now: float, totals: Totals, in_hand: int) -> str:
-        """Return the line, empty when nothing was done; `in_hand` are rows claimed and not known to be begun."""
+    def report(self, now: float, totals: Totals, claimed: int) -> SummaryPeriod | None:
+        """Return what was done since the last report; None when nothing was."""
         if self.due_at == float("inf"):
-            return ""
-        new = Totals(*(after - before for after, before in zip(totals, self._before, strict=True)))
+            return None
+        done = Totals(*(after - before for after, before in zip(totals, self._before, strict=True)))
         seconds, self._before, self.due_at = now - self._since, totals, float("inf")
-        others = [
-            f"{count:,} {what}"
-            for count, what in (
-                (new.stale, "stale"),
-                (new.aside, "set aside"),
-                (new.doubts, "perhaps mailed twice"),
-                (in_hand, "in hand"),
-            )
-            if count
-        ]
-        printed = f"printed {counted(new.rows, 'row')} in {counted(new.lines, 'line')}"
-        return "; ".join([f"in {spell(seconds)}: {printed}", *others])
+        return SummaryPeriod(seconds, done, claimed)

@@ -1,4 +1,4 @@
-"""stderr as a terminal: a line that stands until it is drawn anew or erased, and that other lines may cover."""
+"""stderr as a terminal: shows one line until it is drawn again or erased. Other lines may cover it."""
 
 import contextlib
 import os
@@ -26,20 +26,20 @@ class Terminal:
             return _USUAL
 
     def draw(self, line: str) -> None:
-        """Let the line stand there; the cursor is at its beginning."""
-        if self._is_ours:
+        """Show the line, with the cursor at its beginning."""
+        if self._is_foreground:
             self._drawn = True
             self._write(f"{_ERASE}{line}\r")
 
     def erase(self) -> None:
-        """Take the line away, if one stands there."""
+        """Remove the line, if there is one."""
         if self._drawn:
             self._drawn = False
             self._write(_ERASE)
 
     @property
-    def _is_ours(self) -> bool:
-        """Say whether we are no job in the background, which would draw over the shell's prompt."""
+    def _is_foreground(self) -> bool:
+        """Say whether this is the foreground job of the terminal. Another job would draw over the shell's prompt."""
         try:
             return os.tcgetpgrp(self._fd) == os.getpgrp()
         except OSError:  # not the terminal of this session, which then has no jobs on it

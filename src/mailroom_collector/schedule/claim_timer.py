@@ -1,4 +1,4 @@
-"""Pure: given the time and what was seen, what is to be done now, and until when to wait.
+"""Pure: when to claim, given the time and what was seen, and until when to wait.
 
 Times are seconds of one monotonic clock, handed in by the caller.
 """
@@ -7,46 +7,46 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _POLL: Final = 1.0
-"""Seconds between looks while notifications don't arrive."""
+"""Seconds between polls while notifications don't arrive."""
 
 
 @dataclass(slots=True)
 class ClaimTimer:
     """When to claim.
 
-    Idle: wait. Something is announced: a batch begins. The batch is full, or its time is up:
-    drain, that is claim until nothing is due. A row that falls due by itself (a retry, a lease
-    that ran out) and a regular look need no announcement. While announcements don't arrive,
-    regular looks are a second apart.
+    Idle: wait. New rows are announced: a batch begins. The batch is full, or its time is up:
+    drain, that is claim until nothing is due. A row that becomes due by itself (a retry, a lease
+    that ran out) and a regular poll need no announcement. While notifications don't arrive,
+    regular polls are a second apart.
     """
 
     batch_limit: int
     batch_timeout: float
     check_interval: float
-    """Seconds between looks when nothing is announced."""
+    """Seconds between polls when nothing is announced."""
     draining: bool = False
     _batch_ends: float | None = field(default=None, init=False)
     _waiting: int = field(default=0, init=False)
     _next_due: float | None = field(default=None, init=False)
     _check_at: float = field(default=0.0, init=False)
-    _is_deaf: bool = field(default=False, init=False)
+    _notifications_missing: bool = field(default=False, init=False)
 
     def connected(self, now: float) -> None:
-        """A connection listens; what was announced before it did was not heard: look."""
+        """Claim at once: a connection listens now, and missed what was announced before."""
         self.draining = True
         self._check_at = now + self._interval
 
-    def deaf(self, now: float, is_deaf: bool) -> None:
-        """Announcements don't arrive, or do again."""
-        self._is_deaf = is_deaf
+    def set_notifications_missing(self, now: float, *, is_missing: bool) -> None:
+        """Note that notifications don't arrive, or do again."""
+        self._notifications_missing = is_missing
         self._check_at = min(self._check_at, now + self._interval)
 
     @property
     def _interval(self) -> float:
-        return min(_POLL, self.check_interval) if self._is_deaf else self.check_interval
+        return min(_POLL, self.check_interval) if self._notifications_missing else self.check_interval
 
-    def looked(self, now: float, waiting: int, next_due_ms: int | None) -> bool:
-        """The ledger was asked how many rows wait and when the next one falls due; say whether it told news."""
+    def counted(self, now: float, waiting: int, next_due_ms: int | None) -> bool:
+        """Note how many rows wait and when the next one becomes due; say whether there are more than before."""
         more, self._waiting = waiting > self._waiting, waiting
         self._check_at = now + self._interval
         self._next_due = None if next_due_ms is None else now + next_due_ms / 1000
@@ -59,7 +59,7 @@ class ClaimTimer:
         return more
 
     def drained(self, now: float) -> None:
-        """Nothing is due any more: what it was time for is done, though no look has told when the next time is."""
+        """Stop draining: nothing is due any more. What it was time for is done, though no count says what is next."""
         self._reset()
         if self._next_due is not None and now >= self._next_due:
             self._next_due = None
@@ -76,7 +76,7 @@ class ClaimTimer:
         self._batch_ends = None
         self._waiting = 0
 
-    def due(self, now: float) -> bool:
+    def is_due(self, now: float) -> bool:
         """Say whether it is time to claim; from then on it is, until drained."""
         if now >= self.deadline():
             self.draining = True

@@ -1,9 +1,9 @@
-"""Pure: when inserts need not ring, because this collector looks by itself.
+"""Pure: when this collector polls every few ms, so that inserts need not NOTIFY.
 
-A bell, that is a NOTIFY, makes the transaction that inserts a token commit alone (migrations/1_ledger,
-"The bell"). So when bells come fast, the collector attends: it looks every few ms, and inserts are
-silent meanwhile. When little comes, it leaves, and looks until no silent insert is under way any more.
-Times are seconds of one monotonic clock, handed in by the caller.
+A NOTIFY makes the transaction that inserts a token commit alone (migrations/1_ledger, "The bell"). So when
+notifications come fast, one collector polls the ledger every few ms, and inserts skip NOTIFY meanwhile. When few rows
+come, it stops, and goes on asking until no insert that skipped NOTIFY is in progress any more. One session at a time
+may poll fast. Times are seconds of one monotonic clock, handed in by the caller.
 """
 
 from collections import deque
@@ -15,27 +15,27 @@ from mailroom_runtime.backoff import Backoff
 
 _MANY: Final = 25
 _WITHIN: Final = 0.25
-"""So many bells within so many seconds, 100 a second, make a collector attend: a twentieth of what a
-server takes that rings at each commit."""
-_LOOK: Final = 0.02
-"""Seconds between looks of who attends, and so what silence may add to a mail."""
-_RING: Final = 0.1
-"""Seconds after which who attends rings for the silent inserts: for other queues, and who else listens."""
-_STILL: Final = 0.25
-"""Seconds without a new row after which the collector leaves."""
-_UNDER_WAY_FIRST, _UNDER_WAY_CAP = 0.01, 1.0  # seconds between questions whether a silent insert is under way
+"""So many notifications within so many seconds, 100 a second, start fast polling: a twentieth of what a server takes
+that notifies at each commit."""
+_POLL: Final = 0.02
+"""Seconds between polls, and so what skipping NOTIFY may add to a mail."""
+_NOTIFY: Final = 0.1
+"""Seconds from a new row until the other sessions are notified: collectors of other queues, and whoever listens."""
+_IDLE: Final = 0.25
+"""Seconds without a new row after which fast polling stops."""
+_IN_PROGRESS_FIRST, _IN_PROGRESS_CAP = 0.01, 1.0  # seconds between questions whether such an insert is in progress
 _OTHERS: Final = 1.0
-"""Seconds between looks while another session attends, which may have been stopped, or may be no collector."""
+"""Seconds between polls while another session polls fast: it may have been stopped, or may be no collector."""
 
 
 class PollingStep(Enum):
-    """What is to be done now."""
+    """What to do now."""
 
     NOTHING = auto()
-    LOOK = auto()  # into the ledger, as if a bell had rung
-    ATTEND = auto()  # ask to
-    RING = auto()  # for the silent inserts
-    LEAVE = auto()  # and ask whether a silent insert is under way
+    POLL = auto()  # as if a notification had come
+    START = auto()  # ask whether this session may poll fast
+    NOTIFY = auto()  # the other sessions, for the inserts that skipped it
+    STOP = auto()  # and ask whether an insert that skipped NOTIFY is in progress
 
 
 _NEVER: Final = float("inf")
@@ -43,89 +43,89 @@ _NEVER: Final = float("inf")
 
 @dataclass(slots=True)
 class FastPolling:
-    """Whether this collector attends, and what it has to do for that."""
+    """Whether this collector polls fast, and what it has to do for that."""
 
-    attending: bool = field(default=False, init=False)
-    _bells: deque[float] = field(default_factory=lambda: deque(maxlen=_MANY), init=False)
-    _look_at: float = field(default=_NEVER, init=False)
-    _ring_at: float = field(default=_NEVER, init=False)
-    _leave_at: float = field(default=_NEVER, init=False)
-    _another_attends: bool = field(default=False, init=False)
-    _under_way: Backoff = field(default_factory=lambda: Backoff(_UNDER_WAY_FIRST, _UNDER_WAY_CAP), init=False)
+    is_polling: bool = field(default=False, init=False)
+    _notified_at: deque[float] = field(default_factory=lambda: deque(maxlen=_MANY), init=False)
+    _poll_at: float = field(default=_NEVER, init=False)
+    _notify_at: float = field(default=_NEVER, init=False)
+    _stop_at: float = field(default=_NEVER, init=False)
+    _another_polls: bool = field(default=False, init=False)
+    _in_progress: Backoff = field(default_factory=lambda: Backoff(_IN_PROGRESS_FIRST, _IN_PROGRESS_CAP), init=False)
 
     def connected(self, now: float) -> None:
-        """A new session: whoever attended before may have left silent inserts behind."""
-        self._leave_at = now
-        self._under_way.succeeded()
+        """Begin with a new session: an earlier one may have left inserts that skipped NOTIFY."""
+        self._stop_at = now
+        self._in_progress.succeeded()
 
     def disconnected(self) -> None:
-        """What the session held is gone with it."""
-        self.attending = self._another_attends = False
-        self._look_at = self._ring_at = self._leave_at = _NEVER
-        self._bells.clear()
+        """Forget what the session held: it is gone with the session."""
+        self.is_polling = self._another_polls = False
+        self._poll_at = self._notify_at = self._stop_at = _NEVER
+        self._notified_at.clear()
 
-    def heard(self, now: float, bells: int) -> None:
-        """So many bells rang."""
-        self._bells.extend([now] * min(bells, _MANY))
+    def notified(self, now: float, notifications: int) -> None:
+        """Note how many notifications came."""
+        self._notified_at.extend([now] * min(notifications, _MANY))
 
-    def found(self, now: float) -> None:
-        """There were new rows."""
-        if self.attending:
-            self._leave_at = now + _STILL
-            self._ring_at = min(self._ring_at, now + _RING)
+    def found_rows(self, now: float) -> None:
+        """Note that there were new rows."""
+        if self.is_polling:
+            self._stop_at = now + _IDLE
+            self._notify_at = min(self._notify_at, now + _NOTIFY)
 
-    def looked(self, now: float, *, another_attends: bool) -> None:
-        """The ledger said whether another collector attends."""
-        if another_attends:
-            # At once: what was inserted since it attends did not ring.
-            self._look_at = min(self._look_at, now + _OTHERS) if self._another_attends else now
-        elif self._another_attends:
-            self.connected(now)  # the same: it may have left silent inserts behind
-        self._another_attends = another_attends
+    def polled(self, now: float, *, another_polls: bool) -> None:
+        """Note what the ledger said: whether another collector polls fast."""
+        if another_polls:
+            # Poll at once: what was inserted since the other one started did not notify.
+            self._poll_at = min(self._poll_at, now + _OTHERS) if self._another_polls else now
+        elif self._another_polls:
+            self.connected(now)  # the other one may have left inserts that skipped NOTIFY, too
+        self._another_polls = another_polls
 
-    def do(self, now: float) -> PollingStep:
+    def next_step(self, now: float) -> PollingStep:
         """Return the next thing to be done; to be called until there is nothing."""
-        if not self.attending and len(self._bells) == _MANY and self._bells[0] >= now - _WITHIN:
-            return PollingStep.ATTEND
-        if now >= self._leave_at:
-            return PollingStep.LEAVE
-        if now >= self._ring_at:
-            return PollingStep.RING
-        if now >= self._look_at:
-            self._look_at = self._next_look(now)
-            return PollingStep.LOOK
+        if not self.is_polling and len(self._notified_at) == _MANY and self._notified_at[0] >= now - _WITHIN:
+            return PollingStep.START
+        if now >= self._stop_at:
+            return PollingStep.STOP
+        if now >= self._notify_at:
+            return PollingStep.NOTIFY
+        if now >= self._poll_at:
+            self._poll_at = self._next_poll(now)
+            return PollingStep.POLL
         return PollingStep.NOTHING
 
-    def _next_look(self, now: float) -> float:
-        """Return when to look again without a bell; while silent inserts are under way, every second."""
-        if self.attending:
-            return now + _LOOK
-        return now + _OTHERS if self._leave_at < _NEVER else _NEVER
+    def _next_poll(self, now: float) -> float:
+        """Return when to poll again without a notification: every second while such inserts are in progress."""
+        if self.is_polling:
+            return now + _POLL
+        return now + _OTHERS if self._stop_at < _NEVER else _NEVER
 
-    def attended(self, now: float, allowed: bool) -> None:
-        """ATTEND was done; it is allowed to one at a time."""
-        self._bells.clear()
-        if allowed:
-            self.attending = True
-            self._look_at = now + _LOOK
-            self.found(now)
+    def started(self, now: float, *, is_allowed: bool) -> None:
+        """Note that START was done; it is allowed to one session at a time."""
+        self._notified_at.clear()
+        if is_allowed:
+            self.is_polling = True
+            self._poll_at = now + _POLL
+            self.found_rows(now)
 
-    def rang(self) -> None:
-        """RING was done."""
-        self._ring_at = _NEVER
+    def notified_others(self) -> None:
+        """Note that NOTIFY was done."""
+        self._notify_at = _NEVER
 
-    def left(self, now: float, all_ended: bool, random: float) -> None:
-        """LEAVE was done. Once all silent inserts have ended, one more look sees what they wrote.
+    def stopped(self, now: float, random: float, *, all_ended: bool) -> None:
+        """Note that STOP was done. Once all inserts that skipped NOTIFY have ended, one more poll sees what they wrote.
 
-        Until then it looks now and then: others may hold the lock for hours, by which they are known.
+        Until then it polls now and then: any role may hold the lock for hours by which such inserts are known.
         """
-        if self.attending:
-            self.attending = False
-            self._ring_at = self._look_at = _NEVER
-            self._under_way.succeeded()
-        self._look_at = now if all_ended else min(self._look_at, now + _OTHERS)
-        self._leave_at = _NEVER if all_ended else now + self._under_way.failed(random)
+        if self.is_polling:
+            self.is_polling = False
+            self._notify_at = self._poll_at = _NEVER
+            self._in_progress.succeeded()
+        self._poll_at = now if all_ended else min(self._poll_at, now + _OTHERS)
+        self._stop_at = _NEVER if all_ended else now + self._in_progress.failed(random)
 
     def deadline(self) -> float:
         """Return when there is next something to do."""
-        return min(self._look_at, self._ring_at, self._leave_at)
+        return min(self._poll_at, self._notify_at, self._stop_at)

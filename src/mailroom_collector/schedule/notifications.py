@@ -1,109 +1,135 @@
-"""What is rung: hears it, attends when bells come fast, and tests whether they arrive at all."""
+"""Notifications: takes them, polls fast when many come, and tests whether they arrive at all."""
 
 import random
 import time
-from typing import assert_never
+from collections.abc import Callable, Iterable
+from typing import Final, assert_never
 
-from mailroom_collector.ledger.connection import notify
 from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.log import log
 from mailroom_collector.schedule.fast_polling import FastPolling, PollingStep
 from mailroom_collector.schedule.listen_check import ListenCheck
-from mailroom_collector.settings import CollectorSettings
 from mailroom_runtime.errors import MailroomError
 
-_ECHO_PATIENCE = 2.0  # seconds for which the loop may stand still for a call: leases must be extended meanwhile
+TEST_PATIENCE: Final = 2.0
+"""Seconds for which the loop may stand still for a test: leases must be extended meanwhile."""
+
+Notify = Callable[[Iterable[tuple[str, str]]], None]
+"""Notifies channels, each with a payload, from another session. Raises MailroomError."""
 
 
 class Notifications:
-    """The bells of one connection after the other. Times are monotonic seconds."""
+    """Announcements of new rows, and whether they arrive. Times are monotonic seconds."""
 
-    def __init__(self, settings: CollectorSettings, holder: str) -> None:
-        self._settings = settings
-        self._echo = ListenCheck(settings.healthcheck_interval_ms / 1000, holder, settings.channels)
-        self._attendance = FastPolling()
+    def __init__(
+        self,
+        check: ListenCheck,
+        notify: Notify,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._check = check
+        self._notify = notify
+        self._clock = clock
+        self._chance = chance
+        self._fast_polling = FastPolling()
 
     @property
-    def deaf(self) -> bool:
+    def are_missing(self) -> bool:
         """Say whether notifications don't arrive."""
-        return self._echo.deaf
+        return self._check.is_missing
 
     @property
-    def attending(self) -> bool:
-        """Say whether this collector looks every few ms anyway."""
-        return self._attendance.attending
+    def are_skipped(self) -> bool:
+        """Say whether inserts skip NOTIFY, as this collector polls every few ms."""
+        return self._fast_polling.is_polling
 
-    def connected(self, now: float) -> None:
-        """A new connection listens."""
-        self._echo.connected(now)
-        self._attendance.connected(now)
+    def connected(self) -> None:
+        """Begin with a new connection that listens."""
+        now = self._clock()
+        self._check.connected(now)
+        self._fast_polling.connected(now)
 
     def disconnected(self) -> None:
-        """Nothing listens."""
-        self._echo.disconnected()
-        self._attendance.disconnected()
+        """Wait for nothing, as nothing listens."""
+        self._check.disconnected()
+        self._fast_polling.disconnected()
 
-    def turn(self, ledger: CollectorLedger, now: float, *, is_busy: bool) -> bool:
-        """Do what is due; say whether there is a reason to look into the ledger. Raises like the ledger."""
-        was_deaf = self._echo.deaf
-        bells = self._echo.heard(ledger.link.notifications())
-        if was_deaf and not self._echo.deaf:
-            log("notifications arrive again")
-        self._attendance.heard(now, bells)
-        has_reason = self._attend(ledger, now)
-        self._listen_for_echo(now, is_busy=is_busy)
-        return has_reason or bells > 0
+    def handle(self, ledger: CollectorLedger, now: float, *, is_busy: bool) -> bool:
+        """Do what is due; say whether there is a reason to poll the ledger. Raises like the ledger."""
+        announcements = self._take(ledger, now)
+        is_poll_due = self._poll_fast(ledger, now)
+        self._test(now, is_busy=is_busy)
+        return is_poll_due or announcements > 0
 
-    def found(self, now: float) -> None:
-        """There were new rows."""
-        self._attendance.found(now)
+    def found_rows(self) -> None:
+        """Note that there were new rows."""
+        self._fast_polling.found_rows(self._clock())
 
-    def looked(self, now: float, *, another_attends: bool) -> None:
-        """The ledger said whether another collector attends."""
-        self._attendance.looked(now, another_attends=another_attends)
+    def polled(self, *, another_polls_fast: bool) -> None:
+        """Note what the ledger said: whether another collector polls fast."""
+        self._fast_polling.polled(self._clock(), another_polls=another_polls_fast)
 
     def deadline(self) -> float:
-        """Return when there is next something to do for who is not busy."""
-        return min(self._attendance.deadline(), self._echo.deadline())
+        """Return when there is next something to do, unless the collector is busy."""
+        return min(self._fast_polling.deadline(), self._check.deadline())
 
-    def _attend(self, ledger: CollectorLedger, now: float) -> bool:
-        """Attend or leave, as far as it is time to; say whether it is time to look."""
-        look = False
-        while (do := self._attendance.do(now)) is not PollingStep.NOTHING:
-            match do:
-                case PollingStep.LOOK:
-                    look = True
-                case PollingStep.ATTEND:
-                    self._attendance.attended(now, ledger.attend(already=False))
-                case PollingStep.RING:
-                    ledger.attend(already=True)
-                    self._attendance.rang()
-                case PollingStep.LEAVE:
-                    all_ended = ledger.leave(attending=self._attendance.attending)
-                    self._attendance.left(now, all_ended, random.random())
+    def _take(self, ledger: CollectorLedger, now: float) -> int:
+        """Take the notifications that came; return how many announce rows."""
+        were_missing = self._check.is_missing
+        announcements = self._check.notified(ledger.link.take_notifications())
+        if were_missing and not self._check.is_missing:
+            log("notifications arrive again, so polling every second ends", event="notifications_arrive")
+        self._fast_polling.notified(now, announcements)
+        return announcements
+
+    def _poll_fast(self, ledger: CollectorLedger, now: float) -> bool:
+        """Start or stop fast polling, as far as it is time to; say whether it is time to poll."""
+        is_poll_due = False
+        while (step := self._fast_polling.next_step(now)) is not PollingStep.NOTHING:
+            match step:
+                case PollingStep.POLL:
+                    is_poll_due = True
+                case PollingStep.START:
+                    self._fast_polling.started(now, is_allowed=ledger.start_fast_polling())
+                case PollingStep.NOTIFY:
+                    ledger.notify_others()
+                    self._fast_polling.notified_others()
+                case PollingStep.STOP:
+                    all_ended = ledger.stop_fast_polling(is_polling=self._fast_polling.is_polling)
+                    self._fast_polling.stopped(now, self._chance(), all_ended=all_ended)
                 case _:
-                    assert_never(do)
-        return look
+                    assert_never(step)
+        return is_poll_due
 
-    def _listen_for_echo(self, now: float, *, is_busy: bool) -> None:
-        was_deaf = self._echo.deaf
-        if self._echo.ask_at is not None and now >= self._echo.ask_at and not is_busy:
-            self._call()
-        self._echo.listen_in_vain(now)
-        if self._echo.deaf and not was_deaf:
+    def _test(self, now: float, *, is_busy: bool) -> None:
+        """Test whether notifications arrive, if it is time to; log it when they do not."""
+        were_missing = self._check.is_missing
+        if self._check.test_at is not None and now >= self._check.test_at and not is_busy:
+            self._send_test()
+        self._check.check(now)
+        if self._check.is_missing and not were_missing:
             log(
-                "notifications do not arrive, so the ledger is looked at every second; a pooler in transaction mode"
-                " drops LISTEN: name the database itself, or a pool in session mode, in MAILROOM_DATABASE_URL",
+                "notifications do not arrive, so the ledger is polled every second. A pooler in transaction mode drops"
+                " LISTEN: let MAILROOM_DATABASE_URL name the database itself, or a pool in session mode",
                 "warning",
+                event="notifications_missing",
+                channels=" ".join(self._check.channels),
+                poll_interval_s=1,
             )
 
-    def _call(self) -> None:
-        settings = self._settings
+    def _send_test(self) -> None:
         try:
-            # Another session: through a pooler, one's own might answer without listening.
-            notify(settings.database_url, self._echo.calls, _ECHO_PATIENCE)
+            # From another session: through a pooler, one's own might answer without listening.
+            self._notify(self._check.calls)
         except MailroomError as error:
-            log(f"whether notifications arrive can't be tested now: {error}", error.level)
-            self._echo.not_asked(time.monotonic())
+            log(
+                f"the test whether notifications arrive failed, and is repeated later: {error}",
+                error.level,
+                event="notification_test_failed",
+                reason=error.message,
+                retry_in_s=self._check.interval,
+            )
+            self._check.not_sent(self._clock())
         else:
-            self._echo.asked(time.monotonic())
+            self._check.sent(self._clock())

@@ -1,33 +1,45 @@
-"""Pure: whether an operator has paused the queue, and what to say when that changes."""
+"""Pure: whether an operator has paused the queue, and what to log when that changes."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 INTERVAL: Final = 5.0
-"""Seconds between questions whether the queue is paused, and whether inserts are silent."""
+"""Seconds between questions whether the queue is paused, and whether another session polls fast."""
 LEAST: Final = 1.0
 """Seconds between questions at least, when notifications come: pause and resume notify."""
 
 
+class PauseChange(NamedTuple):
+    """The queue was paused, or goes on."""
+
+    is_paused: bool
+    reason: str | None
+    text: str
+
+
 @dataclass(slots=True)
 class Pause:
-    """What the ledger last said about it."""
+    """What the ledger last said about the pause of a queue."""
 
     queue: str
     since: datetime | None = field(default=None, init=False)
 
-    def watched(self, since: datetime | None, reason: str | None) -> str | None:
-        """Take what the ledger says; return a line for the log when it is news."""
+    def update(self, since: datetime | None, reason: str | None) -> PauseChange | None:
+        """Take what the ledger says; return what changed, if anything did."""
         before, self.since = self.since, since
         if since is not None and since != before:
             why = f" ({reason})" if reason else ""
-            return (
-                f"the queue {self.queue} is paused since {_stamp(since)} UTC{why}: nothing is handed out, and what was"
-                " and is not begun goes back, until 'mailroom-collect resume'"
+            return PauseChange(
+                True,
+                reason,
+                f"the queue {self.queue} is paused since {_stamp(since)} UTC{why}: nothing more is printed, and rows"
+                " that no sender has begun are released, until 'mailroom-collect resume'",
             )
         if since is None and before is not None:
-            return f"the queue {self.queue} is not paused any more: it was since {_stamp(before)} UTC"
+            return PauseChange(
+                False, None, f"the queue {self.queue} is not paused any more; it was paused since {_stamp(before)} UTC"
+            )
         return None
 
 

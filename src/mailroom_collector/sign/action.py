@@ -14,9 +14,9 @@ _PREFIX = re.compile(r"/[A-Za-z0-9/._-]{1,62}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a token is for. Raises ValueError when that can be no action.
+    """What a token is for. Two actions come with mailroom; others are made from their rows in mailroom_actions.
 
-    Another one than the two that come with mailroom is made from its row in mailroom_actions.
+    Raises ValueError when a field has a value that no action can have.
     """
 
     ACTIVATION: ClassVar["Action"]

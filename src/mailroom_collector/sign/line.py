@@ -13,11 +13,11 @@ from mailroom_collector.errors import UnfitToken
 from mailroom_collector.sign.signature import Signer
 from mailroom_collector.sign.token import Token
 
-_LONGEST_LINE: Final = 1 << 20  # bytes; readers have limits, and lines of 10,000 rows are for the pipe's sake only
+_LONGEST_LINE: Final = 1 << 20  # bytes; readers have limits
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")  # a byte that is not UTF-8 (database._AnyBytes)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # a byte that is not UTF-8 (postgres/connection.py, _AnyBytes)
 _NOT_BARE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff,\"]")
-"""What makes a field more than its own bytes: the two above, and what is to be quoted."""
+"""A field without these is written as it is. They are the two above, and the characters that must be quoted."""
 
 
 class SignedRow(NamedTuple):
@@ -33,6 +33,7 @@ class OutputLine:
 
     data: bytes
     tokens: tuple[int, ...]
+    rows: int
 
 
 def _field(name: str, value: str) -> str:
@@ -46,7 +47,7 @@ def _field(name: str, value: str) -> str:
 
 
 def _not_empty(name: str, value: str) -> str:
-    """Any reader refuses a row without these, and nobody would settle it."""
+    """Refuse an empty field: every reader refuses such a row, and so nothing would settle it."""
     if not value:
         raise UnfitToken(f"its {name} is empty")
     return _field(name, value)
@@ -56,7 +57,7 @@ def encode_row(signer: Signer, token: Token) -> SignedRow:
     """Sign a token and write its row. Raises UnfitToken with the reason why that can't be done; UnknownAction."""
     number, action, email, login, secret, code = token
     code = code or ""
-    # Almost every row is bare: one look at all that could be otherwise.
+    # Almost every row is bare: one search in all fields that could be otherwise.
     if not email or not login or _NOT_BARE.search(email + login + code):
         email, login, code = _not_empty("email", email), _not_empty("login", login), _field("code", code)
     return SignedRow(number, f"{action},{email},{login},{signer.sign(action, secret, token.code)},{code}")
@@ -70,7 +71,7 @@ def lines(rows: Sequence[SignedRow], limit: int) -> Iterator[OutputLine]:
 
 def _lines(rows: Sequence[SignedRow]) -> Iterator[OutputLine]:
     tokens, texts = zip(*rows, strict=True)
-    line = OutputLine((",".join(texts) + "\n").encode(), tokens)
+    line = OutputLine((",".join(texts) + "\n").encode(), tokens, len(tokens))
     if len(line.data) <= _LONGEST_LINE or len(rows) == 1:
         yield line
         return

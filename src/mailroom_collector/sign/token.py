@@ -1,4 +1,4 @@
-"""Pure: what the collector claims: a token with its account's address and login."""
+"""Pure: what the collector claims, which is a token with its account's address and login."""
 
 from typing import NamedTuple
 

@@ -1,0 +1,48 @@
+"""The one poll of the collector: for signals, for notifications, and for room in stdout."""
+
+import select
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mailroom_collector.ledger.connection import ListeningConnection
+from mailroom_collector.output.stdout import LineOutput
+from mailroom_runtime.process.wakeup import Wakeup
+
+_READER_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
+
+
+class Events(NamedTuple):
+    """What a poll saw."""
+
+    is_signalled: bool
+    is_reader_gone: bool
+
+
+class EventPoll:
+    """Waits until something happens or a deadline passes."""
+
+    def __init__(self, output: LineOutput) -> None:
+        self._output = output
+
+    def wait(
+        self,
+        wakeup: Wakeup,
+        link: ListeningConnection | None,
+        *,
+        wants_output: bool,
+        timeout_ms: Callable[[], float],
+    ) -> Events:
+        """Wait for a signal, the database, the end of the reader, and for a writable stdout if that is wanted.
+
+        `timeout_ms` is called only if nothing has happened yet; less than 0 is without end.
+        """
+        poll = select.poll()
+        poll.register(wakeup, select.POLLIN)
+        poll.register(self._output.fd, select.POLLOUT if wants_output and not self._output.is_writable else 0)
+        if link is not None:
+            poll.register(link, select.POLLIN)
+        ready = dict(poll.poll(0) or poll.poll(timeout_ms()))
+        seen = ready.get(self._output.fd, 0)
+        if seen & select.POLLOUT:
+            self._output.is_writable = True
+        return Events(wakeup.fileno() in ready, bool(seen & _READER_GONE))

@@ -1,0 +1,68 @@
+"""Reports how it goes: a summary to the log, a status to the service manager, a bar on the terminal."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from mailroom_collector.log import log
+from mailroom_collector.report.backlog_bar import BacklogBar
+from mailroom_collector.report.summary import CollectorSummary, SummaryPeriod, Totals
+from mailroom_runtime.process.systemd import Notifier
+from mailroom_runtime.words import counted
+
+_STATUS_EVERY: Final = 5.0
+"""Seconds between two states that the service manager is told, at least."""
+
+
+class Reporter:
+    """Tells the people who run the collector how it goes. Times are monotonic seconds."""
+
+    def __init__(self, notifier: Notifier, bar: BacklogBar, clock: Callable[[], float] = time.monotonic) -> None:
+        self.notifier = notifier
+        self.bar = bar
+        self._clock = clock
+        self._summary = CollectorSummary(clock())
+        self._status_at = 0.0
+
+    def found_rows(self) -> None:
+        """Note that rows were claimed, so that there is something to sum up."""
+        self._summary.found_rows(self._clock())
+
+    def sum_up(self, totals: Totals, claimed: int, *, is_end: bool = False) -> None:
+        """Log what was done since the last summary, if it is time to or this is the end."""
+        now = self._clock()
+        if not is_end and now < self._summary.due_at:
+            return
+        line = self._summary.report(now, totals, claimed)
+        if line is not None:
+            _log_summary(line)
+
+    def status_is_old(self) -> None:
+        """Tell the service manager at the next occasion."""
+        self._status_at = 0.0
+
+    def tell_status(self, printed: int, *, is_paused: bool) -> None:
+        """Tell the service manager how many rows were printed, if it is time to."""
+        now = self._clock()
+        if now >= self._status_at:
+            self._status_at = now + _STATUS_EVERY
+            paused = "; the queue is paused" if is_paused else ""
+            self.notifier.status(f"{counted(printed, 'row')} printed since the start{paused}")
+
+    def deadline(self) -> float:
+        """Return when there is next something to report, whatever happens."""
+        return min(self._summary.due_at, self.bar.draw_at)
+
+
+def _log_summary(line: SummaryPeriod) -> None:
+    log(
+        line.text,
+        event="summary",
+        for_s=round(line.seconds, 1),
+        rows=line.done.rows,
+        lines=line.done.lines,
+        stale=line.done.stale,
+        rejected=line.done.rejected,
+        in_doubt=line.done.in_doubt,
+        claimed=line.claimed,
+    )

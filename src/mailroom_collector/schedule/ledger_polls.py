@@ -1,0 +1,102 @@
+"""When the ledger is polled: for the queue's state, for notifications, and for how many rows are due."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from mailroom_collector.ledger.steps import CollectorLedger
+from mailroom_collector.schedule.claim_timer import ClaimTimer
+from mailroom_collector.schedule.notifications import Notifications
+from mailroom_collector.schedule.pause import INTERVAL, LEAST, Pause, PauseChange
+
+_NEVER: Final = float("inf")
+_MAIL_FIRST: Final = 0.005
+"""Seconds from a mail that is printed to the count that follows: until then the processor is the sender's."""
+
+
+class LedgerPolls:
+    """Asks the ledger what is due to be asked, and tells the claim timer. Times are monotonic seconds."""
+
+    def __init__(
+        self, timer: ClaimTimer, notifications: Notifications, pause: Pause, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.timer = timer
+        self.pause = pause
+        self._notifications = notifications
+        self._clock = clock
+        self._count_at = _NEVER
+        self._state_at = self._state_read_at = 0.0
+
+    def connected(self) -> None:
+        """Begin with a new connection that listens."""
+        self.timer.connected(self._clock())
+        self._notifications.connected()
+        self._state_at = 0.0
+
+    def disconnected(self) -> None:
+        """Ask nothing, as there is no connection."""
+        self.timer.disconnected()
+        self._notifications.disconnected()
+
+    def read_state(self, ledger: CollectorLedger) -> PauseChange | None:
+        """Read the queue's state if that is due; return whether it was paused or goes on."""
+        if self._clock() < self._state_at:
+            return None
+        state = ledger.read_state()
+        self._state_read_at = self._clock()
+        self._state_at = self._state_read_at + INTERVAL
+        self._notifications.polled(another_polls_fast=state.another_polls_fast)
+        change = self.pause.update(state.paused_at, state.paused_reason)
+        if change is not None and not change.is_paused:
+            self.timer.draining = True
+        return change
+
+    def poll(self, ledger: CollectorLedger) -> None:
+        """Handle notifications, and count what is due if there is a reason to."""
+        now, were_missing = self._clock(), self._notifications.are_missing
+        if self._notifications.handle(ledger, now, is_busy=self.timer.draining):
+            self._state_at = min(self._state_at, self._state_read_at + LEAST)
+            if not self.timer.draining:
+                self._announced(ledger)
+        if now >= self._count_at and not self.timer.draining:
+            self._count(ledger)
+        if self._notifications.are_missing != were_missing:
+            self.timer.set_notifications_missing(now, is_missing=self._notifications.are_missing)
+
+    def _announced(self, ledger: CollectorLedger) -> None:
+        if self.timer.batch_limit == 1:
+            self.timer.draining = True  # one row is a whole batch: claim it without counting
+        else:
+            self._count(ledger)
+
+    def _count(self, ledger: CollectorLedger) -> None:
+        due = ledger.count_due(self.timer.batch_limit)
+        self._count_at = _NEVER
+        if self.timer.counted(self._clock(), due.waiting, due.next_due_ms):
+            self._notifications.found_rows()
+        self._notifications.polled(another_polls_fast=due.another_polls_fast)
+
+    def found_rows(self) -> None:
+        """Note that a claim found rows."""
+        self._notifications.found_rows()
+
+    def drained(self) -> None:
+        """Note that nothing is due any more."""
+        self.timer.drained(self._clock())
+
+    def count_after_drain(self, ledger: CollectorLedger, *, found_rows: bool) -> None:
+        """Ask when the next row becomes due: at once, or a moment after a row was printed."""
+        if self._notifications.are_skipped:
+            return  # fast polling counts in a moment
+        if found_rows:
+            self._count_at = self._clock() + _MAIL_FIRST
+        else:
+            self._count(ledger)  # at once: until then the timer says that it is time to claim
+
+    def has_notifications(self, ledger: CollectorLedger) -> bool:
+        """Say whether notifications came during the last statements, which the socket need not show."""
+        return not self.timer.draining and ledger.link.has_notifications()
+
+    def deadline(self) -> float:
+        """Return when there is next something to ask, unless rows are being claimed."""
+        return min(self.timer.deadline(), self._notifications.deadline(), self._count_at, self._state_at)
