@@ -1,6 +1,8 @@
 """Both ends of the pipe speak the same bytes, with Python's csv module as the referee."""
 
+import base64
 import csv
+import hmac
 import unicodedata
 
 import pytest
@@ -68,11 +70,12 @@ def test_actions_that_come_with_mailroom_are_the_same_at_both_ends() -> None:
 
 
 def test_plain_row_is_bytewise_as_promised() -> None:
-    """For plain values the line is exactly action, email, login, field and code, joined by commas."""
+    """For plain values the line is exactly action, email, login, secret and signature in base64url, and code."""
     token = Token(1, 1, "a@b.c", "ann", b"s" * 32, "01234")
-    row = encode_row(SIGNER, token)
-    (line,) = lines([row], 10)
-    assert line.data == f"1,a@b.c,ann,{row.text.split(',')[3]},01234\n".encode()
+    signature = hmac.digest(KEY_BYTES, b"/activate" + b"s" * 32, "sha256")
+    field = base64.urlsafe_b64encode(b"s" * 32 + signature).rstrip(b"=")
+    (line,) = lines([encode_row(SIGNER, token)], 10)
+    assert line.data == b"1,a@b.c,ann," + field + b",01234\n"
 
 
 @given(st.lists(tokens(printable), min_size=1, max_size=12), st.integers(1, 12))

@@ -378,7 +378,7 @@ def without(server: Server) -> Iterator[Database]:
     database.close()
 
 
-def test_roles_of_the_version_before_may_do_what_this_one_needs(without: Database) -> None:
+def test_roles_that_claim_or_begin_may_list_the_actions(without: Database) -> None:
     """Who may claim or begin is granted the new functions by the migration, and nobody else."""
     collector, sender = (f"{name}_{time.time_ns()}" for name in ("collector", "sender"))
     try:

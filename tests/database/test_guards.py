@@ -418,7 +418,7 @@ def test_migration_gives_a_code_to_what_waits_for_its_action(server: Server) -> 
         database.close()
 
 
-def test_roles_of_the_version_before_may_do_what_this_one_needs(server: Server) -> None:
+def test_roles_are_granted_what_replaces_the_functions_they_had(server: Server) -> None:
     """Each is granted what its program calls now, and no more."""
     given = {
         "collector": "mailroom_claim_any",

@@ -57,7 +57,7 @@ def test_open_transaction_is_named_and_not_waited_for_without_end(at_ledger: Dat
 
 def test_sign_up_behind_a_migration_waits_for_one_lock_timeout_at_most(at_ledger: Database) -> None:
     """All locks of a try share one time: what was waited for one table is not had again for the next one."""
-    patience = Patience(lock_timeout=2.0, tries=1)
+    patience = Patience(lock_timeout=3.0, tries=1)
     readers = {table: at_ledger.connect() for table in ("tokens", "deliveries")}
     for table, reader in readers.items():
         reader.execute("BEGIN")

@@ -23,7 +23,7 @@ from tests.support.waiting import until
 COLLECT = "exec mailroom-collect"
 
 
-def test_plain_row_is_bytewise_as_promised(database: Database, collector_env: Environment) -> None:
+def test_sign_up_is_printed_and_verifies(database: Database, collector_env: Environment) -> None:
     """A sign-up is printed as action, email, login, 86 characters and code; the signature verifies."""
     with running(COLLECT, collector_env()) as collector:
         collector.says("listening")
@@ -482,9 +482,9 @@ def test_regular_poll_is_one_poll(database: Database, collector_env: Environment
         until(lambda: database.states() == {"emitted": 1}, "it is emitted")
         pid = program_of("mailroom-collect", collector.process.pid)
         assert pid is not None
-        before, ends = switches(pid), time.monotonic() + 2.0
-        until(lambda: time.monotonic() > ends, "some polls are over")
-        assert 5 <= switches(pid) - before < 200
+        before, began = switches(pid), time.monotonic()
+        until(lambda: switches(pid) >= before + 20, "some checks are over")
+        assert time.monotonic() - began > 0.3  # without end, it waits a thousand times a second
 
 
 def switches(pid: int) -> int:

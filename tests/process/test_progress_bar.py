@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,7 +19,13 @@ from tests.support.postgres import Database
 from tests.support.ptys import open_pty
 from tests.support.waiting import until
 
-SLOW_READER = "trap : TERM INT; mailroom-collect | (while read -r line; do sleep 0.002; done)"
+READER = """
+trap : TERM INT
+take() { for ((n = 0; n < $1; n++)); do read -r _; done; }
+await() { until [ -e "$1" ]; do sleep 0.01; done; }
+mailroom-collect | { take 10; await more; take 150; await rest; exec cat; }
+"""
+"""Takes ten lines, 150 lines and the rest, each when the test says so: the bar hangs on no machine's speed."""
 BAR = re.compile(r"\r\x1b\[K(\[#*-*\]  \d+ %  [\d,]+/[\d,]+  [\d:-]+  [\d,]+/s)\r")
 
 
@@ -37,16 +44,21 @@ class Screen:
         return self._seen.decode()
 
 
+def counts(text: str) -> list[int]:
+    """Return the rows that each bar says are printed."""
+    return [int(re.findall(r"([\d,]+)/", bar)[0].replace(",", "")) for bar in BAR.findall(text)]
+
+
 @contextlib.contextmanager
 def on_terminal(
     env: Mapping[str, str], columns: int, folder: Path
 ) -> Iterator[tuple["subprocess.Popen[bytes]", Screen]]:
-    """Run the collector into a slow reader, its stderr being a terminal."""
+    """Run the collector into a reader that stops, its stderr being a terminal."""
     ours, theirs = open_pty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     os.set_blocking(ours, False)
     process = subprocess.Popen(
-        ["/bin/bash", "-c", SLOW_READER],
+        ["/bin/bash", "-c", READER],
         env=dict(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -71,15 +83,18 @@ def test_backlog_shows_a_bar_that_goes(
     """It counts up to the whole backlog, fits the terminal, and is gone before the next line of the log."""
     database.sign_up_many(6000)
     with on_terminal(collector_env(TERM="xterm", NO_COLOR="1"), columns, tmp_path) as (process, screen):
-        until(lambda: len(BAR.findall(screen.text)) >= 3, "a bar is drawn")
+        until(lambda: counts(screen.text), "a bar is drawn")
+        first = counts(screen.text)[-1]
+        (tmp_path / "more").touch()
+        until(lambda: counts(screen.text)[-1] > first, "the bar goes on")
+        (tmp_path / "rest").touch()
         until(lambda: database.states() == {"emitted": 6000}, "all are printed")
         os.killpg(process.pid, signal.SIGTERM)
         until(lambda: "in " in screen.text and "printed 6,000 rows" in screen.text, "it sums up")
         text = screen.text
     bars = BAR.findall(text)
     assert all("/6,000 " in bar and len(bar) < columns for bar in bars), bars
-    counts = [int(re.findall(r"([\d,]+)/", bar)[0].replace(",", "")) for bar in bars]
-    assert counts == sorted(counts), bars
+    assert counts(text) == sorted(counts(text)), bars
     after = text[text.rindex("/s\r") + 3 :]
     assert re.match(r"\r\x1b\[K\d{4}/|\r\x1b\[K$|\r\x1b\[K\r", after), f"the bar is not erased first: {after!r}"
 
@@ -88,9 +103,14 @@ def test_backlog_shows_a_bar_that_goes(
 def test_terminal_that_cannot_draw_gets_lines_only(
     database: Database, collector_env: Environment, tmp_path: Path, env: dict[str, str]
 ) -> None:
-    """Nothing but whole lines of the log reaches it."""
+    """Nothing but whole lines of the log reaches it, for longer than a bar takes to appear."""
     database.sign_up_many(6000)
     with on_terminal(collector_env(**env), 80, tmp_path) as (_, screen):
+        until(lambda: database.states().get("emitted"), "the first are printed")
+        over = time.monotonic() + 1.0
+        until(lambda: time.monotonic() > over, "a bar would be drawn")
+        (tmp_path / "more").touch()
+        (tmp_path / "rest").touch()
         until(lambda: database.states() == {"emitted": 6000}, "all are printed")
         text = screen.text
     assert "\x1b" not in text

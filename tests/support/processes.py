@@ -89,11 +89,11 @@ class Running:
 
     def says(self, text: str, times: int = 1) -> None:
         """Wait until stderr holds the text."""
-        until(lambda: self.err.count(text) >= times, f"'{text}' on stderr, which is:\n{self.err}\n")
+        until(lambda: self.err.count(text) >= times, lambda: f"'{text}' on stderr, which is:\n{self.err}\n")
 
     def prints(self, text: str, times: int = 1) -> None:
         """Wait until stdout holds the text that often."""
-        until(lambda: self.out.count(text) >= times, f"{times} x '{text}' on stdout; stderr:\n{self.err}\n")
+        until(lambda: self.out.count(text) >= times, lambda: f"{times} x '{text}' on stdout; stderr:\n{self.err}\n")
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the command, or to the shell's whole pipeline."""

@@ -51,7 +51,11 @@ class Terminal:
     def finish(self) -> None:
         """Wait until the block has ended well."""
         done = self._folder / f"{self._typed}.done"
-        until(lambda: done.exists() or self._bash.poll() is not None, f"the end of block {self._typed}; {self.err}", 60)
+        until(
+            lambda: done.exists() or self._bash.poll() is not None,
+            lambda: f"the end of block {self._typed}; {self.err}",
+            60,
+        )
         assert done.exists(), f"block {self._typed} failed:\n{self.out}\n{self.err}"
 
     def interrupt(self) -> None:

@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], what: str = "the condition", seconds: float = 30.0) -> None:
-    """Return as soon as the condition holds; fail when it does not in time."""
+def until(
+    condition: Callable[[], object], what: str | Callable[[], str] = "the condition", seconds: float = 30.0
+) -> None:
+    """Return as soon as the condition holds; fail when it does not in time, with `what` as it is then."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come true within {seconds} s")
+            raise AssertionError(f"{what if isinstance(what, str) else what()} did not come true within {seconds} s")
         time.sleep(0.01)
