@@ -1,10 +1,13 @@
 """The commands as one Markdown page."""
 
+import textwrap
 from collections.abc import Iterator
+from typing import Final
 
 from commands import Command, Option
 from settings import others, secret_of, statuses
 
+_WIDTH: Final = 120  # columns, as of all pages
 _HEAD = """\
 # Reference
 
@@ -33,10 +36,10 @@ def _command(command: Command, heading: str) -> Iterator[str]:
     yield f"    {command.usage}\n"
     for paragraph in (*command.paragraphs, command.epilog):
         if paragraph:
-            yield f"{_escaped(paragraph)}\n"
+            yield _wrapped(_escaped(paragraph))
     if command.commands:
         links = (f"[{below.path}](#{below.path.replace(' ', '-')})" for below in command.commands)
-        yield f"Commands: {', '.join(links)}.\n"
+        yield _wrapped(f"Commands: {', '.join(links)}.")
     yield from _table(("option", "variable", "default", "allowed", "meaning"), map(_row, command.options))
 
 
@@ -70,6 +73,10 @@ def _variables_of(program: Command) -> Iterator[tuple[str, str]]:
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
     yield "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)) + "\n"
+
+
+def _wrapped(paragraph: str) -> str:
+    return textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def _code(text: str) -> str:
