@@ -11,7 +11,8 @@ SHELL := bash
 # A dot for each step that pip tells of, so that a long download does not look like a standstill.
 DOTS := while read -r _; do printf . >&2; done; echo >&2
 
-.PHONY: help run test storm soak bench mutants sql-mutants docs migrations image-pins lint check format clean
+.PHONY: help run unit test test-long coverage storm soak bench mutants sql-mutants docs migrations image-pins lint check
+.PHONY: format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -19,9 +20,25 @@ help: ## Show this list
 run: $(VENV)/.demo ## See sample mails flow, on a PostgreSQL of its own (Ctrl-C ends it)
 	@$(BIN)/python -m demo
 
-test: $(VENV)/.dev ## Run all tests, against a PostgreSQL of their own
-	@echo "Running the tests, with a PostgreSQL of their own; all of them take about ten minutes on two cores." >&2
-	@$(BIN)/python -m pytest $(TEST)
+# Tests mostly wait, so more of them than there are cores run at a time; one file by name runs in one process.
+WORKERS ?= $(if $(TEST),0,6)
+PYTEST := $(BIN)/python -m pytest --dist loadgroup
+
+unit: $(VENV)/.dev ## Run the tests of the pure parts, which need no server (15 seconds)
+	@$(BIN)/python -m pytest -p no:xdist tests/unit
+
+test: $(VENV)/.dev ## Run the tests, or TEST=tests/unit/test_words.py, on a PostgreSQL of their own (4 minutes)
+	@$(PYTEST) --numprocesses $(WORKERS) $(or $(TEST),-m "not long")
+
+test-long: $(VENV)/.dev ## Run the tests that make test leaves out: a storm, and a halt at every step (3 minutes)
+	@$(PYTEST) --numprocesses 3 -m long
+
+# Programs that the tests start are measured too; where one is killed, what it did is not counted.
+coverage: $(VENV)/.dev ## Run the tests of make test, and tell which lines and branches they reach (8 minutes)
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m coverage run -m pytest --dist loadgroup --numprocesses $(or $(WORKERS),6) -m "not long"
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
 
 SECONDS ?= 60
 SEED ?= 1
@@ -61,8 +78,9 @@ lint: $(VENV)/.dev ## Run the linters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.line_lengths
 
-check: lint test ## All that CI does
+check: lint test test-long ## All that CI does
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .

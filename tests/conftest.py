@@ -86,6 +86,12 @@ def pipeline_env(collector_env: Environment, sender_env: Environment) -> Environ
     return env
 
 
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest tests begin first: else one that begins last has a worker of its own at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what the tests run on, and how many run at a time; pytest-randomly adds the seed."""
     changes = what_root_changes(Path(tempfile.gettempdir()) / "mailroom" / "pg")

@@ -390,6 +390,7 @@ class Ledger(RuleBasedStateMachine):
         assert all(d.calls <= 1 + d.doubts for d in self.model.deliveries.values())
 
 
+@pytest.mark.first
 def test_steps_do_what_the_model_says(server: Server) -> None:
     """Any order of steps, by several holders, with time passing and transactions rolled back."""
     database = Database(server, server.new_database())

@@ -154,6 +154,7 @@ def test_grants_of_compose_are_those_of_the_page() -> None:
     assert (ROOT / "deploy" / "compose" / "grants.sql").read_text().splitlines()[1:] == wanted
 
 
+@pytest.mark.first
 def test_local_ses_is_enough_to_try_the_commands(sender_env: Environment, tmp_path: Path) -> None:
     """The steps of going-live.md without AWS: push, check with sample mails, a preview by SES; then all is ready."""
     settings = {

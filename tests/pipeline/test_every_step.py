@@ -120,6 +120,7 @@ class Run:
             assert count == 1 or step in MAY_DOUBLE[self.number], where
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda number: number.name)
 @pytest.mark.parametrize("program", ["mailroom-collect", "mailroom-send"])

@@ -2,6 +2,8 @@
 
 from contextlib import closing
 
+import pytest
+
 from tests.conftest import Environment
 from tests.pipeline.test_pipeline import PIPELINE
 from tests.support.postgres import Connection, Database
@@ -28,6 +30,7 @@ def waiting(connection: Connection) -> bool:
     return bool(connection.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall())
 
 
+@pytest.mark.first
 def test_sessions_stay_as_many_behind_a_lock_that_is_not_given(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:

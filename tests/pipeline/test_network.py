@@ -28,6 +28,7 @@ def proxy(database: Database) -> Iterator[Proxy]:
         yield proxy
 
 
+@pytest.mark.first
 def test_silent_network_is_noticed_by_both(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, proxy: Proxy
 ) -> None:

@@ -105,6 +105,7 @@ def install(place: Place) -> None:
         place.database.run(statement)
 
 
+@pytest.mark.first
 def test_everything_works_in_a_schema_of_its_own(place: Place, endpoint: Endpoint, pipeline_env: Environment) -> None:
     """Sign-up, pipeline and each command, with the rights that they need; what is the application's stays as it is."""
     install(place)

@@ -151,6 +151,7 @@ def test_ses_outage_loses_nothing(database: Database, endpoint: Endpoint, pipeli
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 21))
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
@@ -181,6 +182,7 @@ def test_held_account_holds_everything_up_and_goes_on(
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 9001))
 
 
+@pytest.mark.first
 def test_missing_template_holds_up_its_action_only(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
@@ -214,6 +216,7 @@ def test_database_outage_of_the_sender_makes_it_wait(
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 501))
 
 
+@pytest.mark.first
 def test_restarted_database_loses_nothing(endpoint: Endpoint, sender_env: Environment) -> None:
     """A server that is restarted at once, twice, in the middle of the work: all are sent; doubles are doubts."""
     with running_server() as server:

@@ -164,6 +164,7 @@ def test_what_may_pass_is_waited_for_by_both(
     assert (finished.status, level, messages) == (2, "error", {message})
 
 
+@pytest.mark.first
 def test_what_a_person_must_fix_is_waited_for_once_it_has_worked(
     database: Database, url: str, pipeline_env: Environment, endpoint: Endpoint, tmp_path: Path
 ) -> None:

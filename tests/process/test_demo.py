@@ -37,6 +37,7 @@ def demo_env(folder: Path, **settings: str) -> dict[str, str]:
     }  # fmt: skip
 
 
+@pytest.mark.first
 def test_demo_shows_requests_of_both_kinds_and_ends_cleanly(folder: Path) -> None:
     """Sample sign-ups and recoveries are seen as requests; Ctrl-C ends everything; the next run finds its data."""
     env = demo_env(folder)

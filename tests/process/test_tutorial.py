@@ -64,6 +64,7 @@ def terminals(env: dict[str, str], tmp_path: Path) -> Iterator[list[Terminal]]:
         terminal.close()
 
 
+@pytest.mark.first
 @pytest.mark.timeout(300)  # AWS takes most calls of a check once a second
 def test_tutorial_leads_to_two_mails(
     terminals: list[Terminal], endpoint: Endpoint, server_for_app: Server, tmp_path: Path

@@ -39,7 +39,7 @@ def is_noticed(statement: str, log: Path) -> bool:
         file.write(statement)
         file.flush()
         env = os.environ | {"MAILROOM_TEST_TEMPLATE_SQL": file.name}
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:randomly", *_TESTS]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:randomly", "-p", "no:xdist", *_TESTS]
         with log.open("wb") as out:
             try:
                 done = subprocess.run(command, env=env, stdout=out, stderr=out, timeout=_LIMIT, check=False)

@@ -1,4 +1,4 @@
-"""A short storm in every test run; `make storm SECONDS=300 SEED=1` is the real one."""
+"""A short storm in CI; `make storm SECONDS=300 SEED=1` is the real one."""
 
 from pathlib import Path
 
@@ -18,6 +18,7 @@ def test_same_seed_makes_the_same_plan() -> None:
     assert plan(7, 60) == plan(7, 60) != plan(8, 60)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_storm_keeps_the_promises(endpoint: Endpoint, tmp_path: Path) -> None:
     """Nothing lost, nothing stale, and nothing twice that the ledger does not know of."""
