@@ -87,7 +87,7 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove what make made, the demo's data included
-	rm -rf $(VENV) .demo output dist mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .demo output dist mutants .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # pip learns of dependency groups (PEP 735) in 25.1, so it comes first.
 $(VENV)/.pip: .ci/constraints.txt

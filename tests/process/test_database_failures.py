@@ -23,7 +23,7 @@ STEPS = ("mailroom-collect", "mailroom-send")
 ALL = (*STEPS, "mailroom-collect status", "mailroom-collect metrics --port 0")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def role(server: Server) -> Iterator[str]:
     """A role with a password, which the server asks for."""
     with server.connect("postgres") as admin:

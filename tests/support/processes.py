@@ -16,8 +16,9 @@ _BIN = Path(sys.executable).parent
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return a bare environment in which the console scripts are found."""
-    return {"PATH": f"{_BIN}:/usr/bin:/bin", "MAILROOM_SECRET_KEY": KEY, **settings}
+    """Return a bare environment in which the console scripts are found, and make coverage can measure them."""
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return {"PATH": f"{_BIN}:/usr/bin:/bin", "MAILROOM_SECRET_KEY": KEY, **measured, **settings}
 
 
 def run(command: str, *, env: Mapping[str, str], stdin: bytes = b"", cwd: Path | None = None) -> "Finished":
