@@ -111,6 +111,15 @@ def test_folders_depend_one_way(package: str, order: list[str]) -> None:
                 assert not behind, (module, behind)
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_folders_do_not_know_what_joins_them(package: str) -> None:
+    """A module beside the folders that imports from them, such as the loop, is imported by none of them."""
+    beside = {module for module, file in MODULES.items() if file.parent == SRC / package and module != package}
+    inside = {module for module in MODULES if module.startswith(f"{package}.") and module not in beside}
+    joins = {module for module in beside if imported(MODULES[module]) & inside}
+    assert not {(module, name) for module in inside for name in imported(MODULES[module]) & joins}
+
+
 @pytest.mark.parametrize("module", PURE)
 def test_pure_file_knows_no_clock_and_no_socket(module: str) -> None:
     """A pure file gets time, chance and bytes handed in; so does all of mailroom that it imports."""

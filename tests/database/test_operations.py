@@ -69,6 +69,7 @@ def work(database: Database) -> tuple[int, int]:
     return int(whole), int(blocks)
 
 
+@pytest.mark.xdist_group("grown")
 @pytest.mark.parametrize("question", READING)
 def test_question_reads_what_it_is_about_and_not_the_whole_ledger(grown: Database, question: str) -> None:
     """By index, and a small part of the blocks, however much was settled before."""
@@ -81,6 +82,7 @@ def test_question_reads_what_it_is_about_and_not_the_whole_ledger(grown: Databas
     assert after[1] - blocks < min(ledger / 3, 4 * 32 + 50)
 
 
+@pytest.mark.xdist_group("grown")
 def test_prune_reads_what_it_removes(grown: Database) -> None:
     """A batch costs what a batch is, wherever in the ledger it begins."""
     whole, blocks = work(grown)

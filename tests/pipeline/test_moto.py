@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NAMES = ["activationv1", "passwordrecoveryv1"]
 
+pytestmark = pytest.mark.xdist_group("moto")
+
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:

@@ -18,6 +18,8 @@ from tests.support.waiting import until
 (OLD_WHEEL,) = (Path(__file__).parents[1] / "data").glob("mailroom-*.whl")
 OLD_VERSION = OLD_WHEEL.name.split("-")[1]
 
+pytestmark = pytest.mark.xdist_group("upgrade")
+
 
 @pytest.fixture(scope="session")
 def old_bin(tmp_path_factory: pytest.TempPathFactory) -> Path:
