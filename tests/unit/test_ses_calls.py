@@ -55,7 +55,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Bytes], RawEndp
         yield choose
 
 
-def client(timeout: float = TIMEOUT, **settings: float) -> SesClient:
+def client(timeout: float = 30.0, **settings: float) -> SesClient:
     return ses_client(connect_timeout=timeout, call_timeout=timeout, **settings)
 
 
@@ -81,7 +81,7 @@ def test_answer_that_trickles_ends_at_the_deadline(
 ) -> None:
     """A byte now and then does not prolong a call; what is known of an error says that nothing was accepted."""
     serve(answer)
-    ses = client()
+    ses = client(timeout=TIMEOUT)
     begun = time.monotonic()
     (verdict,) = judge(call(ses), ASKED)
     assert TIMEOUT <= time.monotonic() - begun < TIMEOUT + 10  # it trickles for ever
@@ -100,7 +100,7 @@ def test_answer_that_trickles_ends_at_the_deadline(
 def test_answer_without_end_is_not_read(serve: Callable[[Bytes], RawEndpoint], answer: Bytes, outcome: Outcome) -> None:
     """Of an answer no more than a mebibyte is taken, whatever length it names."""
     serve(answer)
-    (verdict,) = judge(call(client(timeout=30)), ASKED)
+    (verdict,) = judge(call(client()), ASKED)
     assert verdict.outcome is outcome
     assert "SES's answer is longer than 1,048,576 bytes" in verdict.reason
 
@@ -109,7 +109,7 @@ def test_rate_that_trickles_ends_at_the_deadline(serve: Callable[[Bytes], RawEnd
     """The question after the rate holds up the end of the sender no longer than a call does."""
     serve(trickling(OK + LONG, b"x"))
     begun = time.monotonic()
-    assert client().max_send_rate() == "ReadTimeoutError"
+    assert client(timeout=TIMEOUT).max_send_rate() == "ReadTimeoutError"
     assert time.monotonic() - begun < TIMEOUT + 10  # it trickles for ever
 
 
@@ -118,7 +118,7 @@ def test_connecting_has_one_deadline_for_all_addresses(monkeypatch: pytest.Monke
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         port = listener.getsockname()[1]
         monkeypatch.setenv("AWS_ENDPOINT_URL_SES", f"http://many.example:{port}")
-        ses = client()
+        ses = client(timeout=TIMEOUT)
         resolve = socket.getaddrinfo
         with socket.create_connection(("127.0.0.1", port)):  # fills the queue: further ones get no answer
 
