@@ -391,6 +391,7 @@ class Ledger(RuleBasedStateMachine):
 
 
 @pytest.mark.first
+@pytest.mark.timeout(600)  # thousands of steps
 def test_steps_do_what_the_model_says(server: Server) -> None:
     """Any order of steps, by several holders, with time passing and transactions rolled back."""
     database = Database(server, server.new_database())
