@@ -11,7 +11,6 @@ The files and folders, in the order in which a row meets them:
     call_dispatcher   from waiting rows to workers, and from their results back
     schedule          which rows are sent next, and when
     ledger            begin and settle
-    permission        pure: whether a call may be made, and until when
     delivery          one batch, from begin to settle
     address           email addresses and links as SES takes them
     ses               a call to SES, and what its answer means for each row

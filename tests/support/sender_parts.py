@@ -18,8 +18,8 @@ from mailroom_sender.ledger.session import DatabaseSession
 from mailroom_sender.ledger.shared_connection import SharedConnection
 from mailroom_sender.output.responses import ResponseFiles
 from mailroom_sender.output.stdout import CallOutput
-from mailroom_sender.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.ses.client import SesClient
+from mailroom_sender.ses.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.ses.request import Envelope
 from tests.support.lines import activation
 

@@ -11,8 +11,8 @@ from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.alone import LedgerAlone
 from mailroom_sender.ledger.protocol import Retry, Settlement
 from mailroom_sender.output.unsent_rows import UnsentRows
-from mailroom_sender.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.ses.client import SesClient
+from mailroom_sender.ses.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.ses.request import build
 from mailroom_sender.ses.verdict import Accepted, NotAsked, Outcome
 from tests.support.sender_parts import ENVELOPE, Clock, permission, rows, ses_client, ses_delivery

@@ -7,7 +7,7 @@ import pytest
 from mailroom_sender.errors import Stopped
 from mailroom_sender.ledger.pending_begin import PendingBegin
 from mailroom_sender.ledger.shared_connection import Rows
-from mailroom_sender.permission import BeginResult, Begun, CallPermission
+from mailroom_sender.ses.permission import BeginResult, Begun, CallPermission
 from tests.support.sender_parts import rows
 
 LEASE = 30.0  # seconds

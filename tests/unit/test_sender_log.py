@@ -10,10 +10,10 @@ from mailroom_sender.delivery.call_log import log_call
 from mailroom_sender.ledger.not_sent import not_sent_log
 from mailroom_sender.ledger.pause_log import PauseLog
 from mailroom_sender.log import log
-from mailroom_sender.permission import Begun
 from mailroom_sender.schedule.gates import GateChange
 from mailroom_sender.schedule.hold_log import log_gate, log_lower_rate
 from mailroom_sender.ses import holds
+from mailroom_sender.ses.permission import Begun
 from mailroom_sender.ses.verdict import Outcome, Verdict
 from tests.support.sender_parts import rows
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mailroom_sender.address.email_address import UnfitAddress, for_ses
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.protocol import Settlement
-from mailroom_sender.permission import Begun
+from mailroom_sender.ses.permission import Begun
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
 

@@ -16,8 +16,8 @@ from mailroom_sender.errors import Stopped
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.protocol import Retry, SenderLedger, Settlement
 from mailroom_sender.log import log
-from mailroom_sender.permission import Begun
 from mailroom_sender.ses.client import CallOutcome
+from mailroom_sender.ses.permission import Begun
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
 _LOCKED_FOR: Final = 0.25  # seconds until a row is begun again that another transaction had locked

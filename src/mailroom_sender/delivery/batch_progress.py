@@ -10,8 +10,8 @@ from mailroom_sender.delivery.batch_parts import BatchParts
 from mailroom_sender.delivery.refusal_run import RUN, RefusalRun
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.protocol import Settlement
-from mailroom_sender.permission import Begun
 from mailroom_sender.ses import holds
+from mailroom_sender.ses.permission import Begun
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
 

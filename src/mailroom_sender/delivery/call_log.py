@@ -7,7 +7,7 @@ from typing import Final
 from mailroom_runtime.words import counted
 from mailroom_sender.delivery.refusal_run import kind_of
 from mailroom_sender.log import log
-from mailroom_sender.permission import Begun
+from mailroom_sender.ses.permission import Begun
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
 _TEXTS: Final = {

@@ -9,8 +9,8 @@ from mailroom_sender.input.row import Row
 from mailroom_sender.output.call_answer import call_answer
 from mailroom_sender.output.responses import ResponseFiles
 from mailroom_sender.output.stdout import CallOutput
-from mailroom_sender.permission import CallPermission
 from mailroom_sender.ses.client import CallOutcome, SesClient
+from mailroom_sender.ses.permission import CallPermission
 from mailroom_sender.ses.redaction import masked
 from mailroom_sender.ses.request import Envelope, build
 from mailroom_sender.ses.verdict import CallQuestion, NotAsked, Outcome, Verdict, judge

@@ -8,8 +8,8 @@ from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.not_sent import UNKNOWN_TOKEN
 from mailroom_sender.ledger.protocol import Retry, Settlement
 from mailroom_sender.output.unsent_rows import UnsentRows
-from mailroom_sender.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.schedule.retries import delay_after, most_attempts
+from mailroom_sender.ses.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.ses.verdict import Outcome
 
 

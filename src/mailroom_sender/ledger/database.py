@@ -22,8 +22,8 @@ from mailroom_sender.ledger.protocol import Retry, Settlement
 from mailroom_sender.ledger.shared_connection import Rows as DatabaseRows
 from mailroom_sender.ledger.shared_connection import SharedConnection
 from mailroom_sender.log import log
-from mailroom_sender.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.schedule.retries import delay_after
+from mailroom_sender.ses.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.ses.verdict import Outcome
 
 STEP: Final = "mailroom.mailroom_begin_rows(mailroom.job_type,text,integer,bytea[],bytea[])"

@@ -5,7 +5,7 @@ from typing import Final
 
 from mailroom_sender.ledger.shared_connection import Rows as DatabaseRows
 from mailroom_sender.log import log
-from mailroom_sender.permission import BeginResult
+from mailroom_sender.ses.permission import BeginResult
 
 _FRESH: Final = 0.25
 """Part of the lease that may pass until the call is made, which then takes two thirds of the lease at most."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mailroom_sender.input.row import Row
-from mailroom_sender.permission import BeginResult, Begun, CallPermission
+from mailroom_sender.ses.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.ses.verdict import Verdict
 
 

@@ -7,6 +7,7 @@ redaction    pure: takes secrets out of answers
 faults       pure: what SES's words name when it refuses
 verdict      pure: an answer to a verdict for each row
 form         the body of a request, encoded once
+permission   pure: the permission to make a call, and until when
 call         one call: its permission, its limits, its response
 sdk_answer   what the SDK returns or raises, as an answer
 client       calls SES: parameters to an answer

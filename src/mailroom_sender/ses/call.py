@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mailroom_sender.aws.http_connection import HttpCall
 from mailroom_sender.input.row import Row
-from mailroom_sender.permission import CallPermission
+from mailroom_sender.ses.permission import CallPermission
 
 SIGNATURE_FRESH: Final = 30.0
 """Seconds that a signed request may wait for its permission: SES refuses it after 5 minutes (Signature Version 4)."""

@@ -18,10 +18,10 @@ from mailroom_sender.aws.http_connection import IDLE_LIMIT, HttpCall, http_call
 from mailroom_sender.aws.session import new_client, new_session
 from mailroom_sender.input.row import Row
 from mailroom_sender.log import log
-from mailroom_sender.permission import CallPermission
 from mailroom_sender.ses import sdk_answer
 from mailroom_sender.ses.call import SIGNATURE_FRESH, NotAllowed, RawResponse, SesCall
 from mailroom_sender.ses.form import encode_once
+from mailroom_sender.ses.permission import CallPermission
 from mailroom_sender.ses.verdict import Accepted, NotAsked, Refused, SesAnswer
 
 if TYPE_CHECKING:
