@@ -34,6 +34,8 @@ class Server:
             for setting, value in (("fsync", "off"), ("max_connections", "200")):
                 admin.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(setting), value))
             admin.execute("SELECT pg_reload_conf()")
+        with self.connect("template1") as connection:
+            connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # as from PostgreSQL 15 on
         self.new_database("mailroom_template", template="template1")
         with self.connect("mailroom_template") as connection:
             Migrator(connection).run(None)
