@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import signal
+import threading
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.conftest import Environment
 from tests.support.postgres import Database, running_server
 from tests.support.processes import KEY, Running, kill_program, run, running
-from tests.support.ses_endpoint import Endpoint, Reply, accepted, refused
+from tests.support.ses_endpoint import Call, Endpoint, Reply, accepted, refused
 from tests.support.waiting import until
 
 # The trap lets the shell live until both have ended, and tell their status.
@@ -300,13 +301,19 @@ def test_paused_pipeline_sends_nothing_and_loses_nothing(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
     """Both programs say so once, when it begins and when it ends; each mail goes once."""
-    endpoint.decide = lambda call: replace(accepted([("Success", "m")] * len(call.destinations)), delay=0.3)
+    paused = threading.Event()  # until then SES does not answer, so that mails are left
+
+    def decide(_: Call) -> None:
+        paused.wait(10)
+
+    endpoint.decide = decide
     env = pipeline_env(MAILROOM_SES_CONCURRENCY="1", MAILROOM_LEASE="60000")
     with running(PIPELINE, env) as pipeline:
         pipeline.says("acknowledging")
         database.sign_up_many(300)
         until(lambda: endpoint.calls, "a call is made")
         assert run("mailroom-collect pause", env=env).status == 0
+        paused.set()
         pipeline.says("[PG] the queue mailroom is paused since")
         pipeline.says("[SES] the queue mailroom is paused")
         until(lambda: set(database.states()) <= {"pending", "sent"}, "what is not sent is back")
