@@ -10,6 +10,8 @@ from mailroom_collector.operations.commands.command_list import COMMANDS
 from mailroom_collector.secret_key import read_secret_key, secret_key_file_option
 from mailroom_collector.settings import CollectorSettings
 from mailroom_runtime.postgres.url import required_url
+from mailroom_runtime.process.systemd import Notifier
+from mailroom_runtime.process.watchdog import Watchdog
 from mailroom_runtime.settings.command_line import run
 from mailroom_runtime.settings.options import (
     Decorator,
@@ -100,9 +102,7 @@ def cli(
     _warn_of_exposed_secrets(database_url_file, secret_key_file)
     claim_descriptors(1, "stdout", "pipe it into mailroom-send, or into a file with >")
     _warn_of_terminal()
-    from mailroom_collector.assembly import build_collector
-    from mailroom_runtime.process.systemd import Notifier
-    from mailroom_runtime.process.watchdog import Watchdog
+    from mailroom_collector.assembly import build_collector  # noqa: PLC0415 - slow, and the commands need none of it
 
     notifier = Notifier(os.environ)
     watchdog = Watchdog(_HANG * settings.patience, notifier, log)

@@ -102,7 +102,7 @@ def cli(ctx: click.Context, /, database_url_file: str | None, schema_name: str |
     claim_descriptors(0, "stdin", "pipe mailroom-collect into it, or name a file with <")
     if os.isatty(0):
         log("stdin is a terminal: reading the lines that you type; Ctrl-D ends them", event="reading_terminal")
-    from mailroom_sender.assembly import sender
+    from mailroom_sender.assembly import sender  # noqa: PLC0415 - slow, and the commands need none of it
 
     sender(settings, os.environ).run()
 
