@@ -23,8 +23,7 @@ def grown(database: Database) -> Database:
 
 def scanned(database: Database) -> tuple[int, int]:
     """Return how often one of the large tables was read as a whole, and how many index entries were read."""
-    database.run("SELECT pg_stat_force_next_flush()")
-    database.run("SELECT pg_stat_clear_snapshot()")
+    database.count_reads()
     ((whole, entries),) = database.run(
         "SELECT sum(t.seq_scan), (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'deliveries')"
         " FROM pg_stat_user_tables t WHERE t.relname IN ('accounts', 'tokens', 'deliveries')"

@@ -59,8 +59,7 @@ def grown(server: Server) -> Any:
 
 def work(database: Database) -> tuple[int, int]:
     """Return how often one of the large tables was read as a whole, and how many blocks of the ledger were."""
-    database.run("SELECT pg_stat_force_next_flush()")
-    database.run("SELECT pg_stat_clear_snapshot()")
+    database.count_reads()
     ((whole, blocks),) = database.run(
         "SELECT sum(t.seq_scan), (SELECT heap_blks_read + heap_blks_hit FROM pg_statio_user_tables"
         " WHERE relname = 'deliveries')"

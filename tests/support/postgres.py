@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from demo.embedded import PostgresServer, embedded_server
@@ -31,7 +32,8 @@ class Server:
         self.restarted = False
         with self.connect("postgres") as admin:
             # The tests' data need not outlive a crash of the machine.
-            for setting, value in (("fsync", "off"), ("max_connections", "200")):
+            settings = {"fsync": "off", "max_connections": "200", "password_encryption": "scram-sha-256"}
+            for setting, value in settings.items():
                 admin.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(setting), value))
             admin.execute("SELECT pg_reload_conf()")
         with self.connect("template1") as connection:
@@ -134,6 +136,13 @@ class Database:
     def one(self, query: str, *parameters: Any) -> Any:
         ((value, *_),) = self.run(query, *parameters)
         return value
+
+    def count_reads(self) -> None:
+        """Let the server's statistics be those of now. Skips the test where the server can't be asked to."""
+        if self.connection.info.server_version < 150_000:
+            pytest.skip("before PostgreSQL 15, statistics come when they come")
+        self.run("SELECT pg_stat_force_next_flush()")
+        self.run("SELECT pg_stat_clear_snapshot()")
 
     def sign_up(self, *logins: str) -> list[int]:
         """Insert accounts in one transaction; return their activation tokens."""
