@@ -74,13 +74,13 @@ image-pins: $(VENV)/.release ## Write the versions and hashes of what the image 
 	@$(PINS) --output-file .ci/image.txt pyproject.toml
 	@echo hatchling | $(PINS) --output-file .ci/image-build.txt -
 
-lint: $(VENV)/.dev ## Run the linters
+lint: $(VENV)/.dev ## Run the linters, and find long lines of Markdown and SQL (30 seconds)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tests.line_lengths
 
-check: lint test test-long ## All that CI does
+check: lint test test-long ## All that CI does (7 minutes)
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -98,7 +98,7 @@ def test_stale_in_the_pipe_is_not_mailed(database: Database, endpoint: Endpoint,
 def test_killed_collector_loses_nothing(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
     """After kill -9 of a collector with rows in hand, another pipeline sends all of them, each once."""
     endpoint.decide = lambda call: replace(accepted([("Success", "m")] * len(call.destinations)), delay=0.05)
-    env = pipeline_env(MAILROOM_LEASE="2000", MAILROOM_SES_CONCURRENCY="1")
+    env = pipeline_env(MAILROOM_LEASE="5000", MAILROOM_SES_CONCURRENCY="1")
     with running(PIPELINE, env) as pipeline:
         pipeline.says("acknowledging")
         database.sign_up_many(3000)
