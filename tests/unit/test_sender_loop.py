@@ -341,3 +341,16 @@ def test_end_of_the_input_with_a_rejected_line_is_an_error(loop: Loop) -> None:
     loop.end_input()
     with pytest.raises(MailroomError, match=r"not all of the input was sent: 1 row or line rejected: see .*jsonl"):
         loop.run()
+
+
+def test_stopped_sender_hands_back_the_rest_of_a_line_too(loop: Loop) -> None:
+    """A line may have more rows than there is room for; those that were not taken yet are not lost."""
+
+    def scene() -> None:
+        loop.write(activation(0))
+        until(lambda: loop.delivery.batches, "a call begins")
+        loop.write(",".join(activation(number) for number in range(1, 601)))
+        until(lambda: loop.unread == 0, "the line is read")
+
+    loop.play(scene)
+    assert sum(len(batch) for batch in loop.delivery.given_back) == 601
