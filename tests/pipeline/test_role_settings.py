@@ -75,11 +75,14 @@ def make_worst(server: Server, name: str) -> None:
 
 
 def patient(server: Server, name: str) -> Connection:
-    """Return the application's session, with all settings but what would only slow it down or end it."""
-    connection = server.connect(name)
-    for setting in ("statement_timeout = 0", "lock_timeout = 0", "idle_session_timeout = 0", "jit = off"):
-        connection.execute(f"SET {setting}".encode())
-    return connection
+    """Return the application's session, with all settings but those that would only slow it down or end it."""
+    own = ["statement_timeout=0", "lock_timeout=0", "idle_session_timeout=0", "jit=off"]
+    with server.connect("postgres") as admin:
+        if admin.info.server_version >= 170000:
+            own.append("transaction_timeout=0")
+        if admin.info.server_version < 140000:
+            own.remove("idle_session_timeout=0")
+    return server.connect(name, " ".join(f"-c {setting}" for setting in own))
 
 
 def test_worst_settings_change_nothing(server: Server, endpoint: Endpoint, pipeline_env: Environment) -> None:

@@ -47,8 +47,9 @@ class Server:
     def url(self, database: str) -> str:
         return str(self._server.get_uri(database))
 
-    def connect(self, database: str) -> Connection:
-        return psycopg.connect(self.url(database), autocommit=True)
+    def connect(self, database: str, options: str | None = None) -> Connection:
+        """Connect; `options` are settings of the session from its first moment, as `-c NAME=VALUE`."""
+        return psycopg.connect(self.url(database), autocommit=True, options=options)
 
     def new_database(self, name: str = "", template: str = "mailroom_template") -> str:
         """Make a database and return its name."""
