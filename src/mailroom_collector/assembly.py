@@ -19,7 +19,7 @@ from mailroom_collector.report.terminal import Terminal
 from mailroom_collector.schedule.claim_timer import ClaimTimer
 from mailroom_collector.schedule.ledger_polls import LedgerPolls
 from mailroom_collector.schedule.listen_check import ListenCheck
-from mailroom_collector.schedule.notifications import TEST_PATIENCE, Notifications
+from mailroom_collector.schedule.notifications import TEST_TIMEOUT, Notifications
 from mailroom_collector.schedule.pause import Pause
 from mailroom_collector.settings import CollectorSettings, new_holder
 from mailroom_collector.sign.signature import Signer
@@ -46,7 +46,12 @@ def build_collector(
 
 def _address(settings: CollectorSettings, holder: str) -> LedgerAddress:
     return LedgerAddress(
-        settings.database_url, settings.channels, settings.queue_name, holder, settings.lease_ms, settings.patience
+        settings.database_url,
+        settings.channels,
+        settings.queue_name,
+        holder,
+        settings.lease_ms,
+        settings.answer_timeout,
     )
 
 
@@ -61,5 +66,5 @@ def _polls(settings: CollectorSettings, holder: str, clock: Clock) -> LedgerPoll
     interval_ms = min(settings.healthcheck_interval_ms, settings.lease_ms)
     timer = ClaimTimer(settings.batch_limit, settings.batch_timeout_ms / 1000, interval_ms / 1000)
     check = ListenCheck(settings.healthcheck_interval_ms / 1000, holder, settings.channels)
-    notifications = Notifications(check, lambda calls: notify(settings.database_url, calls, TEST_PATIENCE), clock)
+    notifications = Notifications(check, lambda calls: notify(settings.database_url, calls, TEST_TIMEOUT), clock)
     return LedgerPolls(timer, notifications, Pause(settings.queue_name), clock)

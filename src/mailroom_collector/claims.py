@@ -24,7 +24,7 @@ class Claims:
         self._drain = drain
         self._leases = leases
         self._clock = clock
-        self._room = Room(drain.chunk.line)
+        self._room = Room(drain.chunk.rows_per_line)
 
     @property
     def has_room(self) -> bool:
@@ -72,7 +72,7 @@ class Claims:
         self.output.write()
         self._leases.written()
 
-    def tend(self, ledger: CollectorLedger) -> None:
+    def print_and_record(self, ledger: CollectorLedger) -> None:
         """Print what waits for the next claim, and record what the reader took. Else the next claim does both."""
         self._drain.print_unread(ledger)
         self._leases.check_reader(ledger)

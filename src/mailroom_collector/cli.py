@@ -17,13 +17,13 @@ from mailroom_runtime.settings.options import (
     Decorator,
     Name,
     Whole,
-    claim_descriptors,
     log_format,
+    open_standard_descriptors,
     queue_name,
     warn_of_unknown_settings,
 )
 from mailroom_runtime.settings.program import program
-from mailroom_runtime.settings.secret_setting import exposure
+from mailroom_runtime.settings.secret_setting import readable_by_all
 
 _DAY_MS = 86_400_000
 _EXAMPLES = {"--older-than": "90d", "--port": "9177", "--action": "activation"}
@@ -100,19 +100,19 @@ def cli(
         lease_ms=lease,
     )
     _warn_of_exposed_secrets(database_url_file, secret_key_file)
-    claim_descriptors(1, "stdout", "pipe it into mailroom-send, or into a file with >")
+    open_standard_descriptors(1, "stdout", "pipe it into mailroom-send, or into a file with >")
     _warn_of_terminal()
     from mailroom_collector.assembly import build_collector  # noqa: PLC0415 - slow, and the commands need none of it
 
     notifier = Notifier(os.environ)
-    watchdog = Watchdog(_HANG * settings.patience, notifier, log)
+    watchdog = Watchdog(_HANG * settings.answer_timeout, notifier, log)
     build_collector(settings, _STDOUT, notifier, watchdog).run()
 
 
 def _warn_of_exposed_secrets(database_url_file: str | None, secret_key_file: str | None) -> None:
     for name, file in (("MAILROOM_DATABASE_URL", database_url_file), ("MAILROOM_SECRET_KEY", secret_key_file)):
-        if told := exposure(name, file):
-            log(told, "warning", event="secret_readable", setting=name)
+        if warning := readable_by_all(name, file):
+            log(warning, "warning", event="secret_readable", setting=name)
 
 
 def _warn_of_terminal() -> None:

@@ -60,7 +60,7 @@ class Collector:
 
     def run_once(self, wakeup: Wakeup) -> None:
         """Do what is due, then wait for the next event. Raises like run()."""
-        self._watchdog.turn()
+        self._watchdog.reset()
         try:
             ledger = self._session.ledger or self._connect()
             if ledger is not None:
@@ -83,7 +83,7 @@ class Collector:
         self._polls.connected()
         self._claims.connected(ledger)
         self._reporter.notifier.ready()
-        self._reporter.status_is_old()
+        self._reporter.send_status_soon()
         return ledger
 
     def _lost(self, error: MailroomError) -> None:
@@ -111,24 +111,24 @@ class Collector:
         """Do once what is due with the ledger. Raises like its steps."""
         self._read_state(ledger)
         self._polls.poll(ledger)
-        self._watchdog.turn()  # after each statement that may take as long as the patience
+        self._watchdog.reset()  # after each statement that may take as long as the patience
         if self._claims.is_extension_due():
             if self._claims.extend(ledger):
                 self._polls.timer.draining = True
-            self._watchdog.turn()
+            self._watchdog.reset()
         if self._is_stopping:
             self._claims.release_unwritten(ledger)
         elif self._polls.timer.is_due(self._clock()) and self._claims.may_claim(ledger):
             self._claim(ledger)
         elif not self._polls.timer.draining or self._claims.output.is_stalled or not self._claims.has_room:
-            self._claims.tend(ledger)
+            self._claims.print_and_record(ledger)
 
     def _read_state(self, ledger: CollectorLedger) -> None:
         """Read whether the queue is paused, if that is due; release what is claimed when it is."""
         change = self._polls.read_state(ledger)
         if change is None:
             return
-        self._reporter.status_is_old()
+        self._reporter.send_status_soon()
         if change.is_paused:
             log(change.text, "warning", event="queue_paused", queue=ledger.queue, reason=change.reason)
             self._claims.pause(ledger)
@@ -157,7 +157,7 @@ class Collector:
         self._reporter.sum_up(self._claims.totals, self._claims.held)
         ledger = self._session.ledger
         if ledger is not None:
-            self._reporter.tell_status(printed, is_paused=self._polls.pause.since is not None)
+            self._reporter.send_status(printed, is_paused=self._polls.pause.since is not None)
         if ledger is None or self._is_stopping or not (self._polls.timer.draining or self._claims.unread):
             self._reporter.bar.end()
         else:

@@ -135,7 +135,7 @@ class Drain:
     def _print(self, tokens: Iterable[Token]) -> list[Token]:
         """Put lines of tokens into the output, note those that are unfit, return those of an unknown action."""
         chunk = sign_chunk(self._signer, tokens)
-        self._output.put(lines(chunk.rows, self.chunk.line))
+        self._output.put(lines(chunk.rows, self.chunk.rows_per_line))
         self._note_unfit(chunk.unfit)
         return chunk.unknown
 
@@ -156,4 +156,4 @@ class Drain:
         self.read_actions(ledger)
         tokens, self._unknown = self._unknown, {}
         gone = self._print(tokens.values())
-        self._note_unfit({t.id: f"its action, {t.action}, is not in mailroom_actions any more" for t in gone})
+        self._note_unfit({t.id: f"its action, {t.action_number}, is not in mailroom_actions any more" for t in gone})

@@ -16,5 +16,5 @@ def token_log(event: str, fate: str) -> RepeatedLog:
         event,
         "token",
         lambda token, reason: f"token {token} is {fate}: {reason}",
-        lambda more: f"{counted(more.count, 'more token')} {fate}, {more.first} to {more.last}: {more.kind}",
+        lambda more: f"{counted(more.count, 'more token')} {fate}, {more.first} to {more.last}: {more.reason}",
     )

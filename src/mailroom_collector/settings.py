@@ -16,7 +16,7 @@ _KEY = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
 LEDGER_CHANNEL: Final = "token_insert"
 """The channel that the ledger's own functions notify (migrations/1_ledger.up.sql)."""
-_PATIENCE: Final = 10.0  # seconds, at least, because a busy server answers late
+_TIMEOUT: Final = 10.0  # seconds, at least, because a busy server answers late
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class CollectorSettings:
         return tuple(dict.fromkeys((self.channel_name, LEDGER_CHANNEL)))
 
     @property
-    def patience(self) -> float:
+    def answer_timeout(self) -> float:
         """Return the seconds that the database may take to answer. After a lease, an answer is of no use."""
-        return max(_PATIENCE, self.lease_ms / 1000)
+        return max(_TIMEOUT, self.lease_ms / 1000)
 
 
 def parse_key(text: str) -> bytes:

@@ -21,7 +21,7 @@ from mailroom_sender.input.stdin import LineInput
 from mailroom_sender.input.unknown_actions import UnknownActions
 from mailroom_sender.ledger.alone import LedgerAlone
 from mailroom_sender.ledger.database import ACKNOWLEDGE, STEP, DatabaseLedger
-from mailroom_sender.ledger.not_sent import not_sent_log
+from mailroom_sender.ledger.not_sent_log import not_sent_log
 from mailroom_sender.ledger.protocol import SenderLedger
 from mailroom_sender.ledger.session import DatabaseSession, read_actions_once
 from mailroom_sender.ledger.shared_connection import SharedConnection
@@ -60,7 +60,9 @@ def sender(settings: SenderSettings, environment: Mapping[str, str]) -> Sender:
     reader = RowReader(LineInput(_STDIN), unknown_actions, schedule, unsent, 2 * MOST_DESTINATIONS * concurrency)
     calls = CallDispatcher(delivery, schedule, Quota(ask_rate, pace), unsent, concurrency)
     notifier = Notifier(environment)
-    return Sender(reader, calls, database, SenderStatus(notifier, Watchdog(_HANG * settings.patience, notifier, log)))
+    return Sender(
+        reader, calls, database, SenderStatus(notifier, Watchdog(_HANG * settings.answer_timeout, notifier, log))
+    )
 
 
 def _action_reader(
@@ -71,7 +73,7 @@ def _action_reader(
         return database.read_actions
     if settings.database_url is None:
         return None
-    read = partial(read_actions_once, settings.database_url, known, settings.patience)
+    read = partial(read_actions_once, settings.database_url, known, settings.answer_timeout)
     read()
     return read
 
@@ -87,7 +89,7 @@ def _database(settings: SenderSettings, known: KnownActions) -> SharedConnection
     queue = settings.queue_name
     check = partial(check_schema, queue=queue, function=STEP)
     return SharedConnection(
-        DatabaseSession(settings.database_url, (ACKNOWLEDGE, (queue,)), settings.patience, known, check)
+        DatabaseSession(settings.database_url, (ACKNOWLEDGE, (queue,)), settings.answer_timeout, known, check)
     )
 
 

@@ -48,19 +48,19 @@ class CallDispatcher:
         """Begin no more calls."""
         self._is_stopped = True
 
-    def poll_rate(self, pool: Executor, finished: Callable[[], None]) -> None:
+    def poll_rate(self, pool: Executor, on_finished: Callable[[], None]) -> None:
         """Ask SES for its rate if it is time to."""
-        self._quota.poll(pool, self._clock(), finished)
+        self._quota.poll(pool, self._clock(), on_finished)
 
-    def dispatch(self, pool: Executor, finished: Callable[[], None]) -> None:
-        """Begin the calls that may be made now. `finished` is called, in any thread, when one has ended."""
+    def dispatch(self, pool: Executor, on_finished: Callable[[], None]) -> None:
+        """Begin the calls that may be made now. `on_finished` is called, in any thread, when one has ended."""
         now = self._clock()
         self.schedule.put_due(now)
         while self._call_at(now) <= now:
             batch = self.schedule.take_batch(now)
             future = pool.submit(self.delivery.start(batch))
             self._running[future] = batch
-            future.add_done_callback(lambda _: finished())
+            future.add_done_callback(lambda _: on_finished())
 
     def _call_at(self, now: float) -> float:
         if len(self._running) >= self.concurrency or self._is_stopped:

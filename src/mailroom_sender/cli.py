@@ -13,13 +13,13 @@ from mailroom_runtime.settings.options import (
     Flag,
     FlagOption,
     Whole,
-    claim_descriptors,
     log_format,
+    open_standard_descriptors,
     queue_name,
     warn_of_unknown_settings,
 )
 from mailroom_runtime.settings.program import program
-from mailroom_runtime.settings.secret_setting import exposure
+from mailroom_runtime.settings.secret_setting import readable_by_all
 from mailroom_sender.commands.command_list import COMMANDS
 from mailroom_sender.log import log
 from mailroom_sender.option_types import CONFIG_SET, BaseUrl, Source
@@ -97,9 +97,9 @@ def cli(ctx: click.Context, /, database_url_file: str | None, schema_name: str |
         ctx.obj = SenderSettings(None, **fields), DatabaseUrl(database_url_file, os.environ, schema_name)
         return
     settings = SenderSettings(optional_url(database_url_file, os.environ, schema_name), **fields)
-    if warning := exposure("MAILROOM_DATABASE_URL", database_url_file):
+    if warning := readable_by_all("MAILROOM_DATABASE_URL", database_url_file):
         log(warning, "warning", event="secret_readable")
-    claim_descriptors(0, "stdin", "pipe mailroom-collect into it, or name a file with <")
+    open_standard_descriptors(0, "stdin", "pipe mailroom-collect into it, or name a file with <")
     if os.isatty(0):
         log("stdin is a terminal: reading the lines that you type; Ctrl-D ends them", event="reading_terminal")
     from mailroom_sender.assembly import sender  # noqa: PLC0415 - slow, and the commands need none of it

@@ -109,9 +109,9 @@ class RowReader:
             return BadRow(row.raw, self._unknown_actions.why_unknown(row))
         return None
 
-    def poll_actions(self, pool: Executor, now: float, finished: Callable[[], None], *, is_busy: bool) -> None:
+    def poll_actions(self, pool: Executor, now: float, on_finished: Callable[[], None], *, is_busy: bool) -> None:
         """Ask for the actions if it is time to; decode the rows again for which the database has answered."""
-        answered = self._unknown_actions.poll(pool, now, finished, is_busy=is_busy)
+        answered = self._unknown_actions.poll(pool, now, on_finished, is_busy=is_busy)
         rows = self._decode(unknown.raw for unknown in answered)
         self.unsent.reject_all([bad for row in rows if (bad := self._pass_on(row, was_asked_for=True))])
 

@@ -64,7 +64,7 @@ class Sender:
         if self._database is None:
             return
         while not self._is_stopped:
-            self._status.watchdog.turn()
+            self._status.watchdog.reset()
             try:
                 taken_over = self._database.open()
             except Unavailable as error:
@@ -101,18 +101,18 @@ class Sender:
         return self._calls.schedule.is_held or (self._reader.is_empty and not self._calls.schedule)
 
     def _report(self) -> None:
-        self._status.watchdog.turn()
+        self._status.watchdog.reset()
         if not self._is_stopped:
             self._status.running(self._clock(), self._calls.summary.sent, self._calls.schedule.hold_reason)
         self._calls.log_counts(is_end=False)
 
     def _work(self, pool: ThreadPoolExecutor, wakeup: Wakeup) -> None:
         """Do what can be done now."""
-        self._calls.poll_rate(pool, wakeup.finished)
-        self._reader.poll_actions(pool, self._clock(), wakeup.finished, is_busy=self._calls.is_busy)
+        self._calls.poll_rate(pool, wakeup.wake)
+        self._reader.poll_actions(pool, self._clock(), wakeup.wake, is_busy=self._calls.is_busy)
         self._calls.take_results()
         self._reader.take_rows()
-        self._calls.dispatch(pool, wakeup.finished)
+        self._calls.dispatch(pool, wakeup.wake)
 
     def _wait(self, wakeup: Wakeup) -> None:
         """Wait until there is something to do, and read what has come."""
@@ -152,8 +152,8 @@ class Sender:
         if rest:
             log(f"handing back {counted(len(rest), 'row')}", event="rows_handed_back", count=len(rest))
         for start in range(0, len(rest), MOST_DESTINATIONS):
-            self._status.watchdog.turn()
-            self._calls.delivery.give_back(rest[start : start + MOST_DESTINATIONS])
+            self._status.watchdog.reset()
+            self._calls.delivery.release(rest[start : start + MOST_DESTINATIONS])
         self._reader.unsent.flush()
         if self._database:
             self._database.close()

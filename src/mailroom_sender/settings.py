@@ -6,7 +6,7 @@ from typing import Final
 
 from mailroom_runtime.postgres.url import DatabaseUrl
 
-_PATIENCE: Final = 10.0  # seconds, at least: a busy server may take long
+_TIMEOUT: Final = 10.0  # seconds, at least: a busy server may take long
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,6 @@ class SenderSettings:
     lease_ms: int
 
     @property
-    def patience(self) -> float:
+    def answer_timeout(self) -> float:
         """Return the seconds that the database may take to answer: later than a lease, it is of no use."""
-        return max(_PATIENCE, self.lease_ms / 1000)
+        return max(_TIMEOUT, self.lease_ms / 1000)

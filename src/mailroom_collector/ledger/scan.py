@@ -50,23 +50,23 @@ class ChunkSize:
     Always a whole number of lines, so that only the last line of a backlog is short.
     """
 
-    line: int
-    most: int
+    rows_per_line: int
+    most_rows: int
     _lines: int = field(default=1, init=False)
 
     @property
     def rows(self) -> int:
         """Return the rows of the next claim."""
-        return self._lines * self.line
+        return self._lines * self.rows_per_line
 
     @property
     def largest(self) -> int:
         """Return the rows that no claim exceeds."""
-        return self.most // self.line * self.line
+        return self.most_rows // self.rows_per_line * self.rows_per_line
 
     def kept_up(self) -> None:
         """The last chunk went out without waiting for the reader."""
-        self._lines = max(1, min(self._lines * 2, self.most // self.line))
+        self._lines = max(1, min(self._lines * 2, self.most_rows // self.rows_per_line))
 
     def stalled(self) -> None:
         """The reader did not take the last chunk at once."""

@@ -28,16 +28,16 @@ class LedgerAddress:
     queue: str
     holder: str
     lease_ms: int
-    patience: float
+    answer_timeout: float
     """Seconds that the database may take to answer."""
 
     def listen(self) -> CollectorLedger:
         """Connect and LISTEN. Raises like ledger.connection.listen()."""
-        return self._ledger(listen(self.url, self.channels, self.queue, self.patience, on_notice=_log_notice))
+        return self._ledger(listen(self.url, self.channels, self.queue, self.answer_timeout, on_notice=_log_notice))
 
     def connect(self) -> CollectorLedger:
         """Connect without LISTEN. Raises like postgres.connection.connect()."""
-        return self._ledger(ListeningConnection(connect(self.url, NAME, self.patience)))
+        return self._ledger(ListeningConnection(connect(self.url, NAME, self.answer_timeout)))
 
     def _ledger(self, link: ListeningConnection) -> CollectorLedger:
         return CollectorLedger(link, self.queue, self.holder, self.lease_ms)

@@ -43,7 +43,7 @@ class Leases:
 
     def log_counts(self, *, is_end: bool = False) -> None:
         """Log how many tokens were rejected, if it is time to or this is the end."""
-        self._rejection_log.tell(is_end=is_end)
+        self._rejection_log.log_counts(is_end=is_end)
 
     def claimed(self, tokens: Collection[int]) -> None:
         """Note tokens that were just claimed. One that was held before is held anew, from its new line on."""
@@ -160,5 +160,5 @@ class Leases:
     def _forget(self, tokens: Collection[int]) -> None:
         """Forget tokens that this process holds no longer, though lines with them may still go out."""
         if tokens:
-            self._output.disown(frozenset(tokens))
+            self._output.remove_tokens(frozenset(tokens))
             self.places.forget(tokens)

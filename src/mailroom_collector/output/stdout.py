@@ -124,7 +124,7 @@ class LineOutput:
         self._waiting.clear()
         return had_lines
 
-    def disown(self, tokens: Set[int]) -> None:
+    def remove_tokens(self, tokens: Set[int]) -> None:
         """Let no line speak for these tokens any more, though the lines go out: this process holds them no longer."""
         self._waiting = deque(_without(line, tokens) for line in self._waiting)
         self._unread = deque((end, _without(line, tokens)) for end, line in self._unread)

@@ -30,7 +30,7 @@ class ClaimLog:
 
     def log_counts(self, *, is_end: bool = False) -> None:
         """Log how many tokens were not mailed, if it is time to or this is the end."""
-        self._not_mailed_log.tell(is_end=is_end)
+        self._not_mailed_log.log_counts(is_end=is_end)
 
     def log_stale(self, reasons: Mapping[int, str]) -> None:
         """Log tokens that are not mailed any more, each with its reason."""

@@ -9,7 +9,7 @@ import math
 from collections import deque
 from typing import Final
 
-_PATIENCE: Final = 0.5  # seconds for which a backlog is not yet worth a count
+_COUNT_AFTER: Final = 0.5  # seconds from the first claim of a backlog until its rows are counted
 _WORTH: Final = 1.0  # seconds that a backlog must still take for a bar to appear
 _RECOUNT: Final = 10.0  # seconds between counts: others may work at the same backlog, or add to it
 _REDRAW: Final = 0.2  # seconds
@@ -34,7 +34,7 @@ class BacklogProgress:
         """Note that rows are being worked off; say whether to count now what waits."""
         if self._begun is None:
             self._begun = (now, printed)
-            self._count_at = now + _PATIENCE
+            self._count_at = now + _COUNT_AFTER
         return now >= self._count_at
 
     def counted(self, now: float, printed: int, waiting: int) -> None:

@@ -37,11 +37,11 @@ class Reporter:
         if line is not None:
             _log_summary(line)
 
-    def status_is_old(self) -> None:
+    def send_status_soon(self) -> None:
         """Tell the service manager at the next occasion."""
         self._status_at = 0.0
 
-    def tell_status(self, printed: int, *, is_paused: bool) -> None:
+    def send_status(self, printed: int, *, is_paused: bool) -> None:
         """Tell the service manager how many rows were printed, if it is time to."""
         now = self._clock()
         if now >= self._status_at:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _PREFIX: Final = "mailroom-echo:"
-_PATIENCE: Final = 5.0
+_TIMEOUT: Final = 5.0
 """Seconds that an echo may take: it needs milliseconds, but a server may stall."""
 
 
@@ -50,7 +50,7 @@ class ListenCheck:
         """Note that the channels were notified."""
         self._awaited = {payload for _, payload in self.calls}
         self.test_at = now + self.interval
-        self._overdue_at = now + _PATIENCE
+        self._overdue_at = now + _TIMEOUT
 
     def not_sent(self, now: float) -> None:
         """Note that the channels could not be notified; the test is repeated later."""

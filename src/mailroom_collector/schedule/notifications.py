@@ -11,7 +11,7 @@ from mailroom_collector.schedule.fast_polling import FastPolling, PollingStep
 from mailroom_collector.schedule.listen_check import ListenCheck
 from mailroom_runtime.errors import MailroomError
 
-TEST_PATIENCE: Final = 2.0
+TEST_TIMEOUT: Final = 2.0
 """Seconds for which the loop may stand still for a test: leases must be extended meanwhile."""
 
 Notify = Callable[[Iterable[tuple[str, str]]], None]

@@ -55,12 +55,12 @@ def _not_empty(name: str, value: str) -> str:
 
 def encode_row(signer: Signer, token: Token) -> SignedRow:
     """Sign a token and write its row. Raises UnfitToken with the reason why that can't be done; UnknownAction."""
-    number, action, email, login, secret, code = token
+    token_id, action, email, login, secret, code = token
     code = code or ""
     # Almost every row is bare: one search in all fields that could be otherwise.
     if not email or not login or _NOT_BARE.search(email + login + code):
         email, login, code = _not_empty("email", email), _not_empty("login", login), _field("code", code)
-    return SignedRow(number, f"{action},{email},{login},{signer.sign(action, secret, token.code)},{code}")
+    return SignedRow(token_id, f"{action},{email},{login},{signer.sign(action, secret, token.code)},{code}")
 
 
 def lines(rows: Sequence[SignedRow], limit: int) -> Iterator[OutputLine]:

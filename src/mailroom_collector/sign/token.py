@@ -10,7 +10,7 @@ class Token(NamedTuple):
     """
 
     id: int
-    action: int  # its number
+    action_number: int
     email: str
     login: str
     secret: bytes

@@ -162,7 +162,7 @@ def warn_of_unknown_settings(log: Log) -> None:
         )
 
 
-def claim_descriptors(needed: int, name: str, hint: str) -> None:
+def open_standard_descriptors(needed: int, name: str, hint: str) -> None:
     """Open standard descriptors that are closed. Else a socket could get the number, and rows and logs go into it.
 
     Raises SettingError, with the hint, when the descriptor `needed`, called `name`, is closed.

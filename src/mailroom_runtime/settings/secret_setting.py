@@ -39,7 +39,7 @@ def required_secret(name: str, file: str | None, environ: Mapping[str, str], wan
     return value
 
 
-def exposure(name: str, file: str | None) -> str:
+def readable_by_all(name: str, file: str | None) -> str:
     """Return a warning when every user of this machine can read the file that `name`_FILE names; else an empty text.
 
     There is no warning for a read-only mount: Kubernetes and Docker mount secrets so, readable for all users, into

@@ -9,6 +9,6 @@ templates_push      brings templates to SES
 templates_preview   writes what the mails look like
 templates_options   options of several of these
 aws                 the client that asks AWS
-given               what the program hands to a command
+command_input       what the program hands to a command
 stdout              lines in colour
 """

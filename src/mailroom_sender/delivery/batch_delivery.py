@@ -6,7 +6,7 @@ from typing import Final
 
 from mailroom_runtime.repeated_log import RepeatedLog
 from mailroom_runtime.words import counted
-from mailroom_sender.delivery.addresses import sort_out
+from mailroom_sender.delivery.addresses import split_by_address
 from mailroom_sender.delivery.batch_progress import BatchProgress
 from mailroom_sender.delivery.call_log import log_call
 from mailroom_sender.delivery.protocol import DeliveryResult
@@ -90,7 +90,7 @@ class BatchDelivery:
         finally:
             begun, locked = self._permission.wait()
         self._retry_locked(locked)
-        fit, unfit = sort_out(begun)
+        fit, unfit = split_by_address(begun)
         self._note_unfit(unfit)
         if not fit:
             self._settle([], unfit)

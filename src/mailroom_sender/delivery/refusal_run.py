@@ -7,14 +7,14 @@ words that no table knows. So a refusal alone decides nothing:
    made after this row was first refused, alone or in company. Until then it is put back as "later", at the latest
    before its lease ends, and tried again with growing pauses while its token lives. So a row is never lost to a fault
    that is not its own, and one that was settled as failed never has to be brought back.
-2. When RUN different rows in a row were refused for the same reason, and none was taken between, no call is split any
+2. When RUN_LENGTH different rows in a row were refused for the same reason, and none was taken between, no call is split any
    further: what is left of it is tried once, in the parts there are. If SES takes one of them, the run is over, and
    splitting goes on. If it takes none, the calls of this action are held, which is said, and probed after 1, 2, 4 ...
-   15 seconds; a probe counts to RUN anew.
+   15 seconds; a probe counts to RUN_LENGTH anew.
 
 So a run of bad addresses among good ones fails one by one, and a fault that lies in no row fails no row. There are
 two exceptions. Where such a fault begins while a call is being split, and after a part of it was taken, the rest of
-that call may fail. Where it comes back before the rows that it had put back were mailed, RUN - 1 of them may fail a
+that call may fail. Where it comes back before the rows that it had put back were mailed, RUN_LENGTH - 1 of them may fail a
 probe. docs/refusals.md tells the same to operators.
 
 The same reason: the same code and words, but for addresses, numbers and what stands in quotes.
@@ -26,7 +26,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Final
 
-RUN: Final = 5
+RUN_LENGTH: Final = 5
 """Different rows, refused alone and none accepted between, from which on no row is at fault."""
 _MOST_REMEMBERED: Final = 2000
 """Rows; one that is forgotten needs one more refusal."""
@@ -71,7 +71,7 @@ class RefusalRun:
         """Say whether SES took another mail since it first refused this row, which is no part of a run."""
         with self._lock:
             known = self._refused.get(row)
-            return known is not None and known.first_at < self._accepted_at and self._length(known.kind) < RUN
+            return known is not None and known.first_at < self._accepted_at and self._length(known.kind) < RUN_LENGTH
 
     def forget(self, row: str) -> None:
         """SES took it after all. One that failed stays: it counts for the run."""
@@ -82,7 +82,7 @@ class RefusalRun:
     def is_no_rows_fault(self, reason: str) -> bool:
         """Say whether so many rows were refused for this reason, one after another, that no row is at fault."""
         with self._lock:
-            return self._length(kind_of(reason)) >= RUN
+            return self._length(kind_of(reason)) >= RUN_LENGTH
 
     def _length(self, kind: str) -> int:
         since = max(self._accepted_at, self._counts_from)

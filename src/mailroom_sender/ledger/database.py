@@ -15,7 +15,7 @@ from mailroom_runtime.repeated_log import RepeatedLog
 from mailroom_runtime.words import counted
 from mailroom_sender.input.line import token_secret
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.not_sent import UNKNOWN_TOKEN
+from mailroom_sender.ledger.not_sent_log import UNKNOWN_TOKEN
 from mailroom_sender.ledger.pause_log import PauseLog
 from mailroom_sender.ledger.pending_begin import PendingBegin
 from mailroom_sender.ledger.protocol import Retry, Settlement
@@ -86,7 +86,7 @@ class DatabaseLedger:
         """Begin without waiting, as far as the connection is free."""
         keys, emails = [token_secret(row) for row in rows], [row.email.encode() for row in rows]
         parameters = (self._queue, holder, self._lease_ms, keys, emails)
-        ask = partial(self._database.ask, _BEGIN, parameters)
+        ask = partial(self._database.query_soon, _BEGIN, parameters)
         pending = PendingBegin(ask, partial(self._begun, rows, holder), self._lease_ms / 1000, self._clock)
         return CallPermission(pending.result)
 

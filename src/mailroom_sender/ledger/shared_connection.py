@@ -37,7 +37,7 @@ class SharedConnection:
         self._lock = threading.Lock()
 
     def open(self) -> Any:
-        """Connect; return what the greeting returns. Raises Unavailable, OperatorNeeded or StatementRefused."""
+        """Connect; return what the first_statement returns. Raises Unavailable, OperatorNeeded or StatementRefused."""
         return self._session.open()
 
     def read_actions(self) -> None:
@@ -70,7 +70,7 @@ class SharedConnection:
         self._read()
         return self._session.execute(text, parameters)
 
-    def ask(self, text: str, parameters: tuple[Any, ...]) -> Callable[[], Rows]:
+    def query_soon(self, text: str, parameters: tuple[Any, ...]) -> Callable[[], Rows]:
         """Send a step that may be run again, without waiting; return what waits for its answer, as query() does.
 
         While the connection is busy, the step is run only once its answer is called for.

@@ -67,7 +67,7 @@ class CallSchedule:
         """Take the rows of the call that is made now."""
         batch = self._waiting.next_batch(self._closed(now), self.pace.batch(now))
         self.pace.spend(len(batch), now)
-        self._gates.probing(batch[0].action.name, now)
+        self._gates.note_call(batch[0].action.name, now)
         return batch
 
     def _closed(self, now: float) -> frozenset[str]:

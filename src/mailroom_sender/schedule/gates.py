@@ -57,7 +57,7 @@ class Gates:
         """Say whether some calls wait until an operator or the quota lets them go on."""
         return self._account is not None or bool(self._actions)
 
-    def probing(self, action: str, now: float) -> None:
+    def note_call(self, action: str, now: float) -> None:
         """A call is made. If it is a probe, no other one is made until its answer is known, or the next is due."""
         for gate in (self._account, self._actions.get(action)):
             if gate and gate.until <= now:

@@ -9,7 +9,7 @@ from mailroom_sender.log import log
 from mailroom_sender.schedule.pace import Pace
 
 _AGAIN: Final = 3600.0  # seconds between questions: people may raise the quota
-_PATIENCE: Final = 5.0  # seconds for which the first calls wait for the answer
+_TIMEOUT: Final = 5.0  # seconds for which the first calls wait for the answer
 
 
 class Quota:
@@ -25,14 +25,14 @@ class Quota:
         self.held_until = 0.0
         """When calls may be made, though the first answer has not come."""
 
-    def poll(self, pool: Executor, now: float, finished: Callable[[], None]) -> None:
-        """Ask if it is time to; use an answer that has come. `finished` is called, in any thread, when one comes."""
+    def poll(self, pool: Executor, now: float, on_finished: Callable[[], None]) -> None:
+        """Ask if it is time to; use an answer that has come. `on_finished` is called, in any thread, when one comes."""
         if self._ask is not None and now >= self.ask_at:
             self.ask_at = now + _AGAIN
             if self._answer is None:
-                self.held_until = now + _PATIENCE
+                self.held_until = now + _TIMEOUT
             self._question = pool.submit(self._ask)
-            self._question.add_done_callback(lambda _: finished())
+            self._question.add_done_callback(lambda _: on_finished())
         if self._question is not None and self._question.done():
             self._use(self._question.result())
             self._question, self.held_until = None, 0.0

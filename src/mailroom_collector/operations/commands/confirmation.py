@@ -7,7 +7,7 @@ import click
 from mailroom_runtime.errors import SettingError
 
 
-def agreed(what: str, hint: str) -> bool:
+def is_confirmed(what: str, hint: str) -> bool:
     """Print what would happen, and return whether a person on the terminal wants it.
 
     Raises SettingError, with the hint, when there is no terminal to ask on.

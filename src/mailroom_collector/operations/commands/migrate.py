@@ -5,9 +5,9 @@ import os
 import click
 
 from mailroom_collector.log import log
-from mailroom_collector.operations.commands.confirmation import agreed
+from mailroom_collector.operations.commands.confirmation import is_confirmed
 from mailroom_collector.schema.lock_wait import LockWait
-from mailroom_collector.schema.migrator import Migrator, as_owner
+from mailroom_collector.schema.migrator import Migrator, owner_connection
 from mailroom_runtime.postgres.url import required_url
 from mailroom_runtime.settings.options import SCHEMA_NAME, Whole
 
@@ -42,9 +42,9 @@ def migrate(ctx: click.Context, schema: str | None, target: int | None, dry_run:
     most, and so do the inserts behind it. After 10 tries the command says who is in the way, and exits with 1.
     """
     url = required_url(ctx.obj[0], os.environ)
-    with as_owner(url) as connection:
+    with owner_connection(url) as connection:
         agree = None if is_sure else _agree_to_lose
-        migrator = Migrator(connection, schema or ctx.obj[1], tell=click.echo, warn=_log_wait)
+        migrator = Migrator(connection, schema or ctx.obj[1], report=click.echo, warn=_log_wait)
         if not migrator.run(target, dry_run=dry_run, agree=agree):
             click.echo("nothing was changed", err=True)
             ctx.exit(1)
@@ -64,4 +64,4 @@ def _log_wait(wait: LockWait) -> None:
 
 
 def _agree_to_lose(lost: str) -> bool:
-    return agreed(f"this removes {lost}", "give --yes if that is wanted, or see with --dry-run what it would run")
+    return is_confirmed(f"this removes {lost}", "give --yes if that is wanted, or see with --dry-run what it would run")

@@ -46,5 +46,5 @@ def prune(ctx: click.Context, older_than: timedelta, dry_run: bool) -> None:
 
 def _report(removal: Removal, before: datetime, *, dry_run: bool) -> str:
     removed = f"{'would remove' if dry_run else 'removed'} {counted(removal.total, 'delivery', 'deliveries')}"
-    counts = ", ".join(f"{state} {number:,}" for state, number in removal.removed.items() if number)
+    counts = ", ".join(f"{state} {count:,}" for state, count in removal.removed.items() if count)
     return f"{removed} settled before {stamp(before)} UTC{f': {counts}' if counts else ''}"

@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from mailroom_collector.operations.commands.confirmation import agreed
+from mailroom_collector.operations.commands.confirmation import is_confirmed
 from mailroom_collector.operations.commands.options import choice_options
 from mailroom_collector.operations.commands.target import url_and_queue
 from mailroom_collector.operations.figures import Choice, RetryResult, Unmatched
@@ -76,9 +76,9 @@ def _candidates(connection: DeadlineConnection, queue: str, chosen: Choice) -> _
     )
 
 
-def _is_wanted(number: int) -> bool:
+def _is_wanted(count: int) -> bool:
     """Ask before many are put back. Raises SettingError when there is nobody to ask."""
-    if number <= _MANY:
+    if count <= _MANY:
         return True
-    what = f"this puts back {counted(number, 'delivery', 'deliveries')}, to be tried again at once"
-    return agreed(what, "give --yes if that is wanted, or see with --dry-run what it would do")
+    what = f"this puts back {counted(count, 'delivery', 'deliveries')}, to be tried again at once"
+    return is_confirmed(what, "give --yes if that is wanted, or see with --dry-run what it would do")

@@ -15,7 +15,7 @@ from mailroom_runtime.postgres.connection import OPERATOR, connect
 from mailroom_runtime.postgres.url import DatabaseUrl, required_url
 from mailroom_runtime.words import counted
 
-_PATIENCE: Final = 10.0  # seconds for the database to answer
+_TIMEOUT: Final = 10.0  # seconds for the database to answer
 _LONGEST_FIELD: Final = 1000
 """Characters that are read of a secret field; it has far fewer."""
 
@@ -43,7 +43,7 @@ def _action(name: str, database_url_file: str | None, schema: str | None) -> Act
 
 def _own_actions(url: DatabaseUrl) -> dict[str, Action]:
     """Return the actions of the database by their names."""
-    with connect(url, OPERATOR, _PATIENCE) as connection:
+    with connect(url, OPERATOR, _TIMEOUT) as connection:
         return {action.name: action for action in read_actions(connection)}
 
 

@@ -25,7 +25,7 @@ from mailroom_runtime.settings.program import DISTRIBUTION
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-_PATIENCE: Final = 5.0  # seconds for an answer: Prometheus gives up a scrape after 10
+_TIMEOUT: Final = 5.0  # seconds for an answer: Prometheus gives up a scrape after 10
 _FRESH: Final = 1.0  # seconds for which an answer is good for other scrapes
 _SHARE: Final = 10
 """An answer is good for other scrapes for so many times the time that it took."""
@@ -64,7 +64,7 @@ class Exporter(Collector):
     def _ask(self) -> None:
         began = time.monotonic()
         if self._connection is None:
-            self._connection = open_session(self._url, self._queue, _PATIENCE)
+            self._connection = open_session(self._url, self._queue, _TIMEOUT)
             self._listen_test, self._listen_test_at = ListenTest(self._connection, self._url), 0.0
         with one_snapshot(self._connection):
             progress = read_progress(self._connection, self._queue)

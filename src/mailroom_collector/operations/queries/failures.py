@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mailroom_collector.operations.figures import Choice, RetryResult, UnsentDelivery
-from mailroom_collector.operations.queries.session import asked
+from mailroom_collector.operations.queries.session import translated_for_operator
 from mailroom_runtime.postgres.connection import DeadlineConnection
 
 _AT_ONCE: Final = 500
@@ -14,8 +14,8 @@ _AT_ONCE: Final = 500
 def read_failures(
     connection: DeadlineConnection, queue: str, choice: Choice, limit: int | None
 ) -> list[UnsentDelivery]:
-    """Return the newest of what was chosen. Raises what asked() makes of a failure."""
-    with asked():
+    """Return the newest of what was chosen. Raises what translated_for_operator() makes of a failure."""
+    with translated_for_operator():
         rows = connection.execute(
             "SELECT token, action, account, login, email, state, error, attempts, doubts, queued_at, settled_at, stale"
             " FROM mailroom.mailroom_not_mailed(%s::mailroom.job_type, %s::bigint[], %s, %s, %s::timestamptz,"
@@ -36,9 +36,9 @@ def read_failures(
 def put_back(
     connection: DeadlineConnection, queue: str, tokens: Sequence[int], *, dry_run: bool
 ) -> Iterator[RetryResult]:
-    """Put back what may still be mailed, some at a time. Raises what asked() makes of a failure."""
+    """Put back what may still be mailed, some at a time. Raises what translated_for_operator() makes of a failure."""
     for first in range(0, len(tokens), _AT_ONCE):
-        with asked():
+        with translated_for_operator():
             rows = connection.execute(
                 "SELECT token, reason, code FROM mailroom.mailroom_retry_rows(%s::mailroom.job_type, %s::bigint[], %s)",
                 (queue, list(tokens[first : first + _AT_ONCE]), dry_run),

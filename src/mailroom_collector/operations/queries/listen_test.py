@@ -15,19 +15,17 @@ from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.connection import OPERATOR, connect, translated
 from mailroom_runtime.postgres.url import DatabaseUrl
 
-_PATIENCE: Final = 2.0  # seconds for a notification, which takes milliseconds
+_TIMEOUT: Final = 2.0  # seconds for a notification, which takes milliseconds
 
 
 class ListenTest:
     """Tests it again and again, over a channel of its own, so that no collector wakes up."""
 
-    def __init__(
-        self, connection: psycopg.Connection[Any], url: DatabaseUrl | str, patience: float = _PATIENCE
-    ) -> None:
-        """`connection` listens; each test opens another one by `url`. `patience`: seconds for a notification."""
+    def __init__(self, connection: psycopg.Connection[Any], url: DatabaseUrl | str, timeout: float = _TIMEOUT) -> None:
+        """`connection` listens; each test opens another one by `url`. `timeout`: seconds for a notification."""
         self._listener = connection
         self._url = url
-        self._patience = patience
+        self._timeout = timeout
         self._channel = f"mailroom_echo_{secrets.token_hex(8)}"
         self._listens = False
 
@@ -42,10 +40,10 @@ class ListenTest:
         payload = secrets.token_hex(8)
         with translated():
             self._listen()
-            with connect(self._url, OPERATOR, self._patience) as notifier:
+            with connect(self._url, OPERATOR, self._timeout) as notifier:
                 began = time.monotonic()
                 notifier.execute("SELECT pg_notify(%s, %s)", (self._channel, payload))
-                if self._arrives(payload, began + self._patience):
+                if self._arrives(payload, began + self._timeout):
                     return ListenResult(True, 1000 * (time.monotonic() - began))
         return ListenResult(False)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from mailroom_collector.operations.queries.session import asked
+from mailroom_collector.operations.queries.session import translated_for_operator
 from mailroom_runtime.postgres.connection import DeadlineConnection
 
 SHORTEST: Final = timedelta(days=1)
@@ -44,12 +44,12 @@ def removals(
     """Remove what is old, batch by batch. A batch is committed when it is yielded: the caller may stop after any.
 
     Pauses after each batch for as long as the batch took, so that the pipeline keeps at least half of a core and of a
-    disk. Raises what asked() makes of a failure.
+    disk. Raises what translated_for_operator() makes of a failure.
     """
     removal, after = Removal(), 0
     while not removal.is_end:
         began = time.monotonic()
-        with asked():
+        with translated_for_operator():
             row = connection.execute(
                 "SELECT last_token, reached, is_end, sent, failed, skipped, emitted"
                 " FROM mailroom.mailroom_prune(%s::mailroom.job_type, %s::interval, %s::bigint, %s::integer, %s)",

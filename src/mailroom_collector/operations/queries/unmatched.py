@@ -7,7 +7,7 @@ from typing import Final
 from mailroom_collector.operations.figures import Choice, Hidden, Owner, RetryResult, Unmatched, UnsentDelivery
 from mailroom_collector.operations.queries.failures import put_back, read_failures
 from mailroom_collector.operations.queries.overview import read_history
-from mailroom_collector.operations.queries.session import asked
+from mailroom_collector.operations.queries.session import translated_for_operator
 from mailroom_runtime.errors import OperatorNeeded
 from mailroom_runtime.postgres.connection import DeadlineConnection
 
@@ -33,13 +33,13 @@ GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 3
 def read_unmatched(
     connection: DeadlineConnection, queue: str, choice: Choice, found: Sequence[UnsentDelivery]
 ) -> Unmatched:
-    """Return what exists instead of what was chosen and not found. Raises what asked() raises.
+    """Return what exists instead of what was chosen and not found. Raises what translated_for_operator() raises.
 
     What this role may not ask is left out, because the command itself has done its work by then.
     """
     missing = sorted({*(choice.tokens or ())} - {one.token for one in found})
     try:
-        with asked():
+        with translated_for_operator():
             tokens = _tokens(connection, queue, missing) if missing else []
             if found:
                 return Unmatched(tokens)

@@ -33,7 +33,7 @@ class Keyboard:
         """Return the descriptor to poll; None when there is nothing to read any more."""
         return self._fd
 
-    def says_end(self) -> bool:
+    def was_quit_pressed(self) -> bool:
         """Read the keys that were pressed, and return whether one of them was q."""
         if self._fd is None:
             return False

@@ -92,7 +92,7 @@ def _wait(wakeup: Wakeup, until: float, keyboard: Keyboard | None = None) -> tup
         signals = wakeup.signals() if wakeup in ready else []
         ends = bool(stop_signals() & set(signals))
         if keyboard is not None and keys in ready:
-            ends = keyboard.says_end() or ends
+            ends = keyboard.was_quit_pressed() or ends
         if ends or signals or time.monotonic() >= until:
             return ends, signal.SIGWINCH in signals
 

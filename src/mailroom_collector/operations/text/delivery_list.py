@@ -138,9 +138,9 @@ def verdicts(results: Iterable[RetryResult], *, dry_run: bool) -> Iterator[str]:
         for one in refused:
             yield f"token {one.token} {'would not be' if dry_run else 'is not'} put back: {one.refused}"
     else:
-        for reason, number in Counter(one.refused for one in refused).most_common():
-            are = "is" if number == 1 else "are"
-            yield f"{counted(number, 'token')} {'would not be' if dry_run else f'{are} not'} put back: {reason}"
+        for reason, count in Counter(one.refused for one in refused).most_common():
+            are = "is" if count == 1 else "are"
+            yield f"{counted(count, 'token')} {'would not be' if dry_run else f'{are} not'} put back: {reason}"
     if any(one.code == SENT for one in refused):
         yield _ANEW
 
@@ -158,8 +158,8 @@ def _unmatched_tokens(results: Sequence[RetryResult]) -> Iterator[str]:
     if len(results) <= _NAMED:
         yield from (f"token {one.token} is not listed: {one.refused}" for one in results)
         return
-    for reason, number in Counter(one.refused for one in results).most_common():
-        yield f"{counted(number, 'token')} {'is' if number == 1 else 'are'} not listed: {reason}"
+    for reason, count in Counter(one.refused for one in results).most_common():
+        yield f"{counted(count, 'token')} {'is' if count == 1 else 'are'} not listed: {reason}"
 
 
 def _unmatched_account(whose: str, owners: Sequence[Owner] | Hidden) -> Iterator[str]:
@@ -169,7 +169,7 @@ def _unmatched_account(whose: str, owners: Sequence[Owner] | Hidden) -> Iterator
     if not owners:
         yield f"there is no account with the id, login or address '{whose}'"
     for one in owners:
-        states = ", ".join(f"{number:,} {state}" for state, number in one.states.items())
+        states = ", ".join(f"{count:,} {state}" for state, count in one.states.items())
         yield f"account {one.account} {visible(one.login)}: nothing matches; its deliveries: {states or 'none'}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mailroom_collector.operations.figures import QueueProgress
-from mailroom_collector.operations.text.durations import spoken, stamp
+from mailroom_collector.operations.text.durations import format_duration, stamp
 from mailroom_runtime.words import counted, visible
 
 
@@ -33,16 +33,18 @@ def _flow(progress: QueueProgress, max_age: float) -> Health:
         left = (progress.oldest.expires_at - progress.at).total_seconds()
         return Health(
             False,
-            f"token {progress.oldest.token} has waited for {spoken(progress.age)}, longer than {spoken(max_age)};"
-            f" it expires in {spoken(left)}",
+            f"token {progress.oldest.token} has waited for {format_duration(progress.age)},"
+            f" longer than {format_duration(max_age)}; it expires in {format_duration(left)}",
         )
     if progress.overdue > max_age:
         return Health(
-            False, f"due deliveries have waited for {spoken(progress.overdue)}, longer than {spoken(max_age)}"
+            False,
+            f"due deliveries have waited for {format_duration(progress.overdue)},"
+            f" longer than {format_duration(max_age)}",
         )
     if progress.oldest is None:
         return Health(True, "no mailable token waits")
-    return Health(True, f"the oldest mailable token has waited for {spoken(progress.age)}")
+    return Health(True, f"the oldest mailable token has waited for {format_duration(progress.age)}")
 
 
 def public_rights(names: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ def _one(token: int, reason: str) -> str:
 
 
 def _many(more: Repeat) -> str:
-    return f"{counted(more.count, 'more token')} not sent, {_name(more.first)} to {_name(more.last)}: {more.kind}"
+    return f"{counted(more.count, 'more token')} not sent, {_name(more.first)} to {_name(more.last)}: {more.reason}"
 
 
 def _name(token: int) -> str:
