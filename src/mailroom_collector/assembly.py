@@ -1,4 +1,4 @@
-"""Puts the parts of a collector together, by its settings."""
+"""Builds a collector from its settings."""
 
 import os
 import time
@@ -33,7 +33,7 @@ Clock = Callable[[], float]
 def build_collector(
     settings: CollectorSettings, stdout: int, notifier: Notifier, watchdog: Watchdog, clock: Clock = time.monotonic
 ) -> Collector:
-    """Return a collector that writes to the descriptor."""
+    """Return a collector that writes to the descriptor `stdout`."""
     holder = new_holder()
     session = LedgerSession(_address(settings, holder), clock)
     claims = _claims(settings, LineOutput(stdout, TokenPlaces()), session, clock)
@@ -62,7 +62,7 @@ def _claims(settings: CollectorSettings, output: LineOutput, session: LedgerSess
 
 
 def _polls(settings: CollectorSettings, holder: str, clock: Clock) -> LedgerPolls:
-    # At least once in the time of a lease: a collector that died does not announce its rows.
+    # At least once per lease: no notification announces the rows of a collector that died.
     interval_ms = min(settings.healthcheck_interval_ms, settings.lease_ms)
     timer = ClaimTimer(settings.batch_limit, settings.batch_timeout_ms / 1000, interval_ms / 1000)
     check = ListenCheck(settings.healthcheck_interval_ms / 1000, holder, settings.channels)

@@ -1,4 +1,4 @@
-"""The collector's settings, checked. Secrets come from the environment or a file, never from options."""
+"""The checked settings of the collector. Secrets come from the environment or a file, never from options."""
 
 import os
 import re
@@ -47,7 +47,7 @@ class CollectorSettings:
 
     @property
     def answer_timeout(self) -> float:
-        """Return the seconds that the database may take to answer. After a lease, an answer is of no use."""
+        """Return the seconds for each answer of the database. An answer after the end of the lease is of no use."""
         return max(_TIMEOUT, self.lease_ms / 1000)
 
 
@@ -61,12 +61,12 @@ def parse_key(text: str) -> bytes:
     key = bytes.fromhex(text)
     if len(set(key)) == 1:
         raise SettingError(
-            "MAILROOM_SECRET_KEY is 32 times the same byte, which anybody can guess, and so make valid links",
+            "MAILROOM_SECRET_KEY is 32 times the same byte: anybody can guess it and make valid links",
             "'openssl rand -hex 32' makes a new one",
         )
     return key
 
 
 def new_holder() -> str:
-    """Return a name that no other process has or had: machine and process for people, and random digits."""
+    """Return a name that no other process has or had: host name, process id, and random digits."""
     return f"collect:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"

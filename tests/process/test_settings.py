@@ -171,10 +171,10 @@ def test_verify_checks_a_token(arguments: str, stdin: str, status: int, out: str
 @pytest.mark.parametrize(
     ("stdin", "message"),
     [
-        (b"", "86 characters are expected, got 0"),
-        (b"Qg84W2n\n", "86 characters are expected, got 7"),
-        (b"x" * 5000, "86 characters are expected, got 1000 or more"),
-        (b"x" * 86, "its signature does not fit"),
+        (b"", "it has 0 characters, not 86"),
+        (b"Qg84W2n\n", "it has 7 characters, not 86"),
+        (b"x" * 5000, "it has 1000 or more characters, not 86"),
+        (b"x" * 86, "its signature does not match"),
     ],
 )
 def test_verify_tells_what_is_no_field_from_what_is_badly_signed(stdin: bytes, message: str) -> None:
@@ -228,7 +228,7 @@ def test_variable_that_is_no_setting_is_warned_of(command: str, tmp_path: Path) 
     result = run(command, env=env, cwd=tmp_path)
     warned = [line for line in result.err.splitlines() if "is ignored" in line]
     assert [line[20:].partition("] ")[2] for line in warned] == [
-        "the variable MAILROOM_SECRET_KYE is no setting of mailroom and is ignored;"
+        "the variable MAILROOM_SECRET_KYE is not a setting of mailroom and is ignored;"
         " the nearest setting is MAILROOM_SECRET_KEY"
     ]
     assert "hunter2" not in result.err

@@ -438,6 +438,6 @@ def test_many_tokens_that_match_nothing_are_counted() -> None:
     assert list(unmatched(Choice(account="a\x1bb", reason="x"), there)) == [
         "21 tokens are not listed: already sent",
         "there is no account with the id, login or address 'a\\x1bb'",
-        "no reason of these has 'x' in it; the reasons of the last day: Reason0 (100), Reason1 (99), Reason2 (98),"
+        "no reason contains 'x'; the reasons of the last day: Reason0 (100), Reason1 (99), Reason2 (98),"
         " Reason3 (97), Reason4 (96), and 2 more",
     ]

@@ -51,16 +51,19 @@ def test_newer_mailroom_is_ours() -> None:
             "the table schema_migrations in schema public is another program's: it records version 4, and nothing of"
             " mailroom is there; give mailroom a schema of its own: mailroom-collect migrate --schema mailroom",
         ),
-        (contents(NONE, Record(4, True)), "is another program's: it records version 4, and nothing of mailroom"),
-        (contents(NONE, Record(20260131235959, False)), "it records version 20260131235959, and nothing of mailroom"),
+        (contents(NONE, Record(4, True)), "is another program's: it records version 4, and the schema has no mailroom"),
+        (
+            contents(NONE, Record(20260131235959, False)),
+            "it records version 20260131235959, and the schema has no mailroom",
+        ),
         (
             contents(NONE, Record(4, False), RECORD | OTHER_TABLES),
             "records version 4, and the schema has no mailroom",
         ),
         (
             contents(2, Record(4, False)),
-            "it records version 4, and mailroom in the schema is at version 2; if it is mailroom's"
-            " all the same, set the version in it to 2",
+            "it records version 4, and mailroom in the schema is at version 2; if the table is"
+            " mailroom's after all, set its version to 2",
         ),
         (
             contents(2, Record(NEWEST, False)),
@@ -102,8 +105,8 @@ def test_taken_names_are_told_before_anything_is_made(names: str) -> None:
     wanted = created(plan(migrations(), NONE, NEWEST))
     with pytest.raises(
         MailroomError,
-        match=f"^schema public has {names.replace(' ', ', ')} already, of another"
-        " program; nothing was touched; give mailroom a schema of its own",
+        match=f"^schema public already has {names.replace(' ', ', ')} of another"
+        " program; nothing was changed; give mailroom a schema of its own",
     ):
         check_names(contents(NONE, names=names), wanted)
 

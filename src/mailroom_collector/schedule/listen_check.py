@@ -1,7 +1,7 @@
-"""Pure: do notifications arrive? Known by notifying oneself, on each channel, and waiting for the echoes.
+"""Pure: tests whether notifications arrive. The collector notifies itself on each channel, and waits for the echoes.
 
-A pooler in transaction mode accepts LISTEN and drops it, without an error. Times are seconds of
-one monotonic clock, handed in by the caller.
+A pooler in transaction mode accepts LISTEN and drops it without an error. Times are monotonic seconds that the caller
+passes.
 """
 
 from collections.abc import Iterable
@@ -15,12 +15,12 @@ _TIMEOUT: Final = 5.0
 
 @dataclass(slots=True)
 class ListenCheck:
-    """What was sent, and whether it came back."""
+    """The test notifications that were sent, and whether they arrived."""
 
     interval: float
     """Seconds between tests."""
     name: str
-    """This collector's alone, so that others on the channel don't take the echo for theirs."""
+    """The name of this collector, so that other collectors don't mistake its echo for theirs."""
     channels: tuple[str, ...]
     is_missing: bool = field(default=False, init=False)
     """Whether notifications do not arrive."""
@@ -57,7 +57,7 @@ class ListenCheck:
         self.test_at = now + self.interval
 
     def notified(self, payloads: Iterable[str]) -> int:
-        """Take notifications; return how many of them are more than an echo, ours or another's."""
+        """Note notifications; return how many of them are not echoes."""
         others = 0
         for payload in payloads:
             if payload in self._awaited:
@@ -68,7 +68,7 @@ class ListenCheck:
         return others
 
     def check(self, now: float) -> None:
-        """Say from now on that notifications do not arrive, if an echo is overdue."""
+        """Set is_missing if an echo is overdue."""
         if self._overdue_at is not None and now >= self._overdue_at:
             self.is_missing, self._overdue_at = True, None
 

@@ -1,4 +1,4 @@
-"""Notifications: takes them, polls fast when many come, and tests whether they arrive at all."""
+"""Receives notifications, polls fast when many come, and tests whether they arrive."""
 
 import random
 import time
@@ -12,14 +12,14 @@ from mailroom_collector.schedule.listen_check import ListenCheck
 from mailroom_runtime.errors import MailroomError
 
 TEST_TIMEOUT: Final = 2.0
-"""Seconds for which the loop may stand still for a test: leases must be extended meanwhile."""
+"""The largest number of seconds for a test. The loop waits for it, and must extend leases in time."""
 
 Notify = Callable[[Iterable[tuple[str, str]]], None]
 """Notifies channels, each with a payload, from another session. Raises MailroomError."""
 
 
 class Notifications:
-    """Announcements of new rows, and whether they arrive. Times are monotonic seconds."""
+    """The notifications of new rows, and whether they arrive. Times are monotonic seconds."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Notifications:
 
     def _send_test(self) -> None:
         try:
-            # From another session: through a pooler, one's own might answer without listening.
+            # From another session: a pooler may deliver a session's own notification even without LISTEN.
             self._notify(self._check.calls)
         except MailroomError as error:
             log(

@@ -1,8 +1,8 @@
 """Pure: whether a schema is mailroom's, and at which version.
 
 The table of the version is golang-migrate's. An application may use it for its own migrations, and names such as
-`accounts`, `jobs` or `schema_migrations` are common. So the record alone proves nothing: the objects of the recorded version
-must exist too.
+`accounts`, `jobs` or `schema_migrations` are common. So the record alone proves nothing: the objects of the recorded
+version must exist too.
 """
 
 from collections.abc import Mapping, Sequence

@@ -107,7 +107,7 @@ class Migrator:
         if elsewhere and self._schema is None:
             raise MailroomError(
                 f"mailroom is in another schema of this database: {elsewhere}; the search path leads to"
-                f" {contents.schema}; nothing was touched",
+                f" {contents.schema}; nothing was changed",
                 "give the schema: mailroom-collect migrate --schema NAME",
             )
         check_names(contents, created(steps))

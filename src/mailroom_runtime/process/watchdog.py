@@ -25,7 +25,7 @@ class Watchdog:
     """Watches the main thread while it is entered."""
 
     def __init__(self, limit: float, notifier: Notifier, log: Log, tick: float = _TICK) -> None:
-        """`limit`: seconds without reset() after which the loop counts as hung. Every wait in a round must be shorter."""
+        """`limit`: after so many seconds without reset() the loop counts as hung. Every wait in it must be shorter."""
         self._log = log
         self._notifier = notifier
         # sd_watchdog_enabled(3) advises half of what the manager allows.

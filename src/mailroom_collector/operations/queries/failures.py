@@ -8,13 +8,13 @@ from mailroom_collector.operations.queries.session import translated_for_operato
 from mailroom_runtime.postgres.connection import DeadlineConnection
 
 _AT_ONCE: Final = 500
-"""Deliveries that are put back in one transaction: their rows are locked as long as it takes."""
+"""The largest number of deliveries that one transaction puts back. It locks their rows until it ends."""
 
 
 def read_failures(
     connection: DeadlineConnection, queue: str, choice: Choice, limit: int | None
 ) -> list[UnsentDelivery]:
-    """Return the newest of what was chosen. Raises what translated_for_operator() makes of a failure."""
+    """Return the newest `limit` deliveries of the choice. Raises what translated_for_operator() raises."""
     with translated_for_operator():
         rows = connection.execute(
             "SELECT token, action, account, login, email, state, error, attempts, doubts, queued_at, settled_at, stale"
@@ -36,7 +36,7 @@ def read_failures(
 def put_back(
     connection: DeadlineConnection, queue: str, tokens: Sequence[int], *, dry_run: bool
 ) -> Iterator[RetryResult]:
-    """Put back what may still be mailed, some at a time. Raises what translated_for_operator() makes of a failure."""
+    """Put back the tokens that may still be mailed, some at a time. Raises what translated_for_operator() raises."""
     for first in range(0, len(tokens), _AT_ONCE):
         with translated_for_operator():
             rows = connection.execute(

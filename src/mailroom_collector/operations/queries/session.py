@@ -1,4 +1,4 @@
-"""A connection for a command, and answers of one snapshot."""
+"""A connection for a command, and queries of one snapshot."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from mailroom_runtime.postgres.connection import OPERATOR, DeadlineConnection, c
 from mailroom_runtime.postgres.schema import check_schema
 from mailroom_runtime.postgres.url import DatabaseUrl
 
-TIMEOUT: Final = 60.0  # seconds for an answer: the figures of a day are counted when they are asked for
-_STEP: Final = "mailroom.mailroom_queue_status(mailroom.job_type)"  # comes with the migration that is needed
+TIMEOUT: Final = 60.0  # seconds for an answer: a query may count the deliveries of a day
+_STEP: Final = "mailroom.mailroom_queue_status(mailroom.job_type)"  # a function of the migration that is needed
 _GRANT: Final = "grant it (docs/operations.md, 'The roles')"
 
 
@@ -27,7 +27,7 @@ def open_session(url: DatabaseUrl | str, queue: str, timeout: float = TIMEOUT) -
 
 @contextmanager
 def translated_for_operator() -> Iterator[None]:
-    """Translate errors as translated() does; for a right that is missing, name the operator's grants."""
+    """Translate errors like translated(). The hint for a missing right names the operator's grants."""
     with translated(_GRANT):
         yield
 

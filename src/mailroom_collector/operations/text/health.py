@@ -1,4 +1,4 @@
-"""Pure: does mail flow, in one line."""
+"""Pure: whether mails are sent, in one line."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,17 +9,17 @@ from mailroom_runtime.words import counted, visible
 
 
 class Health(NamedTuple):
-    """Whether mail flows, and one line that says why."""
+    """Whether mails are sent, and one line with the reason."""
 
     well: bool
     words: str
 
 
 def health(progress: QueueProgress, max_age: float, public: Sequence[str] = ()) -> Health:
-    """Return whether nothing waits for longer than `max_age` seconds, and the queue is not paused.
+    """Return whether nothing has waited for longer than `max_age` seconds, and the queue is not paused.
 
-    Expired tokens are not mailable any more, so due deliveries that no collector claims count as well. `public`:
-    functions that every role may execute; the line names them, and the result does not depend on them.
+    Due deliveries without a claim count too, because expired tokens are not mailable. `public`: functions that every
+    role may execute. The line mentions them, but the result does not depend on them.
     """
     result = _flow(progress, max_age)
     return Health(result.well, f"{result.words}; {public_rights(public)}") if public else result
@@ -48,6 +48,6 @@ def _flow(progress: QueueProgress, max_age: float) -> Health:
 
 
 def public_rights(names: Sequence[str]) -> str:
-    """Return what to say of functions that every role may execute."""
+    """Return the warning about functions that every role may execute."""
     functions = counted(len(names), "function")
     return f"every role may execute {functions} of mailroom; mailroom-collect migrate says how to end that"

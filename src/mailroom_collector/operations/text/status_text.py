@@ -1,4 +1,4 @@
-"""Pure: how the queue is, as text for people."""
+"""Pure: the state of the queue as text for people."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -12,11 +12,11 @@ from mailroom_collector.operations.text.table import cut, pad, table, wrapped
 from mailroom_runtime.words import counted, visible
 
 _REASONS: Final = 8
-"""Reasons of one state that are listed; the others are added up."""
+"""The number of reasons per state that are listed. The others are added up."""
 _LEASES: Final = 8
 _NAME: Final = 18
-"""Columns in front of words."""
-_IGNORED: Final = 10.0  # seconds for which a delivery may be due: longer than a batch is collected by default
+"""The width of the labels in front of texts."""
+_IGNORED: Final = 10.0  # seconds for which a delivery may be due without a warning: longer than the batch timeout
 
 
 def _count(number: int) -> str:
@@ -37,11 +37,11 @@ class _Columns(NamedTuple):
         return cls(columns, min(36, max(24, columns - 3 * number)), number)
 
     def row(self, label: str, value: str, kind: Kind = Kind.PLAIN, rank: Rank = Rank.NEEDED) -> StatusLine:
-        """Return a line with a label and what stands behind it."""
+        """Return a line with a label and the value behind it."""
         return StatusLine(f"  {pad(label, self.label - 2)}{value}", kind, rank)
 
     def right(self, value: str, columns: int = 1) -> str:
-        """Return a value, aligned right in one or more of the numbers' columns."""
+        """Return a value, aligned right in `columns` of the number columns."""
         return pad(value, columns * self.number, ">")
 
     def counts(self, settled: Sequence[Settled]) -> str:
