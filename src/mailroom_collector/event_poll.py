@@ -32,7 +32,7 @@ class EventPoll:
         wants_output: bool,
         timeout_ms: Callable[[], float],
     ) -> Events:
-        """Wait for a signal, data of the database, or the end of the reader; with `wants_output`, for a writable stdout.
+        """Wait for a signal, the database, or the end of the reader; with `wants_output` also for a writable stdout.
 
         `timeout_ms` is called only if no event is there yet. A negative timeout means without a limit.
         """

@@ -1,4 +1,4 @@
-"""From waiting rows to workers, and from their results back to the schedule."""
+"""Hands waiting rows to workers, and their results back to the schedule."""
 
 import random
 import time
@@ -17,7 +17,7 @@ from mailroom_sender.schedule.quota import Quota
 
 
 class CallDispatcher:
-    """Rows wait for a free worker, never for company: a call takes the rows that are there."""
+    """Starts calls. Rows wait for a free worker, but never for more rows: a call takes the rows that wait now."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class CallDispatcher:
         return self.schedule.call_at(now, self._quota.held_until)
 
     def deadline(self, now: float) -> float:
-        """Return when there is something to do though no call ends."""
+        """Return when there is something to do even if no call ends."""
         times = (self._quota.ask_at, self._call_at(now), self.schedule.retry_at)
         return min(*times, self.delivery.log_at, self.summary.due_at)
 
@@ -83,13 +83,14 @@ class CallDispatcher:
             # Not its text, which may hold what must not be logged.
             fault = type(error).__name__
             log(
-                f"a batch of {counted(len(batch), 'row')} failed by a fault of mailroom: {fault}; please report it",
+                f"a batch of {counted(len(batch), 'row')} failed because of a bug in mailroom: {fault};"
+                " please report it",
                 "error",
                 event="internal_error",
                 reason=fault,
                 count=len(batch),
             )
-            self._unsent.replay(batch, "it is not known what became of them")
+            self._unsent.replay(batch, "their outcome is not known")
 
     def _use(self, result: DeliveryResult) -> None:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""From stdin to rows that wait for a call; what can't be read is rejected."""
+"""Reads rows from stdin, and lets them wait for a call. Rejects what can't be read."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ _ROWS_AT_ONCE: Final = 500  # that are taken out of what was read; bad rows amon
 
 
 class RowReader:
-    """Reads no more than there is room for: the pipe fills then, and the collector waits."""
+    """Reads only while there is room for more rows. Without room the pipe fills, and the collector waits."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class RowReader:
         unsent: UnsentRows,
         most_rows: int,
     ) -> None:
-        """`most_rows` may wait at once, for a call or for their action; a line that was begun may add its rest."""
+        """`most_rows` may wait at once for a call or for their action. The rest of one line may come on top."""
         self._stdin = stdin
         self._unknown_actions = unknown_actions
         self._schedule = schedule
@@ -67,7 +67,7 @@ class RowReader:
         return self._unread is None and not self.unsent.unwritten
 
     def deadline(self, now: float) -> float:
-        """Return when there is something to do though nothing comes in."""
+        """Return when there is something to do even if no input comes."""
         if self._unread is not None and self.has_room:
             return now
         retry_at = now + _DISK_RETRY if self.unsent.unwritten else float("inf")

@@ -1,4 +1,4 @@
-"""The sender's settings, checked. The database URL comes from the environment or a file, never from options."""
+"""The checked settings of the sender. The database URL comes from the environment or a file, never from options."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,5 +28,5 @@ class SenderSettings:
 
     @property
     def answer_timeout(self) -> float:
-        """Return the seconds that the database may take to answer: later than a lease, it is of no use."""
+        """Return the seconds for each answer of the database. An answer after the end of the lease is of no use."""
         return max(_TIMEOUT, self.lease_ms / 1000)

@@ -71,4 +71,4 @@ def test_sender_that_stops_tries_for_a_grace_period_and_no_longer(
     with pytest.raises(Stopped):
         connection.query("SELECT 1 FROM no_such_table", ())
     connection.close()
-    assert "making no calls, trying again in " in capfd.readouterr().err
+    assert "no calls are made; trying again in " in capfd.readouterr().err

@@ -43,7 +43,7 @@ def test_rows_of_one_outcome_and_reason_are_one_event(events: Events) -> None:
         {
             "level": "warning",
             "event": "mail_postponed",
-            "message": "SES did not take 2 rows of activation now; they go again later: TransientFailure: busy",
+            "message": "SES did not accept 2 rows of activation now; they are sent again later: TransientFailure: busy",
             "action": "activation",
             "outcome": "later",
             "reason": "TransientFailure: busy",
@@ -87,7 +87,7 @@ def test_hold_says_who_waits_and_what_to_do(events: Events) -> None:
     assert over == {
         "level": "info",
         "event": "calls_resumed",
-        "message": "calls go on; they waited for: used up",
+        "message": "calls are made again; they waited for: used up",
         "reason": "used up",
     }
 

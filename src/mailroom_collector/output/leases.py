@@ -153,7 +153,7 @@ class Leases:
         self._record_read(ledger)
 
     def abandon(self, ledger: CollectorLedger) -> int:
-        """Record what was read, and release the rest, because the reader has gone. Return the number of released rows."""
+        """Record what was read. Release the rest, because the reader has gone, and return the number of these rows."""
         self.record_read(ledger)
         return ledger.release(self.places.all())
 

@@ -162,7 +162,7 @@ def _from_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
 
 
 class _AnyBytes(adapt.Loader):
-    """Reads text of a database without an encoding. Bytes that are not UTF-8 become surrogates, to be rejected later."""
+    """Reads text of a database without an encoding. Bytes that are not UTF-8 become surrogates, rejected later."""
 
     def load(self, data: bytes | bytearray | memoryview) -> str:
         return bytes(data).decode("utf-8", "surrogateescape")

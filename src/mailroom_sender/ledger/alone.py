@@ -1,4 +1,4 @@
-"""begin and settle without a database: this sender tries again itself, and keeps in files what it can't send."""
+"""Begins and settles without a database. The sender tries rows again itself, and writes unsent rows to files."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The sender's session with the database: connected, checked, and closed when it is of no more use."""
+"""The sender's session with the database: connects, checks the schema, and closes a connection that failed."""
 
 from collections.abc import Callable
 from typing import Any, Final

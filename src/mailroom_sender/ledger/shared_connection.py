@@ -1,4 +1,4 @@
-"""The sender's session, shared by its workers: a step is sent before somebody waits for its answer."""
+"""Shares the sender's session among its workers. A worker can send a step before it waits for the answer."""
 
 import threading
 from collections.abc import Callable
@@ -26,8 +26,8 @@ class _Sent:
 class SharedConnection:
     """open() tries once; query() tries until it is answered, or the sender stops. Callable from any thread.
 
-    The lock is held for the time of a statement and no longer: the thread that needs the connection first reads the
-    answer that is on its way, for the thread that asked.
+    The lock is held only for the time of one statement. A thread that needs the connection first reads the answer that
+    another thread waits for.
     """
 
     def __init__(self, session: DatabaseSession, wait: RetryWait | None = None) -> None:

@@ -46,7 +46,7 @@ _CHOICE: tuple[Decorator, ...] = (
     ),
     click.option("--account", metavar="ID|LOGIN|EMAIL", help="All tokens of this account."),
     click.option(
-        "--reason", metavar="TEXT", help="All tokens whose reason contains this text. Upper and lower case are the same."
+        "--reason", metavar="TEXT", help="All tokens whose reason contains this text, in upper or lower case."
     ),
     click.option(
         "--since", type=Moment(), metavar="TIME",

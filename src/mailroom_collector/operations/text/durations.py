@@ -24,7 +24,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """Return the time that the text names, or that was this duration ago. Without a zone it is UTC. Raises ValueError."""
+    """Return the time in the text, or the time this duration ago. Without a zone it is UTC. Raises ValueError."""
     try:
         return now - parse_duration(text)
     except ValueError:
