@@ -48,8 +48,8 @@ def test_newer_mailroom_is_ours() -> None:
     [
         (
             contents(NONE, Record(4, False)),
-            "the table schema_migrations in schema public is another program's: it records version 4, and nothing of"
-            " mailroom is there; give mailroom a schema of its own: mailroom-collect migrate --schema mailroom",
+            "the table schema_migrations in schema public is another program's: it records version 4, and the schema"
+            " has no mailroom; give mailroom a schema of its own: mailroom-collect migrate --schema mailroom",
         ),
         (contents(NONE, Record(4, True)), "is another program's: it records version 4, and the schema has no mailroom"),
         (

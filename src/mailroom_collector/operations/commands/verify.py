@@ -13,7 +13,6 @@ from mailroom_collector.sign.signature import FIELD_CHARACTERS, verify_token
 from mailroom_runtime.errors import MailroomError, SettingError
 from mailroom_runtime.postgres.connection import OPERATOR, connect
 from mailroom_runtime.postgres.url import DatabaseUrl, required_url
-from mailroom_runtime.words import counted
 
 _TIMEOUT: Final = 10.0  # seconds for the database to answer
 _LONGEST_FIELD: Final = 1000
