@@ -41,7 +41,7 @@ class CallDispatcher:
 
     @property
     def is_busy(self) -> bool:
-        """Say whether a call is in progress."""
+        """Return whether a call is in progress."""
         return bool(self._running)
 
     def stop(self) -> None:

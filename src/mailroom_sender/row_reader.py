@@ -42,18 +42,18 @@ class RowReader:
 
     @property
     def has_ended(self) -> bool:
-        """Say whether the input has ended."""
+        """Return whether the input has ended."""
         return self._stdin.ended
 
     @property
     def has_room(self) -> bool:
-        """Say whether more rows may wait."""
+        """Return whether more rows may wait."""
         waiting = len(self._schedule) + len(self._unknown_actions)
         return waiting < self._most_rows and not self.unsent.unwritten
 
     @property
     def wants_input(self) -> bool:
-        """Say whether the descriptor is to be read."""
+        """Return whether the descriptor is to be read."""
         return not self._stdin.ended and self._unread is None and self.has_room
 
     @property
@@ -63,7 +63,7 @@ class RowReader:
 
     @property
     def is_empty(self) -> bool:
-        """Say whether all that was read is passed on or written."""
+        """Return whether all that was read is passed on or written."""
         return self._unread is None and not self.unsent.unwritten
 
     def deadline(self, now: float) -> float:

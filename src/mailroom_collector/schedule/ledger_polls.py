@@ -94,7 +94,7 @@ class LedgerPolls:
             self._count(ledger)  # at once: until then the timer says that it is time to claim
 
     def has_notifications(self, ledger: CollectorLedger) -> bool:
-        """Say whether notifications came during the last statements, which the socket need not show."""
+        """Return whether notifications came during the last statements, which the socket need not show."""
         return not self.timer.draining and ledger.link.has_notifications()
 
     def deadline(self) -> float:

@@ -38,12 +38,12 @@ class ListenCheck:
         ]
 
     def connected(self, now: float) -> None:
-        """Test at once, as a new connection listens."""
+        """Test at once, because a new connection listens."""
         self.test_at = now
         self._overdue_at = None
 
     def disconnected(self) -> None:
-        """Test nothing, as nothing listens."""
+        """Test nothing, because nothing listens."""
         self.test_at = self._overdue_at = None
 
     def sent(self, now: float) -> None:

@@ -36,12 +36,12 @@ class Notifications:
 
     @property
     def are_missing(self) -> bool:
-        """Say whether notifications don't arrive."""
+        """Return whether notifications don't arrive."""
         return self._check.is_missing
 
     @property
     def are_skipped(self) -> bool:
-        """Say whether inserts skip NOTIFY, as this collector polls every few ms."""
+        """Return whether inserts skip NOTIFY, as this collector polls every few ms."""
         return self._fast_polling.is_polling
 
     def connected(self) -> None:
@@ -56,7 +56,7 @@ class Notifications:
         self._fast_polling.disconnected()
 
     def handle(self, ledger: CollectorLedger, now: float, *, is_busy: bool) -> bool:
-        """Do what is due; say whether there is a reason to poll the ledger. Raises like the ledger."""
+        """Do what is due; return whether there is a reason to poll the ledger. Raises like the ledger."""
         announcements = self._take(ledger, now)
         is_poll_due = self._poll_fast(ledger, now)
         self._test(now, is_busy=is_busy)
@@ -84,7 +84,7 @@ class Notifications:
         return announcements
 
     def _poll_fast(self, ledger: CollectorLedger, now: float) -> bool:
-        """Start or stop fast polling, as far as it is time to; say whether it is time to poll."""
+        """Start or stop fast polling, as far as it is time to; return whether it is time to poll."""
         is_poll_due = False
         while (step := self._fast_polling.next_step(now)) is not PollingStep.NOTHING:
             match step:

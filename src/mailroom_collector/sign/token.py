@@ -6,7 +6,7 @@ from typing import NamedTuple
 class Token(NamedTuple):
     """One token as it was claimed, not yet known to be fit for signing or printing.
 
-    A named tuple, as a frozen dataclass takes three times as long to make, for each row.
+    A named tuple, because a frozen dataclass takes three times as long to make, for each row.
     """
 
     id: int

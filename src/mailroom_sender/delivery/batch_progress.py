@@ -62,7 +62,7 @@ class BatchProgress:
         self.run.refused(one.row.secret, reason, now, alone=alone)
 
     def _is_proved(self, one: Begun) -> bool:
-        """Say whether SES refused a call with this row, and then took other mails of this batch."""
+        """Return whether SES refused a call with this row, and then took other mails of this batch."""
         return self._refused_at.get(one.row.secret, float("inf")) < self._taken_at
 
     def _is_at_fault(self, one: Begun) -> bool:

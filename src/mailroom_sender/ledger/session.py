@@ -83,7 +83,7 @@ class DatabaseSession:
 
     @property
     def is_idle(self) -> bool:
-        """Say whether there is a connection, and no statement in progress on it."""
+        """Return whether there is a connection, and no statement in progress on it."""
         return self.connection is not None and self.connection.info.transaction_status is TransactionStatus.IDLE
 
     def execute(self, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
