@@ -2,25 +2,25 @@
 
 The files and folders, in the order in which a row meets them:
 
-    cli            options and environment to settings; errors to exit statuses
-    secret_key     the secret key's option, and reading it
-    settings       the collector's settings, checked
-    assembly       puts the parts together, by the settings
-    collector      the loop around one poll
-    event_poll     the poll: signals, notifications, room in stdout
-    schedule       when to claim: notifications, fast polling, pause
-    ledger         the session with the database; the steps in the ledger
-    claims         the claimed rows, from the claim to the record of what became of them
-    drain          claims chunk after chunk, while the one before is signed and printed
-    sign           from a claimed token to a signed line
-    output         stdout, where each token is, and the leases of the claimed tokens
-    report         the summary, the service manager's status and the progress bar
+    cli            reads options and environment, and starts the collector or a command
+    secret_key     reads the secret key, and defines its option
+    settings       the checked settings of the collector
+    assembly       builds a collector from its settings
+    collector      the main loop
+    event_poll     the one poll: for signals, for notifications, for a writable stdout
+    schedule       decides when to claim: notifications, fast polling, pause
+    ledger         the session with the database, and the steps in the ledger
+    claims         the claimed rows, until the ledger has recorded their outcome
+    drain          claims chunk by chunk, and signs and prints the chunk before
+    sign           makes signed lines from claimed tokens
+    output         writes lines to stdout; tracks the place and the lease of each token
+    report         the summary, the status for the service manager, and the progress bar
     log            the collector's log
-    errors         pure: errors of the collector's own
-    schema         brings the database up to date
-    operations     what an operator does
+    errors         pure: the collector's own errors
+    schema         brings the database schema to a version
+    operations     the commands of an operator
 
-Leaves that both programs use are in mailroom_runtime.
+mailroom_runtime has the code that both programs share.
 """
 
 from mailroom_collector.sign.action import Action

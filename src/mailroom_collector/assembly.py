@@ -1,4 +1,4 @@
-"""Puts the parts of a collector together, by its settings."""
+"""Builds a collector from its settings."""
 
 import os
 import time
@@ -19,7 +19,7 @@ from mailroom_collector.report.terminal import Terminal
 from mailroom_collector.schedule.claim_timer import ClaimTimer
 from mailroom_collector.schedule.ledger_polls import LedgerPolls
 from mailroom_collector.schedule.listen_check import ListenCheck
-from mailroom_collector.schedule.notifications import TEST_PATIENCE, Notifications
+from mailroom_collector.schedule.notifications import TEST_TIMEOUT, Notifications
 from mailroom_collector.schedule.pause import Pause
 from mailroom_collector.settings import CollectorSettings, new_holder
 from mailroom_collector.sign.signature import Signer
@@ -33,7 +33,7 @@ Clock = Callable[[], float]
 def build_collector(
     settings: CollectorSettings, stdout: int, notifier: Notifier, watchdog: Watchdog, clock: Clock = time.monotonic
 ) -> Collector:
-    """Return a collector that writes to the descriptor."""
+    """Return a collector that writes to the descriptor `stdout`."""
     holder = new_holder()
     session = LedgerSession(_address(settings, holder), clock)
     claims = _claims(settings, LineOutput(stdout, TokenPlaces()), session, clock)
@@ -46,7 +46,12 @@ def build_collector(
 
 def _address(settings: CollectorSettings, holder: str) -> LedgerAddress:
     return LedgerAddress(
-        settings.database_url, settings.channels, settings.queue_name, holder, settings.lease_ms, settings.patience
+        settings.database_url,
+        settings.channels,
+        settings.queue_name,
+        holder,
+        settings.lease_ms,
+        settings.answer_timeout,
     )
 
 
@@ -57,9 +62,9 @@ def _claims(settings: CollectorSettings, output: LineOutput, session: LedgerSess
 
 
 def _polls(settings: CollectorSettings, holder: str, clock: Clock) -> LedgerPolls:
-    # At least once in the time of a lease: a collector that died does not announce its rows.
+    # At least once per lease: no notification announces the rows of a collector that died.
     interval_ms = min(settings.healthcheck_interval_ms, settings.lease_ms)
     timer = ClaimTimer(settings.batch_limit, settings.batch_timeout_ms / 1000, interval_ms / 1000)
     check = ListenCheck(settings.healthcheck_interval_ms / 1000, holder, settings.channels)
-    notifications = Notifications(check, lambda calls: notify(settings.database_url, calls, TEST_PATIENCE), clock)
+    notifications = Notifications(check, lambda calls: notify(settings.database_url, calls, TEST_TIMEOUT), clock)
     return LedgerPolls(timer, notifications, Pause(settings.queue_name), clock)

@@ -1,4 +1,4 @@
-"""The loop around one poll, from a notification to a line that the reader took."""
+"""The collector's main loop, from a notification to a line that the reader has read."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _ALL = 2**31 - 1  # rows to count
 
 
 class Collector:
-    """Runs until a signal, a reader that goes away, or an error that needs an operator."""
+    """Runs until a signal comes, the reader goes away, or an error occurs that only an operator can fix."""
 
     def __init__(
         self,
@@ -59,8 +59,8 @@ class Collector:
                 self._reporter.sum_up(self._claims.totals, 0, is_end=True)
 
     def run_once(self, wakeup: Wakeup) -> None:
-        """Do what is due, then wait for the next event. Raises like run()."""
-        self._watchdog.turn()
+        """Do everything that is due, then wait for the next event. Raises like run()."""
+        self._watchdog.reset()
         try:
             ledger = self._session.ledger or self._connect()
             if ledger is not None:
@@ -69,25 +69,25 @@ class Collector:
             self._lost(error)
         self._report()
         if self._claims.output.is_writable and not self._claims.output.empty:
-            self._claims.write()  # there may be more to claim, so there is no wait
+            self._claims.write()  # no wait follows, because there may be more to claim
         elif not self._has_notifications():
             self._wait(wakeup)
 
     # The database
 
     def _connect(self) -> CollectorLedger | None:
-        """Connect if it is time to."""
+        """Connect if the time for the next try has come."""
         if self._clock() < self._session.connect_at or self._is_stopping:
             return None
         ledger = self._session.connect()
         self._polls.connected()
         self._claims.connected(ledger)
         self._reporter.notifier.ready()
-        self._reporter.status_is_old()
+        self._reporter.send_status_soon()
         return ledger
 
     def _lost(self, error: MailroomError) -> None:
-        """Connect again later. Raises the error when only a person can help, and nothing has worked yet."""
+        """Close the connection, to connect again later. Raises like LedgerSession.lost()."""
         self._session.lost(error)
         self._reporter.bar.erase()
         self._polls.disconnected()
@@ -95,7 +95,7 @@ class Collector:
         self._reporter.notifier.status(f"waiting for the database: {error}")
 
     def _has_notifications(self) -> bool:
-        """Say whether notifications came during this round's statements, of which the poll would not know."""
+        """Return whether notifications came during the statements of this round. The poll would not see these."""
         ledger = self._session.ledger
         if ledger is None:
             return False
@@ -108,27 +108,27 @@ class Collector:
     # From a notification to a line
 
     def work(self, ledger: CollectorLedger) -> None:
-        """Do once what is due with the ledger. Raises like its steps."""
+        """Do everything that is due with the ledger, once. Raises like its steps."""
         self._read_state(ledger)
         self._polls.poll(ledger)
-        self._watchdog.turn()  # after each statement that may take as long as the patience
+        self._watchdog.reset()  # after each statement that may take as long as the answer timeout
         if self._claims.is_extension_due():
             if self._claims.extend(ledger):
                 self._polls.timer.draining = True
-            self._watchdog.turn()
+            self._watchdog.reset()
         if self._is_stopping:
             self._claims.release_unwritten(ledger)
         elif self._polls.timer.is_due(self._clock()) and self._claims.may_claim(ledger):
             self._claim(ledger)
         elif not self._polls.timer.draining or self._claims.output.is_stalled or not self._claims.has_room:
-            self._claims.tend(ledger)
+            self._claims.print_and_record(ledger)
 
     def _read_state(self, ledger: CollectorLedger) -> None:
-        """Read whether the queue is paused, if that is due; release what is claimed when it is."""
+        """Read whether the queue is paused, if that is due. If it is, release the claimed rows."""
         change = self._polls.read_state(ledger)
         if change is None:
             return
-        self._reporter.status_is_old()
+        self._reporter.send_status_soon()
         if change.is_paused:
             log(change.text, "warning", event="queue_paused", queue=ledger.queue, reason=change.reason)
             self._claims.pause(ledger)
@@ -145,26 +145,26 @@ class Collector:
             self._polls.drained()
             self._session.close_second()
             if not self._claims.output.empty:
-                self._claims.write()  # before the ledger is asked again: a mail does not wait for that
+                self._claims.write()  # before the next query, so that the mail does not wait for it
             self._polls.count_after_drain(ledger, found_rows=result.found_rows)
 
     # Reports
 
     def _report(self) -> None:
-        """Report to the log, the service manager and the terminal what is due."""
+        """Report to the log, the service manager and the terminal, if a report is due."""
         printed = self._claims.output.rows
         self._claims.log_counts()
         self._reporter.sum_up(self._claims.totals, self._claims.held)
         ledger = self._session.ledger
         if ledger is not None:
-            self._reporter.tell_status(printed, is_paused=self._polls.pause.since is not None)
+            self._reporter.send_status(printed, is_paused=self._polls.pause.since is not None)
         if ledger is None or self._is_stopping or not (self._polls.timer.draining or self._claims.unread):
             self._reporter.bar.end()
         else:
             self._reporter.bar.draw(printed, lambda: self._count_backlog(ledger))
 
     def _count_backlog(self, ledger: CollectorLedger) -> int | None:
-        """Return how many rows are not printed yet; None when the ledger can't be asked, as the next round finds."""
+        """Return the number of rows that are not printed yet; None if the ledger can't be read now."""
         try:
             return ledger.count_due(_ALL).waiting + self._claims.unread + self._claims.output.rows_waiting
         except MailroomError:
@@ -173,7 +173,7 @@ class Collector:
     # The end
 
     def _finish(self) -> None:
-        """Close stdout, so that the reader sees the end."""
+        """Close stdout, so that the reader sees the end of its input, and record the last rows."""
         self._claims.output.close()
         if self._session.ledger is None:
             return
@@ -181,21 +181,21 @@ class Collector:
             self._claims.finish(self._session.ledger)
         except MailroomError as error:
             log(
-                f"{error}; the ledger does not know that the last rows were printed, and they may be printed again",
+                f"{error}; the ledger has no record that the last rows were printed, so they may be printed again",
                 error.level,
                 event="printed_rows_not_recorded",
                 reason=error.message,
             )
 
     def _abandon(self) -> None:
-        """Release what nobody reads any more."""
+        """Release the rows that nobody will read."""
         if self._session.ledger is None:
             return
         try:
             released = self._claims.abandon(self._session.ledger)
         except MailroomError as error:
             log(
-                f"{error}; the claimed rows are not released, and are due again when their lease ends",
+                f"{error}; the claimed rows are not released; they are due again when their lease ends",
                 error.level,
                 event="rows_not_released",
                 reason=error.message,
@@ -220,14 +220,14 @@ class Collector:
             raise ReaderGone("the reader of stdout went away")
 
     def _timeout_ms(self) -> float:
-        """Return how long to wait, in ms, when nothing has happened yet; less than 0 is without end."""
+        """Return how long to wait for an event, in ms; a negative number means without a limit."""
         if not self._claims.output.empty:
             self._claims.stalled()
         ends = self._deadline()
         return max(0.0, (ends - self._clock()) * 1000) if ends < _NEVER else -1.0
 
     def _deadline(self) -> float:
-        """Return when there is next something to do, whatever happens."""
+        """Return when to end the wait even if nothing happens."""
         ledger, timer = self._session.ledger, self._polls.timer
         if ledger is None:
             return _NEVER if self._is_stopping else self._session.connect_at
@@ -239,9 +239,9 @@ class Collector:
         return self._clock() if self._claims.output.is_writable else ends
 
     def _stop(self, wakeup: Wakeup) -> None:
-        for number in wakeup.stops():
+        for stop_signal in wakeup.stops():
             if self._is_stopping:
-                raise ReaderGone(f"{number.name} again: the line that is being written is cut short")
+                raise ReaderGone(f"{stop_signal.name} again: the line that is being written is cut short")
             self._is_stopping = True
             self._reporter.notifier.stopping()
-            log(f"{number.name}: finishing the line, then ending", event="stopping", signal=number.name)
+            log(f"{stop_signal.name}: finishing the line, then ending", event="stopping", signal=stop_signal.name)

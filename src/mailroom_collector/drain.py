@@ -1,7 +1,7 @@
-"""From what is due to lines: claims chunk by chunk, and keeps the server busy meanwhile.
+"""Drains the queue: claims chunk by chunk until nothing is due, and signs and prints the chunks.
 
-In a backlog three chunks are in progress at once: while the server claims one, this process signs the one before;
-and a second connection records what the reader took of the one before that.
+During a backlog three chunks are in progress. The server claims one, this process signs the one before it, and a
+second connection records what the reader has read of the one before that.
 """
 
 import time
@@ -22,11 +22,11 @@ from mailroom_collector.sign.token import Token
 from mailroom_runtime.errors import MailroomError
 
 _CHUNK_ROWS: Final = 1500
-"""Most rows of one claim: from there on its cost a row hardly falls (docs/performance.md)."""
+"""The largest number of rows in a claim. A larger claim costs hardly less per row (docs/performance.md)."""
 
 
 class ClaimResult(NamedTuple):
-    """What a claim came to."""
+    """The result of a claim."""
 
     found_rows: bool
     drained: bool  # nothing is due any more
@@ -58,15 +58,15 @@ class Drain:
 
     @property
     def unread_rows(self) -> int:
-        """Return the rows of the last claim whose answer is not read yet."""
+        """Return the number of rows in the answer to the last claim, if the answer is not read yet."""
         return self._answer.rows if self._answer is not None else 0
 
     def read_actions(self, ledger: CollectorLedger) -> None:
-        """Read which actions there are. Raises like the ledger."""
+        """Read the actions that the database has. Raises like the ledger."""
         self._signer.set_actions(ledger.read_actions())
 
     def claim(self, ledger: CollectorLedger) -> ClaimResult:
-        """Claim a chunk, and sign the one before while the server works. Raises like the ledger."""
+        """Claim a chunk, and sign the chunk before while the server works. Raises like the ledger."""
         asked = self.chunk.rows
         if self._session.second is None and asked == self.chunk.largest and not self._leases.acknowledged:
             self._session.open_second()
@@ -78,41 +78,41 @@ class Drain:
         if is_full:
             self.chunk.kept_up()
         else:
-            self._sign()  # no claim follows for which it could wait
+            self._sign()  # now, because no claim follows at once
         self._reject(ledger)
         return ClaimResult(answer.rows > 0, self._scan.claimed(answer.last, full=is_full))
 
     def print_unread(self, ledger: CollectorLedger) -> None:
-        """Print what has waited for the next claim, as none can be made now. Raises like the ledger."""
+        """Print the rows of the last claim now, because no claim follows. Raises like the ledger."""
         if self._answer is not None and self._output.empty:
             self._sign()
             self._reject(ledger)
 
     def withdraw(self) -> bool:
-        """Keep back what is not on its way out; say whether there was anything."""
+        """Withdraw all rows of which no byte is written; return whether there were any."""
         self._read_answer()
         self._unknown, self._unfit = {}, {}
         return self._leases.withdraw()
 
     def _sign_and_record(self) -> None:
-        """Sign the chunk before, then record what the reader took of the one before that."""
+        """Sign the chunk before, then record what the reader has read of earlier chunks."""
         self._sign()
         if self._session.second is None:
             return
         try:
             self._leases.record_read(self._session.second)
         except MailroomError as error:
-            # Not raised, or the claim would stay unread. The first connection records later what was read.
+            # Not raised: the answer to the claim would stay unread. The first connection records the rows later.
             self._session.lost_second(error)
 
     def _sign(self) -> None:
-        """Make lines of what is claimed, without the ledger, which may be busy."""
+        """Sign and print the claimed rows. This needs no ledger, which may be busy."""
         unknown = {token.id: token for token in self._print(self._read_answer())}
         self._leases.places.move(unknown, TokenPlace.UNKNOWN_ACTION)
         self._unknown |= unknown
 
     def _read_answer(self) -> list[Token]:
-        """Return the tokens of the last claim, and note what else it found."""
+        """Return the tokens of the last claim, and log what else it found."""
         answer, self._answer = self._answer, None
         if answer is None:
             return []
@@ -125,7 +125,7 @@ class Drain:
         return claimed.tokens
 
     def _note_claimed(self, tokens: Sequence[int]) -> None:
-        """Note claimed tokens. What was noted of an earlier claim of them, whose lease ran out, counts no more."""
+        """Note claimed tokens. Forget what an earlier claim has noted of them: its lease has run out."""
         self._leases.claimed(tokens)
         if self._unknown or self._unfit:
             for token in tokens:
@@ -133,9 +133,9 @@ class Drain:
                 self._unfit.pop(token, None)
 
     def _print(self, tokens: Iterable[Token]) -> list[Token]:
-        """Put lines of tokens into the output, note those that are unfit, return those of an unknown action."""
+        """Put lines of tokens into the output. Note the unfit tokens; return those of an unknown action."""
         chunk = sign_chunk(self._signer, tokens)
-        self._output.put(lines(chunk.rows, self.chunk.line))
+        self._output.put(lines(chunk.rows, self.chunk.rows_per_line))
         self._note_unfit(chunk.unfit)
         return chunk.unknown
 
@@ -144,7 +144,7 @@ class Drain:
         self._unfit |= reasons
 
     def _reject(self, ledger: CollectorLedger) -> None:
-        """Fail what can't be signed, once the actions are read again where one was not known."""
+        """Reject tokens that can't be signed. If an action was unknown, read the actions first and try again."""
         if self._unknown:
             self._print_unknown(ledger)
         unfit, self._unfit = self._unfit, {}
@@ -152,8 +152,8 @@ class Drain:
             self._leases.reject(ledger, unfit)
 
     def _print_unknown(self, ledger: CollectorLedger) -> None:
-        """Read the actions again, for tokens of an action that was added since they were read."""
+        """Read the actions again, and print the tokens of actions that are known now."""
         self.read_actions(ledger)
         tokens, self._unknown = self._unknown, {}
         gone = self._print(tokens.values())
-        self._note_unfit({t.id: f"its action, {t.action}, is not in mailroom_actions any more" for t in gone})
+        self._note_unfit({t.id: f"its action, {t.action_number}, is not in mailroom_actions any more" for t in gone})

@@ -1,15 +1,15 @@
-"""Pure: errors of the collector's own."""
+"""Pure: the collector's own errors."""
 
 from mailroom_runtime.errors import MailroomError
 
 
 class ReaderGone(MailroomError):
-    """stdout leads nowhere: nobody reads it any more, or its disk is full."""
+    """Nothing more can be written to stdout: its reader has gone, or the disk is full."""
 
 
 class UnknownAction(Exception):
-    """A token of an action that was not there when the actions were last read."""
+    """A token has an action that is not among the actions that were read last."""
 
 
 class UnfitToken(Exception):
-    """A token that can't be signed or printed; the text is the reason, without its values."""
+    """A token can't be signed or printed. The text is the reason, without the token's values."""

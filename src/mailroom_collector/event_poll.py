@@ -1,4 +1,4 @@
-"""The one poll of the collector: for signals, for notifications, and for room in stdout."""
+"""The one poll of the collector: for signals, for notifications, and for a writable stdout."""
 
 import select
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _READER_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
 class Events(NamedTuple):
-    """What a poll saw."""
+    """The events of a poll."""
 
     is_signalled: bool
     is_reader_gone: bool
@@ -32,9 +32,9 @@ class EventPoll:
         wants_output: bool,
         timeout_ms: Callable[[], float],
     ) -> Events:
-        """Wait for a signal, the database, the end of the reader, and for a writable stdout if that is wanted.
+        """Wait for a signal, the database, or the end of the reader; with `wants_output` also for a writable stdout.
 
-        `timeout_ms` is called only if nothing has happened yet; less than 0 is without end.
+        `timeout_ms` is called only if no event is there yet. A negative timeout means without a limit.
         """
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)

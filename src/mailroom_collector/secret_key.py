@@ -1,4 +1,4 @@
-"""The secret key: its option, and reading it."""
+"""Reads the secret key, and defines its option."""
 
 from collections.abc import Mapping
 from typing import Final

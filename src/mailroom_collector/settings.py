@@ -1,4 +1,4 @@
-"""The collector's settings, checked. Secrets come from the environment or a file, never from options."""
+"""The checked settings of the collector. Secrets come from the environment or a file, never from options."""
 
 import os
 import re
@@ -16,7 +16,7 @@ _KEY = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 
 LEDGER_CHANNEL: Final = "token_insert"
 """The channel that the ledger's own functions notify (migrations/1_ledger.up.sql)."""
-_PATIENCE: Final = 10.0  # seconds, at least, because a busy server answers late
+_TIMEOUT: Final = 10.0  # seconds, at least, because a busy server answers late
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class CollectorSettings:
         return tuple(dict.fromkeys((self.channel_name, LEDGER_CHANNEL)))
 
     @property
-    def patience(self) -> float:
-        """Return the seconds that the database may take to answer. After a lease, an answer is of no use."""
-        return max(_PATIENCE, self.lease_ms / 1000)
+    def answer_timeout(self) -> float:
+        """Return the seconds for each answer of the database. An answer after the end of the lease is of no use."""
+        return max(_TIMEOUT, self.lease_ms / 1000)
 
 
 def parse_key(text: str) -> bytes:
@@ -61,12 +61,12 @@ def parse_key(text: str) -> bytes:
     key = bytes.fromhex(text)
     if len(set(key)) == 1:
         raise SettingError(
-            "MAILROOM_SECRET_KEY is 32 times the same byte, which anybody can guess, and so make valid links",
+            "MAILROOM_SECRET_KEY is 32 times the same byte: anybody can guess it and make valid links",
             "'openssl rand -hex 32' makes a new one",
         )
     return key
 
 
 def new_holder() -> str:
-    """Return a name that no other process has or had: machine and process for people, and random digits."""
+    """Return a name that no other process has or had: host name, process id, and random digits."""
     return f"collect:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"

@@ -1,4 +1,4 @@
-"""stderr: one line an event, as text or as JSON. Callers never hand over a secret, a code, a key or a password."""
+"""Writes one line for each event to stderr, as text or as JSON. Callers pass no secrets, codes, keys or passwords."""
 
 import contextlib
 import json
@@ -10,41 +10,41 @@ from typing import Final, Literal
 from mailroom_runtime.words import visible
 
 Level = Literal["info", "warning", "error"]
-"""error: no mail is sent, or the program ends, until a person acts. warning: something went wrong, and the program
-deals with it."""
+"""error: only a person can help; until then no mail is sent, or the program ends.
+warning: something went wrong, and the program deals with it."""
 
 Field = str | float | Sequence[int] | None
-"""What a field of an event may be; a time is a number with its unit in the field's name."""
+"""The value of an event's field. A duration is a number, and the name of its field ends with the unit."""
 
 _STDERR: Final = 2
 _LONGEST: Final = 2000
-"""Characters of one event. Longer text is cut, so that the text of others can't flood the log."""
-_MOST_NUMBERS: Final = 200
-"""Numbers in one field, for the same reason."""
+"""The largest number of characters in one event. Longer text is cut, so that foreign text can't flood the log."""
+_LARGEST_NUMBERS: Final = 200
+"""The largest number of numbers in one field, for the same reason."""
 
 
 def escape(text: str) -> str:
-    """Make control, format and line-breaking characters visible, so that one event stays one line."""
+    """Cut the text, and replace control, format and line-breaking characters by escapes: one event stays one line."""
     return visible(text[:_LONGEST])
 
 
 class Log:
-    """Writes events; callable from any thread."""
+    """Writes events. Any thread may call it."""
 
     def __init__(self, program: str, tag: str) -> None:
         """`program` names the events' source in JSON, `tag` in text."""
         self._program = program
         self._tag = tag
         self.as_json = os.environ.get("MAILROOM_LOG_FORMAT") == "json"
-        """Read here, so that errors in the settings are in this format too."""
+        """Set before the options are read, so that errors in the options have this format too."""
         self.before: Callable[[], None] | None = None
-        """Called before each line, to clear what else is on its terminal."""
+        """Called before each line: it removes a progress bar from the terminal."""
 
     def __call__(self, text: str, level: Level = "info", *, event: str = "", **fields: Field) -> None:
-        """Write one event, with its time in UTC. The program goes on if stderr can't be written to.
+        """Write one event, with its time in UTC. If stderr can't be written, the program continues without the line.
 
-        `event` names the kind of event for programs, in snake_case. `fields` are its data, for JSON alone: the text
-        says the same in words.
+        `event` is the name of the event for programs, in snake_case. `fields` are its data, and only JSON shows them:
+        `text` says the same in words.
         """
         line = self._json(text, level, event, fields) if self.as_json else self._text(text)
         if self.before is not None:
@@ -58,7 +58,7 @@ class Log:
     def _json(self, text: str, level: Level, event: str, fields: dict[str, Field]) -> str:
         now = time.time_ns()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now // 10**6 % 1000:03d}Z"
-        # Escaped in JSON too, so that a terminal that shows the message obeys nothing in it.
+        # Escaped in JSON too: somebody may show the message on a terminal, which must not obey characters in it.
         head = {"time": stamp, "level": level, "program": self._program, "event": event, "message": escape(text)}
         return json.dumps(head | {name: _harmless(value) for name, value in fields.items() if value is not None})
 
@@ -66,4 +66,4 @@ class Log:
 def _harmless(value: Field) -> Field:
     if isinstance(value, str):
         return escape(value)
-    return value if isinstance(value, (int, float)) else list(value or [])[:_MOST_NUMBERS]
+    return value if isinstance(value, (int, float)) else list(value or [])[:_LARGEST_NUMBERS]

@@ -1,28 +1,28 @@
-"""From a line on stdin to a call to SES and its recorded outcome.
+"""From a line on stdin to a call to SES, and to the record of its outcome.
 
 The files and folders, in the order in which a row meets them:
 
-    cli               options and environment to settings; errors to exit statuses
-    option_types      the values that options may have
-    assembly          settings to the parts of a sender, put together
-    sender            the loop: one poll, a few workers, bounded buffers between them
-    row_reader        from stdin to rows that wait for a call
-    input             from bytes on stdin to rows
-    call_dispatcher   from waiting rows to workers, and from their results back
-    schedule          which rows are sent next, and when
-    ledger            begin and settle
-    delivery          one batch, from begin to settle
-    address           email addresses and links as SES takes them
-    ses               a call to SES, and what its answer means for each row
-    output            stdout, and the files that the sender keeps
-    sender_status     how the sender is doing, for its watchdog and systemd
-    settings          the sender's settings, checked
-    errors            pure: errors of the sender's own
+    cli               reads options and environment, and starts the sender or a command
+    option_types      types of option values
+    assembly          builds a sender from its settings
+    sender            the main loop: one poll, a few workers, bounded buffers between them
+    row_reader        reads rows from stdin, and lets them wait for a call
+    input             makes rows from the bytes of stdin
+    call_dispatcher   hands waiting rows to workers, and takes back their results
+    schedule          decides which rows are sent next, and when
+    ledger            begins rows, and settles them
+    delivery          delivers one batch, from begin to settle
+    address           email addresses and links in the form that SES accepts
+    ses               calls SES, and decides from its answer what happens to each row
+    output            writes stdout and the sender's files
+    sender_status     reports the sender's state to its watchdog and to systemd
+    settings          the checked settings of the sender
+    errors            pure: the sender's own errors
     log               the sender's log
     aws               the AWS SDK
     texts             the templates of the mails
     check             the check before mailroom goes live
-    commands          the commands beside sending
+    commands          the commands that do something else than send
 
-Leaves that both programs use are in mailroom_runtime.
+mailroom_runtime has the code that both programs share.
 """

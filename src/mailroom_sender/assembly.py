@@ -1,4 +1,4 @@
-"""Settings to the parts of a sender, put together. The imports are slow: only a sender that starts needs them."""
+"""Builds a sender from its settings. The imports are slow, so only a sender that starts makes them."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from mailroom_sender.input.stdin import LineInput
 from mailroom_sender.input.unknown_actions import UnknownActions
 from mailroom_sender.ledger.alone import LedgerAlone
 from mailroom_sender.ledger.database import ACKNOWLEDGE, STEP, DatabaseLedger
-from mailroom_sender.ledger.not_sent import not_sent_log
+from mailroom_sender.ledger.not_sent_log import not_sent_log
 from mailroom_sender.ledger.protocol import SenderLedger
 from mailroom_sender.ledger.session import DatabaseSession, read_actions_once
 from mailroom_sender.ledger.shared_connection import SharedConnection
@@ -43,7 +43,7 @@ from mailroom_sender.settings import SenderSettings
 
 _STDIN, _STDOUT = 0, 1
 _HANG: Final = 4
-"""Times the patience with the database that the main loop may stand still: it waits for no more answers than three."""
+"""The main loop counts as hung after so many answer timeouts. In one round it waits for three answers at most."""
 
 
 def sender(settings: SenderSettings, environment: Mapping[str, str]) -> Sender:
@@ -60,7 +60,9 @@ def sender(settings: SenderSettings, environment: Mapping[str, str]) -> Sender:
     reader = RowReader(LineInput(_STDIN), unknown_actions, schedule, unsent, 2 * MOST_DESTINATIONS * concurrency)
     calls = CallDispatcher(delivery, schedule, Quota(ask_rate, pace), unsent, concurrency)
     notifier = Notifier(environment)
-    return Sender(reader, calls, database, SenderStatus(notifier, Watchdog(_HANG * settings.patience, notifier, log)))
+    return Sender(
+        reader, calls, database, SenderStatus(notifier, Watchdog(_HANG * settings.answer_timeout, notifier, log))
+    )
 
 
 def _action_reader(
@@ -71,7 +73,7 @@ def _action_reader(
         return database.read_actions
     if settings.database_url is None:
         return None
-    read = partial(read_actions_once, settings.database_url, known, settings.patience)
+    read = partial(read_actions_once, settings.database_url, known, settings.answer_timeout)
     read()
     return read
 
@@ -79,7 +81,7 @@ def _action_reader(
 def _database(settings: SenderSettings, known: KnownActions) -> SharedConnection | None:
     if settings.database_url is None:
         log(
-            "MAILROOM_DATABASE_URL is unset: nothing is acknowledged; rows that can't be sent go to replay files",
+            "MAILROOM_DATABASE_URL is unset: nothing is acknowledged, and rows that can't be sent go to replay files",
             "warning",
             event="no_database",
         )
@@ -87,14 +89,14 @@ def _database(settings: SenderSettings, known: KnownActions) -> SharedConnection
     queue = settings.queue_name
     check = partial(check_schema, queue=queue, function=STEP)
     return SharedConnection(
-        DatabaseSession(settings.database_url, (ACKNOWLEDGE, (queue,)), settings.patience, known, check)
+        DatabaseSession(settings.database_url, (ACKNOWLEDGE, (queue,)), settings.answer_timeout, known, check)
     )
 
 
 def _delivery(
     settings: SenderSettings, unsent: UnsentRows, database: SharedConnection | None
 ) -> tuple[Delivery, Callable[[], float | str] | None]:
-    """Return what delivers a batch, and what asks SES for its rate, if it is to be asked."""
+    """Return the delivery, and the function that asks SES for its rate (None: don't ask)."""
     envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
     output = CallOutput(_STDOUT)
     if settings.debug:
@@ -145,14 +147,17 @@ def _warn_of_no_base_url() -> None:
 
 
 def _check_source(source: str, endpoint: str) -> None:
-    """Warn of a From whose domain SES never takes, as an endpoint that is not AWS's may. Raises SettingError."""
+    """Check that SES can accept the domain of the From. For another endpoint than AWS's, only warn.
+
+    Raises SettingError.
+    """
     if is_public(source):
         return
     fault = f"MAILROOM_SES_SOURCE is {source}, and SES refuses every mail from {domain_of(source)}"
     if is_of_aws(endpoint):
         raise SettingError(fault, "set it to an address of a domain that is verified in SES")
     log(
-        f"{fault}; mails go to {endpoint} all the same, which is not AWS and may take them",
+        f"{fault}; mails still go to {endpoint}, which is not AWS and may accept them",
         "warning",
         event="source_not_public",
         source=source,

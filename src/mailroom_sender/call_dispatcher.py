@@ -1,4 +1,4 @@
-"""From waiting rows to workers, and from their results back to the schedule."""
+"""Hands waiting rows to workers, and their results back to the schedule."""
 
 import random
 import time
@@ -17,7 +17,7 @@ from mailroom_sender.schedule.quota import Quota
 
 
 class CallDispatcher:
-    """Rows wait for a free worker, never for company: a call takes the rows that are there."""
+    """Starts calls. Rows wait for a free worker, but never for more rows: a call takes the rows that wait now."""
 
     def __init__(
         self,
@@ -41,26 +41,26 @@ class CallDispatcher:
 
     @property
     def is_busy(self) -> bool:
-        """Say whether a call is in progress."""
+        """Return whether a call is in progress."""
         return bool(self._running)
 
     def stop(self) -> None:
         """Begin no more calls."""
         self._is_stopped = True
 
-    def poll_rate(self, pool: Executor, finished: Callable[[], None]) -> None:
+    def poll_rate(self, pool: Executor, on_finished: Callable[[], None]) -> None:
         """Ask SES for its rate if it is time to."""
-        self._quota.poll(pool, self._clock(), finished)
+        self._quota.poll(pool, self._clock(), on_finished)
 
-    def dispatch(self, pool: Executor, finished: Callable[[], None]) -> None:
-        """Begin the calls that may be made now. `finished` is called, in any thread, when one has ended."""
+    def dispatch(self, pool: Executor, on_finished: Callable[[], None]) -> None:
+        """Begin the calls that may be made now. `on_finished` is called, in any thread, when one has ended."""
         now = self._clock()
         self.schedule.put_due(now)
         while self._call_at(now) <= now:
             batch = self.schedule.take_batch(now)
             future = pool.submit(self.delivery.start(batch))
             self._running[future] = batch
-            future.add_done_callback(lambda _: finished())
+            future.add_done_callback(lambda _: on_finished())
 
     def _call_at(self, now: float) -> float:
         if len(self._running) >= self.concurrency or self._is_stopped:
@@ -68,7 +68,7 @@ class CallDispatcher:
         return self.schedule.call_at(now, self._quota.held_until)
 
     def deadline(self, now: float) -> float:
-        """Return when there is something to do though no call ends."""
+        """Return when there is something to do even if no call ends."""
         times = (self._quota.ask_at, self._call_at(now), self.schedule.retry_at)
         return min(*times, self.delivery.log_at, self.summary.due_at)
 
@@ -83,13 +83,14 @@ class CallDispatcher:
             # Not its text, which may hold what must not be logged.
             fault = type(error).__name__
             log(
-                f"a batch of {counted(len(batch), 'row')} failed by a fault of mailroom: {fault}; please report it",
+                f"a batch of {counted(len(batch), 'row')} failed because of a bug in mailroom: {fault};"
+                " please report it",
                 "error",
                 event="internal_error",
                 reason=fault,
                 count=len(batch),
             )
-            self._unsent.replay(batch, "it is not known what became of them")
+            self._unsent.replay(batch, "their outcome is not known")
 
     def _use(self, result: DeliveryResult) -> None:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""Options and environment to settings; errors to one line on stderr and an exit status."""
+"""The command mailroom-send: reads options and environment, and starts the sender or a command."""
 
 import os
 from pathlib import Path
@@ -13,13 +13,13 @@ from mailroom_runtime.settings.options import (
     Flag,
     FlagOption,
     Whole,
-    claim_descriptors,
     log_format,
+    open_standard_descriptors,
     queue_name,
     warn_of_unknown_settings,
 )
 from mailroom_runtime.settings.program import program
-from mailroom_runtime.settings.secret_setting import exposure
+from mailroom_runtime.settings.secret_setting import readable_by_all
 from mailroom_sender.commands.command_list import COMMANDS
 from mailroom_sender.log import log
 from mailroom_sender.option_types import CONFIG_SET, BaseUrl, Source
@@ -41,65 +41,67 @@ def _option(option: str, field: str, variable: str, kind: Any, default: Any, met
 @program(
     "mailroom-send",
     COMMANDS,
-    epilog="With MAILROOM_DATABASE_URL (a secret, never an option) the sender tells the ledger what it sends, and "
-    "sends nothing twice; without it, it says so. Credentials, region and endpoint are the AWS SDK's own.",
+    epilog="With MAILROOM_DATABASE_URL the sender records in the ledger what it sends. Without it, a crash may lose "
+    "mails or repeat them. The URL is secret, so it is not an option. Credentials, region and endpoint are the AWS "
+    "SDK's own settings.",
 )
 @queue_name
 @_option("--debug", "debug", "MAILROOM_DEBUG", Flag(), False, "true|false", "Print every request, send nothing.")
 @click.option(
     "--debug-format", "debug_format", type=click.Choice(["auto", "json", "text"]), default="auto",
     envvar="MAILROOM_DEBUG_FORMAT", show_envvar=True, show_default=True, metavar="auto|json|text",
-    help="How requests are printed: json, exactly, one a line; text, each mail for a person to read; auto, text on a "
-    "terminal, else json.",
+    help="How requests are printed. json: the exact request, one a line. text: each mail, for a person to read. auto: "
+    "text on a terminal, else json.",
 )  # fmt: skip
 @_option(
     "--ses-config-set", "config_set", "MAILROOM_SES_CONFIG_SET", CONFIG_SET, "default", "NAME", "SES configuration set."
 )
 @_option(
     "--ses-source", "source", "MAILROOM_SES_SOURCE", Source(), "noreply@localhost", "ADDRESS",
-    'From: an address, or Name <address>; "a, b" <address> if the name holds a comma.',
+    'The From: an address, or Name <address>. If the name has a comma: "a, b" <address>.',
 )  # fmt: skip
 @_option(
     "--ses-output-path", "output_path", "MAILROOM_SES_OUTPUT_PATH", click.Path(path_type=Path), "./output", "FOLDER",
-    "Where SES's error responses go, and what could not be sent.",
+    "The folder for SES's error responses and for rows that could not be sent.",
 )  # fmt: skip
 @_option(
     "--ses-escape-html", "escape_html", "MAILROOM_SES_ESCAPE_HTML", Flag(), True, "true|false",
-    "Escape & < > in the templates' login; login_text, for text and subject, never is.",
+    "Escape & < > in the value login. The value login_text, for text and subject, is never escaped.",
 )  # fmt: skip
 @_option(
     "--link-base-url", "link_base_url", "MAILROOM_LINK_BASE_URL", BaseUrl(), None, "URL",
-    "What links begin with: base_url in the templates; https, without a query. Unset, it and login_text are not sent.",
+    "The beginning of links, base_url in the templates: https, without a query. If unset, base_url and login_text are"
+    " not sent.",
 )  # fmt: skip
 @_option(
     "--ses-concurrency", "concurrency", "MAILROOM_SES_CONCURRENCY", Whole(1, 64), 4, "CALLS",
-    "Most calls to SES at once.",
+    "The largest number of calls to SES at once.",
 )  # fmt: skip
 @_option(
     "--ses-max-rate", "max_rate", "MAILROOM_SES_MAX_RATE", Whole(1, 1_000_000), None, "RECIPIENTS",
-    "Most recipients a second; unset, SES is asked.",
+    "The largest number of recipients a second. If unset, the sender asks SES.",
 )  # fmt: skip
 @_option(
     "--lease", "lease_ms", "MAILROOM_LEASE", Whole(1000, _DAY_MS), 30_000, "MS",
-    "How long a begun row is this sender's; a call is given up after half of it. In ms.",
+    "How long the sender holds a begun row. A call to SES times out after half of it. In ms.",
 )  # fmt: skip
 @log_format(log)
 @click.pass_context
 def cli(ctx: click.Context, /, database_url_file: str | None, schema_name: str | None, **fields: Any) -> None:
     """Read lines of mailroom-collect from standard input and send them through AWS SES.
 
-    Runs until its input ends, or until SIGTERM or SIGINT (exit status 0); 1 says that the input ended and a part of
-    it was rejected or not sent, or that what was read could not be kept, 2 that a person must fix
-    a setting, the database or AWS. With a command, does that instead.
+    It runs until its input ends, or until SIGTERM or SIGINT (exit status 0). Exit status 1 means that a part of the
+    input was rejected or not sent, or could not be written to a file. Exit status 2 means that a person must fix a
+    setting, the database or AWS. With a command, it runs that command instead.
     """
     warn_of_unknown_settings(log)
     if ctx.invoked_subcommand is not None:
         ctx.obj = SenderSettings(None, **fields), DatabaseUrl(database_url_file, os.environ, schema_name)
         return
     settings = SenderSettings(optional_url(database_url_file, os.environ, schema_name), **fields)
-    if warning := exposure("MAILROOM_DATABASE_URL", database_url_file):
+    if warning := readable_by_all("MAILROOM_DATABASE_URL", database_url_file):
         log(warning, "warning", event="secret_readable")
-    claim_descriptors(0, "stdin", "pipe mailroom-collect into it, or name a file with <")
+    open_standard_descriptors(0, "stdin", "pipe mailroom-collect into it, or name a file with <")
     if os.isatty(0):
         log("stdin is a terminal: reading the lines that you type; Ctrl-D ends them", event="reading_terminal")
     from mailroom_sender.assembly import sender  # noqa: PLC0415 - slow, and the commands need none of it

@@ -1,5 +1,5 @@
-"""Pure: errors of the sender's own."""
+"""Pure: the sender's own errors."""
 
 
 class Stopped(Exception):
-    """The sender is to stop, and what was being waited for has not come."""
+    """The sender stops before the database has answered."""

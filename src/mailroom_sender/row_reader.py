@@ -1,4 +1,4 @@
-"""From stdin to rows that wait for a call; what can't be read is rejected."""
+"""Reads rows from stdin, and lets them wait for a call. Rejects what can't be read."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ _ROWS_AT_ONCE: Final = 500  # that are taken out of what was read; bad rows amon
 
 
 class RowReader:
-    """Reads no more than there is room for: the pipe fills then, and the collector waits."""
+    """Reads only while there is room for more rows. Without room the pipe fills, and the collector waits."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class RowReader:
         unsent: UnsentRows,
         most_rows: int,
     ) -> None:
-        """`most_rows` may wait at once, for a call or for their action; a line that was begun may add its rest."""
+        """`most_rows` may wait at once for a call or for their action. The rest of one line may come on top."""
         self._stdin = stdin
         self._unknown_actions = unknown_actions
         self._schedule = schedule
@@ -42,18 +42,18 @@ class RowReader:
 
     @property
     def has_ended(self) -> bool:
-        """Say whether the input has ended."""
+        """Return whether the input has ended."""
         return self._stdin.ended
 
     @property
     def has_room(self) -> bool:
-        """Say whether more rows may wait."""
+        """Return whether more rows may wait."""
         waiting = len(self._schedule) + len(self._unknown_actions)
         return waiting < self._most_rows and not self.unsent.unwritten
 
     @property
     def wants_input(self) -> bool:
-        """Say whether the descriptor is to be read."""
+        """Return whether the descriptor is to be read."""
         return not self._stdin.ended and self._unread is None and self.has_room
 
     @property
@@ -63,11 +63,11 @@ class RowReader:
 
     @property
     def is_empty(self) -> bool:
-        """Say whether all that was read is passed on or written."""
+        """Return whether all that was read is passed on or written."""
         return self._unread is None and not self.unsent.unwritten
 
     def deadline(self, now: float) -> float:
-        """Return when there is something to do though nothing comes in."""
+        """Return when there is something to do even if no input comes."""
         if self._unread is not None and self.has_room:
             return now
         retry_at = now + _DISK_RETRY if self.unsent.unwritten else float("inf")
@@ -109,9 +109,9 @@ class RowReader:
             return BadRow(row.raw, self._unknown_actions.why_unknown(row))
         return None
 
-    def poll_actions(self, pool: Executor, now: float, finished: Callable[[], None], *, is_busy: bool) -> None:
+    def poll_actions(self, pool: Executor, now: float, on_finished: Callable[[], None], *, is_busy: bool) -> None:
         """Ask for the actions if it is time to; decode the rows again for which the database has answered."""
-        answered = self._unknown_actions.poll(pool, now, finished, is_busy=is_busy)
+        answered = self._unknown_actions.poll(pool, now, on_finished, is_busy=is_busy)
         rows = self._decode(unknown.raw for unknown in answered)
         self.unsent.reject_all([bad for row in rows if (bad := self._pass_on(row, was_asked_for=True))])
 

@@ -1,6 +1,7 @@
-"""The main loop: one poll, a few workers, and bounded buffers between them.
+"""The sender's main loop: one poll, a few workers, and bounded buffers between them.
 
-While the workers are busy or calls are held, nothing more is read, the pipe fills, and the collector waits.
+While the workers are busy or calls are held, the sender reads nothing more. Then the pipe fills, and the collector
+waits.
 """
 
 import select
@@ -21,7 +22,7 @@ from mailroom_sender.sender_status import SenderStatus
 
 _CONNECT_RETRY: Final = 2.0  # seconds between tries to reach the database at the start
 _QUESTIONS: Final = 2
-"""Workers for the questions for the rate and the actions, which hold up no call."""
+"""The number of workers that ask for the rate and for the actions, so that these queries delay no call."""
 
 
 class Sender:
@@ -60,11 +61,11 @@ class Sender:
         self._raise_unsent()
 
     def _open_database(self, wakeup: Wakeup) -> None:
-        """Connect, if there is a database; try until that works, or the sender is to stop."""
+        """Connect, if there is a database. Try until that succeeds or the sender must stop."""
         if self._database is None:
             return
         while not self._is_stopped:
-            self._status.watchdog.turn()
+            self._status.watchdog.reset()
             try:
                 taken_over = self._database.open()
             except Unavailable as error:
@@ -95,24 +96,24 @@ class Sender:
             return False
         if self._is_stopped:
             return True
-        # Nobody knows how long calls will be held. Without input to wait for, this sender does not wait for that.
+        # Calls may be held for any time. After the end of the input this sender does not wait for them.
         if self._reader.unknown_count:
             return False
         return self._calls.schedule.is_held or (self._reader.is_empty and not self._calls.schedule)
 
     def _report(self) -> None:
-        self._status.watchdog.turn()
+        self._status.watchdog.reset()
         if not self._is_stopped:
             self._status.running(self._clock(), self._calls.summary.sent, self._calls.schedule.hold_reason)
         self._calls.log_counts(is_end=False)
 
     def _work(self, pool: ThreadPoolExecutor, wakeup: Wakeup) -> None:
         """Do what can be done now."""
-        self._calls.poll_rate(pool, wakeup.finished)
-        self._reader.poll_actions(pool, self._clock(), wakeup.finished, is_busy=self._calls.is_busy)
+        self._calls.poll_rate(pool, wakeup.wake)
+        self._reader.poll_actions(pool, self._clock(), wakeup.wake, is_busy=self._calls.is_busy)
         self._calls.take_results()
         self._reader.take_rows()
-        self._calls.dispatch(pool, wakeup.finished)
+        self._calls.dispatch(pool, wakeup.wake)
 
     def _wait(self, wakeup: Wakeup) -> None:
         """Wait until there is something to do, and read what has come."""
@@ -136,7 +137,7 @@ class Sender:
     def _stop(self) -> None:
         if self._is_stopped:
             return
-        log("stopping: finishing the calls that have begun, then handing back the other rows", event="stopping")
+        log("stopping: finishing the calls in progress, then releasing the other rows", event="stopping")
         self._is_stopped = True
         self._status.stopping()
         self._calls.stop()
@@ -144,16 +145,16 @@ class Sender:
             self._database.stop()
 
     def _finish(self) -> None:
-        """Hand back the rows that were read and not tried."""
+        """Release the rows that were read and not sent."""
         self._status.stopping()
         self._reader.take_rows(all_of_them=True)
         self._note_unknown(self._reader.unknown_count)
         rest = self._calls.schedule.take_all()
         if rest:
-            log(f"handing back {counted(len(rest), 'row')}", event="rows_handed_back", count=len(rest))
+            log(f"releasing {counted(len(rest), 'row')}", event="rows_handed_back", count=len(rest))
         for start in range(0, len(rest), MOST_DESTINATIONS):
-            self._status.watchdog.turn()
-            self._calls.delivery.give_back(rest[start : start + MOST_DESTINATIONS])
+            self._status.watchdog.reset()
+            self._calls.delivery.release(rest[start : start + MOST_DESTINATIONS])
         self._reader.unsent.flush()
         if self._database:
             self._database.close()
@@ -162,7 +163,7 @@ class Sender:
     def _note_unknown(self, count: int) -> None:
         if count:
             log(
-                f"{counted(count, 'row')} of unknown actions left to the lease; when it ends, they go again",
+                f"{counted(count, 'row')} of unknown actions not released; they are due again when their lease ends",
                 event="rows_left_to_lease",
                 count=count,
             )
@@ -176,5 +177,5 @@ class Sender:
 
 
 def _log_acknowledging(taken_over: int) -> None:
-    rows = f"; it tracks {counted(taken_over, 'row')} from now on that were handed out before" if taken_over else ""
+    rows = f"; it now also tracks {counted(taken_over, 'row')} that were handed out before" if taken_over else ""
     log(f"acknowledging what is sent, in the ledger{rows}", event="acknowledging", taken_over=taken_over)

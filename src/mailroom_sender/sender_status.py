@@ -1,4 +1,4 @@
-"""How the sender is doing, for its watchdog and for systemd."""
+"""Reports the sender's state to its watchdog and to systemd."""
 
 from typing import Final
 

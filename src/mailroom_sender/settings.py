@@ -1,4 +1,4 @@
-"""The sender's settings, checked. The database URL comes from the environment or a file, never from options."""
+"""The checked settings of the sender. The database URL comes from the environment or a file, never from options."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Final
 
 from mailroom_runtime.postgres.url import DatabaseUrl
 
-_PATIENCE: Final = 10.0  # seconds, at least: a busy server may take long
+_TIMEOUT: Final = 10.0  # seconds, at least: a busy server may take long
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,6 @@ class SenderSettings:
     lease_ms: int
 
     @property
-    def patience(self) -> float:
-        """Return the seconds that the database may take to answer: later than a lease, it is of no use."""
-        return max(_PATIENCE, self.lease_ms / 1000)
+    def answer_timeout(self) -> float:
+        """Return the seconds for each answer of the database. An answer after the end of the lease is of no use."""
+        return max(_TIMEOUT, self.lease_ms / 1000)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mailroom_collector import Action, verify_token
 from mailroom_collector.errors import UnfitToken
-from mailroom_collector.sign.action import MOST_NUMBER, SHIPPED
+from mailroom_collector.sign.action import LARGEST_NUMBER, SHIPPED
 from mailroom_collector.sign.line import OutputLine, SignedRow, encode_row, lines
 from mailroom_collector.sign.signature import Signer
 from mailroom_collector.sign.token import Token
@@ -28,7 +28,7 @@ ACTIONS = {
         Action.ACTIVATION,
         Action.PASSWORD_RECOVERY,
         Action("invitation", 3, "/invite", signs_code=False),
-        Action("last", MOST_NUMBER, "/last", signs_code=True),
+        Action("last", LARGEST_NUMBER, "/last", signs_code=True),
     )
 }
 SIGNER = Signer(KEY_BYTES, ACTIONS.values())
@@ -46,7 +46,7 @@ def tokens(text: st.SearchStrategy[str]) -> st.SearchStrategy[Token]:
     return st.builds(
         Token,
         id=st.integers(1, 2**63 - 1),
-        action=st.sampled_from(sorted(ACTIONS)),
+        action_number=st.sampled_from(sorted(ACTIONS)),
         email=text,
         login=text,
         secret=st.binary(min_size=32, max_size=32),
@@ -87,10 +87,12 @@ def test_what_is_printed_is_read_back(batch: list[Token], limit: int) -> None:
     for token, row in zip(batch, got, strict=True):
         assert isinstance(row, read.Row)
         assert (row.action, row.email, row.login, row.code) == (
-            KNOWN[str(token.action)], token.email, token.login, token.code
+            KNOWN[str(token.action_number)], token.email, token.login, token.code
         )  # fmt: skip
         assert token_secret(row) == token.secret
-        assert verify_token(row.secret, action=ACTIONS[token.action], key=KEY_BYTES, code=row.code) == token.secret
+        assert (
+            verify_token(row.secret, action=ACTIONS[token.action_number], key=KEY_BYTES, code=row.code) == token.secret
+        )
 
 
 def test_long_lines_are_cut_where_a_reader_has_limits() -> None:

@@ -149,11 +149,11 @@ def test_row_passes_from_place_to_place(parts: Parts, database: Database) -> Non
     (token,) = parts.at(TokenPlace.WAITING)
     parts.write()
     assert parts.at(TokenPlace.WRITTEN) == [token]
-    parts.claims.tend(parts.ledger)
+    parts.claims.print_and_record(parts.ledger)
     assert database.states() == {"claimed": 1}
     assert b"ann@example.com" in parts.read()
     parts.clock.now += 0.005
-    parts.claims.tend(parts.ledger)
+    parts.claims.print_and_record(parts.ledger)
     assert (database.states(), parts.claims.held) == ({"emitted": 1}, 0)
 
 
@@ -162,7 +162,7 @@ def test_full_chunk_is_signed_while_the_next_is_claimed(parts: Parts, database: 
     database.sign_up_many(25)
     assert parts.claims.claim(parts.ledger) == (True, False)
     assert (parts.claims.unread, parts.claims.held) == (10, 0)
-    parts.claims.tend(parts.ledger)
+    parts.claims.print_and_record(parts.ledger)
     assert (parts.claims.unread, len(parts.at(TokenPlace.WAITING))) == (0, 10)
     assert parts.claims.claim(parts.ledger) == (True, False)  # 15 of 20, behind the first ten
     assert len(parts.at(TokenPlace.WAITING)) == 25
@@ -182,14 +182,14 @@ def test_what_the_ledger_was_not_told_is_told_later(parts: Parts, database: Data
     """A connection that is lost first forgets neither what was read nor what is to be released."""
     database.sign_up_many(20)
     parts.claims.claim(parts.ledger)
-    parts.claims.tend(parts.ledger)
+    parts.claims.print_and_record(parts.ledger)
     parts.write()
     parts.claims.claim(parts.ledger)  # ten more, which wait
     assert parts.read().count(b"\n") == 1
     parts.ledger.link.close()
     parts.clock.now += 1.0
     with pytest.raises(MailroomError):
-        parts.claims.tend(parts.ledger)
+        parts.claims.print_and_record(parts.ledger)
     parts.claims.withdraw()
     assert (len(parts.at(TokenPlace.READ)), len(parts.at(TokenPlace.TO_RELEASE))) == (10, 10)
     parts.claims.connected(parts.session.connect())
@@ -206,7 +206,7 @@ def test_row_that_is_claimed_anew_is_where_its_new_line_is(parts: Parts, databas
     (token,) = parts.at(TokenPlace.WAITING)
     assert parts.read().count(b"\n") == 1
     parts.clock.now += 1.0
-    parts.claims.tend(parts.ledger)
+    parts.claims.print_and_record(parts.ledger)
     assert parts.at(TokenPlace.WAITING) == [token]
     assert database.states() == {"claimed": 1}
 
@@ -240,7 +240,7 @@ def test_reader_that_takes_nothing_gets_no_more_leases(parts: Parts, database: D
     """When the leases are to be extended, what could not be written is released; half as much is claimed then."""
     database.sign_up_many(10)
     parts.claims.claim(parts.ledger)
-    parts.claims.tend(parts.ledger)
+    parts.claims.print_and_record(parts.ledger)
     assert parts.claims.is_extension_due() is False
     parts.clock.now += LEASE_MS / 3000
     assert parts.claims.is_extension_due()
@@ -265,7 +265,7 @@ def test_reader_that_is_gone_leaves_nothing_claimed(parts: Parts, database: Data
     """What it took is recorded as emitted; what it did not take is due again at once."""
     database.sign_up_many(20)
     parts.claims.claim(parts.ledger)
-    parts.claims.tend(parts.ledger)
+    parts.claims.print_and_record(parts.ledger)
     parts.write()
     assert parts.read().count(b"\n") == 1
     parts.claims.claim(parts.ledger)

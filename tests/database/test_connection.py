@@ -105,7 +105,7 @@ def test_sender_runs_what_was_undone_again_on_the_same_connection(
     sender = shared_connection(database.url, PIDS)
     pid = sender.open()
     try:
-        answer = sender.ask(undone, (code,))() if early else sender.query(undone, (code,))
+        answer = sender.query_soon(undone, (code,))() if early else sender.query(undone, (code,))
     finally:
         sender.close()
     assert answer == [(pid,)]

@@ -59,7 +59,7 @@ def test_listen_test_sees_whether_notifications_arrive(database: Database, serve
             assert (result.arrives, result.problem) == (True, "")
             assert result.ms is not None
             assert 0 < result.ms < 2000
-        elsewhere = ListenTest(listener, server.url("postgres"), patience=0.2).run()
+        elsewhere = ListenTest(listener, server.url("postgres"), timeout=0.2).run()
         assert (elsewhere.arrives, elsewhere.ms) == (False, None)
         unreachable = ListenTest(listener, "host=127.0.0.1 port=9").run()
         assert unreachable.arrives is None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from mailroom_collector.schema.lock_wait import Patience
+from mailroom_collector.schema.lock_wait import LockTries
 from mailroom_collector.schema.locks import LOCKS, advisory_keys, conflicting
 from mailroom_collector.schema.migrations import migrations
 from mailroom_collector.schema.migrator import Migrator
@@ -16,7 +16,7 @@ from mailroom_runtime.errors import MailroomError
 from tests.support.postgres import Connection, Database, Server
 from tests.support.waiting import until
 
-BRIEF = Patience(lock_timeout=0.3, pause=0.05, tries=2, migration_tries=2)
+BRIEF = LockTries(lock_timeout=0.3, pause=0.05, tries=2, migration_tries=2)
 NEWEST = migrations()[-1].version
 
 
@@ -29,11 +29,13 @@ def at_ledger(server: Server) -> Iterator[Database]:
     database.close()
 
 
-def migrate_in_vain(database: Database, target: int | None = None, patience: Patience = BRIEF) -> tuple[str, list[str]]:
+def migrate_in_vain(
+    database: Database, target: int | None = None, lock_tries: LockTries = BRIEF
+) -> tuple[str, list[str]]:
     """Return the error, and what was warned of."""
     warned: list[str] = []
     with database.connect() as connection, pytest.raises(MailroomError) as raised:
-        Migrator(connection, warn=lambda wait: warned.append(str(wait)), patience=patience).run(target)
+        Migrator(connection, warn=lambda wait: warned.append(str(wait)), lock_tries=lock_tries).run(target)
     return str(raised.value), warned
 
 
@@ -57,21 +59,23 @@ def test_open_transaction_is_named_and_not_waited_for_without_end(at_ledger: Dat
 
 def test_sign_up_behind_a_migration_waits_for_one_lock_timeout_at_most(at_ledger: Database) -> None:
     """All locks of a try share one time: what was waited for one table is not had again for the next one."""
-    patience = Patience(lock_timeout=3.0, tries=1)
+    lock_tries = LockTries(lock_timeout=3.0, tries=1)
     readers = {table: at_ledger.connect() for table in ("tokens", "deliveries")}
     for table, reader in readers.items():
         reader.execute("BEGIN")
         reader.execute(f"SELECT FROM {table}".encode())
-    down = threading.Thread(target=migrate_in_vain, args=(at_ledger, 0, patience))
+    down = threading.Thread(target=migrate_in_vain, args=(at_ledger, 0, lock_tries))
     down.start()
     until(lambda: at_ledger.one("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1, "it waits for tokens")
-    threading.Timer(0.6 * patience.lock_timeout, readers["tokens"].close).start()
+    threading.Timer(0.6 * lock_tries.lock_timeout, readers["tokens"].close).start()
     began = time.monotonic()
     at_ledger.sign_up("ann")
     took = time.monotonic() - began
     down.join()
     readers["deliveries"].close()
-    assert 0.6 * patience.lock_timeout < took < 1.4 * patience.lock_timeout  # 1.6 times, if the second were not limited
+    assert (
+        0.6 * lock_tries.lock_timeout < took < 1.4 * lock_tries.lock_timeout
+    )  # 1.6 times, if the second were not limited
     assert at_ledger.one("SELECT version FROM schema_migrations") == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.database import DatabaseLedger
-from mailroom_sender.ledger.not_sent import not_sent_log
+from mailroom_sender.ledger.not_sent_log import not_sent_log
 from mailroom_sender.ledger.protocol import Settlement
 from mailroom_sender.ledger.shared_connection import SharedConnection
 from mailroom_sender.ses.verdict import Outcome, Verdict

@@ -243,7 +243,7 @@ def test_local_ses_takes_the_mails_and_prints_them(database: Database, pipeline_
     assert len(mails[1]["data"]["code"]) == 5
     assert database.one("SELECT message_id FROM deliveries WHERE token = %s", ann) == mails[0]["message_id"]
     assert {event["program"] for event in events} == {"mailroom-collect", "mailroom-send"}
-    assert "SES takes 500 recipients a second" in [event["message"] for event in events]
+    assert "SES allows 500 recipients a second" in [event["message"] for event in events]
 
 
 def test_local_ses_prints_what_readers_would_see(sender_env: Environment, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_refusal_of_everything_puts_all_rows_back(
         assert len(endpoint.calls) < 25
         endpoint.decide = lambda _: None
         until(lambda: database.states() == {"sent": 30}, "all are sent")
-        pipeline.says("calls go on")
+        pipeline.says("calls are made again")
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 31))
     assert database.one("SELECT sum(doubts) FROM deliveries") == 0
 

@@ -181,7 +181,7 @@ def test_held_account_holds_everything_up_and_goes_on(
         calls = len(endpoint.calls)
         assert calls <= 4  # those that were under way
         endpoint.decide = lambda _: None
-        pipeline.says(f"calls go on; they waited for: {reason}")
+        pipeline.says(f"calls are made again; they waited for: {reason}")
         until(lambda: database.states() == {"sent": 9000}, "all are sent", 60)
         assert pipeline.err.count("calls wait") == 1
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, 9001))

@@ -52,7 +52,7 @@ def test_terminal_is_told_what_becomes_of_its_rows(database: Database, collector
         os.close(theirs)
         os.close(ours)
     assert first["level"] == "warning"
-    assert first["message"].startswith("stdout is a terminal: rows are claimed and printed here, with live links, and")
+    assert first["message"].startswith("stdout is a terminal: rows are claimed and printed here, with valid links, and")
     assert "'mailroom-collect status' shows what waits and claims nothing" in first["message"]
 
 
@@ -300,7 +300,7 @@ def test_paused_queue_prints_nothing_and_goes_on(database: Database, collector_e
             assert another.out == ""
         assert "ben" not in collector.out
         resumed = run("mailroom-collect resume", env=env)
-        assert (resumed.status, resumed.out.startswith("queue mailroom goes on; paused since ")) == (0, True)
+        assert (resumed.status, resumed.out.startswith("queue mailroom is resumed; it was paused since ")) == (0, True)
         collector.prints("ben@example.com")
         collector.prints("ann@example.com", 2)
         collector.says("the queue mailroom is not paused any more")

@@ -181,8 +181,8 @@ def test_paused_queue_is_told_everywhere(env: dict[str, str]) -> None:
     assert (told["reason"], told["since"].endswith("Z")) == ("a copy", True)
     check = run("mailroom-collect status --check --max-age 60", env=env)
     assert (check.status, check.out.endswith(" UTC: a copy\n")) == (1, True)
-    assert run("mailroom-collect resume", env=env).out.startswith("queue mailroom goes on; paused since 2")
-    assert run("mailroom-collect resume", env=env).out == "queue mailroom goes on\n"
+    assert run("mailroom-collect resume", env=env).out.startswith("queue mailroom is resumed; it was paused since 2")
+    assert run("mailroom-collect resume", env=env).out == "queue mailroom is not paused\n"
     assert json.loads(run("mailroom-collect status --json", env=env).out)["paused"] is None
     for reason in ("", "two\nlines", "x" * 501):
         refused = run(f"mailroom-collect pause --reason {shlex.quote(reason)}", env=env)
@@ -314,7 +314,7 @@ def test_verify_says_that_it_reads_from_the_terminal() -> None:
     with Terminal("exec mailroom-collect verify --action activation", environment()) as terminal:
         terminal.says("reading the secret field from the terminal; end it with Enter and Ctrl-D")
         os.write(terminal.master, b"abc\n\x04")
-        terminal.says("86 characters are expected, got 3")
+        terminal.says("it has 3 characters, not 86")
         assert terminal.process.wait(timeout=20) == 1
 
 
@@ -428,7 +428,7 @@ def test_failed_fits_the_terminal(database: Database, env: dict[str, str]) -> No
             "--token 1 --reason x",
             "token 1 is not listed: it failed or was skipped, but does not match the other choices",
         ),
-        ("--reason xyz", "no reason of these has 'xyz' in it; the reasons of the last day: MessageRejected (1)"),
+        ("--reason xyz", "no reason contains 'xyz'; the reasons of the last day: MessageRejected (1)"),
     ],
 )
 def test_choice_that_matches_nothing_is_explained(
@@ -466,7 +466,7 @@ def test_role_that_may_not_read_accounts_is_told_so(database: Database, env: dic
         url = {"MAILROOM_DATABASE_URL": database.url.replace("//postgres:@", "//operating:@")}
         result = run("mailroom-collect failed --account nobody", env=env | url)
         assert (result.status, result.out) == (0, "")
-        assert "nothing of an account 'nobody' matches; this role may not read accounts" in result.err
+        assert "no delivery of an account 'nobody' matches; this role may not read" in result.err
         bare = run("mailroom-collect failed --reason x", env=env | url)
         assert (bare.status, bare.err) == (0, "no token that matches failed or was skipped\n")
     finally:
@@ -520,7 +520,7 @@ def test_retry_of_many_wants_to_be_sure(database: Database, env: dict[str, str])
     ("command", "message"),
     [
         ("retry", "nothing is chosen; give --all alone, or one or more of --token"),
-        ("retry --all --account ann", "--all is more than the other choices"),
+        ("retry --all --account ann", "--all and another choice are both given"),
         ("retry --token x", "--token: 'x' is not allowed; give a whole number from 1 to 9223372036854775807"),
         ("failed --since yesterday", "--since: 'yesterday' is not allowed; give a duration such as 90s"),
         ("failed --since 1h --until 2h", "--since is not before --until"),

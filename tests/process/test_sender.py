@@ -348,7 +348,7 @@ def test_signal_finishes_calls_and_keeps_the_rest(endpoint: Endpoint, sender_env
     with running("trap : TERM; set -o pipefail; " + command, sender_env(MAILROOM_SES_CONCURRENCY="1")) as sender:
         until(lambda: endpoint.calls, "a call is begun")
         sender.signal(signal.SIGTERM)
-        sender.says("finishing the calls that have begun")
+        sender.says("finishing the calls in progress")
         sender.wait()
     sent = set(endpoint.addresses)
     kept = "".join(file.read_text() for file in files(tmp_path, "replay_*")).splitlines()
@@ -394,14 +394,14 @@ def test_calls_keep_to_the_rate(endpoint: Endpoint, sender_env: Environment, sai
     assert len(endpoint.mailed) == 60
     assert max(len(call.destinations) for call in endpoint.calls) <= 20
     assert endpoint.mailed_at[-1] - endpoint.mailed_at[0] >= 1.8
-    assert ("SES takes 20 recipients a second" in done.err) == (said_by == "ses")
+    assert ("SES allows 20 recipients a second" in done.err) == (said_by == "ses")
 
 
 def test_rate_that_ses_does_not_tell_is_no_obstacle(endpoint: Endpoint, sender_env: Environment) -> None:
     """Without the permission for GetSendQuota mails go, and the log says what to do."""
     done = send(sender_env(), activation(1))
     assert endpoint.addresses == ["u1@example.com"]
-    assert "SES does not tell its rate (AccessDenied)" in done.err
+    assert "the rate of SES can't be read (AccessDenied)" in done.err
 
 
 def test_throttling_slows_all_calls_down(endpoint: Endpoint, sender_env: Environment) -> None:

@@ -200,4 +200,4 @@ def test_status_that_goes_on_trying_and_a_message_id_is_a_doubt(endpoint: Endpoi
 def test_rate_is_told_as_people_write_it(endpoint: Endpoint, sender_env: Environment, rate: str, words: str) -> None:
     """No exponents."""
     endpoint.max_send_rate = rate
-    assert f"SES takes {words} a second" in send(sender_env(), activation(1)).err
+    assert f"SES allows {words} a second" in send(sender_env(), activation(1)).err

@@ -39,8 +39,8 @@ FOREIGN_URLS = [
         ("MAILROOM_SCHEMA_NAME", "pg_mail", "'pg_mail' is not allowed; give 1 to 63 of the characters"),
         ("MAILROOM_SECRET_KEY", "c0ffee", "is wrong (6 characters); it must be 64 hexadecimal digits"),
         ("MAILROOM_SECRET_KEY", "g" * 64, "is wrong (64 characters); it must be 64 hexadecimal digits"),
-        ("MAILROOM_SECRET_KEY", "0" * 64, "is 32 times the same byte, which anybody can guess"),
-        ("MAILROOM_SECRET_KEY", "fF" * 32, "is 32 times the same byte, which anybody can guess"),
+        ("MAILROOM_SECRET_KEY", "0" * 64, "is 32 times the same byte: anybody can guess it"),
+        ("MAILROOM_SECRET_KEY", "fF" * 32, "is 32 times the same byte: anybody can guess it"),
         ("MAILROOM_SECRET_KEY", "", "is not set; set it, or MAILROOM_SECRET_KEY_FILE to a file that holds it"),
         ("MAILROOM_SECRET_KEY_FILE", "/nowhere", "are both set; set only one of them"),
         ("MAILROOM_DATABASE_URL", "", "is not set; set it, or MAILROOM_DATABASE_URL_FILE to a file that holds it"),
@@ -171,10 +171,10 @@ def test_verify_checks_a_token(arguments: str, stdin: str, status: int, out: str
 @pytest.mark.parametrize(
     ("stdin", "message"),
     [
-        (b"", "86 characters are expected, got 0"),
-        (b"Qg84W2n\n", "86 characters are expected, got 7"),
-        (b"x" * 5000, "86 characters are expected, got 1000 or more"),
-        (b"x" * 86, "its signature does not fit"),
+        (b"", "it has 0 characters, not 86"),
+        (b"Qg84W2n\n", "it has 7 characters, not 86"),
+        (b"x" * 5000, "it has 1000 or more characters, not 86"),
+        (b"x" * 86, "its signature does not match"),
     ],
 )
 def test_verify_tells_what_is_no_field_from_what_is_badly_signed(stdin: bytes, message: str) -> None:
@@ -228,7 +228,7 @@ def test_variable_that_is_no_setting_is_warned_of(command: str, tmp_path: Path) 
     result = run(command, env=env, cwd=tmp_path)
     warned = [line for line in result.err.splitlines() if "is ignored" in line]
     assert [line[20:].partition("] ")[2] for line in warned] == [
-        "the variable MAILROOM_SECRET_KYE is no setting of mailroom and is ignored;"
+        "the variable MAILROOM_SECRET_KYE is not a setting of mailroom and is ignored;"
         " the nearest setting is MAILROOM_SECRET_KEY"
     ]
     assert "hunter2" not in result.err

@@ -26,7 +26,7 @@ from mailroom_runtime.process.watchdog import Watchdog
 with Wakeup() as wakeup, Watchdog(0.6, Notifier({}), Log("test", "TEST"), tick=0.2) as watchdog:
     while not os.path.exists("hang"):
         print("turn", flush=True)
-        watchdog.turn()
+        watchdog.reset()
         select.select([wakeup], [], [])  # nothing else to wait for: the watchdog itself must wake it
         wakeup.stops()
     if os.path.exists("mute"):
@@ -52,7 +52,7 @@ def test_loop_that_hangs_ends_the_process_and_says_where() -> None:
         (looping.folder / "hang").touch()
         assert looping.wait() == -signal.SIGALRM
         (line,) = looping.err.splitlines()
-    assert re.search(r"the main loop has not turned for [0-9]+ s", line)
+    assert re.search(r"the main loop has not run for [0-9]+ s", line)
     assert "so this process ends; it hangs in <string>:" in line
 
 

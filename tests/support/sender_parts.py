@@ -12,7 +12,7 @@ from mailroom_sender.input.action import SHIPPED, by_number
 from mailroom_sender.input.line import decode_line
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.database import ACKNOWLEDGE
-from mailroom_sender.ledger.not_sent import not_sent_log
+from mailroom_sender.ledger.not_sent_log import not_sent_log
 from mailroom_sender.ledger.protocol import SenderLedger
 from mailroom_sender.ledger.session import DatabaseSession
 from mailroom_sender.ledger.shared_connection import SharedConnection
@@ -69,6 +69,6 @@ def ses_delivery(
         yield SesDelivery(ledger, calls, not_sent_log(), clock or Clock())
 
 
-def shared_connection(url: str, greeting: tuple[str, tuple[Any, ...]] = ACKNOWLEDGES) -> SharedConnection:
+def shared_connection(url: str, first_statement: tuple[str, tuple[Any, ...]] = ACKNOWLEDGES) -> SharedConnection:
     """Return a connection that is not open yet."""
-    return SharedConnection(DatabaseSession(url, greeting, patience=30.0))
+    return SharedConnection(DatabaseSession(url, first_statement, answer_timeout=30.0))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from mailroom_sender.delivery.batch_progress import BatchProgress
-from mailroom_sender.delivery.refusal_run import RUN, RefusalRun
+from mailroom_sender.delivery.refusal_run import RUN_LENGTH, RefusalRun
 from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.protocol import Settlement
@@ -75,7 +75,7 @@ def test_bad_row_fails_and_its_neighbours_go() -> None:
 
 def test_run_of_bad_rows_is_ended_by_a_part_that_is_taken() -> None:
     """More of them than make a run: what is left is tried whole before anything is held, and then split on."""
-    bad = range(3 * RUN)
+    bad = range(3 * RUN_LENGTH)
     play = Play(range(50), refusing(*bad)).play()
     assert (play.numbers(Outcome.NEVER), len(play.numbers(Outcome.SENT))) == ([*bad], 50 - len(bad))
     assert play.progress.held is None
@@ -205,12 +205,12 @@ def test_row_that_nobody_can_judge_is_tried_again_when_its_batch_ends() -> None:
 def test_run_over_several_batches_is_held_as_well() -> None:
     """The last of them waits, and no row of it is called."""
     run = RefusalRun()
-    plays = [Play([number], refusing(number), run) for number in range(RUN)]
+    plays = [Play([number], refusing(number), run) for number in range(RUN_LENGTH)]
     for number, play in enumerate(plays):
         play.now = 10.0 * number
         play.play()
-    assert [play.progress.held is not None for play in plays] == [False] * (RUN - 1) + [True]
-    assert plays[-1].settled[RUN - 1] is plays[-1].progress.held
+    assert [play.progress.held is not None for play in plays] == [False] * (RUN_LENGTH - 1) + [True]
+    assert plays[-1].settled[RUN_LENGTH - 1] is plays[-1].progress.held
 
 
 def test_call_of_the_very_moment_of_a_refusal_proves_nothing() -> None:

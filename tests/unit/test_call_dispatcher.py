@@ -90,7 +90,9 @@ def test_held_calls_go_on_with_the_probe(calls: Calls, endpoint: Endpoint, capfd
     calls.send()
     assert (endpoint.addresses, calls.schedule.is_held) == (["u1@example.com"], False)
     said = capfd.readouterr().err
-    assert said.index("all calls wait, probing every 15 s") < said.index("calls go on; they waited for: Account")
+    assert said.index("all calls wait, probing every 15 s") < said.index(
+        "calls are made again; they waited for: Account"
+    )
 
 
 def test_throttling_lowers_the_rate(calls: Calls, endpoint: Endpoint, capfd: pytest.CaptureFixture[str]) -> None:
@@ -130,5 +132,5 @@ def test_fault_of_mailroom_keeps_the_rows_and_tells_no_secret(
     (file,) = tmp_path.glob("replay_*.csv")
     assert file.read_bytes() == row.raw + b"\n"
     said = capfd.readouterr().err
-    assert "a batch of 1 row failed by a fault of mailroom: KeyError; please report it" in said
+    assert "a batch of 1 row failed because of a bug in mailroom: KeyError; please report it" in said
     assert row.secret not in said

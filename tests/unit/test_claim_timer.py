@@ -80,7 +80,7 @@ def test_disconnected_forgets_what_was_due(timer: ClaimTimer) -> None:
 
 def test_chunk_doubles_while_the_reader_keeps_up_and_halves_when_not() -> None:
     """Claims grow in whole lines up to the most, and never below one line."""
-    chunk = ChunkSize(line=30, most=100)
+    chunk = ChunkSize(rows_per_line=30, most_rows=100)
     sizes = []
     for step in (chunk.kept_up, chunk.kept_up, chunk.kept_up, chunk.stalled, chunk.stalled, chunk.stalled):
         step()
@@ -90,7 +90,7 @@ def test_chunk_doubles_while_the_reader_keeps_up_and_halves_when_not() -> None:
 
 def test_chunk_of_lines_longer_than_the_most_is_one_line() -> None:
     """A limit above the usual chunk is still claimed whole."""
-    chunk = ChunkSize(line=5000, most=1000)
+    chunk = ChunkSize(rows_per_line=5000, most_rows=1000)
     chunk.kept_up()
     assert chunk.rows == 5000
 
@@ -175,7 +175,7 @@ def test_drain_at_the_very_moment_has_done_what_was_due(timer: ClaimTimer) -> No
 
 def test_chunk_of_five_lines_is_halved_to_two() -> None:
     """A half, rounded down, and not a third."""
-    chunk = ChunkSize(line=1, most=7)
+    chunk = ChunkSize(rows_per_line=1, most_rows=7)
     for _ in range(3):
         chunk.kept_up()
     assert chunk.rows == 7

@@ -9,9 +9,9 @@ from mailroom_sender.input.row import Row
 from mailroom_sender.ses.request import Envelope, build
 from mailroom_sender.texts.comparison import (
     SENT_BY,
-    complaint,
     difference,
     different_parts,
+    fault_and_remedy,
     newly_needed,
     state,
     unknown_names,
@@ -86,7 +86,7 @@ def test_template_that_needs_more_than_the_one_before_says_what_senders_need() -
 )
 def test_complaint_says_what_to_do(name: str, parts: list[str], told: tuple[str, str]) -> None:
     """A value that a setting brings is not the template's fault."""
-    assert complaint(name, parts, ["login", "secret"]) == told
+    assert fault_and_remedy(name, parts, ["login", "secret"]) == told
 
 
 ENVELOPE = Envelope("a@b.example", "tracking", escape_html=True, base_url="https://b.example")

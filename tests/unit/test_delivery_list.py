@@ -175,8 +175,8 @@ def test_tokens_that_do_not_match_are_told_alike() -> None:
          ["account 7 ann: nothing matches; its deliveries: none",
           r"account 8 \x1b: nothing matches; its deliveries: none"]),
         ([], [r"there is no account with the id, login or address 'x\x1b'"]),
-        (Hidden(), [r"nothing of an account 'x\x1b' matches; this role may not read accounts, "
-                    "to see whether there is one"]),
+        (Hidden(), [r"no delivery of an account 'x\x1b' matches; this role may not read "
+                    "whether the account exists"]),
         (None, []),
     ],
 )  # fmt: skip
@@ -203,7 +203,7 @@ def history(*reasons: tuple[str, str | None, int]) -> History:
 )  # fmt: skip
 def test_reason_that_does_not_match_is_told(seen: History, reasons: str) -> None:
     """With those of the last day, the most frequent first."""
-    expected = rf"no reason of these has 'x\x1b' in it; the reasons of the last day: {reasons}"
+    expected = rf"no reason contains 'x\x1b'; the reasons of the last day: {reasons}"
     assert list(unmatched(Choice(reason="x\x1b"), Unmatched([], history=seen))) == [expected]
     assert list(unmatched(Choice(), Unmatched([], history=seen))) == []
     assert list(unmatched(Choice(reason="x"), Unmatched([]))) == []

@@ -29,7 +29,7 @@ def test_account_hold_closes_everything_until_a_probe() -> None:
     assert gates.closed((A, R), 114) == {A, R}
     assert (gates.opens_at(114), gates.opens_at(115)) == (115, float("inf"))
     assert gates.closed((A, R), 115) == frozenset()
-    gates.probing(R, 115)
+    gates.note_call(R, 115)
     assert gates.closed((A, R), 116) == {A, R}
 
 
@@ -57,7 +57,7 @@ def test_failed_probe_of_another_kind_keeps_the_gate_closed() -> None:
     """A 503 in answer to a probe says nothing about the hold."""
     gates = Gates()
     gates.answered(A, PAUSED, 0, 0)
-    gates.probing(A, 15)
+    gates.note_call(A, 15)
     gates.answered(A, BUSY, 16, 0)
     assert gates.closed((A, R), 17) == {A, R}
     assert gates.closed((A, R), 30) == frozenset()
@@ -84,7 +84,7 @@ def test_hold_for_refusals_is_probed_soon() -> None:
         assert gates.closed((A, R), now + wait - 0.5) == {A}
         now += wait
         assert gates.closed((A, R), now) == frozenset()
-        gates.probing(A, now)
+        gates.note_call(A, now)
         gates.answered(A, REFUSALS, now, 0)
     assert gates.answered(A, SENT, now, 0) == [GateChange(False, "refusals", holds.REFUSALS, A)]
 

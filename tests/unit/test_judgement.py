@@ -8,7 +8,7 @@ from mailroom_sender.aws.no_answer import NoAnswer, Why
 from mailroom_sender.check import judgement
 from mailroom_sender.check.finding import Finding, Status
 from mailroom_sender.check.judgement import AwsAnswer, TemplateAnswers
-from mailroom_sender.texts.login_display import shows_otherwise
+from mailroom_sender.texts.login_display import altered_login_fault
 from mailroom_sender.texts.sample import Sample
 from mailroom_sender.texts.template import from_ses
 
@@ -313,7 +313,7 @@ def test_template_that_uses_what_it_should_not(
 )  # fmt: skip
 def test_login_that_is_shown_otherwise(parts: dict[str, str], escape_html: bool, told: tuple[str, str] | None) -> None:
     """Escaped where that shows, or free to turn the sentence around it."""
-    assert shows_otherwise(from_ses({"Template": parts}), escape_html) == told
+    assert altered_login_fault(from_ses({"Template": parts}), escape_html) == told
     found = judged({"Template": parts}, mail(TEXT, HTML), escape_html=escape_html)[0]
     assert (found.found, found.todo) == (told or (IS_THERE.found, ""))
 

@@ -29,7 +29,14 @@ from mailroom_collector.operations.figures import (
 from mailroom_collector.operations.terminal.page import fitting
 from mailroom_collector.operations.text.delivery_list import text as listed
 from mailroom_collector.operations.text.delivery_list import unmatched, verdicts
-from mailroom_collector.operations.text.durations import iso, parse_duration, parse_moment, spoken, spoken_ms, stamp
+from mailroom_collector.operations.text.durations import (
+    format_duration,
+    format_ms,
+    iso,
+    parse_duration,
+    parse_moment,
+    stamp,
+)
 from mailroom_collector.operations.text.health import health
 from mailroom_collector.operations.text.sparkline import sparkline
 from mailroom_collector.operations.text.status_line import Kind, Rank, StatusLine
@@ -91,14 +98,14 @@ def test_moment_is_read(written: str, moment: datetime) -> None:
 )
 def test_duration_is_said_in_its_two_largest_units(seconds: float, words: str) -> None:
     """Precise enough to act on, and short."""
-    assert spoken(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_milliseconds_are_said_in_what_fits() -> None:
     """From tenths of a millisecond to minutes."""
-    said = [spoken_ms(ms) for ms in (0.84, 12.3, 999, 1500, 130_000)]
+    said = [format_ms(ms) for ms in (0.84, 12.3, 999, 1500, 130_000)]
     assert said == ["0.8 ms", "12 ms", "999 ms", "1.5 s", "2 min 10 s"]
-    assert spoken_ms(3_600_000) == "1 h"
+    assert format_ms(3_600_000) == "1 h"
 
 
 def test_sparkline_has_a_bar_for_each_value() -> None:
@@ -272,8 +279,8 @@ def test_failed_is_told_with_the_whole_address(columns: int) -> None:
 
 def test_bounds_between_units_are_sharp() -> None:
     """Tenths below ten, whole numbers from ten on; milliseconds below a second."""
-    assert [spoken(seconds) for seconds in (9.94, 10, 10.6)] == ["9.9 s", "10 s", "11 s"]
-    assert [spoken_ms(ms) for ms in (9.94, 10, 10.6, 999.4, 1000)] == ["9.9 ms", "10 ms", "11 ms", "999 ms", "1.0 s"]
+    assert [format_duration(seconds) for seconds in (9.94, 10, 10.6)] == ["9.9 s", "10 s", "11 s"]
+    assert [format_ms(ms) for ms in (9.94, 10, 10.6, 999.4, 1000)] == ["9.9 ms", "10 ms", "11 ms", "999 ms", "1.0 s"]
 
 
 def test_longest_duration_is_a_hundred_years() -> None:
@@ -431,6 +438,6 @@ def test_many_tokens_that_match_nothing_are_counted() -> None:
     assert list(unmatched(Choice(account="a\x1bb", reason="x"), there)) == [
         "21 tokens are not listed: already sent",
         "there is no account with the id, login or address 'a\\x1bb'",
-        "no reason of these has 'x' in it; the reasons of the last day: Reason0 (100), Reason1 (99), Reason2 (98),"
+        "no reason contains 'x'; the reasons of the last day: Reason0 (100), Reason1 (99), Reason2 (98),"
         " Reason3 (97), Reason4 (96), and 2 more",
     ]

@@ -18,7 +18,7 @@ def printed(folder: Path, batch: list[Row], *, as_text: bool) -> tuple[str, Unse
     with (folder / "printed").open("w") as file:
         preview = Preview(ENVELOPE, unsent, CallOutput(file.fileno()), as_text=as_text)
         result = preview.start(batch)()
-        preview.give_back(batch)
+        preview.release(batch)
     assert (result.verdicts, result.again, preview.log_at) == ([], [], float("inf"))
     return (folder / "printed").read_text(), unsent
 

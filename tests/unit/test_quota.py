@@ -36,10 +36,10 @@ class Questions(Executor):
 @pytest.mark.parametrize(
     ("rate", "words"),
     [
-        (1.0, "SES takes 1 recipient a second"),
-        (14.0, "SES takes 14 recipients a second"),
-        (0.5, "SES takes 0.5 recipients a second"),
-        (1_000_000.0, "SES takes 1,000,000 recipients a second"),
+        (1.0, "SES allows 1 recipient a second"),
+        (14.0, "SES allows 14 recipients a second"),
+        (0.5, "SES allows 0.5 recipients a second"),
+        (1_000_000.0, "SES allows 1,000,000 recipients a second"),
     ],
 )
 def test_rate_is_said_as_people_write_it(rate: float, words: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -79,8 +79,8 @@ def test_rate_of_the_account_is_asked_for_at_the_start_and_every_hour(
     asked(quota, 8200.0)
     assert pace.most == 14.0
     assert [line.partition("] ")[2].partition(":")[0] for line in capfd.readouterr().err.splitlines()] == [
-        "SES does not tell its rate (AccessDenied)",
-        "SES takes 14 recipients a second",
+        "the rate of SES can't be read (AccessDenied), so calls slow down only when SES throttles; allow ses",
+        "SES allows 14 recipients a second",
     ]
 
 

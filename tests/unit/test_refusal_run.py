@@ -1,6 +1,6 @@
 """The net under the tables: a row's fault, or nobody's row."""
 
-from mailroom_sender.delivery.refusal_run import RUN, RefusalRun, kind_of
+from mailroom_sender.delivery.refusal_run import RUN_LENGTH, RefusalRun, kind_of
 
 WHY = "MessageRejected: no"
 
@@ -33,7 +33,7 @@ def test_row_that_comes_again_is_judged_by_its_first_refusal() -> None:
 def test_refusal_in_company_counts_for_the_order_of_events() -> None:
     """A row that was in a refused call, and is refused alone after others were taken, is at fault; it makes no run."""
     run = RefusalRun()
-    for number in range(RUN):
+    for number in range(RUN_LENGTH):
         run.refused(str(number), WHY, 1, alone=False)
     assert not run.is_no_rows_fault(WHY)
     run.accepted(2)
@@ -44,32 +44,32 @@ def test_refusal_in_company_counts_for_the_order_of_events() -> None:
 def test_run_takes_so_many_different_rows() -> None:
     """One row that is tried again and again is no run."""
     run = RefusalRun()
-    for number in range(RUN - 1):
+    for number in range(RUN_LENGTH - 1):
         run.refused(str(number), WHY, number)
         run.refused("0", WHY, number)
     assert not run.is_no_rows_fault(WHY)
-    run.refused("last", WHY, RUN)
+    run.refused("last", WHY, RUN_LENGTH)
     assert run.is_no_rows_fault(WHY)
 
 
 def test_run_ends_with_a_mail_that_is_taken() -> None:
     """A real run of bad addresses among good ones is none."""
     run = RefusalRun()
-    for number in range(RUN):
+    for number in range(RUN_LENGTH):
         run.refused(str(number), WHY, number)
-    run.accepted(RUN)
+    run.accepted(RUN_LENGTH)
     assert not run.is_no_rows_fault(WHY)
-    run.refused("next", WHY, RUN + 1)
+    run.refused("next", WHY, RUN_LENGTH + 1)
     assert not run.is_no_rows_fault(WHY)
 
 
 def test_run_is_for_one_reason() -> None:
     """Different reasons speak of different rows; numbers, addresses and quotes don't make a difference."""
     run = RefusalRun()
-    for number in range(RUN):
+    for number in range(RUN_LENGTH):
         run.refused(str(number), f"Code{number}: no", number)
     assert run.is_no_rows_fault("Code: no") is False
-    for number in range(RUN):
+    for number in range(RUN_LENGTH):
         run.refused(str(number), f"Code: <u{number}@b.c> is 'u{number}', request {number}", number)
     assert run.is_no_rows_fault("Code: <x@b.c> is 'x', request 7")
 
@@ -77,12 +77,12 @@ def test_run_is_for_one_reason() -> None:
 def test_probe_counts_anew() -> None:
     """A probe gets as many rows as the first call."""
     run = RefusalRun()
-    for number in range(RUN):
+    for number in range(RUN_LENGTH):
         run.refused(str(number), WHY, number)
-    run.held(RUN)
+    run.held(RUN_LENGTH)
     assert not run.is_no_rows_fault(WHY)
-    for number in range(RUN):
-        run.refused(str(number), WHY, RUN + 1)
+    for number in range(RUN_LENGTH):
+        run.refused(str(number), WHY, RUN_LENGTH + 1)
     assert run.is_no_rows_fault(WHY)
 
 
@@ -105,10 +105,10 @@ def test_kinds_of_reasons() -> None:
 def test_row_of_a_run_is_not_at_fault_whatever_was_taken_before() -> None:
     """A fault that comes back meets rows that it had put back."""
     run = RefusalRun()
-    for number in range(RUN):
+    for number in range(RUN_LENGTH):
         run.refused(str(number), WHY, 1, alone=False)
     run.accepted(2)
-    for number in range(RUN - 1):
+    for number in range(RUN_LENGTH - 1):
         run.refused(str(number), WHY, 3)
         assert run.is_at_fault(str(number))
     run.refused("last", WHY, 4)
@@ -118,7 +118,7 @@ def test_row_of_a_run_is_not_at_fault_whatever_was_taken_before() -> None:
 def test_refusal_of_the_very_moment_of_a_success_counts_for_no_run() -> None:
     """Only what comes after it does."""
     run = RefusalRun()
-    for number in range(RUN):
+    for number in range(RUN_LENGTH):
         run.refused(str(number), WHY, 5)
     run.accepted(5)
     assert not run.is_no_rows_fault(WHY)

@@ -7,7 +7,7 @@ def test_few_are_named_and_nothing_is_counted() -> None:
     """As many as a person reads."""
     repeats = Repeats()
     assert repeats.add("late", [1, 2], 10.0) == [1, 2]
-    assert repeats.tell(15.0) == []
+    assert repeats.take_counts(15.0) == []
     assert repeats.due_at == float("inf")
 
 
@@ -18,18 +18,18 @@ def test_many_are_counted() -> None:
     assert repeats.add("gone", [7], 10.5) == [7]
     assert repeats.add("late", [3], 11.0) == []
     assert repeats.due_at == 15.0
-    assert repeats.tell(15.0) == [Repeat("late", 199_996, 5, 3)]
+    assert repeats.take_counts(15.0) == [Repeat("late", 199_996, 5, 3)]
 
 
 def test_kind_that_goes_on_stays_counted() -> None:
     """Until a whole time has passed without one."""
     repeats = Repeats()
     repeats.add("late", range(10), 10.0)
-    assert len(repeats.tell(15.0)) == 1
+    assert len(repeats.take_counts(15.0)) == 1
     assert repeats.add("late", [10, 11], 16.0) == []
-    assert repeats.tell(20.0) == [Repeat("late", 2, 10, 11)]
+    assert repeats.take_counts(20.0) == [Repeat("late", 2, 10, 11)]
     assert repeats.due_at == 25.0
-    assert repeats.tell(25.0) == []
+    assert repeats.take_counts(25.0) == []
     assert repeats.add("late", [12], 26.0) == [12]
 
 
@@ -41,4 +41,4 @@ def test_each_kind_has_its_own_count() -> None:
     assert repeats.add("gone", [7], 10.0) == [7]
     assert repeats.add("late", [5], 10.0) == []
     assert repeats.add("gone", range(8, 20), 10.0) == range(8, 12)
-    assert repeats.tell(15.0) == [Repeat("late", 1, 5, 5), Repeat("gone", 8, 12, 19)]
+    assert repeats.take_counts(15.0) == [Repeat("late", 1, 5, 5), Repeat("gone", 8, 12, 19)]

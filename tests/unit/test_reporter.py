@@ -108,13 +108,13 @@ def test_service_manager_is_told_every_five_seconds_and_when_the_queue_is_paused
     clock = Clock(100.0)
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
     reporter = Reporter(notifier, BacklogBar(Terminal(2, {}), clock), clock)
-    reporter.tell_status(0, is_paused=False)
+    reporter.send_status(0, is_paused=False)
     clock.now = 104.9
-    reporter.tell_status(7, is_paused=False)
+    reporter.send_status(7, is_paused=False)
     clock.now = 105.0
-    reporter.tell_status(8, is_paused=False)
-    reporter.status_is_old()
-    reporter.tell_status(9, is_paused=True)
+    reporter.send_status(8, is_paused=False)
+    reporter.send_status_soon()
+    reporter.send_status(9, is_paused=True)
     told = [manager.recv(1000).decode() for _ in range(3)]
     assert told == [
         "STATUS=0 rows printed since the start",

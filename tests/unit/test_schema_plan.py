@@ -48,31 +48,40 @@ def test_newer_mailroom_is_ours() -> None:
     [
         (
             contents(NONE, Record(4, False)),
-            "the table schema_migrations in schema public is another program's: it records version 4, and nothing of"
-            " mailroom is there; give mailroom a schema of its own: mailroom-collect migrate --schema mailroom",
+            "the table schema_migrations in schema public is another program's: it records version 4, and the schema"
+            " has no mailroom; give mailroom a schema of its own: mailroom-collect migrate --schema mailroom",
         ),
-        (contents(NONE, Record(4, True)), "is another program's: it records version 4, and nothing of mailroom"),
-        (contents(NONE, Record(20260131235959, False)), "it records version 20260131235959, and nothing of mailroom"),
+        (contents(NONE, Record(4, True)), "is another program's: it records version 4, and the schema has no mailroom"),
+        (
+            contents(NONE, Record(20260131235959, False)),
+            "it records version 20260131235959, and the schema has no mailroom",
+        ),
         (
             contents(NONE, Record(4, False), RECORD | OTHER_TABLES),
-            "records version 4, and nothing of mailroom is there",
+            "records version 4, and the schema has no mailroom",
         ),
         (
             contents(2, Record(4, False)),
-            "it records version 4, and mailroom there is at version 2; if it is mailroom's"
-            " all the same, set the version in it to 2",
+            "it records version 4, and mailroom in the schema is at version 2; if the table is"
+            " mailroom's after all, set its version to 2",
         ),
-        (contents(2, Record(NEWEST, False)), f"it records version {NEWEST}, and mailroom there is at version 2"),
-        (contents(2, Record(4, True)), "it records version 4, and mailroom there is at version 2"),
-        (contents(4, Record(2, True)), "it records version 2, and mailroom there is at version 4"),
-        (contents(2, Record(NEWEST + 2, True)), f"it records version {NEWEST + 2}, and mailroom there is at version 2"),
+        (
+            contents(2, Record(NEWEST, False)),
+            f"it records version {NEWEST}, and mailroom in the schema is at version 2",
+        ),
+        (contents(2, Record(4, True)), "it records version 4, and mailroom in the schema is at version 2"),
+        (contents(4, Record(2, True)), "it records version 2, and mailroom in the schema is at version 4"),
+        (
+            contents(2, Record(NEWEST + 2, True)),
+            f"it records version {NEWEST + 2}, and mailroom in the schema is at version 2",
+        ),
         (contents(NEWEST, Record(NEWEST + 2, True)), f"dirty at version {NEWEST + 2}: another tool stopped halfway"),
         (
             contents(3, Record(2, True)),
             "dirty at version 2: another tool stopped halfway; repair it by hand, then set"
             " dirty to false in schema_migrations",
         ),
-        (contents(4, Record(2, False)), "it records version 2, and mailroom there is at version 4"),
+        (contents(4, Record(2, False)), "it records version 2, and mailroom in the schema is at version 4"),
         (
             contents(NONE, columns=RAILS),
             "is another program's: its columns are version; give mailroom a schema of its own",
@@ -96,8 +105,8 @@ def test_taken_names_are_told_before_anything_is_made(names: str) -> None:
     wanted = created(plan(migrations(), NONE, NEWEST))
     with pytest.raises(
         MailroomError,
-        match=f"^schema public has {names.replace(' ', ', ')} already, of another"
-        " program; nothing was touched; give mailroom a schema of its own",
+        match=f"^schema public already has {names.replace(' ', ', ')} of another"
+        " program; nothing was changed; give mailroom a schema of its own",
     ):
         check_names(contents(NONE, names=names), wanted)
 
@@ -127,7 +136,7 @@ def test_steps_lead_from_one_version_to_another(current: int, target: int, steps
 
 
 @pytest.mark.parametrize(
-    ("current", "target", "words"), [(3, 0, "the database is at version 3"), (0, 7, "asked for was version 7")]
+    ("current", "target", "words"), [(3, 0, "the database is at version 3"), (0, 7, "the target is version 7")]
 )
 def test_version_that_is_not_known_is_refused(current: int, target: int, words: str) -> None:
     """With those that are."""

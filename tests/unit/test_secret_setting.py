@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mailroom_runtime.settings.secret_setting import exposure
+from mailroom_runtime.settings.secret_setting import readable_by_all
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def told(file: Path) -> str:
-    return exposure("MAILROOM_SECRET_KEY", str(file))
+    return readable_by_all("MAILROOM_SECRET_KEY", str(file))
 
 
 def test_file_that_all_can_read_is_named_with_what_to_do(file: Path) -> None:
@@ -47,7 +47,7 @@ def test_file_that_others_cannot_reach_is_none_of_them(file: Path) -> None:
     file.parent.chmod(0o700)
     assert not told(file)
     assert not told(file.with_name("missing"))
-    assert not exposure("MAILROOM_SECRET_KEY", None)
+    assert not readable_by_all("MAILROOM_SECRET_KEY", None)
 
 
 def test_mounted_secret_is_readable_by_all_and_fine(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mailroom_sender.delivery.call_log import log_call
-from mailroom_sender.ledger.not_sent import not_sent_log
+from mailroom_sender.ledger.not_sent_log import not_sent_log
 from mailroom_sender.ledger.pause_log import PauseLog
 from mailroom_sender.log import log
 from mailroom_sender.schedule.gates import GateChange
@@ -43,7 +43,7 @@ def test_rows_of_one_outcome_and_reason_are_one_event(events: Events) -> None:
         {
             "level": "warning",
             "event": "mail_postponed",
-            "message": "SES did not take 2 rows of activation now; they go again later: TransientFailure: busy",
+            "message": "SES did not accept 2 rows of activation now; they are sent again later: TransientFailure: busy",
             "action": "activation",
             "outcome": "later",
             "reason": "TransientFailure: busy",
@@ -87,7 +87,7 @@ def test_hold_says_who_waits_and_what_to_do(events: Events) -> None:
     assert over == {
         "level": "info",
         "event": "calls_resumed",
-        "message": "calls go on; they waited for: used up",
+        "message": "calls are made again; they waited for: used up",
         "reason": "used up",
     }
 
@@ -113,7 +113,7 @@ def test_token_that_is_not_known_is_a_question_mark(events: Events) -> None:
     """The first few of a reason are named, the rest is counted."""
     not_sent = not_sent_log()
     not_sent("it expired", [0, 5, 6, 7, 8, 9, 10])
-    not_sent.tell(is_end=True)
+    not_sent.log_counts(is_end=True)
     found = events()
     assert [event["event"] for event in found] == ["token_not_sent"] * 6
     assert found[0]["message"] == "token ? is not sent: it expired"

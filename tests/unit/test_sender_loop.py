@@ -61,7 +61,7 @@ class Delivery:
         later = [Retry(row, 3600.0) for row in batch]
         return DeliveryResult(batch[0].action, [Verdict(Outcome.LATER, "not now")] * len(batch), later)
 
-    def give_back(self, rows: Sequence[Row]) -> None:
+    def release(self, rows: Sequence[Row]) -> None:
         self.given_back.append(list(rows))
 
     log_at = float("inf")
@@ -85,7 +85,7 @@ class Turns(Watchdog):
     ) -> None:
         """No timer was started."""
 
-    def turn(self) -> None:
+    def reset(self) -> None:
         self.count += 1
 
 

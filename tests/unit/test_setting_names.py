@@ -45,7 +45,7 @@ def test_all_settings_of_both_programs_are_known() -> None:
 def test_slip_in_a_name_is_told_with_the_nearest_one(variable: str, hint: str) -> None:
     """Whatever is meant, it is not silently left out."""
     assert [str(unknown) for unknown in unknown_settings([variable])] == [
-        f"the variable {variable} is no setting of mailroom and is ignored; {hint}"
+        f"the variable {variable} is not a setting of mailroom and is ignored; {hint}"
     ]
 
 

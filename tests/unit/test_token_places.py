@@ -101,5 +101,5 @@ def test_token_is_claimed_once() -> None:
     """A second claim of a token that is here already is an error of the program."""
     places = TokenPlaces()
     places.claim([1, 2])
-    with pytest.raises(IllegalMove, match=r"^a token is claimed that is here already$"):
+    with pytest.raises(IllegalMove, match=r"^a claimed token has a place already$"):
         places.claim([2, 3])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroom_runtime.words import counted, spell, visible
+from mailroom_runtime.words import counted, round_duration, visible
 
 SRC = Path(__file__).parents[2] / "src"
 PLURAL = re.compile(
@@ -60,4 +60,4 @@ def test_words_of_others_are_made_visible() -> None:
 )
 def test_time_is_in_minutes_from_two_on(seconds: float, words: str) -> None:
     """Below two minutes a second matters."""
-    assert spell(seconds) == words
+    assert round_duration(seconds) == words

@@ -1,7 +1,7 @@
 """The database as the collector sees it.
 
-connection   connects and LISTENs; notifies
+connection   a connection that LISTENs, and one that notifies
 scan         pure: where in the order of due rows a claim begins, and how many rows it asks for
-steps        the collector's steps, one SQL call each
-session      connects, connects again after a loss, and opens a second connection for a backlog
+steps        the collector's steps in the ledger, one SQL call each
+session      connects, connects again after a loss, and opens a second connection during a backlog
 """

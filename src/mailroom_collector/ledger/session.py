@@ -1,4 +1,4 @@
-"""The session with the ledger: connects, connects again after a loss, and opens a second connection for a backlog."""
+"""The session with the ledger. It connects again after a loss, and opens a second connection during a backlog."""
 
 import random
 import time
@@ -21,30 +21,30 @@ _BACKOFF_CAP: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class LedgerAddress:
-    """Where the ledger is, and in which name it is asked."""
+    """The database and queue of the ledger, and the name under which this process holds rows."""
 
     url: DatabaseUrl | str
     channels: tuple[str, ...]
     queue: str
     holder: str
     lease_ms: int
-    patience: float
-    """Seconds that the database may take to answer."""
+    answer_timeout: float
+    """Seconds for each answer of the database."""
 
     def listen(self) -> CollectorLedger:
         """Connect and LISTEN. Raises like ledger.connection.listen()."""
-        return self._ledger(listen(self.url, self.channels, self.queue, self.patience, on_notice=_log_notice))
+        return self._ledger(listen(self.url, self.channels, self.queue, self.answer_timeout, on_notice=_log_notice))
 
     def connect(self) -> CollectorLedger:
         """Connect without LISTEN. Raises like postgres.connection.connect()."""
-        return self._ledger(ListeningConnection(connect(self.url, NAME, self.patience)))
+        return self._ledger(ListeningConnection(connect(self.url, NAME, self.answer_timeout)))
 
     def _ledger(self, link: ListeningConnection) -> CollectorLedger:
         return CollectorLedger(link, self.queue, self.holder, self.lease_ms)
 
 
 class LedgerSession:
-    """The ledger while there is a connection, and when to connect again (monotonic seconds)."""
+    """The ledger while there is a connection, and the time of the next try to connect. Times are monotonic seconds."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class LedgerSession:
     ) -> None:
         self.ledger: CollectorLedger | None = None
         self.second: CollectorLedger | None = None
-        """Records what the reader took, while the first connection claims."""
+        """A second connection: it records what was read, while the first connection claims."""
         self.connect_at = 0.0
         self._address = address
         self._clock = clock
@@ -76,12 +76,12 @@ class LedgerSession:
         return self.ledger
 
     def worked(self) -> None:
-        """Note that a claim succeeded. A connection that opens may still be of no use, so it is not noted before."""
+        """Note that a claim succeeded. Before that, even an open connection may be of no use."""
         self._has_worked = True
         self._backoff.succeeded()
 
     def lost(self, error: MailroomError) -> None:
-        """Close, and connect again later. Raises the error when only a person can help and nothing worked before."""
+        """Close, to connect again later. Raises the error if only a person can help and no claim has succeeded yet."""
         if not (self._has_worked or isinstance(error, Unavailable)):
             raise error
         self.close()
@@ -97,14 +97,14 @@ class LedgerSession:
         )
 
     def open_second(self) -> None:
-        """Connect once more. Without a second connection the first one does its work, and a backlog takes longer."""
+        """Open the second connection. Without it the first one does all the work, and a backlog takes longer."""
         try:
             self.second = self._address.connect()
         except MailroomError as error:
             _log_second(f"the second connection can't be opened: {error}", error)
 
     def lost_second(self, error: MailroomError) -> None:
-        """Do without the second connection from now on."""
+        """Log the loss of the second connection, and continue without it."""
         _log_second(f"the second connection failed: {error}", error)
         self.close_second()
 
@@ -128,7 +128,7 @@ def _log_notice(text: str) -> None:
 
 def _log_second(text: str, error: MailroomError) -> None:
     log(
-        f"{text}; the first one does its work, and the backlog takes longer",
+        f"{text}; the first connection does all the work, so the backlog takes longer",
         error.level,
         event="second_connection_unavailable",
         reason=error.message,

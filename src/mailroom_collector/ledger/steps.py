@@ -1,6 +1,6 @@
 """The collector's steps in the ledger, one SQL call each (migrations/2_steps, 4_actions, 5_guards).
 
-Every step raises what translated() makes of a failure.
+Every step raises what translated() raises.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from mailroom_runtime.postgres.connection import DeadlineConnection, translated
 
 
 class DueRows(NamedTuple):
-    """What waits in the queue."""
+    """The due rows of the queue."""
 
     waiting: int  # rows that are due now, counted up to a limit
     next_due_ms: int | None
@@ -27,7 +27,7 @@ class DueRows(NamedTuple):
 
 
 class QueueState(NamedTuple):
-    """What an operator or another collector may change at any moment."""
+    """The state of the queue that an operator or another collector may change at any time."""
 
     paused_at: datetime | None = None
     paused_reason: str | None = None
@@ -45,12 +45,12 @@ class ClaimedRows:
 
 
 class Claim:
-    """The answer to one claim. Reading its rows takes a while, so the next claim is sent before."""
+    """The answer to one claim. It takes a while to read the rows, so the next claim is sent before that."""
 
     def __init__(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
         self._cursor = cursor
         self.rows = cursor.rowcount
-        """How many deliveries the claim went through: fewer than asked for means that nothing is left behind them."""
+        """The number of deliveries that the claim found. Fewer than asked for: no due row is left behind them."""
         self.last: Place | None = None
         self.acknowledged = False
         if self.rows:
@@ -60,7 +60,7 @@ class Claim:
             self.last = Place(due_at, token)
 
     def read(self) -> ClaimedRows:
-        """Return the rows; once."""
+        """Return the rows. To be called once."""
         rows = self._cursor.fetchall()
         return ClaimedRows(
             tokens=[Token._make(row[:6]) for row in rows if row[6] is None and row[1] is not None],
@@ -71,7 +71,7 @@ class Claim:
 
 
 def read_actions(connection: DeadlineConnection) -> list[Action]:
-    """Return the actions that the database knows. Raises what translated() makes of a failure."""
+    """Return the actions of the database. Raises OperatorNeeded, and what translated() raises."""
     with translated():
         rows = connection.execute(
             "SELECT name, number, prefix, signs_code FROM mailroom.mailroom_list_actions()"
@@ -83,7 +83,7 @@ def read_actions(connection: DeadlineConnection) -> list[Action]:
 
 
 def _array(tokens: Sequence[int]) -> str:
-    """Return a bigint[] as text, which takes a tenth of the time of psycopg's own dumper of lists."""
+    """Return a bigint[] as text. That takes a tenth of the time of psycopg's own conversion of lists."""
     return f"{{{','.join(map(str, tokens))}}}"
 
 
@@ -97,11 +97,11 @@ class CollectorLedger:
     lease_ms: int
 
     def read_actions(self) -> list[Action]:
-        """Return the actions that the database knows."""
+        """Return the actions of the database."""
         return read_actions(self.link.connection)
 
     def count_due(self, most: int) -> DueRows:
-        """Count what is due now, up to `most`, and read when the next row is."""
+        """Count the rows that are due now, up to `most`, and read when the next row becomes due."""
         with translated():
             row = self.link.connection.execute(
                 "SELECT waiting, next_due_ms, attended FROM mailroom.mailroom_look(%s::mailroom.job_type, %s::integer)",
@@ -131,7 +131,7 @@ class CollectorLedger:
         return Claim(cursor)
 
     def extend(self, tokens: Sequence[int]) -> set[int]:
-        """Extend the lease of these tokens; return those that are still held."""
+        """Extend the leases of these tokens; return the tokens that this process still holds."""
         with translated():
             rows = self.link.connection.execute(
                 "SELECT mailroom.mailroom_extend(%s::mailroom.job_type, %s, %s::integer, %s::bigint[])",
@@ -140,11 +140,11 @@ class CollectorLedger:
         return {token for (token,) in rows}
 
     def release(self, tokens: Sequence[int]) -> int:
-        """Release those of these tokens that are still held; return how many they were."""
+        """Release the tokens that this process still holds; return their number."""
         return self._count("mailroom.mailroom_release", tokens)
 
     def record_emitted(self, tokens: Sequence[int]) -> int:
-        """Record that the reader took these; return how many, which is 0 when senders acknowledge instead."""
+        """Record that the reader has read these tokens; return their number. It is 0 if senders acknowledge."""
         return self._count("mailroom.mailroom_emitted", tokens)
 
     def reject(self, reasons: Mapping[int, str]) -> None:
@@ -156,15 +156,15 @@ class CollectorLedger:
             )
 
     def start_fast_polling(self) -> bool:
-        """Let inserts skip NOTIFY, as this session polls; say whether that is allowed: to one session at a time."""
+        """Let inserts skip NOTIFY, because this session polls fast. Return whether it may: one session at a time."""
         return self._is_true("mailroom.mailroom_attend", argument=False)
 
     def notify_others(self) -> None:
-        """Notify the other sessions that listen, for the inserts that skipped NOTIFY."""
+        """Notify the other listening sessions of the inserts that skipped NOTIFY."""
         self._is_true("mailroom.mailroom_attend", argument=True)
 
     def stop_fast_polling(self, *, is_polling: bool) -> bool:
-        """Let inserts notify again; say whether all inserts that skipped NOTIFY have ended."""
+        """Let inserts NOTIFY again; return whether all inserts that skipped NOTIFY have ended."""
         return self._is_true("mailroom.mailroom_leave", argument=is_polling)
 
     def _is_true(self, step: str, *, argument: bool) -> bool:

@@ -1,8 +1,8 @@
-"""What an operator does: sees how the queue is and what was not mailed, retries it, removes what is old.
+"""The commands of an operator: status, failed, retry, pause, resume, prune, metrics, migrate, verify.
 
 commands   the commands and their options
-queries    questions to the ledger, and changes of it
-figures    pure: what the ledger answered, and what follows from it
+queries    reads the ledger, and changes it
+figures    pure: what the queries return
 text       pure: figures as text for people and as JSON for programs
 terminal   the live screen, colours and the progress bar
 metrics    the exporter for Prometheus

@@ -1,4 +1,4 @@
-"""Pure: what the ledger answered, and what follows from it."""
+"""Pure: the figures that the queries return, and what is calculated from them."""
 
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -8,22 +8,22 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class ListenResult:
-    """Whether a notification arrived."""
+    """The result of a test whether notifications arrive."""
 
     arrives: bool | None
-    """None: it could not be tested."""
+    """None: the test could not be made."""
     ms: float | None = None
-    """How long it took, in milliseconds."""
+    """How long the notification took, in milliseconds."""
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """Deliveries that are not settled, of one state and holder."""
+    """The number of unsettled deliveries with one state and holder."""
 
     state: str
     holder: str | None
-    due: bool  # for a delivery that is held: its lease ran out
+    due: bool  # for a delivery that a process holds: its lease has run out
     deliveries: int
     first_due: datetime
     last_due: datetime
@@ -31,7 +31,7 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True)
 class Oldest:
-    """The first token that may still be mailed and is not."""
+    """The oldest token that is not mailed and may still be mailed."""
 
     token: int
     queued_at: datetime
@@ -40,7 +40,7 @@ class Oldest:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Deliveries that were settled lately, of one state and reason."""
+    """The number of recently settled deliveries with one state and reason."""
 
     state: str
     reason: str | None
@@ -53,7 +53,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class QueueProgress:
-    """What is not settled: all that a health check or a scrape needs."""
+    """What is not settled: everything that a health check or a scrape needs."""
 
     at: datetime
     acknowledged_at: datetime | None
@@ -65,55 +65,55 @@ class QueueProgress:
     paused_reason: str | None = None
 
     def count(self, state: str, *, due: bool) -> int:
-        """Return how many are in a state, and due or not."""
+        """Return the number of deliveries in a state that are due, or that are not due."""
         return sum(one.deliveries for one in self.unsettled if one.state == state and one.due is due)
 
     @property
     def lapsed(self) -> int:
-        """Return how many are held under a lease that ran out."""
+        """Return the number of deliveries whose lease has run out."""
         return self.count("claimed", due=True) + self.count("sending", due=True)
 
     @property
     def leases(self) -> list[Unsettled]:
-        """Return the holders of deliveries, the one with most deliveries first."""
+        """Return the held deliveries by holder and state, the largest number first."""
         held = [one for one in self.unsettled if one.holder is not None]
         return sorted(held, key=lambda one: (-one.deliveries, one.holder))
 
     @property
     def age(self) -> float:
-        """Return for how many seconds the oldest mailable token waits; 0 without any."""
+        """Return for how many seconds the oldest mailable token has waited; 0 if there is none."""
         return max(0.0, (self.at - self.oldest.queued_at).total_seconds()) if self.oldest else 0.0
 
     @property
     def overdue(self) -> float:
-        """Return for how many seconds something is due that no collector claimed; 0 without any."""
+        """Return for how many seconds a delivery has been due without a claim; 0 if none is due."""
         due = [one.first_due for one in self.unsettled if one.due]
         return max(0.0, (self.at - min(due)).total_seconds()) if due else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What was settled lately, and how fast."""
+    """What was settled recently, and how long it took."""
 
     settled: Sequence[Settled]
     p50_ms: float | None
     p95_ms: float | None
 
     def of(self, state: str) -> list[Settled]:
-        """Return what came to this state, by reason, the most frequent first."""
+        """Return the settled deliveries of this state by reason, the most frequent reason first."""
         return sorted(
             (one for one in self.settled if one.state == state), key=lambda one: (-one.last_day, one.reason or "")
         )
 
     @property
     def last_sent_at(self) -> datetime | None:
-        """Return when something was sent last, within a day."""
+        """Return when the last mail was sent; None if there was none within a day."""
         return max((one.newest for one in self.of("sent")), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """How many sessions of the programs are connected to the database, by their application_name."""
+    """The number of sessions of the programs at the database, by their application_name."""
 
     collectors: int
     senders: int
@@ -121,7 +121,7 @@ class Sessions:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How the queue is."""
+    """The state of the queue: everything that status shows."""
 
     queue: str
     progress: QueueProgress
@@ -136,7 +136,7 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which of the deliveries that were not mailed; None allows all."""
+    """A choice among the deliveries that were not mailed. None means no restriction."""
 
     tokens: Sequence[int] | None = None
     account: str | None = None  # id, login or address
@@ -147,7 +147,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class UnsentDelivery:
-    """One delivery that failed or was skipped. A deleted token has no account any more."""
+    """One delivery that failed or was skipped. If its token was deleted, it has no account."""
 
     token: int
     action: str | None
@@ -166,7 +166,7 @@ class UnsentDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An account, and how many of its deliveries are in each state."""
+    """An account, and the number of its deliveries in each state."""
 
     account: int
     login: str
@@ -180,15 +180,15 @@ class RetryResult:
     token: int
     refused: str | None
     code: str = ""
-    """What `refused` means, as a word of mailroom_retry_rows()."""
+    """The code of mailroom_retry_rows() for the reason in `refused`."""
 
 
 class Hidden:
-    """Stands for what the role may not read."""
+    """Stands for something that the role may not read."""
 
 
 class Unmatched(NamedTuple):
-    """What exists instead of what was chosen; None where that was not chosen, or something matched."""
+    """What exists when nothing matched a choice. None: this was not chosen, or something matched."""
 
     tokens: Sequence[RetryResult]
     owners: Sequence[Owner] | Hidden | None = None

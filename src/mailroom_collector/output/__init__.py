@@ -1,7 +1,7 @@
-"""From a line to its reader.
+"""Writes lines to their reader.
 
-token_places   pure: where each claimed token is, and how it may move
-stdout         whole lines go out; which of them the reader took; whether it is gone
+token_places   pure: the place of each claimed token, and its allowed moves
+stdout         writes whole lines to stdout, and finds out which lines the reader has read
 room           pure: whether there is room for another claim
-leases         tells the ledger what became of the claimed tokens
+leases         extends the leases of the claimed tokens, and records their outcome in the ledger
 """

@@ -1,8 +1,8 @@
-"""stdout: whole lines go out; which of them the reader took; is the reader gone.
+"""Writes whole lines to stdout, and finds out which lines the reader has read and whether it has gone.
 
-Never blocks on a pipe: on Linux a pipe that polls writable takes PIPE_BUF bytes at once
-(pipe(7)), so no more than that is written after a poll. O_NONBLOCK would be a simpler way,
-but it belongs to the open file, which the shell and other programs may share.
+It never blocks on a pipe. On Linux a pipe that polls writable accepts PIPE_BUF bytes at once (pipe(7)), so it writes
+no more than that after a poll. O_NONBLOCK would be simpler, but it belongs to the open file, which the shell and other
+programs may share.
 """
 
 import array
@@ -24,7 +24,7 @@ _FILE_CHUNK = 1 << 16
 
 
 class LineOutput:
-    """A queue of lines on their way to a descriptor. Moves their tokens from place to place."""
+    """A queue of lines for a descriptor. It moves their tokens from place to place."""
 
     def __init__(self, fd: int, places: TokenPlaces) -> None:
         self.fd = fd
@@ -37,29 +37,29 @@ class LineOutput:
         self._written = 0
         self.lines = 0
         self.rows = 0
-        """Lines and rows on their way out since the start: a byte of them was written, or is about to be."""
+        """The numbers of lines and rows since the start of which a byte was written, or is about to be."""
         self.is_writable = False
-        """Whether it polled writable, and nothing was written since."""
+        """Whether the descriptor polled writable, and nothing was written since."""
         self.is_stalled = False
-        """Whether the reader did not take at once what waits to be written."""
+        """Whether lines wait and the descriptor is not writable."""
 
     @property
     def empty(self) -> bool:
-        """Say whether all that was put is written."""
+        """Return whether all lines are written."""
         return not self._waiting and not self._buffer
 
     @property
     def rows_waiting(self) -> int:
-        """Return the rows that were put and of which nothing is written."""
+        """Return the number of rows of which no byte is written."""
         return sum(line.rows for line in self._waiting)
 
     @property
     def has_unread(self) -> bool:
-        """Say whether there are written lines that the reader was not yet seen to take."""
+        """Return whether there are written lines that the reader has not read, as far as this process knows."""
         return bool(self._unread)
 
     def put(self, lines: Iterable[OutputLine]) -> None:
-        """Take lines to be written."""
+        """Add lines to the queue."""
         lines = list(lines)
         self._move(lines, TokenPlace.WAITING)
         self._waiting.extend(lines)
@@ -69,7 +69,7 @@ class LineOutput:
         self.places.move(list(chain.from_iterable([line.tokens for line in lines])), to)
 
     def write(self) -> None:
-        """Write as much as certainly does not block; the descriptor must have polled writable.
+        """Write as much as can't block. The descriptor must have polled writable.
 
         Raises ReaderGone when nobody reads any more, or it can't be written.
         """
@@ -86,7 +86,7 @@ class LineOutput:
         self._buffer = self._buffer[count:]
 
     def _begin_lines(self) -> None:
-        """Move waiting lines to the buffer: one at least, more while they fit one write."""
+        """Move waiting lines to the buffer: at least one, and as many as fit into one write."""
         end = self._written
         lines: list[OutputLine] = []
         while self._waiting and (not lines or end - self._written + len(self._waiting[0].data) <= self._chunk):
@@ -100,9 +100,9 @@ class LineOutput:
         self._buffer = memoryview(b"".join([line.data for line in lines]))
 
     def note_read(self) -> bool:
-        """Move the tokens of the lines that the reader took; say whether there were any.
+        """Move the tokens of the lines that the reader has read; return whether there were any.
 
-        From a pipe the reader took what has left it (FIONREAD); elsewhere it has what was written.
+        For a pipe, that is everything that is not in the pipe any more (FIONREAD). Elsewhere, written means read.
         """
         end = self._written - self._bytes_in_pipe()
         lines: list[OutputLine] = []
@@ -119,13 +119,13 @@ class LineOutput:
         return unread[0]
 
     def withdraw(self) -> bool:
-        """Drop the lines of which no byte is written; say whether there were any. Their tokens stay where they are."""
+        """Drop the lines of which no byte is written; return whether there were any. Their tokens are not moved."""
         had_lines = bool(self._waiting)
         self._waiting.clear()
         return had_lines
 
-    def disown(self, tokens: Set[int]) -> None:
-        """Let no line speak for these tokens any more, though the lines go out: this process holds them no longer."""
+    def remove_tokens(self, tokens: Set[int]) -> None:
+        """Remove these tokens from the bookkeeping of all lines. The lines are still written."""
         self._waiting = deque(_without(line, tokens) for line in self._waiting)
         self._unread = deque((end, _without(line, tokens)) for end, line in self._unread)
 

@@ -1,7 +1,7 @@
-"""Pure: where each claimed token is, and how it may move from one place to another.
+"""Pure: the place of each claimed token, and its allowed moves from place to place.
 
-Whatever the ledger must be told is first noted here, as a place. It is forgotten only when the ledger has taken it.
-So nothing is lost when the connection is lost in between.
+A token that the ledger must record has a place here first. It is forgotten only after the ledger has recorded it. So
+nothing is lost if the connection is lost in between.
 """
 
 from collections.abc import Collection, Iterable
@@ -12,16 +12,16 @@ from typing import Final
 
 
 class TokenPlace(Enum):
-    """Where a token is, from its claim until this process has nothing more to do with it."""
+    """The place of a token, from its claim until this process has finished with it."""
 
     UNSIGNED = auto()  # claimed; no line has it yet
     UNKNOWN_ACTION = auto()  # can be signed only when the actions are read again
-    TO_REJECT = auto()  # can't be signed or printed; the ledger must be told
+    TO_REJECT = auto()  # can't be signed or printed; the ledger must record that
     WAITING = auto()  # in a line of which no byte is written
     WRITTEN = auto()  # in a line of which a byte is written, or is about to be
-    READ = auto()  # the reader took its line; the ledger must be told
+    READ = auto()  # the reader has read its line; the ledger must record that
     WITH_SENDER = auto()  # the reader is a sender that acknowledges, and will begin it
-    TO_RELEASE = auto()  # does not go out; the ledger must be told
+    TO_RELEASE = auto()  # withdrawn; the ledger must release it
 
 
 MOVES: Final = MappingProxyType(
@@ -38,10 +38,10 @@ MOVES: Final = MappingProxyType(
         TokenPlace.TO_RELEASE: frozenset(),
     }
 )
-"""From each place, the places where a token may go next. From any place it may be forgotten."""
+"""For each place, the places to which a token may move. It may be forgotten at any place."""
 
 UNWRITTEN: Final = (TokenPlace.UNSIGNED, TokenPlace.UNKNOWN_ACTION, TokenPlace.TO_REJECT, TokenPlace.WAITING)
-"""The places from which a token can still be kept back: its reader has seen nothing of it."""
+"""The places from which a token can be withdrawn: the reader has read no byte of it."""
 
 _ORIGINS: Final = MappingProxyType(
     {place: tuple(origin for origin, targets in MOVES.items() if place in targets) for place in TokenPlace}
@@ -53,7 +53,7 @@ class IllegalMove(Exception):
 
 
 class TokenPlaces:
-    """The one map from token to place. A token is in it as long as this process has to do with it."""
+    """The map from token to place. It has every token that this process has not finished with."""
 
     def __init__(self) -> None:
         self._places: dict[int, TokenPlace] = {}
@@ -66,12 +66,12 @@ class TokenPlaces:
         before = len(self._places)
         self._places.update(zip(tokens, repeat(TokenPlace.UNSIGNED)))
         if len(self._places) != before + len(tokens):
-            raise IllegalMove("a token is claimed that is here already")
+            raise IllegalMove("a claimed token has a place already")
 
     def move(self, tokens: Collection[int], to: TokenPlace) -> None:
         """Move tokens, all of them or none. Raises IllegalMove when one of them may not go there."""
         places = list(map(self._places.get, tokens))
-        # Counted, because a test of each token would take a tenth of the time in which a row is signed and printed.
+        # Counted: a test of each token would take a tenth of the time that signing and printing take.
         illegal = len(places)
         for origin in _ORIGINS[to]:
             illegal -= places.count(origin)
@@ -91,7 +91,7 @@ class TokenPlaces:
         return [token for token, place in self._places.items() if place in wanted]
 
     def held(self, tokens: Collection[int]) -> list[int]:
-        """Return those of these tokens that are here."""
+        """Return which of these tokens have a place."""
         if self._places.keys().isdisjoint(tokens):
             return []
         return [token for token in tokens if token in self._places]
@@ -101,6 +101,6 @@ class TokenPlaces:
         return list(self._places)
 
     def forget(self, tokens: Iterable[int]) -> None:
-        """Remove tokens when the ledger has taken what became of them, or says that this process does not hold them."""
+        """Remove tokens after the ledger has recorded them, or has answered that this process does not hold them."""
         for token in tokens:
             del self._places[token]

@@ -1,9 +1,9 @@
-"""How it goes, for the people who run it.
+"""Reports for the people who run the collector.
 
-reporter       the log's summary, the service manager's status and the bar, each when it is time to
-summary        pure: what was done, a line every few minutes
-claim_log      logs tokens that are stale, wait for their action, or may have been mailed twice
+reporter       the summary in the log, the status for the service manager, and the bar, each when it is due
+summary        pure: the counts of the last minutes, in one line
+claim_log      logs tokens that are stale, that wait for their action, or that may have been mailed twice
 backlog_bar    draws the progress bar of a backlog
-progress_bar   pure: what the progress bar says
-terminal       stderr, where the bar is drawn
+progress_bar   pure: the text of the progress bar
+terminal       draws a line on stderr
 """

@@ -1,4 +1,4 @@
-"""Logs and counts what claims found beside tokens to print."""
+"""Logs and counts what claims find in addition to tokens to print."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ class ClaimLog:
 
     def log_counts(self, *, is_end: bool = False) -> None:
         """Log how many tokens were not mailed, if it is time to or this is the end."""
-        self._not_mailed_log.tell(is_end=is_end)
+        self._not_mailed_log.log_counts(is_end=is_end)
 
     def log_stale(self, reasons: Mapping[int, str]) -> None:
         """Log tokens that are not mailed any more, each with its reason."""
@@ -56,14 +56,14 @@ class ClaimLog:
         self.in_doubt += len(tokens)
 
     def log_waiting(self, tokens: Sequence[int]) -> None:
-        """Warn of tokens that wait for their action. Every claim finds them again, so not every time."""
+        """Warn of tokens that wait for their action, at most once a minute: every claim finds them again."""
         now = self._clock()
         if not tokens or now < self._warn_at:
             return
         self._warn_at = now + _WARN_AGAIN
         log(
             f"{counted(len(tokens), 'token')} not claimed (first: {tokens[0]}), because the action is not in"
-            " mailroom_actions; insert it (docs/adding-an-action.md). Logged at most once a minute",
+            " mailroom_actions; insert it (docs/adding-an-action.md). This is logged at most once a minute",
             "warning",
             event="action_missing",
             tokens=tokens,

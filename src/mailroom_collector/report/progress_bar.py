@@ -1,15 +1,14 @@
-"""Pure: the progress bar of a backlog: whether there is one to show, and what it says.
+"""Pure: the progress bar of a backlog: when to show it, and its text.
 
-Times are seconds of one monotonic clock, handed in by the caller. The line is shorter than nearly every line
-that a program logs or answers, and the cursor stands at its beginning: what the sender writes to the same
-terminal covers it whole, and scrolls it away.
+Times are monotonic seconds that the caller passes. The bar is short, and the cursor stands at its beginning. So a line
+that the sender writes to the same terminal overwrites all of it.
 """
 
 import math
 from collections import deque
 from typing import Final
 
-_PATIENCE: Final = 0.5  # seconds for which a backlog is not yet worth a count
+_COUNT_AFTER: Final = 0.5  # seconds from the first claim of a backlog until its rows are counted
 _WORTH: Final = 1.0  # seconds that a backlog must still take for a bar to appear
 _RECOUNT: Final = 10.0  # seconds between counts: others may work at the same backlog, or add to it
 _REDRAW: Final = 0.2  # seconds
@@ -31,10 +30,10 @@ class BacklogProgress:
         """When to draw the bar next; never, when none is shown."""
 
     def is_count_due(self, now: float, printed: int) -> bool:
-        """Note that rows are being worked off; say whether to count now what waits."""
+        """Note that rows are being printed; return whether to count the waiting rows now."""
         if self._begun is None:
             self._begun = (now, printed)
-            self._count_at = now + _PATIENCE
+            self._count_at = now + _COUNT_AFTER
         return now >= self._count_at
 
     def counted(self, now: float, printed: int, waiting: int) -> None:

@@ -1,4 +1,4 @@
-"""Reports how it goes: a summary to the log, a status to the service manager, a bar on the terminal."""
+"""Reports to the people who run the collector: a summary in the log, a status, a bar on the terminal."""
 
 import time
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from mailroom_runtime.process.systemd import Notifier
 from mailroom_runtime.words import counted
 
 _STATUS_EVERY: Final = 5.0
-"""Seconds between two states that the service manager is told, at least."""
+"""The shortest time between two statuses for the service manager, in seconds."""
 
 
 class Reporter:
-    """Tells the people who run the collector how it goes. Times are monotonic seconds."""
+    """Makes each report when it is due. Times are monotonic seconds."""
 
     def __init__(self, notifier: Notifier, bar: BacklogBar, clock: Callable[[], float] = time.monotonic) -> None:
         self.notifier = notifier
@@ -37,12 +37,12 @@ class Reporter:
         if line is not None:
             _log_summary(line)
 
-    def status_is_old(self) -> None:
-        """Tell the service manager at the next occasion."""
+    def send_status_soon(self) -> None:
+        """Send the status to the service manager at the next call of send_status()."""
         self._status_at = 0.0
 
-    def tell_status(self, printed: int, *, is_paused: bool) -> None:
-        """Tell the service manager how many rows were printed, if it is time to."""
+    def send_status(self, printed: int, *, is_paused: bool) -> None:
+        """Send the number of printed rows to the service manager, if that is due."""
         now = self._clock()
         if now >= self._status_at:
             self._status_at = now + _STATUS_EVERY

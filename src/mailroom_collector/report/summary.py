@@ -5,7 +5,7 @@ Times are seconds of one monotonic clock, handed in by the caller.
 
 from typing import Final, NamedTuple
 
-from mailroom_runtime.words import counted, spell
+from mailroom_runtime.words import counted, round_duration
 
 _EVERY: Final = 300.0  # seconds
 
@@ -42,7 +42,7 @@ class SummaryPeriod(NamedTuple):
             if count
         ]
         printed = f"printed {counted(self.done.rows, 'row')} in {counted(self.done.lines, 'line')}"
-        return "; ".join([f"in {spell(self.seconds)}: {printed}", *others])
+        return "; ".join([f"in {round_duration(self.seconds)}: {printed}", *others])
 
 
 class CollectorSummary:

@@ -39,7 +39,7 @@ class Terminal:
 
     @property
     def _is_foreground(self) -> bool:
-        """Say whether this is the foreground job of the terminal. Another job would draw over the shell's prompt."""
+        """Return whether this is the foreground job of the terminal. Another job would draw over the shell's prompt."""
         try:
             return os.tcgetpgrp(self._fd) == os.getpgrp()
         except OSError:  # not the terminal of this session, which then has no jobs on it

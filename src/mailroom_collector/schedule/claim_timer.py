@@ -1,6 +1,6 @@
-"""Pure: when to claim, given the time and what was seen, and until when to wait.
+"""Pure: when to claim, and until when to wait.
 
-Times are seconds of one monotonic clock, handed in by the caller.
+Times are monotonic seconds that the caller passes.
 """
 
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ _POLL: Final = 1.0
 class ClaimTimer:
     """When to claim.
 
-    Idle: wait. New rows are announced: a batch begins. The batch is full, or its time is up:
-    drain, that is claim until nothing is due. A row that becomes due by itself (a retry, a lease
-    that ran out) and a regular poll need no announcement. While notifications don't arrive,
-    regular polls are a second apart.
+    An idle collector waits. When a notification announces new rows, a batch begins. When the batch is full, or its time
+    is over, the collector drains the queue: it claims until nothing is due. It also claims at the time of a regular
+    poll, and when a row becomes due by itself (a retry, or a lease that has run out). While notifications don't arrive,
+    it polls every second.
     """
 
     batch_limit: int
@@ -32,12 +32,12 @@ class ClaimTimer:
     _notifications_missing: bool = field(default=False, init=False)
 
     def connected(self, now: float) -> None:
-        """Claim at once: a connection listens now, and missed what was announced before."""
+        """Claim at once, because a new connection has missed the notifications before it."""
         self.draining = True
         self._check_at = now + self._interval
 
     def set_notifications_missing(self, now: float, *, is_missing: bool) -> None:
-        """Note that notifications don't arrive, or do again."""
+        """Note whether notifications arrive."""
         self._notifications_missing = is_missing
         self._check_at = min(self._check_at, now + self._interval)
 
@@ -46,7 +46,7 @@ class ClaimTimer:
         return min(_POLL, self.check_interval) if self._notifications_missing else self.check_interval
 
     def counted(self, now: float, waiting: int, next_due_ms: int | None) -> bool:
-        """Note how many rows wait and when the next one becomes due; say whether there are more than before."""
+        """Note how many rows wait, and when the next one becomes due. Return whether more rows wait than before."""
         more, self._waiting = waiting > self._waiting, waiting
         self._check_at = now + self._interval
         self._next_due = None if next_due_ms is None else now + next_due_ms / 1000
@@ -59,7 +59,7 @@ class ClaimTimer:
         return more
 
     def drained(self, now: float) -> None:
-        """Stop draining: nothing is due any more. What it was time for is done, though no count says what is next."""
+        """Stop draining, because nothing is due any more. Clear the times that have passed."""
         self._reset()
         if self._next_due is not None and now >= self._next_due:
             self._next_due = None
@@ -67,7 +67,7 @@ class ClaimTimer:
             self._check_at = now + self._interval
 
     def disconnected(self) -> None:
-        """Without a connection there is nothing to claim or to wait for."""
+        """Stop everything, because there is no connection."""
         self._reset()
         self._next_due = None
 
@@ -77,12 +77,12 @@ class ClaimTimer:
         self._waiting = 0
 
     def is_due(self, now: float) -> bool:
-        """Say whether it is time to claim; from then on it is, until drained."""
+        """Return whether to claim now. Once it is true, it stays true until drained() is called."""
         if now >= self.deadline():
             self.draining = True
         return self.draining
 
     def deadline(self) -> float:
-        """Return the time at which to claim even if nothing is announced."""
+        """Return the time at which to claim even without a notification."""
         times = (self._batch_ends, self._next_due, self._check_at)
         return min(time for time in times if time is not None)

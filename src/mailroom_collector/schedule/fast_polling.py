@@ -1,9 +1,9 @@
 """Pure: when this collector polls every few ms, so that inserts need not NOTIFY.
 
-A NOTIFY makes the transaction that inserts a token commit alone (migrations/1_ledger, "The bell"). So when
-notifications come fast, one collector polls the ledger every few ms, and inserts skip NOTIFY meanwhile. When few rows
-come, it stops, and goes on asking until no insert that skipped NOTIFY is in progress any more. One session at a time
-may poll fast. Times are seconds of one monotonic clock, handed in by the caller.
+PostgreSQL commits transactions with NOTIFY one at a time (migrations/1_ledger). So when notifications come fast, one
+collector polls the ledger every few ms, and inserts skip NOTIFY meanwhile. When few rows come, it stops. It then asks
+again and again until no insert that skipped NOTIFY is in progress. Only one session at a time may poll fast. Times are
+monotonic seconds that the caller passes.
 """
 
 from collections import deque
@@ -15,12 +15,12 @@ from mailroom_runtime.backoff import Backoff
 
 _MANY: Final = 25
 _WITHIN: Final = 0.25
-"""So many notifications within so many seconds, 100 a second, start fast polling: a twentieth of what a server takes
-that notifies at each commit."""
+"""So many notifications within so many seconds start fast polling. That is 100 a second, a twentieth of what a server
+can do if each commit notifies."""
 _POLL: Final = 0.02
-"""Seconds between polls, and so what skipping NOTIFY may add to a mail."""
+"""Seconds between polls. So much later a mail may be sent because an insert skipped NOTIFY."""
 _NOTIFY: Final = 0.1
-"""Seconds from a new row until the other sessions are notified: collectors of other queues, and whoever listens."""
+"""Seconds from a new row until the other listening sessions are notified, such as collectors of other queues."""
 _IDLE: Final = 0.25
 """Seconds without a new row after which fast polling stops."""
 _IN_PROGRESS_FIRST, _IN_PROGRESS_CAP = 0.01, 1.0  # seconds between questions whether such an insert is in progress
@@ -54,12 +54,12 @@ class FastPolling:
     _in_progress: Backoff = field(default_factory=lambda: Backoff(_IN_PROGRESS_FIRST, _IN_PROGRESS_CAP), init=False)
 
     def connected(self, now: float) -> None:
-        """Begin with a new session: an earlier one may have left inserts that skipped NOTIFY."""
+        """Begin with a new session. Inserts that skipped NOTIFY for an earlier session may be in progress."""
         self._stop_at = now
         self._in_progress.succeeded()
 
     def disconnected(self) -> None:
-        """Forget what the session held: it is gone with the session."""
+        """Stop fast polling: its lock has ended with the session."""
         self.is_polling = self._another_polls = False
         self._poll_at = self._notify_at = self._stop_at = _NEVER
         self._notified_at.clear()
@@ -84,7 +84,7 @@ class FastPolling:
         self._another_polls = another_polls
 
     def next_step(self, now: float) -> PollingStep:
-        """Return the next thing to be done; to be called until there is nothing."""
+        """Return the next step. To be called until it returns NOTHING."""
         if not self.is_polling and len(self._notified_at) == _MANY and self._notified_at[0] >= now - _WITHIN:
             return PollingStep.START
         if now >= self._stop_at:
@@ -115,9 +115,9 @@ class FastPolling:
         self._notify_at = _NEVER
 
     def stopped(self, now: float, random: float, *, all_ended: bool) -> None:
-        """Note that STOP was done. Once all inserts that skipped NOTIFY have ended, one more poll sees what they wrote.
+        """Note that STOP was done. `all_ended`: all inserts that skipped NOTIFY have ended, so one more poll is enough.
 
-        Until then it polls now and then: any role may hold the lock for hours by which such inserts are known.
+        Until then it polls every second. That may last for hours: any role may hold the lock that such inserts hold.
         """
         if self.is_polling:
             self.is_polling = False

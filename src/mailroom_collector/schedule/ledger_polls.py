@@ -1,4 +1,4 @@
-"""When the ledger is polled: for the queue's state, for notifications, and for how many rows are due."""
+"""Decides when to read the queue's state, to handle notifications, and to count the due rows."""
 
 import time
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from mailroom_collector.schedule.pause import INTERVAL, LEAST, Pause, PauseChang
 
 _NEVER: Final = float("inf")
 _MAIL_FIRST: Final = 0.005
-"""Seconds from a mail that is printed to the count that follows: until then the processor is the sender's."""
+"""Seconds from a printed row to the next count, so that the sender gets the processor first."""
 
 
 class LedgerPolls:
-    """Asks the ledger what is due to be asked, and tells the claim timer. Times are monotonic seconds."""
+    """Reads from the ledger when that is due, and updates the claim timer. Times are monotonic seconds."""
 
     def __init__(
         self, timer: ClaimTimer, notifications: Notifications, pause: Pause, clock: Callable[[], float] = time.monotonic
@@ -34,12 +34,12 @@ class LedgerPolls:
         self._state_at = 0.0
 
     def disconnected(self) -> None:
-        """Ask nothing, as there is no connection."""
+        """Read nothing, because there is no connection."""
         self.timer.disconnected()
         self._notifications.disconnected()
 
     def read_state(self, ledger: CollectorLedger) -> PauseChange | None:
-        """Read the queue's state if that is due; return whether it was paused or goes on."""
+        """Read the queue's state if that is due. Return the change if the queue was paused or resumed."""
         if self._clock() < self._state_at:
             return None
         state = ledger.read_state()
@@ -52,7 +52,7 @@ class LedgerPolls:
         return change
 
     def poll(self, ledger: CollectorLedger) -> None:
-        """Handle notifications, and count what is due if there is a reason to."""
+        """Handle notifications, and count the due rows if there is a reason."""
         now, were_missing = self._clock(), self._notifications.are_missing
         if self._notifications.handle(ledger, now, is_busy=self.timer.draining):
             self._state_at = min(self._state_at, self._state_read_at + LEAST)
@@ -94,7 +94,7 @@ class LedgerPolls:
             self._count(ledger)  # at once: until then the timer says that it is time to claim
 
     def has_notifications(self, ledger: CollectorLedger) -> bool:
-        """Say whether notifications came during the last statements, which the socket need not show."""
+        """Return whether notifications came during the last statements, which the socket need not show."""
         return not self.timer.draining and ledger.link.has_notifications()
 
     def deadline(self) -> float:

@@ -1,7 +1,7 @@
-"""Pure: do notifications arrive? Known by notifying oneself, on each channel, and waiting for the echoes.
+"""Pure: tests whether notifications arrive. The collector notifies itself on each channel, and waits for the echoes.
 
-A pooler in transaction mode accepts LISTEN and drops it, without an error. Times are seconds of
-one monotonic clock, handed in by the caller.
+A pooler in transaction mode accepts LISTEN and drops it without an error. Times are monotonic seconds that the caller
+passes.
 """
 
 from collections.abc import Iterable
@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _PREFIX: Final = "mailroom-echo:"
-_PATIENCE: Final = 5.0
+_TIMEOUT: Final = 5.0
 """Seconds that an echo may take: it needs milliseconds, but a server may stall."""
 
 
 @dataclass(slots=True)
 class ListenCheck:
-    """What was sent, and whether it came back."""
+    """The test notifications that were sent, and whether they arrived."""
 
     interval: float
     """Seconds between tests."""
     name: str
-    """This collector's alone, so that others on the channel don't take the echo for theirs."""
+    """The name of this collector, so that other collectors don't mistake its echo for theirs."""
     channels: tuple[str, ...]
     is_missing: bool = field(default=False, init=False)
     """Whether notifications do not arrive."""
@@ -38,26 +38,26 @@ class ListenCheck:
         ]
 
     def connected(self, now: float) -> None:
-        """Test at once, as a new connection listens."""
+        """Test at once, because a new connection listens."""
         self.test_at = now
         self._overdue_at = None
 
     def disconnected(self) -> None:
-        """Test nothing, as nothing listens."""
+        """Test nothing, because nothing listens."""
         self.test_at = self._overdue_at = None
 
     def sent(self, now: float) -> None:
         """Note that the channels were notified."""
         self._awaited = {payload for _, payload in self.calls}
         self.test_at = now + self.interval
-        self._overdue_at = now + _PATIENCE
+        self._overdue_at = now + _TIMEOUT
 
     def not_sent(self, now: float) -> None:
         """Note that the channels could not be notified; the test is repeated later."""
         self.test_at = now + self.interval
 
     def notified(self, payloads: Iterable[str]) -> int:
-        """Take notifications; return how many of them are more than an echo, ours or another's."""
+        """Note notifications; return how many of them are not echoes."""
         others = 0
         for payload in payloads:
             if payload in self._awaited:
@@ -68,7 +68,7 @@ class ListenCheck:
         return others
 
     def check(self, now: float) -> None:
-        """Say from now on that notifications do not arrive, if an echo is overdue."""
+        """Set is_missing if an echo is overdue."""
         if self._overdue_at is not None and now >= self._overdue_at:
             self.is_missing, self._overdue_at = True, None
 

@@ -1,4 +1,4 @@
-"""Notifications: takes them, polls fast when many come, and tests whether they arrive at all."""
+"""Receives notifications, polls fast when many come, and tests whether they arrive."""
 
 import random
 import time
@@ -11,15 +11,15 @@ from mailroom_collector.schedule.fast_polling import FastPolling, PollingStep
 from mailroom_collector.schedule.listen_check import ListenCheck
 from mailroom_runtime.errors import MailroomError
 
-TEST_PATIENCE: Final = 2.0
-"""Seconds for which the loop may stand still for a test: leases must be extended meanwhile."""
+TEST_TIMEOUT: Final = 2.0
+"""The largest number of seconds for a test. The loop waits for it, and must extend leases in time."""
 
 Notify = Callable[[Iterable[tuple[str, str]]], None]
 """Notifies channels, each with a payload, from another session. Raises MailroomError."""
 
 
 class Notifications:
-    """Announcements of new rows, and whether they arrive. Times are monotonic seconds."""
+    """The notifications of new rows, and whether they arrive. Times are monotonic seconds."""
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class Notifications:
 
     @property
     def are_missing(self) -> bool:
-        """Say whether notifications don't arrive."""
+        """Return whether notifications don't arrive."""
         return self._check.is_missing
 
     @property
     def are_skipped(self) -> bool:
-        """Say whether inserts skip NOTIFY, as this collector polls every few ms."""
+        """Return whether inserts skip NOTIFY, as this collector polls every few ms."""
         return self._fast_polling.is_polling
 
     def connected(self) -> None:
@@ -56,7 +56,7 @@ class Notifications:
         self._fast_polling.disconnected()
 
     def handle(self, ledger: CollectorLedger, now: float, *, is_busy: bool) -> bool:
-        """Do what is due; say whether there is a reason to poll the ledger. Raises like the ledger."""
+        """Do what is due; return whether there is a reason to poll the ledger. Raises like the ledger."""
         announcements = self._take(ledger, now)
         is_poll_due = self._poll_fast(ledger, now)
         self._test(now, is_busy=is_busy)
@@ -84,7 +84,7 @@ class Notifications:
         return announcements
 
     def _poll_fast(self, ledger: CollectorLedger, now: float) -> bool:
-        """Start or stop fast polling, as far as it is time to; say whether it is time to poll."""
+        """Start or stop fast polling, as far as it is time to; return whether it is time to poll."""
         is_poll_due = False
         while (step := self._fast_polling.next_step(now)) is not PollingStep.NOTHING:
             match step:
@@ -120,7 +120,7 @@ class Notifications:
 
     def _send_test(self) -> None:
         try:
-            # From another session: through a pooler, one's own might answer without listening.
+            # From another session: a pooler may deliver a session's own notification even without LISTEN.
             self._notify(self._check.calls)
         except MailroomError as error:
             log(

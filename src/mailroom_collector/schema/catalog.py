@@ -1,7 +1,7 @@
 """Reads from the database what a schema has, and which sessions hold a lock that a migration waits for.
 
-A prepared transaction has no process. It keeps the number of its virtual transaction; the lock on its own transaction
-id identifies it.
+A prepared transaction has no process. Its locks have the same virtual transaction id; the lock on its transaction id
+leads to its name.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ _OF_KEYS: Final = sql.SQL(
 
 
 def read_contents(connection: psycopg.Connection[Any], schema: str, names: Sequence[str]) -> Contents:
-    """Return what the schema has: the tables and types of these names, and what shows its version."""
+    """Return which of these tables and types the schema has, and what shows its version."""
 
     def rows(query: str, names: Sequence[str] = ()) -> list[tuple[Any, ...]]:
         return connection.execute(query.encode(), {"schema": schema, "names": list(names)}).fetchall()
@@ -80,11 +80,11 @@ def read_contents(connection: psycopg.Connection[Any], schema: str, names: Seque
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A session or a prepared transaction that holds a lock, without its statement, which may contain secrets."""
+    """A session or a prepared transaction that holds a lock. Its statement is left out: it may contain secrets."""
 
     name: str
     way_out: str
-    """What ends it."""
+    """The statement that ends it."""
 
 
 def holders_of_tables(

@@ -1,8 +1,8 @@
 """Pure: whether a schema is mailroom's, and at which version.
 
 The table of the version is golang-migrate's. An application may use it for its own migrations, and names such as
-`accounts`, `jobs` or `schema_migrations` are common. So the record alone proves nothing: what the recorded version
-made must exist.
+`accounts`, `jobs` or `schema_migrations` are common. So the record alone proves nothing: the objects of the recorded
+version must exist too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,12 +63,12 @@ class Contents:
 
     @property
     def has_foreign_record(self) -> bool:
-        """Return whether there is a table of that name which is not golang-migrate's."""
+        """Return whether the table exists, but with other columns than golang-migrate's."""
         return bool(self.record_columns) and self.record_columns != _FORMAT
 
 
 def found_version(contents: Contents) -> int:
-    """Return the version of mailroom's schema by its objects, whatever the record says."""
+    """Return the version that the schema's objects show. The record is not read."""
     if any(contents.columns.get(place) != kind for place, kind in FIRST.items()):
         return NONE
     version = 0
@@ -96,8 +96,8 @@ def current_version(contents: Contents) -> int:
     if not _is_ours(record, found):
         raise MailroomError(
             f"the table {TABLE} in schema {schema} is another program's: it records version {record.version}, and"
-            f" {'nothing of mailroom is there' if found == NONE else f'mailroom there is at version {found}'}",
-            _OWN_SCHEMA if found == NONE else f"if it is mailroom's all the same, set the version in it to {found}",
+            f" {'the schema has no mailroom' if found == NONE else f'mailroom in the schema is at version {found}'}",
+            _OWN_SCHEMA if found == NONE else f"if the table is mailroom's after all, set its version to {found}",
         )
     if record.is_dirty:
         raise MailroomError(
@@ -108,18 +108,18 @@ def current_version(contents: Contents) -> int:
 
 
 def _is_ours(record: Record, found: int) -> bool:
-    """Return whether the record fits the objects. A version above all known ones is of a newer mailroom."""
+    """Return whether the record matches the objects. A version that is not known yet belongs to a newer mailroom."""
     newest = max(MARKS)
-    if record.is_dirty:  # the record has the version that was to be reached, up or down
+    if record.is_dirty:  # the record has the target version of a migration that stopped halfway
         return found in (record.version - 1, record.version, record.version + 1) or record.version > newest == found
     return record.version == found or record.version > newest == found
 
 
 def check_names(contents: Contents, wanted: Sequence[str]) -> None:
-    """Check that nothing that is to be created exists already. Raises MailroomError."""
+    """Check that none of the objects to create exists already. Raises MailroomError."""
     taken = [name for name in wanted if name in contents.names]
     if taken:
         raise MailroomError(
-            f"schema {contents.schema} has {', '.join(taken)} already, of another program; nothing was touched",
+            f"schema {contents.schema} already has {', '.join(taken)} of another program; nothing was changed",
             _OWN_SCHEMA,
         )

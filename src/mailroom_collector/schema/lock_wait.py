@@ -1,4 +1,4 @@
-"""Waits for the locks of a migration: tries again, so many times, and names the sessions that hold them."""
+"""Tries again and again to get the locks of a migration, and names the sessions that hold them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,25 +12,25 @@ from mailroom_collector.schema.session import Session
 from mailroom_runtime.errors import MailroomError
 
 _NAMED: Final = 3
-"""Sessions that are named of those that hold a lock."""
+"""The number of sessions that a message names."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait for others; times in seconds."""
+class LockTries:
+    """How often to try, and how long to wait. Times are in seconds."""
 
     lock_timeout: float = 3.0
-    """For all locks of one try: a sign-up waits behind it for no longer."""
+    """For all locks of one try. A sign-up waits behind a try for no longer."""
     pause: float = 2.0
-    """Between two tries."""
+    """The pause between two tries."""
     tries: int = 10
     migration_tries: int = 60
-    """For another migration to end, behind which nobody waits."""
+    """The tries while another migration runs. No sign-up waits behind these."""
 
 
-PATIENCE: Final = Patience()
+LOCK_TRIES: Final = LockTries()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class LockWait:
 
     @property
     def blocked(self) -> str:
-        """Return what waits, for what, and who is in the way."""
+        """Return which step waits, for which lock, and which sessions hold it."""
         who = ", ".join(self.holder_names) or "short transactions, one after another"
         if len(self.holders) > _NAMED:
             who += f" and {len(self.holders) - _NAMED} more"
@@ -63,17 +63,17 @@ class LockWait:
         return f"{self.blocked}; nobody waits behind it now; {again}"
 
     def given_up(self) -> MailroomError:
-        """Return the error once there was no lock in the last try."""
+        """Return the error after the last try."""
         way_out = f"end it ({self.holders[0].way_out}), or " if self.holders else ""
         return MailroomError(f"{self.blocked}; given up after {self.tries} tries", f"{way_out}run it again later")
 
 
 def with_locks(
-    session: Session, step: str, attempt: Callable[[], T], patience: Patience, warn: Callable[[LockWait], None]
+    session: Session, step: str, attempt: Callable[[], T], lock_tries: LockTries, warn: Callable[[LockWait], None]
 ) -> T:
-    """Return what the attempt returns, and try it until the locks are there; `warn` is called before each pause.
+    """Call `attempt` until it gets its locks, and return its result. `warn` is called before each pause.
 
-    Raises MailroomError after so many tries, with the sessions that have the locks.
+    Raises MailroomError after the last try, with the sessions that hold the locks.
     """
     tries = 0
     while True:
@@ -81,9 +81,9 @@ def with_locks(
             return attempt()
         except (errors.LockNotAvailable, errors.DeadlockDetected):
             tries += 1
-        most = patience.migration_tries if session.waits_for_migration else patience.tries
-        wait = LockWait(step, session.wanted, session.holders(), tries, most, patience.pause)
+        most = lock_tries.migration_tries if session.waits_for_migration else lock_tries.tries
+        wait = LockWait(step, session.wanted, session.holders(), tries, most, lock_tries.pause)
         if tries >= most:
             raise wait.given_up()
         warn(wait)
-        time.sleep(patience.pause)
+        time.sleep(lock_tries.pause)

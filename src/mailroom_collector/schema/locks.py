@@ -1,7 +1,8 @@
 """Pure: the locks of a migration, and which locks conflict with them.
 
-A step first locks all tables that existed before it, with one time limit for all of them. Else each of its statements
-could wait, and sign-ups would wait behind the locks that it has by then. The order is that of a sign-up's locks.
+A step first locks all tables that existed before it, with one time limit for all. Otherwise each of its statements
+could wait, and sign-ups would wait behind the locks that the step already holds. A sign-up takes its locks in the same
+order.
 """
 
 import zlib
@@ -60,8 +61,8 @@ def advisory_key(*names: str) -> int:
 def advisory_keys(database: str, schema: str, table: str) -> list[int]:
     """Return the keys that a migration takes.
 
-    Two are of golang-migrate: as a command it uses the database's name with the slash of its URL, as a library without.
-    The third is of mailroom up to version 0.2, which used the order of golang-migrate's first versions.
+    Two are golang-migrate's. The command puts the slash of the URL before the database's name; the library does not.
+    The third is that of mailroom 0.1 and 0.2, which used the order of golang-migrate's first versions.
     """
     return [
         advisory_key(schema, table, f"/{database}"),

@@ -1,8 +1,8 @@
-"""Brings the schema to a version. The version is recorded as golang-migrate does, so that either tool can be used.
+"""Brings the schema to a version. It records the version like golang-migrate, so that either tool can be used.
 
-Each step is one transaction, with its record of the version: no lock outlives it, whatever pooler is between. A step
-waits for its locks for a few seconds at most, so that no sign-up waits behind it for longer. Then it gives back what
-it holds, says who is in the way, and tries again.
+Each step and its record of the version are one transaction, so no lock outlives it, even behind a pooler. A step waits
+for its locks for a few seconds at most, so that no sign-up waits behind it for longer. Then it releases its locks,
+names the sessions that block it, and tries again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ import psycopg
 from psycopg import errors
 
 from mailroom_collector.schema.contents import Contents, check_names, current_version
-from mailroom_collector.schema.lock_wait import PATIENCE, LockWait, Patience, with_locks
+from mailroom_collector.schema.lock_wait import LOCK_TRIES, LockTries, LockWait, with_locks
 from mailroom_collector.schema.migrations import migrations
 from mailroom_collector.schema.plan import NONE, Migration, MigrationStep, created, lost, plan
 from mailroom_collector.schema.session import Session
@@ -27,14 +27,14 @@ from mailroom_runtime.schema_name import qualified
 _OWNER: Final = "use the role that owns the schema"
 _MAY_CREATE: Final = "use a role that may create it: GRANT CREATE ON DATABASE ... TO ..."
 _ANSWER: Final = 60.0
-"""Seconds for the answer to a question; a step may take any time."""
+"""Seconds for the answer to a query. A step may take any time."""
 
 T = TypeVar("T")
 
 
 @contextmanager
-def as_owner(url: DatabaseUrl | str) -> Iterator[psycopg.Connection[Any]]:
-    """Connect to migrate. Raises like connect(), with what to do about it."""
+def owner_connection(url: DatabaseUrl | str) -> Iterator[psycopg.Connection[Any]]:
+    """Connect as the owner of the schema. Raises like connect(); for a missing right, the hint names the owner."""
     with connect(url, OPERATOR, _ANSWER) as connection, translated(grant=_OWNER):
         yield connection
 
@@ -51,23 +51,23 @@ class Migrator:
         connection: psycopg.Connection[Any],
         schema: str | None = None,
         *,
-        tell: Callable[[str], None] = ignore,
+        report: Callable[[str], None] = ignore,
         warn: Callable[[LockWait], None] = ignore,
-        patience: Patience = PATIENCE,
+        lock_tries: LockTries = LOCK_TRIES,
     ) -> None:
-        """`schema` None: the first one of the search path. `tell` gets a line for each step, `warn` each wait."""
+        """`schema` None: the first of the search path. `report` gets a line for each step, `warn` gets each wait."""
         self._connection = connection
         self._schema = schema
-        self._tell, self._warn = tell, warn
-        self._patience = patience
+        self._report, self._warn = report, warn
+        self._lock_tries = lock_tries
 
     def run(self, target: int | None, *, dry_run: bool = False, agree: Callable[[str], bool] | None = None) -> bool:
-        """Go to version `target` (None: the newest). A dry run only prints what would be done.
+        """Bring the schema to version `target` (None: the newest). A dry run only prints what would be done.
 
-        Before it goes down, while nothing is locked, `agree` is called with what is lost. Returns whether it agreed.
-        Raises MailroomError when a step fails; the database is then as the step before left it.
+        Before a step that loses data, while nothing is locked, it calls `agree` with what is lost. Returns False, and
+        changes nothing, if `agree` does. Raises MailroomError when a step fails; the steps before it stay.
         """
-        session = Session(self._connection, self._schema, self._patience.lock_timeout)
+        session = Session(self._connection, self._schema, self._lock_tries.lock_timeout)
         known = migrations()
         goal = known[-1].version if target is None else target
         contents = self._read(session, known)
@@ -78,51 +78,51 @@ class Migrator:
         if loss and agree is not None and not dry_run and not agree(loss):
             return False
         if steps and steps[0].leads_to > current and not contents.exists:
-            self._tell(f"{'would create' if dry_run else 'creating'} the schema {session.schema}")
+            self._report(f"{'would create' if dry_run else 'creating'} the schema {session.schema}")
         for step in steps if dry_run else ():
-            self._tell(f"would run {step.name}")
+            self._report(f"would run {step.name}")
         if not dry_run:
-            self._walk(session, known, current, goal)
+            self._run_steps(session, known, current, goal)
         if not steps:
-            self._tell(f"nothing to do: the schema is at version {current}")
+            self._report(f"nothing to do: the schema is at version {current}")
         if goal != NONE:
-            self._tell_who_may_create(session.schema)
-            self._tell_who_may_execute(session.schema)
+            self._report_create_right(session.schema)
+            self._report_execute_rights(session.schema)
         elif steps and self._schema is not None:
-            self._tell(f"note: the schema {session.schema} stays, with the table schema_migrations")
+            self._report(f"note: the schema {session.schema} stays, with the table schema_migrations")
         return True
 
     def _read(self, session: Session, known: Sequence[Migration]) -> Contents:
-        """Read what is there, while no other migration is at work."""
+        """Read the contents of the schema, while no other migration runs."""
         names = created(plan(known, NONE, known[-1].version))
         return self._with_locks(session, "the migration", lambda: session.read(names))
 
     def _check(self, contents: Contents, current: int, steps: Sequence[MigrationStep]) -> None:
-        """Check that nothing is in the way; tell what may surprise. Raises MailroomError."""
+        """Check that nothing prevents the steps, and report what may surprise. Raises MailroomError."""
         if current != NONE and contents.record is None:
-            self._tell(f"the schema is there without a record of its version: taken as version {current}")
+            self._report(f"the schema has no record of its version; its objects are those of version {current}")
         if current != NONE or not steps:
             return
         elsewhere = ", ".join(contents.elsewhere)
         if elsewhere and self._schema is None:
             raise MailroomError(
                 f"mailroom is in another schema of this database: {elsewhere}; the search path leads to"
-                f" {contents.schema}; nothing was touched",
-                "name the schema that is meant: mailroom-collect migrate --schema NAME",
+                f" {contents.schema}; nothing was changed",
+                "give the schema: mailroom-collect migrate --schema NAME",
             )
         check_names(contents, created(steps))
         if elsewhere:
-            self._tell(f"note: mailroom is in another schema of this database too: {elsewhere}")
+            self._report(f"note: mailroom is in another schema of this database too: {elsewhere}")
 
-    def _walk(self, session: Session, known: Sequence[Migration], current: int, goal: int) -> None:
-        """Run one step after the other. Other migrations may take turns with it, if they go the same way."""
+    def _run_steps(self, session: Session, known: Sequence[Migration], current: int, goal: int) -> None:
+        """Run the steps one by one. Another migration may run some of them, if it has the same direction."""
         while steps := plan(known, current, goal):
             step = steps[0]
             other = self._with_locks(session, step.name, partial(self._run_step, session, step, current))
             if other is None:
-                self._tell(f"ran {step.name}")
+                self._report(f"ran {step.name}")
             elif min(current, goal) <= other <= max(current, goal):
-                self._tell(f"another migration went to version {other} meanwhile")
+                self._report(f"another migration went to version {other} meanwhile")
             else:
                 raise MailroomError(
                     f"another migration went from version {current} to {other} meanwhile",
@@ -131,7 +131,7 @@ class Migrator:
             current = step.leads_to if other is None else other
 
     def _run_step(self, session: Session, step: MigrationStep, current: int) -> int | None:
-        """Run a step. If the schema is at another version by now, return that instead. Raises MailroomError."""
+        """Run a step. If the schema has reached another version meanwhile, return that. Raises MailroomError."""
         try:
             return session.run(step, current)
         except (errors.LockNotAvailable, errors.DeadlockDetected):
@@ -144,9 +144,9 @@ class Migrator:
             raise MailroomError(f"{step.name} failed and changed nothing: {reason}", hint) from None
 
     def _with_locks(self, session: Session, what: str, attempt: Callable[[], T]) -> T:
-        return with_locks(session, what, attempt, self._patience, self._warn)
+        return with_locks(session, what, attempt, self._lock_tries, self._warn)
 
-    def _tell_who_may_create(self, schema: str) -> None:
+    def _report_create_right(self, schema: str) -> None:
         row = self._connection.execute(
             "SELECT quote_ident(nspname), has_schema_privilege('public', oid, 'CREATE') FROM pg_namespace"
             " WHERE nspname = %s",
@@ -154,17 +154,17 @@ class Migrator:
         ).fetchone()
         name, is_open = row or ("", False)
         if is_open:
-            self._tell(
+            self._report(
                 f"note: every role may create in the schema {name}, in which functions run as its owner;"
                 f" to end that: REVOKE CREATE ON SCHEMA {name} FROM PUBLIC"
             )
 
-    def _tell_who_may_execute(self, schema: str) -> None:
-        """Say it and change nothing: a role of the application may depend on these rights."""
+    def _report_execute_rights(self, schema: str) -> None:
+        """Report the rights, and change nothing: a role of the application may depend on them."""
         rows = self._connection.execute(qualified(PUBLIC_FUNCTIONS, schema).encode()).fetchall()
         names = [name if self._schema is None else f"{schema}.{name}" for (name,) in rows]
         if names:
-            self._tell(
+            self._report(
                 f"note: every role may execute {len(names)} functions that run as their owner, as after a restore"
                 " without rights (--no-acl); grant the roles of docs/roles.md, 'Grants', what they need, and then:"
                 f" REVOKE EXECUTE ON FUNCTION {', '.join(names)} FROM PUBLIC"

@@ -42,9 +42,9 @@ class MigrationStep:
 
 
 def plan(known: Sequence[Migration], current: int, target: int) -> list[MigrationStep]:
-    """Return the steps from one version to another. Raises MailroomError when there is no way."""
+    """Return the steps from one version to another. Raises MailroomError when one of them is not known."""
     versions = [NONE, *(migration.version for migration in known)]
-    for what, version in (("the database is at", current), ("asked for was", target)):
+    for what, version in (("the database is at", current), ("the target is", target)):
         if version not in versions:
             raise MailroomError(
                 f"{what} version {version}, which this mailroom doesn't know", f"it knows {NONE} to {versions[-1]}"

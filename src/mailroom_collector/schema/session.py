@@ -1,8 +1,8 @@
 """One transaction of a migration: its settings, its locks, its record of the version.
 
-Table and advisory lock are those of golang-migrate's postgres driver (database/postgres/postgres.go):
-`schema_migrations(version bigint, dirty boolean)` has one row or none. That tool locks for a session. Here the lock is
-the transaction's, because behind a pooler a session's lock may stay with a connection that others get.
+The table and the advisory lock are those of golang-migrate's postgres driver (database/postgres/postgres.go):
+`schema_migrations(version bigint, dirty boolean)` has one row or none. golang-migrate locks for the session. mailroom
+locks for the transaction: behind a pooler, the lock of a session may stay with a connection that another client gets.
 """
 
 import re
@@ -23,7 +23,7 @@ from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.schema_name import SCHEMA, SCHEMA_WANTED
 
 _LEAST: Final = 0.1
-"""Seconds that a step may at least wait for further locks."""
+"""The shortest time limit for a lock, in seconds."""
 
 _SETTINGS: Final = """
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
@@ -31,14 +31,15 @@ SET LOCAL statement_timeout = 0;
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL check_function_bodies = on;
 """
-"""Whatever a role or the database has set. A step locks first, and must then see what others committed."""
+"""They override the settings of the role and the database. READ COMMITTED lets a step see what others have committed
+before it got its locks."""
 
 
 class Session:
     """Transactions on one autocommit connection, for one schema."""
 
     def __init__(self, connection: psycopg.Connection[Any], schema: str | None, lock_timeout: float) -> None:
-        """`schema` None: the first one of the search path. `lock_timeout`: seconds for all locks of a transaction."""
+        """`schema` None: the first of the search path. `lock_timeout`: seconds for all locks of a transaction."""
         self._connection = connection
         row = connection.execute("SELECT current_database()::text, current_schema()::text").fetchone()
         database, current = row or ("", None)
@@ -50,7 +51,7 @@ class Session:
         self._keys = advisory_keys(database, self.schema, TABLE)
         self._lock_timeout = lock_timeout
         self.is_creating_schema = False
-        """Whether a step that failed could not create the schema. PostgreSQL says so in the server's language."""
+        """Whether a failed step was creating the schema. The server's message can't show that: its language varies."""
         self._tables: Sequence[str] | None = None
         self._mode = ""
         self._names: Sequence[str] = ()
@@ -62,7 +63,7 @@ class Session:
             return self._read()
 
     def run(self, step: MigrationStep, current: int) -> int | None:
-        """Run a step and record it. If the schema is at another version by now, return that instead."""
+        """Run a step and record it. If the schema has reached another version meanwhile, return that."""
         with self._transaction() as ends:
             contents = self._read()
             version = current_version(contents)
@@ -118,7 +119,7 @@ class Session:
             self._limit(ends - time.monotonic())
             query = sql.SQL(f"LOCK TABLE {{}} IN {mode} MODE")
             self._connection.execute(query.format(sql.Identifier(self.schema, table)))
-        # What else it may wait for is not known; it may be a lock on any of its tables.
+        # The statements of the step may wait for further locks, on any of these tables.
         self._tables, self._mode = list(locks) or list(self._names), "ACCESS EXCLUSIVE"
         self._limit(ends - time.monotonic())
 

@@ -1,8 +1,8 @@
-"""From a claimed token to a signed line.
+"""Makes signed lines from claimed tokens.
 
-action      pure: what a token may be for
-token       pure: what is claimed
-signature   pure: token and key to the secret field, and back
-line        pure: signed tokens to lines of bytes
-chunk       pure: the tokens of one claim to signed rows
+action      pure: the actions, which say what a token is for
+token       pure: a claimed token
+signature   pure: signs a token, and verifies the secret field of a link
+line        pure: makes lines of bytes from signed tokens
+chunk       pure: signs the tokens of one claim
 """

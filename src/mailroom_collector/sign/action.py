@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-MOST_NUMBER: Final = 32767
+LARGEST_NUMBER: Final = 32767
 """Numbers are smallint."""
 _PREFIX = re.compile(r"/[A-Za-z0-9/._-]{1,62}", re.ASCII)
 
@@ -29,8 +29,8 @@ class Action:
 
     def __post_init__(self) -> None:
         """Check what goes on the wire and what is signed."""
-        if not 1 <= self.number <= MOST_NUMBER:
-            raise ValueError(f"the number of {self.name} is not from 1 to {MOST_NUMBER}")
+        if not 1 <= self.number <= LARGEST_NUMBER:
+            raise ValueError(f"the number of {self.name} is not from 1 to {LARGEST_NUMBER}")
         if not _PREFIX.fullmatch(self.prefix):
             raise ValueError(f"the prefix of {self.name} is not / and 1 to 62 of the characters A-Z a-z 0-9 / . _ -")
 

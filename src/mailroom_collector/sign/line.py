@@ -21,7 +21,7 @@ _NOT_BARE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff,\"]")
 
 
 class SignedRow(NamedTuple):
-    """A token as it will be printed, whole and without the comma or newline behind it."""
+    """A token as it will be printed, without the comma or newline behind it."""
 
     token: int
     text: str
@@ -47,20 +47,20 @@ def _field(name: str, value: str) -> str:
 
 
 def _not_empty(name: str, value: str) -> str:
-    """Refuse an empty field: every reader refuses such a row, and so nothing would settle it."""
+    """Check a field that must not be empty. Every sender rejects a row with an empty one, and does not settle it."""
     if not value:
         raise UnfitToken(f"its {name} is empty")
     return _field(name, value)
 
 
 def encode_row(signer: Signer, token: Token) -> SignedRow:
-    """Sign a token and write its row. Raises UnfitToken with the reason why that can't be done; UnknownAction."""
-    number, action, email, login, secret, code = token
+    """Sign a token and encode its row. Raises UnknownAction, or UnfitToken with the reason."""
+    token_id, action, email, login, secret, code = token
     code = code or ""
     # Almost every row is bare: one search in all fields that could be otherwise.
     if not email or not login or _NOT_BARE.search(email + login + code):
         email, login, code = _not_empty("email", email), _not_empty("login", login), _field("code", code)
-    return SignedRow(number, f"{action},{email},{login},{signer.sign(action, secret, token.code)},{code}")
+    return SignedRow(token_id, f"{action},{email},{login},{signer.sign(action, secret, token.code)},{code}")
 
 
 def lines(rows: Sequence[SignedRow], limit: int) -> Iterator[OutputLine]:

@@ -45,19 +45,19 @@ class Signer:
         signing.update(action.prefix.encode("ascii"))
         return signing
 
-    def sign(self, number: int, secret: bytes, code: str | None) -> str:
+    def sign(self, action_number: int, secret: bytes, code: str | None) -> str:
         """Return the secret field for the action of that number: secret and signature, 86 characters of base64url.
 
         Raises UnknownAction; UnfitToken when the secret is not 32 bytes, or a code that is signed not five digits.
         """
         if len(secret) != SECRET_BYTES:
             raise UnfitToken(f"its secret is {counted(len(secret), 'byte')}, not {SECRET_BYTES}")
-        return _encode(secret + self.signature(number, secret, code))
+        return _encode(secret + self.signature(action_number, secret, code))
 
-    def signature(self, number: int, secret: bytes, code: str | None) -> bytes:
+    def signature(self, action_number: int, secret: bytes, code: str | None) -> bytes:
         """Return the 32 bytes of the signature alone. Raises as sign() does."""
         try:
-            prefix, signs_code = self._actions[number]
+            prefix, signs_code = self._actions[action_number]
         except KeyError:
             raise UnknownAction from None
         signing = prefix.copy()

@@ -6,11 +6,11 @@ from typing import NamedTuple
 class Token(NamedTuple):
     """One token as it was claimed, not yet known to be fit for signing or printing.
 
-    A named tuple, as a frozen dataclass takes three times as long to make, for each row.
+    A named tuple, because a frozen dataclass takes three times as long to make, for each row.
     """
 
     id: int
-    action: int  # its number
+    action_number: int
     email: str
     login: str
     secret: bytes

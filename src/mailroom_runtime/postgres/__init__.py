@@ -1,8 +1,8 @@
 """PostgreSQL as both programs and all commands use it.
 
-url         where the database is; a file is read again before each connection
-failures    pure: what a failure means, as data
-pins        pure: settings of the role or the database that would change what statements do, as data
-connection  connects: a connection whose statements have a deadline; its errors, translated by the table
+url         the database URL; a file is read again before each connection
+failures    pure: a table of the meaning of each failure
+pins        pure: settings that mailroom sets in each session, because others would change what statements do
+connection  connections whose statements have a deadline, with errors that the table translates
 schema      checks that schema and queue exist
 """

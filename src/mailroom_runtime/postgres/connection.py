@@ -1,4 +1,4 @@
-"""Connects to PostgreSQL. Statements have a deadline, and errors are translated by the table of failures."""
+"""Connects to PostgreSQL. Statements have a deadline, and the table of failures translates errors."""
 
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -25,16 +25,16 @@ from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.schema_name import qualified
 
 OPERATOR: Final = "mailroom-operator"
-"""The application_name of an operator's commands, which are not counted as a program."""
+"""The application_name of an operator's commands. They don't count as a collector or sender."""
 _CONNECT: Final = 5.0  # seconds to connect, at most
 _CANCEL: Final = 2.0  # seconds to cancel a statement, at most
 _SERVER_LATER: Final = 5.0
-"""Seconds after the deadline of a statement at which the server gives it up too, in case the program was killed."""
+"""The server ends a statement so many seconds after its deadline. That matters if the program was killed."""
 _TRIES: Final = 5
-"""How often a statement is run that the server undoes each time."""
+"""The largest number of tries of a statement that the server rolls back."""
 _DEFAULTS: Final[dict[str, Any]] = {
     "client_encoding": "utf-8",
-    # So a peer that vanished is noticed within half a minute (libpq, 34.1.2).
+    # With these, the program notices within half a minute that the server has vanished (libpq, 34.1.2).
     "keepalives_idle": 10,  # seconds
     "keepalives_interval": 5,  # seconds
     "keepalives_count": 3,
@@ -50,26 +50,27 @@ class _NoAnswer(psycopg.OperationalError):
 
 
 class DeadlineConnection(psycopg.Connection[Any]):
-    """A connection that gives a statement up whose answer does not come.
+    """A connection that gives up a statement after its deadline.
 
-    TCP does not notice a network that drops packets, or a peer that only acknowledges them. A statement that is given
-    up is cancelled; else its session would go on waiting at the server, beside the next one and the one after that.
+    TCP does not notice a network that drops packets, or a peer that acknowledges packets and does nothing else. After
+    the deadline the connection cancels the statement and closes. Without the cancel, its session would go on at the
+    server, and each new connection would add another one.
     """
 
     timeout: float = float("inf")
     """Seconds that a statement may take."""
     schema: str | None = None
-    """The schema of the names that statements write as `mailroom.NAME`; None: the search path finds it."""
+    """The schema that replaces `mailroom` in statements. None: the search path finds it."""
     sends_only: bool = False
-    """Whether a statement is only sent, and finish() waits for its answer."""
+    """True: execute() only sends a statement, and finish() waits for its answer."""
     _pending: Generator[Any, Any, Any] | None = None
     _meanwhile: Callable[[], None] | None = None
 
     def execute(self, query: Query | str, params: Params | None = None, **kwargs: Any) -> psycopg.Cursor[Any]:
-        """Do as psycopg does; a statement that is a text gets its names qualified.
+        """Run a statement like psycopg, but with the schema of this connection.
 
-        A statement that the server undid so that others could go on is run again at once. Within a transaction it is
-        not, because the whole transaction was undone.
+        If the server rolled the statement back because of other transactions, it is run again at once. Within a
+        transaction it is not, because the server rolled back the whole transaction.
         """
         if isinstance(query, str):
             query = qualified(query, self.schema).encode()
@@ -87,7 +88,7 @@ class DeadlineConnection(psycopg.Connection[Any]):
         return is_idle and failures.by_sqlstate(error.sqlstate or "").meaning is Meaning.RETRY
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
-        """Wait as psycopg does. Raises psycopg.OperationalError at the deadline; the connection is then closed."""
+        """Wait like psycopg. Closes the connection and raises psycopg.OperationalError at the deadline."""
         if self.sends_only:
             self._pending, gen = gen, _until_sent(gen)
         try:
@@ -97,21 +98,21 @@ class DeadlineConnection(psycopg.Connection[Any]):
             raise
 
     def close(self) -> None:
-        """Close it, whatever its state. A statement that the server is running is cancelled."""
+        """Close the connection in any state. Cancels the statement that the server runs."""
         if self.info.transaction_status is pq.TransactionStatus.ACTIVE and capabilities.has_cancel_safe():
             with suppress(psycopg.Error, OSError):
                 self.cancel_safe(timeout=_CANCEL)
         super().close()
 
     def finish(self) -> None:
-        """Wait for the answer to the statement that was sent; its cursor then has the rows. Raises as wait() does."""
+        """Wait for the answer to the statement that was sent. Its cursor then has the rows. Raises like wait()."""
         gen, self._pending = self._pending, None
         if gen is not None:
             self.wait(_from_sent(gen))
 
     @contextmanager
     def meanwhile(self, work: Callable[[], None]) -> Iterator[None]:
-        """Do the work once, while the server runs the next statement; at the end of the block at the latest.
+        """Call `work` once: while the server runs the next statement, or else at the end of the block.
 
         The work must not use this connection. If it raises, the statement has no answer, and the connection can't be
         used any more.
@@ -127,7 +128,7 @@ class DeadlineConnection(psycopg.Connection[Any]):
 
 
 def _limited(gen: Generator[Any, Any, Any], timeout: float, when_sent: Callable[[], None]) -> Generator[Any, Any, Any]:
-    """Yield what the generator wants of its socket, until the deadline."""
+    """Yield what the generator waits for, until the deadline. Call `when_sent` once the statement is sent."""
     ends = time.monotonic() + timeout
     try:
         wanted = next(gen)
@@ -143,7 +144,7 @@ def _limited(gen: Generator[Any, Any, Any], timeout: float, when_sent: Callable[
 
 
 def _until_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, None]:
-    """Yield what the generator wants, until it wants an answer or ends."""
+    """Yield what the generator waits for, until it waits for an answer or ends."""
     with suppress(StopIteration):
         wanted = next(gen)
         while wanted != _WAIT_READ:
@@ -151,7 +152,7 @@ def _until_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, None]:
 
 
 def _from_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Yield what the generator wants from there on."""
+    """Yield what the generator waits for after _until_sent()."""
     wanted = _WAIT_READ
     try:
         while True:
@@ -161,7 +162,7 @@ def _from_sent(gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
 
 
 class _AnyBytes(adapt.Loader):
-    """Text of a database without an encoding. Bytes that are not UTF-8 become surrogates, which are rejected later."""
+    """Reads text of a database without an encoding. Bytes that are not UTF-8 become surrogates, rejected later."""
 
     def load(self, data: bytes | bytearray | memoryview) -> str:
         return bytes(data).decode("utf-8", "surrogateescape")
@@ -172,9 +173,9 @@ class _AnyBytesBinary(_AnyBytes):
 
 
 def connect(url: DatabaseUrl | str, name: str, timeout: float = float("inf")) -> DeadlineConnection:
-    """Open a connection in autocommit, on which a statement may take `timeout` seconds.
+    """Open a connection in autocommit mode. Each statement may take `timeout` seconds.
 
-    `name` is its application_name. Raises ConnectionLost, or OperatorNeeded with what to do.
+    `name` is its application_name. Raises ConnectionLost, or OperatorNeeded with a hint.
     """
     try:
         text = url if isinstance(url, str) else url.read()
@@ -184,7 +185,7 @@ def connect(url: DatabaseUrl | str, name: str, timeout: float = float("inf")) ->
     given = conninfo.conninfo_to_dict(text)
     options: dict[str, Any] = {name: value for name, value in defaults.items() if name not in given}
     try:
-        # Without prepared statements, which a pooler in transaction mode would mix up.
+        # Without prepared statements: a pooler in transaction mode would mix them up.
         connection = DeadlineConnection.connect(text, autocommit=True, prepare_threshold=None, **options)
     except psycopg.Error as error:
         raise _connect_failure(error) from None
@@ -196,19 +197,19 @@ def connect(url: DatabaseUrl | str, name: str, timeout: float = float("inf")) ->
         connection.close()
         raise
     if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-        _take_any_bytes(connection)
+        _accept_any_bytes(connection)
     return connection
 
 
 def _pin_settings(connection: DeadlineConnection) -> None:
-    """Set what a role or a database may have set otherwise, if this session is not shared."""
+    """Override settings of the role and the database, unless a pooler shares this session."""
     limit = connection.timeout + _SERVER_LATER
     pins = PINS | {"statement_timeout": str(int(1000 * limit)) if limit < float("inf") else "0"}
     with translated():
         connection.execute(PIN, (list(pins), list(pins.values()), connection.info.backend_pid))
 
 
-def _take_any_bytes(connection: DeadlineConnection) -> None:
+def _accept_any_bytes(connection: DeadlineConnection) -> None:
     with translated():
         connection.execute("SET client_encoding TO SQL_ASCII")  # else the server refuses whole results
     for loader in (_AnyBytes, _AnyBytesBinary):
@@ -219,7 +220,7 @@ def _take_any_bytes(connection: DeadlineConnection) -> None:
 def translated(grant: str = failures.GRANT) -> Iterator[None]:
     """Turn psycopg's errors into Unavailable, ConnectionLost, OperatorNeeded or StatementRefused, by the table.
 
-    `grant` is what to do about a missing right.
+    `grant` is the hint for a missing right.
     """
     try:
         yield
@@ -231,7 +232,7 @@ def _statement_failure(error: psycopg.Error, grant: str) -> MailroomError:
     text = first_line(error)
     if error.diag.source_file == "rls.c":  # the words are in the language of the server
         return _as_error(failures.ROW_SECURITY, text)
-    if error.sqlstate is None:  # libpq's or psycopg's own words: no server said this
+    if error.sqlstate is None:  # the error comes from libpq or psycopg, not from the server
         is_connection = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
         return _as_error(failures.LOST if is_connection else failures.FAULT, text)
     failure = failures.by_sqlstate(error.sqlstate)

@@ -1,7 +1,7 @@
-"""Pure: what a failure of PostgreSQL means, as data: the one table for both programs and all commands.
+"""Pure: a table of what each failure of PostgreSQL means, for both programs and all commands.
 
-The key is the SQLSTATE (PostgreSQL's documentation, appendix A). For a connection that failed libpq gives no SQLSTATE,
-so the keys are words. A failure that is not in the table is a fault of mailroom, or of changes to its schema.
+The key is the SQLSTATE (PostgreSQL's documentation, appendix A). libpq gives no SQLSTATE when a connection fails, so
+those keys are words. A failure that is not in the table means a bug in mailroom, or a change to its schema.
 """
 
 import re
@@ -18,16 +18,16 @@ CORRECT: Final = "correct MAILROOM_DATABASE_URL"
 class Meaning(Enum):
     """What a program does about a failure."""
 
-    RETRY = "the statement was undone so that others could go on: run it again at once"
-    LATER = "the statement was undone: run it again after a while; the connection is good"
-    RECONNECT = "this connection can't be used any more: connect again, after a while"
+    RETRY = "the server rolled the statement back because of other transactions: run it again at once"
+    LATER = "the server rolled the statement back: run it again after a while, on the same connection"
+    RECONNECT = "this connection can't be used any more: connect again after a while"
     OPERATOR = "only a person can help"
-    FAULT = "a statement that can't work: a programming error"
+    FAULT = "the statement can't work: a bug"
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFailure:
-    """What a failure means; `words` stand before what the server said."""
+    """What a failure means. `words` is the beginning of the message; what the server said follows."""
 
     meaning: Meaning
     words: str = ""
@@ -63,16 +63,16 @@ READ_ONLY: Final = _operator(
 )
 
 BY_SQLSTATE: Final[dict[str, DatabaseFailure]] = {
-    # Undone so that others could go on, or because somebody asked for it.
+    # The server rolled it back because of other transactions, or because somebody cancelled it.
     "40": _retry("other transactions were in the way"),  # serialization_failure, deadlock_detected
     "55P03": _later("another transaction holds a lock for long"),  # lock_not_available
     "55006": _later("another session is using it"),  # object_in_use
     "57014": _later("a statement was cancelled, by a person or by a timeout"),  # query_canceled
-    # A plan or a type that is older than the schema, or a session that was left in a transaction.
+    # The session has a plan or a type that is older than the schema, or it was left in a transaction.
     "0A000": _reconnect("the session is older than the schema"),  # feature_not_supported
     "25": _reconnect("the session is in an unexpected state"),  # invalid_transaction_state
     "26": _reconnect("the session is in an unexpected state"),  # a statement's name, which a pooler mixed up
-    # The server or a pooler ends a session, or can't begin one now.
+    # The server or a pooler ended the session, or can't begin one now.
     "08": LOST,  # connection exceptions
     "25P03": LOST,  # idle_in_transaction_session_timeout
     "25P04": LOST,  # transaction_timeout
@@ -98,7 +98,7 @@ BY_SQLSTATE: Final[dict[str, DatabaseFailure]] = {
     "XX001": _DAMAGED,  # data_corrupted
     "XX002": _DAMAGED,  # index_corrupted
 }
-"""The whole SQLSTATE, or else its first three or two characters."""
+"""The key is a whole SQLSTATE, or its first three or two characters."""
 
 BY_WORDS: Final[tuple[tuple[str, DatabaseFailure], ...]] = (
     (r"password authentication failed|no password supplied|password is an empty string", PASSWORD),
@@ -117,7 +117,7 @@ BY_WORDS: Final[tuple[tuple[str, DatabaseFailure], ...]] = (
     (r"does not support SSL|SSL.* required|requires? SSL", _TLS),
     # The URL.
     (r"invalid .*(value|port|option)|unsupported startup parameter|unrecognized configuration", _operator("", CORRECT)),
-    # It may be different in a moment.
+    # Another try may succeed.
     (r"too many (clients|connections)|slots are reserved|no more connections allowed", TOO_MANY),
     (
         r"starting up|shutting down|in \w+ mode|not (yet )?accepting connections",
@@ -126,10 +126,10 @@ BY_WORDS: Final[tuple[tuple[str, DatabaseFailure], ...]] = (
     (r"resolve host|translate host name", _reconnect("", "correct the host in MAILROOM_DATABASE_URL, if it stays so")),
     (r"session is read-only|hot standby mode", _reconnect("none of the servers is the primary now")),
 )
-"""Words of the server or of libpq about a connection that failed; the first that fit."""
+"""Words of the server or of libpq about a connection that failed. The first pattern that matches counts."""
 
 NO_CONNECTION: Final = _reconnect("", "check MAILROOM_DATABASE_URL and whether the server runs")
-"""A connection that failed for another reason."""
+"""A connection failed for another reason."""
 
 
 def by_sqlstate(sqlstate: str) -> DatabaseFailure:

@@ -1,8 +1,8 @@
-"""Pure: settings of a role or a database that would change what a session's statements do, as data.
+"""Pure: settings that mailroom sets in each session, because a role or a database may change what statements do.
 
-These are not pinned: search_path, which says where the schema is; default_transaction_read_only, by which a person
-stops all writing; and settings that only make a statement slower or the server's log longer. The functions of the
-schema have further settings of their own.
+mailroom leaves these alone: search_path, because it leads to the schema; default_transaction_read_only, because a
+person may use it to stop all writing; and settings that only make statements slower or the server's log longer. The
+functions of the schema set further ones.
 """
 
 from typing import Final
@@ -42,7 +42,7 @@ PINS: Final[dict[str, str]] = {
     "enable_sort": "on",
     "jit": "off",
 }
-"""The values that are wanted. A setting that a version of PostgreSQL does not know is skipped."""
+"""The values to set. A setting that this version of PostgreSQL does not know is skipped."""
 
 PIN: Final = """
 SELECT pg_catalog.count(pg_catalog.set_config(name, wanted, false))
@@ -51,7 +51,8 @@ WHERE pg_catalog.pg_backend_pid() = %s
   AND CASE name WHEN 'synchronous_commit' THEN pg_catalog.current_setting(name) = 'off'
                 ELSE pg_catalog.current_setting(name, true) <> wanted END
 """
-"""Sets what differs, in one round trip. A synchronous_commit that also waits for a standby is as good as `on`.
+"""Sets what differs, in one round trip. A synchronous_commit that also waits for a standby stays as it is.
 
-Nothing is set behind a pooler, because others use its connections too; a pooler gives sessions other process ids.
+Behind a pooler nothing is set, because other clients use the same connections. The process id shows that: a pooler
+reports another one than the server.
 """

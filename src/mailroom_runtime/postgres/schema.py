@@ -1,4 +1,4 @@
-"""Checks that mailroom's schema, in this version, and the queue exist."""
+"""Checks that mailroom's schema has this version, and that the queue exists."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,7 +14,7 @@ SELECT n.nspname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 WHERE c.relname = 'jobs' AND c.relkind = 'r' AND a.attname = 'job_type' AND t.typname = 'job_type'
 ORDER BY n.nspname
 """
-"""The schemas of this database that mailroom is installed in, in whatever version: others have a table `jobs` too."""
+"""The schemas of this database that have mailroom, of any version. A table `jobs` alone may be another program's."""
 _FOUND: Final = f"""
 SELECT ARRAY ({INSTALLED_IN}), to_regprocedure(%s) IS NOT NULL,
     (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -30,11 +30,11 @@ WHERE p.prosecdef AND starts_with(p.proname, 'mailroom_')
   AND has_function_privilege('public', p.oid, 'EXECUTE')
 ORDER BY 1
 """
-"""The functions that run as their owner and that every role may execute; there should be none."""
+"""The functions that run as their owner and that every role may execute. There should be none."""
 
 
 def check_schema(connection: DeadlineConnection, queue: str, function: str) -> None:
-    """Check that schema, function (with the types of its arguments) and queue exist, in one round trip.
+    """Check in one round trip that the schema, the queue and `function` (with its argument types) exist.
 
     Raises OperatorNeeded, and what translated() raises.
     """
@@ -57,7 +57,7 @@ def check_schema(connection: DeadlineConnection, queue: str, function: str) -> N
 
 
 def elsewhere(database: str, schema: str | None, installed_in: Sequence[str]) -> tuple[str, str]:
-    """Return what is wrong and what to do when mailroom is in another schema than the expected one."""
-    where = "where the search path leads" if schema is None else f"in schema {schema}"
+    """Return message and hint for a mailroom that is in another schema than the expected one."""
+    where = "in the schemas of the search path" if schema is None else f"in schema {schema}"
     found = f"{database} has no mailroom {where}; it is in schema {', '.join(installed_in)}"
     return found, f"set MAILROOM_SCHEMA_NAME={installed_in[0]}"

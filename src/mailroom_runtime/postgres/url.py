@@ -1,4 +1,4 @@
-"""Where the database is: a libpq URL from the environment or from a file, read again before each connection."""
+"""The database URL: a libpq URL from the environment or from a file. It is read again before each connection."""
 
 import re
 from collections.abc import Mapping
@@ -15,41 +15,41 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]{0,30}?)://", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """The setting, not its value. It is read before each connection, so that a new password needs no restart."""
+    """The setting without its value. The value is read before each connection, so a new password needs no restart."""
 
     file: str | None
     environ: Mapping[str, str] = field(repr=False)
     schema: str | None = None
-    """Where mailroom is in the database; None: where the search path leads."""
+    """The schema that mailroom is in. None: the search path finds it."""
 
     @property
     def is_set(self) -> bool:
-        """Return whether it is set. Raises SettingError when it can't be read."""
+        """Return whether the URL is set. Raises SettingError when it can't be read."""
         return optional_secret(_NAME, self.file, self.environ) is not None
 
     def read(self) -> str:
-        """Return the URL as it is now. Raises SettingError, which does not repeat it."""
+        """Return the present URL. Raises SettingError, whose text does not repeat the URL."""
         url = required_secret(_NAME, self.file, self.environ, "a libpq URL or key=value string")
         check_url(url)
         return url
 
 
 def required_url(file: str | None, environ: Mapping[str, str], schema: str | None = None) -> DatabaseUrl:
-    """Return the setting, with its value checked. Raises SettingError, also when there is none."""
+    """Return the setting, after a check of its value. Raises SettingError when it is wrong or not set."""
     url = DatabaseUrl(file, environ, schema)
     url.read()
     return url
 
 
 def optional_url(file: str | None, environ: Mapping[str, str], schema: str | None = None) -> DatabaseUrl | None:
-    """Return the setting, with its value checked, or None when it is not set. Raises SettingError."""
+    """Return the setting, after a check of its value; None when it is not set. Raises SettingError when it is wrong."""
     if not DatabaseUrl(file, environ).is_set:
         return None
     return required_url(file, environ, schema)
 
 
 def check_url(url: str) -> None:
-    """Raise SettingError when libpq can't read it; the text does not repeat it, it may hold a password."""
+    """Raise SettingError when libpq can't read the URL. The text does not repeat it, because it may hold a password."""
     import psycopg  # noqa: PLC0415 - slow, and --help needs no database
     from psycopg import conninfo  # noqa: PLC0415
 

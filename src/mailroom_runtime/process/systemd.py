@@ -1,4 +1,4 @@
-"""Sends the state of this program to the service manager that set NOTIFY_SOCKET (sd_notify(3)), if one did."""
+"""Sends the state of this program to the service manager, if one has set NOTIFY_SOCKET (sd_notify(3))."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 from typing import Final
 
-_PATIENCE: Final = 1.0  # seconds for a manager to accept a message: it must not delay this program
+_TIMEOUT: Final = 1.0  # seconds for the manager to accept a message, so that it can't delay this program
 
 
 class Notifier:
@@ -18,25 +18,25 @@ class Notifier:
         self._socket: socket.socket | None = None
         if path.startswith(("/", "@")):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.settimeout(_PATIENCE)
+            self._socket.settimeout(_TIMEOUT)
         self._sent: dict[str, str] = {}
-        self.patience = _watchdog(environ) if self._socket else None
-        """Seconds within which the manager expects each alive(); None if it expects none."""
+        self.watchdog_interval = _watchdog(environ) if self._socket else None
+        """The manager expects alive() at least once in so many seconds. None: it expects none."""
 
     def ready(self) -> None:
-        """Report that the program is ready; sent once."""
+        """Report that the program is ready. The message is sent once."""
         self._send_change("READY", "1")
 
     def status(self, text: str) -> None:
-        """Report in one line, for people, what the program does now."""
+        """Report in one line what the program does now, for people."""
         self._send_change("STATUS", text.replace("\n", " "))
 
     def stopping(self) -> None:
-        """Report that the program is about to end; sent once."""
+        """Report that the program is about to end. The message is sent once."""
         self._send_change("STOPPING", "1")
 
     def alive(self) -> None:
-        """Report that the main loop is not hanging."""
+        """Report that the main loop is running."""
         self._send("WATCHDOG=1")
 
     def _send_change(self, name: str, value: str) -> None:
@@ -51,7 +51,7 @@ class Notifier:
 
 
 def _watchdog(environ: Mapping[str, str]) -> float | None:
-    """Return WATCHDOG_USEC in seconds, if it is for this process or for the shell whose pipeline it is a part of."""
+    """Return WATCHDOG_USEC in seconds, if it is meant for this process or for its parent, the pipeline's shell."""
     usec, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
     if not usec.isdecimal() or pid not in ("", str(os.getpid()), str(os.getppid())):
         return None

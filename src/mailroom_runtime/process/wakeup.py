@@ -1,4 +1,4 @@
-"""Signals and finished work as one readable descriptor, so that a single poll can wait for them too."""
+"""A descriptor that becomes readable when a signal comes or work has finished, so that one poll waits for both."""
 
 import contextlib
 import signal
@@ -10,18 +10,18 @@ _FINISHED = b"\0"  # no signal has this number
 
 
 def stop_signals() -> frozenset[signal.Signals]:
-    """Return the signals after which a program ends in good order.
+    """Return the signals that stop a program in good order: SIGTERM, SIGINT, and SIGHUP, which a closed terminal sends.
 
-    A closed terminal sends SIGHUP; `nohup` lets a program ignore it (POSIX, nohup), and then it stays ignored.
+    If `nohup` has set the program to ignore SIGHUP (POSIX, nohup), it stays ignored.
     """
     hangup = set() if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else {signal.SIGHUP}
     return frozenset({signal.SIGTERM, signal.SIGINT} | hangup)
 
 
 class Wakeup:
-    """While it is entered, turns the stop signals, and others if named, into bytes on a socket.
+    """While it is entered, it turns the stop signals, and the `others`, into bytes on a socket.
 
-    A signal that arrives at any moment, also just before the poll, is then seen by the poll.
+    So the poll sees every signal, even one that arrives just before the poll.
     """
 
     def __init__(self, *others: signal.Signals) -> None:
@@ -45,12 +45,12 @@ class Wakeup:
         self._writer.close()
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable once a signal or finished work has arrived."""
+        """Return the descriptor, which is readable after a signal or wake()."""
         return self._reader.fileno()
 
-    def finished(self) -> None:
-        """Wake the poll because work in another thread has finished; callable from any thread."""
-        # If the socket is full, the poll wakes anyway. If it is closed, nothing waits any more.
+    def wake(self) -> None:
+        """Wake the poll, because work in another thread has finished. Any thread may call it."""
+        # If the socket is full, the poll wakes anyway. If it is closed, the poll has ended.
         with contextlib.suppress(OSError):
             self._writer.send(_FINISHED)
 
@@ -63,5 +63,5 @@ class Wakeup:
         return [signal.Signals(number) for number in seen if number != _FINISHED[0]]
 
     def stops(self) -> list[signal.Signals]:
-        """Return the stop signals that have arrived since the last call; others are dropped."""
+        """Return the stop signals that have arrived since the last call. Other signals are dropped."""
         return [number for number in self.signals() if number in self._stops]

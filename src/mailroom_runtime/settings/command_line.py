@@ -1,4 +1,4 @@
-"""Runs a program's command: an error becomes one line of the log and an exit status."""
+"""Runs a program's command, and turns an error into one log line and an exit status."""
 
 import sys
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from mailroom_runtime.log import Log
 _USAGE = 2
 """The exit status for a wrong command line."""
 _INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
+"""The exit status after Ctrl-C: 128 and the number of the signal, as in shells."""
 
 
 def run(command: click.Command, program: str, log: Log, examples: Mapping[str, str] | None = None) -> NoReturn:
-    """Run the command of a program; exit with 0, 1 or 2 as the README's table says.
+    """Run the command of a program, and exit with 0, 1, 2 or 130 (docs/settings.md).
 
-    `examples` has a value for each option that must be given.
+    `examples` has an example value for each required option.
     """
     sys.exit(_status(command, program, log, examples or {}))
 
@@ -42,7 +42,7 @@ def _status(command: click.Command, program: str, log: Log, examples: Mapping[st
 
 
 def explain(error: click.UsageError, see: str, ctx: click.Context, examples: Mapping[str, str]) -> str:
-    """Return one line that names the variable and the option that are wrong, and the help that tells more."""
+    """Return one line that names the wrong variable and option, and the help to read."""
     if not isinstance(error, click.BadParameter) or error.param is None:
         return f"{_ended(error.format_message())} {see}"
     option = next(iter(error.param.opts), "")
@@ -54,5 +54,5 @@ def explain(error: click.UsageError, see: str, ctx: click.Context, examples: Map
 
 
 def _ended(text: str) -> str:
-    """Return text with a mark at its end."""
+    """Return the text with a full stop, unless it ends with a mark already."""
     return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -1,4 +1,4 @@
-"""A group of commands, each of which is imported only when it runs: the list of them and completion stay fast."""
+"""A group that imports a command only when it runs, so that --help and shell completion stay fast."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class LazyCommand(NamedTuple):
-    """Where a command is, and what the list of commands says of it."""
+    """The place of a command in the source, and its summary for the list of commands."""
 
     place: str
     """The module and the name in it: `package.module:command`."""
@@ -27,11 +27,11 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kwargs)
         self.lazy = dict(lazy)
         self._unloaded = set(lazy)
-        # Stand-ins: click suggests their names for one that is mistyped.
+        # Placeholders, so that click can suggest a name for a mistyped one.
         self.commands.update({name: click.Command(name, short_help=one.summary) for name, one in lazy.items()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command itself, and import it if need be."""
+        """Return the command, and import it if that was not done yet."""
         if cmd_name in self._unloaded:
             module, _, name = self.lazy[cmd_name].place.partition(":")
             self.commands[cmd_name] = getattr(import_module(module), name)
@@ -44,7 +44,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, self._summary(name)) for name in self.list_commands(ctx)])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
-        """Offer the commands and options that begin so, without importing any command."""
+        """Offer the commands and options that begin with this text. No command is imported."""
         from click.shell_completion import CompletionItem  # noqa: PLC0415 - only a completion needs it
 
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]

@@ -22,7 +22,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
 class Whole(click.IntRange):
-    """A whole number in a range; unlike int(), without spaces, underscores and foreign digits."""
+    """A whole number in a range. Unlike int(), it allows no spaces, no underscores and no digits but 0 to 9."""
 
     name = "whole number"
 
@@ -40,12 +40,12 @@ class Whole(click.IntRange):
         return number
 
     def _describe_range(self) -> str:
-        """Return what the help says, as people write it."""
+        """Return the range as the help shows it."""
         return f"{self._low} to {self._high}" if self._shows_range else ""
 
 
 class Flag(click.types.BoolParamType):
-    """true or false, and no word that is ambiguous."""
+    """True or false, in one of the usual words."""
 
     name = "true|false"
 
@@ -80,10 +80,10 @@ class Flag(click.types.BoolParamType):
 
 
 class FlagOption(click.Option):
-    """An option of true or false. --help shows its default in these words."""
+    """An option whose value is true or false. --help shows its default in lower case."""
 
     def get_help_extra(self, ctx: click.Context) -> "OptionHelpExtra":
-        """Return what stands in brackets."""
+        """Return what --help shows in brackets."""
         extra = super().get_help_extra(ctx)
         extra["default"] = extra["default"].lower()
         return extra
@@ -119,39 +119,40 @@ class Name(click.types.StringParamType):
 database_url_file: Decorator = click.option(
     "--database-url-file", type=click.Path(readable=False), envvar="MAILROOM_DATABASE_URL_FILE", show_envvar=True,
     metavar="FILE",
-    help="A file that holds the database URL; read again before each connection.",
+    help="The file that holds the database URL. It is read again before each connection.",
 )  # fmt: skip
-"""A path, so that a shell completes it; that it can be read is checked when it is read."""
+"""The type is a path, so that a shell completes it. Whether the file can be read is found out when it is read."""
 
 
 SCHEMA_NAME: Final = Text("name", SCHEMA, SCHEMA_WANTED)
 schema_name: Decorator = click.option(
     "--schema-name", type=SCHEMA_NAME, envvar="MAILROOM_SCHEMA_NAME", show_envvar=True, metavar="NAME",
-    help="The schema that mailroom is in. Of the characters a-z 0-9 _. Unset, the search path finds it.",
+    help="The schema that mailroom is in: characters a-z 0-9 _. If unset, the search path finds it.",
 )  # fmt: skip
 
 
 queue_name: Decorator = click.option(
     "--queue-name", type=Name(), default="mailroom", envvar="MAILROOM_QUEUE_NAME", show_envvar=True,
-    show_default=True, metavar="NAME", help="The queue: a row of jobs, by its job_type. 1 to 63 bytes.",
+    show_default=True, metavar="NAME", help="The queue: the job_type of a row of jobs. 1 to 63 bytes.",
 )  # fmt: skip
 
 
 def log_format(log: Log) -> Decorator:
-    """Return the option that chooses how this log writes."""
+    """Return the option that chooses the format of this log."""
 
     def choose(_: click.Context, __: click.Parameter, value: str) -> None:
         log.as_json = value == "json"
 
     return click.option(
         "--log-format", type=click.Choice(["text", "json"]), default="text", envvar="MAILROOM_LOG_FORMAT",
-        show_envvar=True, show_default=True, metavar="text|json", help="One line an event, or one JSON object.",
-        is_eager=True, expose_value=False, callback=choose,  # before the others, whose errors are logged
+        show_envvar=True, show_default=True, metavar="text|json",
+        help="Log each event as a line of text or as a JSON object.",
+        is_eager=True, expose_value=False, callback=choose,  # set first: errors in other options are logged
     )  # fmt: skip
 
 
 def warn_of_unknown_settings(log: Log) -> None:
-    """Warn of each variable of the environment that looks like a setting and is none: its name is probably mistyped."""
+    """Warn of each environment variable that looks like a setting and is none. Its name is probably mistyped."""
     for unknown in unknown_settings(os.environ):
         log(
             str(unknown),
@@ -162,10 +163,11 @@ def warn_of_unknown_settings(log: Log) -> None:
         )
 
 
-def claim_descriptors(needed: int, name: str, hint: str) -> None:
-    """Open standard descriptors that are closed. Else a socket could get the number, and rows and logs go into it.
+def open_standard_descriptors(needed: int, name: str, hint: str) -> None:
+    """Open /dev/null in place of closed standard descriptors. Otherwise a socket could get such a number.
 
-    Raises SettingError, with the hint, when the descriptor `needed`, called `name`, is closed.
+    Rows and log lines would then go into the socket. Raises SettingError, with the hint, when the descriptor `needed`
+    is closed; `name` is its name.
     """
     for fd in (0, 1, 2):
         try:

@@ -1,4 +1,4 @@
-"""The command of a program: a group with the settings that both programs have."""
+"""The command of a program: a group of commands, with the settings that both programs have."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -9,7 +9,7 @@ from mailroom_runtime.settings.lazy_group import LazyCommand, LazyGroup
 from mailroom_runtime.settings.options import database_url_file, schema_name
 
 DISTRIBUTION: Final = "mailroom-ses"
-"""The name of the installed package, whose version is the programs'."""
+"""The name of the installed package. Its version is the version of both programs."""
 
 
 def program(name: str, commands: Mapping[str, LazyCommand], epilog: str) -> Callable[[Callable[..., Any]], click.Group]:

@@ -1,4 +1,4 @@
-"""A secret from the environment or from a file, never from an option, which a process list would show."""
+"""Reads a secret from the environment or from a file. It never comes from an option: a process list would show it."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ from mailroom_runtime.errors import SettingError
 
 
 def optional_secret(name: str, file: str | None, environ: Mapping[str, str]) -> str | None:
-    """Return a secret from the variable `name` or from the file that `name`_FILE names, if there is one.
+    """Return a secret from the variable `name` or from `file`, which `name`_FILE names; None if neither is set.
 
     Raises SettingError when both are set, or the file can't be read or is empty.
     """
@@ -24,14 +24,14 @@ def optional_secret(name: str, file: str | None, environ: Mapping[str, str]) -> 
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingError(f"{name}_FILE: {file} can't be read: {reason}") from None
     if not value:
-        raise SettingError(f"{name}_FILE: {file} is empty", f"write what {name} would hold into it")
+        raise SettingError(f"{name}_FILE: {file} is empty", f"write the value of {name} into it")
     return value
 
 
 def required_secret(name: str, file: str | None, environ: Mapping[str, str], wanted: str) -> str:
-    """Return a secret as optional_secret() does; `wanted` says what it looks like.
+    """Return a secret like optional_secret(). `wanted` describes its format.
 
-    Raises SettingError when there is none, too.
+    Raises SettingError also when neither is set.
     """
     value = optional_secret(name, file, environ)
     if value is None:
@@ -39,11 +39,11 @@ def required_secret(name: str, file: str | None, environ: Mapping[str, str], wan
     return value
 
 
-def exposure(name: str, file: str | None) -> str:
-    """Return a warning when every user of this machine can read the file that `name`_FILE names; else an empty text.
+def readable_by_all(name: str, file: str | None) -> str:
+    """Return a warning if every user of this machine can read the file of `name`_FILE, else an empty text.
 
-    There is no warning for a read-only mount: Kubernetes and Docker mount secrets so, readable for all users, into
-    containers without other users. There is none either when a folder on the path keeps other users out.
+    A read-only mount gets no warning: Kubernetes and Docker mount secrets in this way, readable for all users, into
+    containers that have no other users. There is no warning either if other users can't enter a folder of the path.
     """
     if not file:
         return ""

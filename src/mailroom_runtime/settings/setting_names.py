@@ -1,4 +1,4 @@
-"""Pure: the names of all settings in the environment, and the variables that look like one and are none."""
+"""Pure: the names of all settings in the environment, and the variables that only look like a setting."""
 
 import difflib
 import re
@@ -31,8 +31,8 @@ SETTINGS: Final = frozenset(
         "MAILROOM_SES_SOURCE",
     }
 )
-"""The settings of both programs. They share an environment, so a setting of the other program is no mistake."""
-# Kubernetes puts these into each container beside a service that is called mailroom or mailroom-...
+"""The settings of both programs. They share an environment, so a setting of the other program is correct too."""
+# Kubernetes sets these in each container if a service has the name mailroom or mailroom-...
 # (its documentation, "Service", "Environment variables").
 _OF_A_SERVICE = re.compile(
     r"MAILROOM_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)", re.ASCII
@@ -40,22 +40,22 @@ _OF_A_SERVICE = re.compile(
 
 
 class UnknownSetting(NamedTuple):
-    """A variable that looks like a setting and is none."""
+    """A variable that looks like a setting but is none."""
 
     variable: str
     nearest: str
-    """The setting whose name is most like it; empty if none is like it."""
+    """The setting with the most similar name; empty if no name is similar."""
 
     def __str__(self) -> str:
         """Return it as a line of the log."""
         hint = f"the nearest setting is {self.nearest}" if self.nearest else "--help lists the settings"
-        return f"the variable {self.variable} is no setting of mailroom and is ignored; {hint}"
+        return f"the variable {self.variable} is not a setting of mailroom and is ignored; {hint}"
 
 
 def unknown_settings(variables: Iterable[str]) -> Iterator[UnknownSetting]:
-    """Yield each variable that looks like a setting and is none.
+    """Yield each variable that looks like a setting but is none.
 
-    Only names are handed in, so that no value can get into the log.
+    The caller passes only names, so that no value can get into the log.
     """
     for name in sorted(variables):
         if name.startswith(_PREFIX) and name not in SETTINGS and not _OF_A_SERVICE.fullmatch(name):
@@ -63,7 +63,7 @@ def unknown_settings(variables: Iterable[str]) -> Iterator[UnknownSetting]:
 
 
 def _nearest(name: str) -> str:
-    """Return the setting whose name is most like it; empty if none is like it."""
+    """Return the setting with the most similar name; empty if no name is similar."""
     rest = {setting.removeprefix(_PREFIX): setting for setting in sorted(SETTINGS)}
     found = difflib.get_close_matches(name.removeprefix(_PREFIX).upper(), rest, n=1)
     return rest[found[0]] if found else ""

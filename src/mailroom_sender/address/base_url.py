@@ -30,6 +30,6 @@ def checked_base_url(text: str) -> str:
 
 
 def is_local(url: str) -> bool:
-    """Say whether a checked URL leads to the reader's own machine."""
+    """Return whether a checked URL leads to the reader's own machine."""
     match = _URL.fullmatch(url)
     return match is not None and match["host"].lower() in _HERE

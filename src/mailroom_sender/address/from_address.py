@@ -52,7 +52,7 @@ def domain_of(source: str) -> str:
 
 
 def is_public(source: str) -> bool:
-    """Say whether the domain could be one that people verify in SES: `localhost` could not."""
+    """Return whether the domain could be one that people verify in SES: `localhost` could not."""
     return "." in domain_of(source)
 
 

@@ -44,7 +44,7 @@ def _follows_virama(name: str, at: int) -> bool:
 
 
 def _parts_joining_letters(name: str, at: int) -> bool:
-    """Say whether the letters on both sides would be joined without what is between them; marks don't count."""
+    """Return whether the letters on both sides would be joined without what is between them; marks don't count."""
     before, after = _first_letter(reversed(name[:at])), _first_letter(name[at + 1 :])
     return before in _JOINING_THE_NEXT and after in _JOINING_THE_LAST
 

@@ -1,7 +1,7 @@
 """The AWS SDK.
 
-http_connection   one deadline for a call, a size for its answer, an age for an idle connection
-session           the SDK's session and clients; what says that its credentials fail
-no_answer         pure: why a question to AWS came to nothing
-questions         asks AWS: paced, with patience
+http_connection   limits the time of a call, the size of its answer, and the age of an idle connection
+session           makes the SDK's session and clients; has the error codes of bad credentials
+no_answer         pure: the reasons why a call to AWS has no useful answer
+questions         asks AWS slowly, and again when AWS throttles
 """

@@ -54,7 +54,7 @@ class HttpCall:
 
     @property
     def is_late(self) -> bool:
-        """Say whether the deadline is over."""
+        """Return whether the deadline is over."""
         return time.monotonic() >= self.deadline
 
     def remaining(self) -> float:

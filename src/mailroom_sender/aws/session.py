@@ -40,7 +40,7 @@ NO_CREDENTIALS: Final[tuple[type[Exception], ...]] = (
 
 
 def is_of_aws(url: str) -> bool:
-    """Say whether an endpoint is AWS's own."""
+    """Return whether an endpoint is AWS's own."""
     return bool(_AWS_HOST.search(urllib.parse.urlsplit(url).hostname or ""))
 
 

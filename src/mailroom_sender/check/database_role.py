@@ -19,7 +19,7 @@ _STEPS: Final = (
     "mailroom_settle_rows",
     "mailroom_watch",
 )
-_PATIENCE: Final = 10.0  # seconds
+_TIMEOUT: Final = 10.0  # seconds
 
 # Functions are found by name: their argument types may not exist. They are in the schema of the setting, or where the
 # search path leads.
@@ -93,7 +93,7 @@ def actions(url: DatabaseUrl | str | None) -> list[MailAction]:
 def _connect(url: DatabaseUrl | str) -> DeadlineConnection:
     if isinstance(url, str):
         check_url(url)
-    return connect(url, OPERATOR, _PATIENCE)
+    return connect(url, OPERATOR, _TIMEOUT)
 
 
 def _ask(url: DatabaseUrl | str, question: str, queue: str) -> Any:

@@ -9,9 +9,9 @@ from mailroom_sender.address.from_address import domain_of, is_public
 from mailroom_sender.address.identity import address_of, identities_of
 from mailroom_sender.aws.no_answer import NoAnswer, Why
 from mailroom_sender.check.finding import Finding, Status
-from mailroom_sender.texts.comparison import complaint, unknown_names
+from mailroom_sender.texts.comparison import fault_and_remedy, unknown_names
 from mailroom_sender.texts.handlebars import names
-from mailroom_sender.texts.login_display import shows_markup, shows_otherwise
+from mailroom_sender.texts.login_display import altered_login_fault, markup_fault
 from mailroom_sender.texts.mime import parse
 from mailroom_sender.texts.sample import Sample
 from mailroom_sender.texts.template import from_ses
@@ -206,14 +206,14 @@ def _exists(asked: TemplateAnswers, escape_html: bool) -> Finding:
         return unanswered(check, permission, asked.got)
     found = from_ses(asked.got)
     for name, parts in unknown_names(found, asked.sample.data).items():
-        said, todo = complaint(name, parts, asked.sample.data)
+        said, todo = fault_and_remedy(name, parts, asked.sample.data)
         return Finding(check, Status.TASK, f"{said}: SES drops every such mail", todo, permission)
-    if markup := shows_markup(found):
+    if markup := markup_fault(found):
         return Finding(check, Status.TASK, *markup, permission)
     if not escape_html and "login" in names(found.html):
         todo = "set MAILROOM_SES_ESCAPE_HTML=true"
         return Finding(check, Status.WARNING, "its HTML shows the login, which is not escaped", todo, permission)
-    if otherwise := shows_otherwise(found, escape_html):
+    if otherwise := altered_login_fault(found, escape_html):
         return Finding(check, Status.WARNING, *otherwise, permission)
     return Finding(check, Status.OK, "exists, and needs only what is sent", permission=permission)
 

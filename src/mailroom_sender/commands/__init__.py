@@ -1,14 +1,14 @@
-"""The commands beside sending.
+"""The commands that do something else than send.
 
-command_list        where each command is, and its summary
-check               is everything ready to send
+command_list        the place and the summary of each command
+check               checks whether everything is ready to send
 templates           the group of the commands below
-templates_list      which templates SES has
-templates_diff      what push would change
+templates_list      lists templates, and whether SES has them
+templates_diff      shows what push would change
 templates_push      brings templates to SES
-templates_preview   writes what the mails look like
-templates_options   options of several of these
-aws                 the client that asks AWS
-given               what the program hands to a command
-stdout              lines in colour
+templates_preview   writes sample mails to files
+templates_options   options that several of these have
+aws                 makes the client that asks AWS
+command_input       what the program hands to a command
+stdout              prints lines in colour
 """

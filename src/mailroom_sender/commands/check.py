@@ -14,7 +14,7 @@ from mailroom_sender.address.email_address import UnfitAddress, for_ses
 from mailroom_sender.check.checks import run
 from mailroom_sender.check.finding import Finding, Status, exit_status, lines, summary
 from mailroom_sender.commands.aws import aws_questions
-from mailroom_sender.commands.given import Given
+from mailroom_sender.commands.command_input import CommandInput
 from mailroom_sender.commands.stdout import print_line, style
 
 _COLOURS: Final = {Status.OK: "green", Status.WARNING: "yellow", Status.TASK: "red"}
@@ -28,7 +28,7 @@ _COLOURS: Final = {Status.OK: "green", Status.WARNING: "yellow", Status.TASK: "r
     " them.",
 )  # fmt: skip
 @click.pass_obj
-def check(given: Given, as_json: bool, mail_to: str | None) -> int:
+def check(given: CommandInput, as_json: bool, mail_to: str | None) -> int:
     """Check whether everything is ready to send.
 
     Checks credentials, region, quota, the identity of the From, configuration set, templates, output folder and

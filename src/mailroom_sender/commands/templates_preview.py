@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from mailroom_sender.commands.aws import aws_questions
-from mailroom_sender.commands.given import Given
+from mailroom_sender.commands.command_input import CommandInput
 from mailroom_sender.commands.stdout import print_line
 from mailroom_sender.commands.templates_options import (
     folder_option,
@@ -29,7 +29,7 @@ _EXAMPLE_URL: Final = "https://app.example.com"
 @click.option("--ses", "by_ses", is_flag=True, help="Let SES render the templates that it has.")
 @names_argument
 @click.pass_obj
-def preview(given: Given, folder: Path | None, out: Path, by_ses: bool, names: tuple[str, ...]) -> int:
+def preview(given: CommandInput, folder: Path | None, out: Path, by_ses: bool, names: tuple[str, ...]) -> int:
     """Write what the mails look like to files.
 
     Writes NAME.html for a browser, NAME.txt, and NAME.eml for a mail program, for an account that is made up. Needs no

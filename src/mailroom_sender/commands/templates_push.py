@@ -8,7 +8,7 @@ import click
 
 from mailroom_runtime.errors import SettingError
 from mailroom_sender.commands.aws import aws_questions
-from mailroom_sender.commands.given import Given
+from mailroom_sender.commands.command_input import CommandInput
 from mailroom_sender.commands.stdout import print_line
 from mailroom_sender.commands.templates_options import (
     folder_option,
@@ -26,7 +26,7 @@ from mailroom_sender.texts.push import push as push_changes
 @click.option("--yes", is_flag=True, help="Don't ask before a template in SES is overwritten.")
 @names_argument
 @click.pass_obj
-def push(given: Given, folder: Path | None, dry_run: bool, yes: bool, names: tuple[str, ...]) -> int:
+def push(given: CommandInput, folder: Path | None, dry_run: bool, yes: bool, names: tuple[str, ...]) -> int:
     """Bring templates to SES, all or those named.
 
     Creates what is missing and updates what differs. Asks before it overwrites a template; without a terminal, give

@@ -1,13 +1,13 @@
-"""One batch, from begin to settle.
+"""Delivers one batch, from begin to settle.
 
-protocol         what a delivery does, and what that comes to
-addresses        pure: rows that SES can take, and rows that it never will
-batch_parts      pure: the parts of a batch that are still to be called
-refusal_run      whether a row that SES refused alone is at fault
-batch_progress   what of a batch is still to be called, and what waits
-call_log         the log of what became of a call's rows
-ses_calls        one call: made, judged, and its answer printed
-batch_delivery   one batch, part by part
-ses_delivery     a delivery through SES
-preview          a delivery that only prints, in debug mode
+protocol         what a delivery does, and its result
+addresses        pure: separates rows whose address SES can accept from the others
+batch_parts      pure: the parts of a batch that are not called yet
+refusal_run      decides whether a row that SES refused alone is at fault
+batch_progress   the progress of a batch: parts to call, undecided rows, the reason to wait
+call_log         logs the outcome of a call's rows
+ses_calls        makes one call, judges its answer and prints it
+batch_delivery   delivers one batch, part by part
+ses_delivery     delivers batches through SES
+preview          prints batches in debug mode, and sends nothing
 """

@@ -18,7 +18,7 @@ def fault_of(row: Row) -> str:
     return ""
 
 
-def sort_out(begun: Sequence[Begun]) -> tuple[list[Begun], list[Settlement]]:
+def split_by_address(begun: Sequence[Begun]) -> tuple[list[Begun], list[Settlement]]:
     """Return the rows that SES can take, and the others as settled."""
     fit: list[Begun] = []
     unfit: list[Settlement] = []

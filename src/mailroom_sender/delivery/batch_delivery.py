@@ -1,4 +1,4 @@
-"""One batch: each part of it begun, called for, settled and printed. Runs in a worker's thread."""
+"""Delivers one batch: begins, calls, settles and prints each part. Runs in a worker's thread."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from typing import Final
 
 from mailroom_runtime.repeated_log import RepeatedLog
 from mailroom_runtime.words import counted
-from mailroom_sender.delivery.addresses import sort_out
+from mailroom_sender.delivery.addresses import split_by_address
 from mailroom_sender.delivery.batch_progress import BatchProgress
 from mailroom_sender.delivery.call_log import log_call
 from mailroom_sender.delivery.protocol import DeliveryResult
@@ -26,8 +26,8 @@ _LOCKED_FOR: Final = 0.25  # seconds until a row is begun again that another tra
 def log_left_rows(count: int, *, at_most: bool = False) -> None:
     """Log that rows could not be handed back."""
     log(
-        f"the database did not answer before the end: {'up to ' if at_most else ''}{counted(count, 'row')} left to the"
-        " lease; when it ends, they go again",
+        f"the database did not answer before the end: {'up to ' if at_most else ''}{counted(count, 'row')} not"
+        " released; they are due again when their lease ends",
         "warning",
         event="rows_left_to_lease",
         count=count,
@@ -35,7 +35,7 @@ def log_left_rows(count: int, *, at_most: bool = False) -> None:
 
 
 class BatchDelivery:
-    """Delivers one batch; a call that SES refuses for perhaps one row's fault is split until that row is alone."""
+    """Delivers one batch. If SES refuses a call and one row may be at fault, splits the call until a row is alone."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class BatchDelivery:
         not_sent: RepeatedLog,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin the batch without waiting: the ledger is at it while a worker wakes and builds the call."""
+        """Begin the batch without waiting: the ledger works while a worker wakes and builds the call."""
         self._batch = list(batch)
         self._ledger = ledger
         self._calls = calls
@@ -70,14 +70,14 @@ class BatchDelivery:
                     self._deliver_part(part)
                 self._settle(self._decided())
                 if progress.parts:
-                    # Again for each part: what is stale by now must not go, and the lease is renewed.
+                    # Begin again for each part: a token may be stale now, and the lease is renewed.
                     self._permission = self._ledger.begin_soon(progress.parts.next, self._holder)
         except Stopped:
             log_left_rows(len(self._batch) - len(self._result.verdicts), at_most=True)
         return self._result
 
     def _put_back(self, held: Verdict) -> None:
-        """Record of rows that are not called for now why they wait."""
+        """Record the reason why these rows wait: no call is made for them now."""
         begun, locked = self._permission.wait()
         self._retry_locked(locked)
         self._settle([Settlement(one, held) for one in begun])
@@ -90,7 +90,7 @@ class BatchDelivery:
         finally:
             begun, locked = self._permission.wait()
         self._retry_locked(locked)
-        fit, unfit = sort_out(begun)
+        fit, unfit = split_by_address(begun)
         self._note_unfit(unfit)
         if not fit:
             self._settle([], unfit)
@@ -99,7 +99,7 @@ class BatchDelivery:
         outcome = outcome or self._calls.call(fit_rows, self._permission)
         verdicts = self._judge(fit, outcome, called_at)
         self._settle(self._progress.settled_now(fit, verdicts), unfit)
-        # Last, as a stdout that nobody empties may hold it up for longer than a lease.
+        # Last, because it may block for longer than a lease if nobody reads stdout.
         self._calls.print_answer(fit_rows, outcome, verdicts)
 
     def _retry_locked(self, locked: Sequence[Row]) -> None:

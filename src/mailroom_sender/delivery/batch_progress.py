@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mailroom_sender.delivery.batch_parts import BatchParts
-from mailroom_sender.delivery.refusal_run import RUN, RefusalRun
+from mailroom_sender.delivery.refusal_run import RUN_LENGTH, RefusalRun
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.protocol import Settlement
 from mailroom_sender.ses import holds
@@ -62,7 +62,7 @@ class BatchProgress:
         self.run.refused(one.row.secret, reason, now, alone=alone)
 
     def _is_proved(self, one: Begun) -> bool:
-        """Say whether SES refused a call with this row, and then took other mails of this batch."""
+        """Return whether SES refused a call with this row, and then took other mails of this batch."""
         return self._refused_at.get(one.row.secret, float("inf")) < self._taken_at
 
     def _is_at_fault(self, one: Begun) -> bool:
@@ -108,6 +108,6 @@ class BatchProgress:
         reason = self.parts.postponed_for or (self._undecided[-1][1].reason if self._undecided else "")
         if reason and not self.held and self.run.is_no_rows_fault(reason):
             self.run.held(now)
-            reason = f"{RUN} or more mails in a row were refused, and none was taken between: {reason}"
+            reason = f"{RUN_LENGTH} or more mails in a row were refused, and none was taken between: {reason}"
             self.held = Verdict(Outcome.HOLD, reason, hold=holds.REFUSALS)
         self.parts.resume()

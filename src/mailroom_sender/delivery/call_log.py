@@ -1,4 +1,4 @@
-"""The log of what became of a call's rows: a line for each outcome and reason."""
+"""Logs the outcome of a call's rows: a line for each outcome and reason."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from mailroom_sender.ses.verdict import Outcome, Verdict
 
 _TEXTS: Final = {
     # Without a reason, as nearly all, it is not logged.
-    Outcome.SENT: "SES took {rows} of {action} with {reason}, which mailroom does not know; they count as sent",
-    Outcome.LATER: "SES did not take {rows} of {action} now; they go again later: {reason}",
-    Outcome.ONCE_MORE: "SES did not take {rows} of {action}; they go once more: {reason}",
+    Outcome.SENT: "SES accepted {rows} of {action} with {reason}, which mailroom does not know; they count as sent",
+    Outcome.LATER: "SES did not accept {rows} of {action} now; they are sent again later: {reason}",
+    Outcome.ONCE_MORE: "SES did not accept {rows} of {action}; they are sent once more: {reason}",
     Outcome.NEVER: "{rows} of {action} failed: {reason}",
     Outcome.REFUSED:
-        "SES refused {rows} of {action}; they go again, and fail once SES takes another mail: {reason}",
-    Outcome.HOLD: "SES did not take {rows} of {action}; they wait until calls go on: {reason}",
-    Outcome.SPLIT: "SES refused a call for {rows} of {action}: {reason}; they go again at once, in smaller calls",
+        "SES refused {rows} of {action}; they are tried again, and fail once SES accepts another mail: {reason}",
+    Outcome.HOLD: "SES did not accept {rows} of {action}; they wait until calls are made again: {reason}",
+    Outcome.SPLIT: "SES refused a call for {rows} of {action}: {reason}; they are sent again at once, in smaller calls",
     Outcome.UNKNOWN: "{rows} may have been mailed twice: {reason}",
 }  # fmt: skip
 _EVENTS: Final = {

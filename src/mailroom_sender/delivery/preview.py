@@ -39,7 +39,7 @@ class Preview:
             self._output.line(build(fit, self._envelope))
         return DeliveryResult(batch[0].action)
 
-    def give_back(self, rows: Sequence[Row]) -> None:
+    def release(self, rows: Sequence[Row]) -> None:
         """Do nothing: nothing was to be sent."""
 
     @property

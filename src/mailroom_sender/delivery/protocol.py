@@ -27,7 +27,7 @@ class Delivery(Protocol):
     def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
         """Start without waiting; return what deals with every row of the batch, in a worker. Neither raises."""
 
-    def give_back(self, rows: Sequence[Row]) -> None:
+    def release(self, rows: Sequence[Row]) -> None:
         """Hand back rows that will not be tried now."""
 
     @property

@@ -38,14 +38,14 @@ class SesDelivery:
 
     def log_counts(self, *, is_end: bool) -> None:
         """Log how many rows were not sent."""
-        self._not_sent.tell(is_end=is_end)
+        self._not_sent.log_counts(is_end=is_end)
 
     def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
         """Begin a batch; return what delivers it, in a worker."""
         run = self._runs[batch[0].action.name]
         return BatchDelivery(batch, self._ledger, self._calls, run, self._not_sent, self._clock).deliver
 
-    def give_back(self, rows: Sequence[Row]) -> None:
+    def release(self, rows: Sequence[Row]) -> None:
         """Return rows to the ledger, due at once; without a database, to a replay file."""
         if not rows:
             return

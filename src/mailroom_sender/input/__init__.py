@@ -1,8 +1,8 @@
-"""From bytes on stdin to rows.
+"""Makes rows from the bytes of stdin.
 
-stdin             complete lines; the bytes behind the last newline are never a line
-action            pure: the actions that a mail may be for
+stdin             reads complete lines; bytes without a newline at their end are never a line
+action            pure: the actions, which say what a mail is for
 row               pure: one row, with its own bytes
-line              pure: a line to rows and bad rows
-unknown_actions   rows of unknown actions, kept until the database was asked
+line              pure: splits a line into rows and bad rows
+unknown_actions   keeps rows of unknown actions until the database was asked
 """

@@ -44,10 +44,10 @@ class UnknownActions:
         self._rows.append(row)
         return True
 
-    def poll(self, pool: Executor, now: float, finished: Callable[[], None], *, is_busy: bool) -> list[UnknownRow]:
+    def poll(self, pool: Executor, now: float, on_finished: Callable[[], None], *, is_busy: bool) -> list[UnknownRow]:
         """Ask if it is time to; return the rows for which the database was asked, once it has answered.
 
-        `finished` is called, in any thread, when an answer comes.
+        `on_finished` is called, in any thread, when an answer comes.
         """
         if self._asked_at is None:
             self._asked_at = now - _GAP  # they were read just now, but a row of a new action may have come after it
@@ -55,7 +55,7 @@ class UnknownActions:
         if self._read_actions is not None and self._question is None and now >= self._due(is_busy=is_busy):
             self._asked_at = now
             self._question, self._rows = (pool.submit(self._read_actions), self._rows), []
-            self._question[0].add_done_callback(lambda _: finished())
+            self._question[0].add_done_callback(lambda _: on_finished())
         return answered
 
     def _answered(self) -> list[UnknownRow]:

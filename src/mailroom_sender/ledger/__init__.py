@@ -1,12 +1,12 @@
-"""The record of the rows that may be sent, and of their outcomes.
+"""Begins rows before a call, and settles them after it.
 
 session             the sender's session with the database
-retry_wait          the growing wait between two tries to reach it
-shared_connection   the session, shared by the workers
-not_sent            the log of rows that may not be sent
-pause_log           the log of a queue that is paused
-pending_begin       a begin on its way to the database
-protocol            pure: what every ledger can do
-database            begin and settle in the database
-alone               begin and settle without one
+retry_wait          the growing wait between two tries to reach the database
+shared_connection   shares the session among the workers
+not_sent_log        logs rows that may not be sent
+pause_log           logs that the queue is paused
+pending_begin       a begin whose answer has not come yet
+protocol            pure: the methods of every ledger
+database            begins and settles in the database
+alone               begins and settles without a database
 """

@@ -1,11 +1,11 @@
-"""begin and settle without a database: this sender tries again itself, and keeps in files what it can't send."""
+"""Begins and settles without a database. The sender tries rows again itself, and writes unsent rows to files."""
 
 import random
 from collections import Counter
 from collections.abc import Sequence
 
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.not_sent import UNKNOWN_TOKEN
+from mailroom_sender.ledger.not_sent_log import UNKNOWN_TOKEN
 from mailroom_sender.ledger.protocol import Retry, Settlement
 from mailroom_sender.output.unsent_rows import UnsentRows
 from mailroom_sender.schedule.retries import delay_after, most_attempts

@@ -1,4 +1,4 @@
-"""begin and settle in the database (migrations/5_guards.up.sql)."""
+"""Begins and settles rows in the database (migrations/5_guards.up.sql)."""
 
 import itertools
 import os
@@ -15,7 +15,7 @@ from mailroom_runtime.repeated_log import RepeatedLog
 from mailroom_runtime.words import counted
 from mailroom_sender.input.line import token_secret
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.not_sent import UNKNOWN_TOKEN
+from mailroom_sender.ledger.not_sent_log import UNKNOWN_TOKEN
 from mailroom_sender.ledger.pause_log import PauseLog
 from mailroom_sender.ledger.pending_begin import PendingBegin
 from mailroom_sender.ledger.protocol import Retry, Settlement
@@ -29,7 +29,7 @@ from mailroom_sender.ses.verdict import Outcome
 STEP: Final = "mailroom.mailroom_begin_rows(mailroom.job_type,text,integer,bytea[],bytea[])"
 """A function of the migration that this file needs."""
 ACKNOWLEDGE: Final = "SELECT mailroom.mailroom_acknowledge(%s::mailroom.job_type)"
-"""Says to the queue that a sender acknowledges; returns how many rows that were handed out before are tracked now."""
+"""Records that a sender acknowledges. Returns how many rows that were handed out before are tracked now."""
 _BEGIN: Final = (
     "SELECT place, token, attempt, code, reason"
     " FROM mailroom.mailroom_begin_rows(%s::mailroom.job_type, %s, %s::integer, %s::bytea[], %s::bytea[])"
@@ -58,7 +58,7 @@ class DatabaseLedger:
         not_sent: RepeatedLog,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`not_sent` logs rows that may not be sent; its owner calls tell()."""
+        """`not_sent` logs rows that may not be sent; its owner calls log_counts()."""
         self._database = database
         self._queue = queue
         self._lease_ms = lease_ms
@@ -73,8 +73,8 @@ class DatabaseLedger:
     def new_holder(self) -> str:
         """Return a name that no other batch has or had.
 
-        A row may come in twice, as when a crash of the server undid its claim: two batches of one process must then
-        keep each other out as two processes do.
+        A row may be read twice, for example after a crash of the server has undone its claim. Then two batches of one
+        process must exclude each other, just as two processes do.
         """
         return f"{self._process}:{next(self._batches)}"
 
@@ -83,10 +83,10 @@ class DatabaseLedger:
         return self.begin_soon(rows, holder).wait()
 
     def begin_soon(self, rows: Sequence[Row], holder: str) -> CallPermission:
-        """Begin without waiting, as far as the connection is free."""
+        """Begin without waiting, if the connection is free."""
         keys, emails = [token_secret(row) for row in rows], [row.email.encode() for row in rows]
         parameters = (self._queue, holder, self._lease_ms, keys, emails)
-        ask = partial(self._database.ask, _BEGIN, parameters)
+        ask = partial(self._database.query_soon, _BEGIN, parameters)
         pending = PendingBegin(ask, partial(self._begun, rows, holder), self._lease_ms / 1000, self._clock)
         return CallPermission(pending.result)
 
@@ -117,7 +117,7 @@ class DatabaseLedger:
             )
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Retry]:
-        """Record outcomes. None is returned: the collector prints those rows again that are to be tried again."""
+        """Record outcomes. Return an empty list: the collector prints the rows again that must be tried again."""
         left = {settlement.begun.token: settlement for settlement in settlements}
         give_up_at = self._clock() + self._lease_ms / 1000 * _SETTLE_FOR
         while left:
@@ -144,7 +144,7 @@ class DatabaseLedger:
         self.unrecorded += len(tokens)
         log(
             f"the outcome of the tokens {sorted(tokens)} was not recorded: {_UNRECORDED[code]};"
-            f" {self.unrecorded} such since the start",
+            f" {self.unrecorded} since the start",
             "warning",
             event="outcome_not_recorded",
             reason=code,

@@ -1,4 +1,4 @@
-"""A begin that the database was asked for: waited for, and asked for again when its answer is old."""
+"""A begin whose answer has not come yet. It waits for the answer, and asks again if the answer is too old."""
 
 from collections.abc import Callable
 from typing import Final
@@ -8,7 +8,7 @@ from mailroom_sender.log import log
 from mailroom_sender.ses.permission import BeginResult
 
 _FRESH: Final = 0.25
-"""Part of the lease that may pass until the call is made, which then takes two thirds of the lease at most."""
+"""The part of the lease that may pass before the call is made. The call takes two thirds of the lease at most."""
 
 
 class PendingBegin:
@@ -21,7 +21,7 @@ class PendingBegin:
         lease: float,
         clock: Callable[[], float],
     ) -> None:
-        """Ask. `ask` does so without waiting, and returns what waits; `read` reads an answer, given when to call by."""
+        """Send the begin. `ask` sends it and returns a function that waits. `read` gets the answer and its call_by."""
         self._ask = ask
         self._read = read
         self._lease = lease
@@ -33,10 +33,10 @@ class PendingBegin:
         self._answer = self._ask()
 
     def result(self) -> BeginResult:
-        """Wait for an answer that is good now, and read it. Raises Stopped.
+        """Wait for an answer that is fresh enough, and read it. Raises Stopped.
 
-        An answer that took long (a stopped process, a slow network) says little about now: the lease may end before
-        the call does. To begin the same rows again is allowed.
+        After a late answer (a stopped process, a slow network) the lease may end before the call does. So the same rows
+        are begun again, which is allowed.
         """
         while True:
             answer = self._answer()

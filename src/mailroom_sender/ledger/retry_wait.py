@@ -1,4 +1,4 @@
-"""The wait between two tries to reach the database, which grows, and ends when the sender is to stop."""
+"""The wait between two tries to reach the database. It grows, and it ends when the sender must stop."""
 
 import random
 import threading
@@ -13,7 +13,7 @@ from mailroom_sender.log import log
 
 _FIRST, _CAP = 0.1, 30.0  # seconds
 _GRACE: Final = 5.0
-"""Seconds for which a sender that is to stop still tries to record outcomes."""
+"""Seconds for which a stopping sender still tries to record outcomes."""
 _MOST_IN_GRACE: Final = 0.5  # seconds between two tries then
 
 
@@ -26,7 +26,7 @@ class RetryWait:
         self._give_up_at = float("inf")
 
     def stop(self) -> None:
-        """End the wait that goes on; from now on there are tries for a grace period only."""
+        """End the present wait. From now on there are tries for a grace period only."""
         self._give_up_at = self._clock() + _GRACE
         self._stopped.set()
 
@@ -36,7 +36,7 @@ class RetryWait:
             raise Stopped from None
         wait = backoff(failures, random.random(), first=_FIRST, cap=_CAP)
         log(
-            f"{error}; making no calls, trying again in {wait:.1f} s",
+            f"{error}; no calls are made; trying again in {wait:.1f} s",
             error.level,
             event="database_unavailable",
             reason=str(error),

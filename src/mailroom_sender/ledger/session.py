@@ -1,4 +1,4 @@
-"""The sender's session with the database: connected, checked, and closed when it is of no more use."""
+"""The sender's session with the database: connects, checks the schema, and closes a connection that failed."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,10 +16,10 @@ _NAME: Final = "mailroom-send"
 """The application_name of a sender's session."""
 
 
-def read_actions_once(url: DatabaseUrl | str, known: KnownActions, patience: float) -> None:
-    """Read the actions over a connection of its own; log it when that fails. `patience` is in seconds."""
+def read_actions_once(url: DatabaseUrl | str, known: KnownActions, answer_timeout: float) -> None:
+    """Read the actions over a connection of its own; log it when that fails. `answer_timeout` is in seconds."""
     try:
-        with connect(url, _NAME, patience) as connection, translated():
+        with connect(url, _NAME, answer_timeout) as connection, translated():
             known.replace(connection.execute(LIST).fetchall())
     except MailroomError as error:
         log_unread_actions(error)
@@ -41,31 +41,31 @@ class DatabaseSession:
     def __init__(
         self,
         url: DatabaseUrl | str,
-        greeting: tuple[str, tuple[Any, ...]],
-        patience: float,
+        first_statement: tuple[str, tuple[Any, ...]],
+        answer_timeout: float,
         known: KnownActions | None = None,
         check: Callable[[DeadlineConnection], None] | None = None,
     ) -> None:
-        """Every new connection passes `check`, runs the statement `greeting`, and reads the actions into `known`.
+        """Each new connection passes `check`, runs `first_statement`, and reads the actions into `known`.
 
-        A statement may take `patience` seconds.
+        A statement may take `answer_timeout` seconds.
         """
         self._url = url
-        self._greeting = greeting
-        self._patience = patience
+        self._first_statement = first_statement
+        self._answer_timeout = answer_timeout
         self._known = known
         self._check = check
         self._was_open = False
         self.connection: DeadlineConnection | None = None
 
     def open(self) -> Any:
-        """Connect; return what the greeting returns. Raises Unavailable, OperatorNeeded or StatementRefused."""
-        connection = connect(self._url, _NAME, self._patience)
+        """Connect; return what the first_statement returns. Raises Unavailable, OperatorNeeded or StatementRefused."""
+        connection = connect(self._url, _NAME, self._answer_timeout)
         try:
             if self._check is not None:
                 self._check(connection)
             with translated():
-                row = connection.execute(*self._greeting).fetchone()
+                row = connection.execute(*self._first_statement).fetchone()
                 self._read_actions(connection)
         except MailroomError:
             connection.close()
@@ -83,7 +83,7 @@ class DatabaseSession:
 
     @property
     def is_idle(self) -> bool:
-        """Say whether there is a connection, and no statement in progress on it."""
+        """Return whether there is a connection, and no statement in progress on it."""
         return self.connection is not None and self.connection.info.transaction_status is TransactionStatus.IDLE
 
     def execute(self, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:

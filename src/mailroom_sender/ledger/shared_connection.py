@@ -1,4 +1,4 @@
-"""The sender's session, shared by its workers: a step is sent before somebody waits for its answer."""
+"""Shares the sender's session among its workers. A worker can send a step before it waits for the answer."""
 
 import threading
 from collections.abc import Callable
@@ -26,8 +26,8 @@ class _Sent:
 class SharedConnection:
     """open() tries once; query() tries until it is answered, or the sender stops. Callable from any thread.
 
-    The lock is held for the time of a statement and no longer: the thread that needs the connection first reads the
-    answer that is on its way, for the thread that asked.
+    The lock is held only for the time of one statement. A thread that needs the connection first reads the answer that
+    another thread waits for.
     """
 
     def __init__(self, session: DatabaseSession, wait: RetryWait | None = None) -> None:
@@ -37,7 +37,7 @@ class SharedConnection:
         self._lock = threading.Lock()
 
     def open(self) -> Any:
-        """Connect; return what the greeting returns. Raises Unavailable, OperatorNeeded or StatementRefused."""
+        """Connect; return what the first_statement returns. Raises Unavailable, OperatorNeeded or StatementRefused."""
         return self._session.open()
 
     def read_actions(self) -> None:
@@ -70,7 +70,7 @@ class SharedConnection:
         self._read()
         return self._session.execute(text, parameters)
 
-    def ask(self, text: str, parameters: tuple[Any, ...]) -> Callable[[], Rows]:
+    def query_soon(self, text: str, parameters: tuple[Any, ...]) -> Callable[[], Rows]:
         """Send a step that may be run again, without waiting; return what waits for its answer, as query() does.
 
         While the connection is busy, the step is run only once its answer is called for.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mailroom_runtime.words import counted, spell
+from mailroom_runtime.words import counted, round_duration
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
 _EVERY: Final = 300.0  # seconds
@@ -61,7 +61,7 @@ class SenderSummary:
         if self.due_at == float("inf"):
             return None
         sent = self._outcomes[Outcome.SENT]
-        parts = [f"in {spell(now - self._since)}: sent {sent:,}"]
+        parts = [f"in {round_duration(now - self._since)}: sent {sent:,}"]
         fields: dict[str, Any] = {"for_s": round(now - self._since, 1), "sent": sent}
         for name, words, outcomes in _GROUPS:
             fields[name] = sum(self._outcomes[outcome] for outcome in outcomes)

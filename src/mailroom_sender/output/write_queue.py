@@ -34,7 +34,7 @@ class WriteQueue:
         self._folder = folder
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
-        self._complaint = ""
+        self._logged_failure = ""
 
     def __len__(self) -> int:
         """Return how many entries the disk has not taken yet."""
@@ -55,14 +55,14 @@ class WriteQueue:
                 while self._waiting:
                     self._write_some()
             except OSError as error:
-                self._complain(error.strerror or type(error).__name__)
+                self._log_failure(error.strerror or type(error).__name__)
             else:
-                if self._complaint:
+                if self._logged_failure:
                     log(f"{self._folder} can be written again", event="folder_writable", folder=str(self._folder))
-                self._complaint = ""
+                self._logged_failure = ""
 
-    def _complain(self, reason: str) -> None:
-        if reason != self._complaint:
+    def _log_failure(self, reason: str) -> None:
+        if reason != self._logged_failure:
             log(
                 f"{self._folder} can't be written: {reason}; no more input is read until it can; free some space, or"
                 " allow this user to write there",
@@ -71,7 +71,7 @@ class WriteQueue:
                 folder=str(self._folder),
                 reason=reason,
             )
-        self._complaint = reason
+        self._logged_failure = reason
 
     def _write_some(self) -> None:
         """Write the next entries of one file, synced once. Raises OSError."""

@@ -1,11 +1,11 @@
-"""Which rows are sent next, and when.
+"""Decides which rows are sent next, and when.
 
-waiting_rows    pure: waiting rows to batches of one action
-pace            pure: how many recipients may go when
-quota           asks SES for its rate, and hands it to the pace
-retries         pure: how often a row is tried, and when again
+waiting_rows    pure: makes batches of one action from waiting rows
+pace            pure: limits the recipients a second
+quota           asks SES for its rate, and sets the pace
+retries         pure: how often a row is tried, and the wait before the next try
 retry_queue     pure: rows that this sender tries again
-gates           pure: the calls that wait, and when the next one is made
-call_schedule   pure: all of these together
-hold_log        the log of calls that wait and of rates
+gates           pure: which calls are held, and when the next one may be made
+call_schedule   pure: combines these
+hold_log        logs calls that wait, and lower rates
 """

@@ -1,4 +1,4 @@
-"""Pure: which rows go into the next call, and when it is made. Times are seconds of a clock handed in by the caller."""
+"""Pure: which rows go into the next call, and when it is made. Times are monotonic seconds that the caller passes."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from mailroom_sender.ses.verdict import Verdict
 
 
 class CallSchedule:
-    """The rows that wait for a call, and what holds calls up: the account's rate, throttling, and holds."""
+    """The rows that wait for a call, and the limits on calls: the account's rate, throttling, and holds."""
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
@@ -25,7 +25,7 @@ class CallSchedule:
 
     @property
     def is_held(self) -> bool:
-        """Say whether some calls wait until an operator or the quota lets them go on."""
+        """Return whether some calls wait for an operator or for the quota."""
         return self._gates.held
 
     @property
@@ -52,9 +52,9 @@ class CallSchedule:
             self._waiting.put(row)
 
     def call_at(self, now: float, not_before: float = 0.0) -> float:
-        """Return when the next call is to be made: in the past means now; never, if that is not up to time alone.
+        """Return when to make the next call. A time in the past means now; infinite means that no time is known.
 
-        The one place that says so, for making calls and for waiting: what opens between the two is then not missed.
+        Both the wait and the calls use this method, so that nothing that opens between the two is missed.
         """
         if not self._waiting:
             return float("inf")
@@ -67,7 +67,7 @@ class CallSchedule:
         """Take the rows of the call that is made now."""
         batch = self._waiting.next_batch(self._closed(now), self.pace.batch(now))
         self.pace.spend(len(batch), now)
-        self._gates.probing(batch[0].action.name, now)
+        self._gates.note_call(batch[0].action.name, now)
         return batch
 
     def _closed(self, now: float) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Pure: the calls that wait, and when the next one is made. Times are seconds of a clock handed in by the caller."""
+"""Pure: which calls are held, and when the next one may be made. Times are monotonic seconds that the caller passes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from mailroom_sender.ses.verdict import Outcome, Verdict
 
 @dataclass(frozen=True, slots=True)
 class GateChange:
-    """Calls begin to wait, or go on."""
+    """Calls begin to wait, or may be made again."""
 
     is_closed: bool
     reason: str
@@ -28,7 +28,7 @@ class _Gate:
 
 @dataclass(slots=True)
 class Gates:
-    """Which calls are held, and until when the next one may probe. Actions go by their names."""
+    """Which calls are held, and when the next one may be made as a probe. Actions are given by their names."""
 
     _account: _Gate | None = field(default=None, init=False)
     _actions: dict[str, _Gate] = field(default_factory=dict, init=False)
@@ -42,7 +42,7 @@ class Gates:
         return frozenset(action for action in actions if (gate := self._actions.get(action)) and now < gate.until)
 
     def opens_at(self, now: float) -> float:
-        """Return when the next closed gate lets a call through; never, when none is closed."""
+        """Return when the next closed gate opens for a call; infinite if none is closed."""
         gates = [gate.until for gate in (self._account, *self._actions.values()) if gate]
         return min((time for time in (self._slow_until, *gates) if time > now), default=float("inf"))
 
@@ -54,11 +54,11 @@ class Gates:
 
     @property
     def held(self) -> bool:
-        """Say whether some calls wait until an operator or the quota lets them go on."""
+        """Return whether some calls wait for an operator or for the quota."""
         return self._account is not None or bool(self._actions)
 
-    def probing(self, action: str, now: float) -> None:
-        """A call is made. If it is a probe, no other one is made until its answer is known, or the next is due."""
+    def note_call(self, action: str, now: float) -> None:
+        """Note that a call is made. After a probe no other call follows until its answer comes, or a probe is due."""
         for gate in (self._account, self._actions.get(action)):
             if gate and gate.until <= now:
                 gate.probe = min(PROBE, 2 * gate.probe)

@@ -1,4 +1,4 @@
-"""The log of calls that begin to wait, or go on, and of a rate that is lowered."""
+"""Logs that calls wait, that they are made again, and that the rate is lowered."""
 
 from mailroom_runtime.log import Level
 from mailroom_sender.log import log
@@ -7,10 +7,10 @@ from mailroom_sender.ses.holds import PROBE
 
 
 def log_gate(change: GateChange) -> None:
-    """Log that calls wait, and what a person can do, or that they go on."""
+    """Log that calls wait, and what a person can do; or that calls are made again."""
     if not change.is_closed:
         log(
-            f"calls go on; they waited for: {change.reason}",
+            f"calls are made again; they waited for: {change.reason}",
             event="calls_resumed",
             action=change.action,
             reason=change.reason,

@@ -1,7 +1,7 @@
-"""Pure: a token bucket of recipients, shared by all calls; slower when SES throttles, then faster again.
+"""Pure: a token bucket of recipients for all calls. It slows down when SES throttles, and then speeds up again.
 
 SES counts recipients, not calls, and lets short bursts above the rate pass (SES developer guide,
-"Managing sending quotas"). Times are seconds of a clock handed in by the caller.
+"Managing sending quotas"). Times are monotonic seconds that the caller passes.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ _UNKNOWN: Final = 50.0
 
 @dataclass(slots=True)
 class Pace:
-    """How many recipients may go when. `most` is in recipients a second; infinite if that is not known."""
+    """How many recipients may be sent to, and when. `most` is in recipients a second; infinite if it is not known."""
 
     most: float = float("inf")
     _slowed_to: float = field(default=float("inf"), init=False)
@@ -59,7 +59,7 @@ class Pace:
             self._recent.popleft()
 
     def throttled(self, now: float) -> bool:
-        """Halve the rate, but once a second at most: calls in progress then say nothing new. Say whether it was."""
+        """Halve the rate, at most once a second, because calls in progress report the same. Return whether it was."""
         if now < self._slowed_at + 1.0:
             return False
         rate = self.rate(now)

@@ -9,30 +9,30 @@ from mailroom_sender.log import log
 from mailroom_sender.schedule.pace import Pace
 
 _AGAIN: Final = 3600.0  # seconds between questions: people may raise the quota
-_PATIENCE: Final = 5.0  # seconds for which the first calls wait for the answer
+_TIMEOUT: Final = 5.0  # seconds for which the first calls wait for the answer
 
 
 class Quota:
     """One question at a time, in a worker. Times are monotonic seconds."""
 
     def __init__(self, ask: Callable[[], float | str] | None, pace: Pace) -> None:
-        """`ask` returns recipients a second, or why they are not known; None: the pace is all there is."""
+        """`ask` returns recipients a second, or the reason why they are not known. None: don't ask."""
         self._ask = ask
         self._pace = pace
         self._question: Future[float | str] | None = None
         self._answer: float | str | None = None
         self.ask_at = float("inf") if ask is None else 0.0
         self.held_until = 0.0
-        """When calls may be made, though the first answer has not come."""
+        """When calls may be made even if the first answer has not come."""
 
-    def poll(self, pool: Executor, now: float, finished: Callable[[], None]) -> None:
-        """Ask if it is time to; use an answer that has come. `finished` is called, in any thread, when one comes."""
+    def poll(self, pool: Executor, now: float, on_finished: Callable[[], None]) -> None:
+        """Ask if it is time to; use an answer that has come. `on_finished` is called, in any thread, when one comes."""
         if self._ask is not None and now >= self.ask_at:
             self.ask_at = now + _AGAIN
             if self._answer is None:
-                self.held_until = now + _PATIENCE
+                self.held_until = now + _TIMEOUT
             self._question = pool.submit(self._ask)
-            self._question.add_done_callback(lambda _: finished())
+            self._question.add_done_callback(lambda _: on_finished())
         if self._question is not None and self._question.done():
             self._use(self._question.result())
             self._question, self.held_until = None, 0.0
@@ -47,11 +47,11 @@ class Quota:
 
 def _log(answer: float | str) -> None:
     if isinstance(answer, float):
-        text = f"SES takes {counted(answer, 'recipient')} a second"
+        text = f"SES allows {counted(answer, 'recipient')} a second"
         log(text, event="rate_known", recipients_per_s=answer)
         return
     log(
-        f"SES does not tell its rate ({answer}): calls are slowed down only when SES throttles; allow ses:GetSendQuota,"
+        f"the rate of SES can't be read ({answer}), so calls slow down only when SES throttles; allow ses:GetSendQuota,"
         " or set MAILROOM_SES_MAX_RATE",
         "warning",
         event="rate_unknown",

@@ -1,4 +1,4 @@
-"""Pure: how often a row is tried, and after how many seconds again."""
+"""Pure: how often a row is tried, and the wait before the next try."""
 
 from typing import Final
 
@@ -8,11 +8,11 @@ from mailroom_sender.ses.verdict import Outcome, Verdict
 _FIRST: Final = 1.0  # seconds
 _CAP: Final = 60.0  # seconds: a token lives 15 minutes, so it gets a dozen tries
 _HELD: Final = 4
-"""A held row waits as after so many attempts: 4 to 8 s, for a probe is made every 15 s at most."""
+"""A held row waits as long as after so many attempts, 4 to 8 s, because a probe is made at least every 15 s."""
 MOST_ATTEMPTS: Final = 12
 """Tries of a row by a sender without a database, which makes about eight minutes."""
 MOST_REFUSALS: Final = 4
-"""The same for a row that SES refuses alone while it takes no other: some seconds, as nobody may come to tell."""
+"""The same for a row that SES refuses alone while it accepts no other row. That makes some seconds."""
 
 
 def backoff(attempt: int, random: float) -> float:

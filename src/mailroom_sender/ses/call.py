@@ -14,11 +14,11 @@ SIGNATURE_FRESH: Final = 30.0
 
 
 class TooLate(Exception):
-    """A request was not made: the moment until which it might have been made is over."""
+    """A request was not made: it is too late for it."""
 
 
 class NotAllowed(Exception):
-    """A request was not made: at the last moment it turned out that it may not be made."""
+    """A request was not made: the permission was refused, or the signature was too old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ class SesCall:
         self.response: RawResponse | None = None
 
     def check(self) -> None:
-        """Ask for the permission and look at the clock, when all but the sending is done.
+        """Check the permission and the time just before the request is sent.
 
         Signing takes a while, and a process may be stopped at any moment. Raises NotAllowed or TooLate.
         """
         try:
             until = self._permission.allowed_until(self._rows)
         except Exception:
-            raise NotAllowed from None  # the sender asks the permission again, and hears of it there
+            raise NotAllowed from None  # the delivery waits for the permission too, and gets the error there
         now = self._clock()
         if until is None or now >= self._fresh_until:
             raise NotAllowed

@@ -149,7 +149,7 @@ class SesClient:
         )
 
     def _current_client(self) -> "SESClient":
-        """Return the client; a new one when its credentials were refused, as somebody may have renewed them.
+        """Return the client; a new one when its credentials were refused: somebody may have renewed them.
 
         The SDK renews those of a role by itself, but reads a file of credentials only once.
         Raises OperatorNeeded when there are no credentials any more.

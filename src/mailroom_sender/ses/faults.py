@@ -2,7 +2,7 @@
 
 A code alone is not enough. `MessageRejected` covers a recipient that is not verified (in the sandbox), a From that
 is not, and an account that is paused; `AccessDenied` may speak of a recipient whose domain is another identity of
-the account. The name decides. It is compared with the call itself, as SES may repeat a part of the call (an
+the account. The name decides. It is compared with the call itself, because SES may repeat a part of the call (an
 address, a login) that a stranger has chosen.
 
 Sources: the SES API reference (Common Errors), the IAM service authorization reference (resource types of SES), and
@@ -47,7 +47,7 @@ class NamedFault:
 
 
 def is_denial(code: str) -> bool:
-    """Say whether a code (without `Exception` at its end) says that a policy does not allow the call."""
+    """Return whether a code (without `Exception` at its end) says that a policy does not allow the call."""
     return code in _DENIALS
 
 
@@ -70,13 +70,13 @@ def named(code: str, message: str, rows: Sequence[Row], envelope: Envelope) -> N
 
 
 def speaks_of_account(message: str, rows: Iterable[Row]) -> bool:
-    """Say whether SES's words speak of the account. Its suppression list is a recipient's matter."""
+    """Return whether SES's words speak of the account. Its suppression list is a recipient's matter."""
     message = _ADDRESS.sub("", _without_logins(message, rows, _ACCOUNT))
     return bool(_ACCOUNT.search(message)) and "suppress" not in message.lower()
 
 
 def speaks_of_daily_quota(message: str, rows: Iterable[Row]) -> bool:
-    """Say whether SES's words say that the day's mails are used up."""
+    """Return whether SES's words say that the day's mails are used up."""
     return bool(_DAILY_QUOTA.search(_without_logins(message, rows, _DAILY_QUOTA)))
 
 

@@ -1,4 +1,4 @@
-"""Pure: why calls wait, for whom, and what ends it."""
+"""Pure: the reasons why calls wait, which calls, and what ends each of them."""
 
 from dataclasses import dataclass
 from enum import Enum

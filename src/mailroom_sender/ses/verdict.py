@@ -1,4 +1,4 @@
-"""Pure: an answer of SES to a verdict for each row. The tables are data; faults.py reads the words.
+"""Pure: makes a verdict for each row from an answer of SES. The tables are data; faults.py reads the words.
 
 A code that the tables do not name: for a destination it means "later". For a call, a 4xx may be one row's fault, so
 the call is split, and nothing is slowed down; a 5xx is SES's fault, so all calls go on slower.
@@ -22,7 +22,7 @@ from mailroom_sender.ses.request import Envelope
 
 
 class Outcome(Enum):
-    """What is to become of a row."""
+    """What happens to a row after a call."""
 
     SENT = "sent"
     LATER = "later"  # this row again after a while
@@ -36,7 +36,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to become of one row, and why."""
+    """What happens to one row, and why."""
 
     outcome: Outcome
     reason: str = ""

@@ -57,7 +57,7 @@ def newly_needed(ours: Template, theirs: Template) -> list[str]:
     return [condition for name, condition in SENT_BY.items() if name in ours_use - theirs_use]
 
 
-def complaint(name: str, parts: Collection[str], known: Collection[str]) -> tuple[str, str]:
+def fault_and_remedy(name: str, parts: Collection[str], known: Collection[str]) -> tuple[str, str]:
     """Return what is wrong with a value that is not sent, and what to do."""
     found = f"its {' and '.join(parts)} {'uses' if len(parts) == 1 else 'use'} {{{{{name}}}}}, which is not sent"
     if name in SENT_BY:

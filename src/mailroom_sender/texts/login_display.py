@@ -9,14 +9,14 @@ from mailroom_sender.texts.template import Template
 _ISOLATED = re.compile(r"<bdi\b|unicode-bidi|dir=[\"']?auto", re.IGNORECASE)
 
 
-def shows_markup(template: Template) -> tuple[str, str] | None:
+def markup_fault(template: Template) -> tuple[str, str] | None:
     """Return that a login could bring markup into the HTML, and what to do; None if it could not."""
     if "login_text" not in names(template.html):
         return None
     return "its HTML uses {{login_text}}, in which & < > are not escaped", "use {{login}} in the HTML"
 
 
-def shows_otherwise(template: Template, escape_html: bool) -> tuple[str, str] | None:
+def altered_login_fault(template: Template, escape_html: bool) -> tuple[str, str] | None:
     """Return where a login would be shown other than it is, and what to do; None if it would not."""
     found, todo = [], []
     escaped = [part for part in ("subject", "text") if "login" in names(template.part(part))]

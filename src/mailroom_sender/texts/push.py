@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from mailroom_runtime.errors import OperatorNeeded, SettingError
 from mailroom_sender.aws.no_answer import NoAnswer, Why
-from mailroom_sender.texts.comparison import complaint, different_parts, newly_needed, unknown_names
-from mailroom_sender.texts.login_display import shows_markup
+from mailroom_sender.texts.comparison import different_parts, fault_and_remedy, newly_needed, unknown_names
+from mailroom_sender.texts.login_display import markup_fault
 from mailroom_sender.texts.sample import Sample, data_for
 from mailroom_sender.texts.template import Template, from_ses
 
@@ -48,9 +48,9 @@ def refuse_unfit(templates: Iterable[Template], known: list[Sample]) -> None:
     for template in templates:
         data = data_for(template.name, known)
         for name, parts in unknown_names(template, data).items():
-            found, hint = complaint(name, parts, data)
+            found, hint = fault_and_remedy(name, parts, data)
             raise SettingError(f"template {template.name}: {found}, so SES would drop every such mail", hint)
-        if markup := shows_markup(template):
+        if markup := markup_fault(template):
             found, hint = markup
             raise SettingError(f"template {template.name}: {found}", hint)
 

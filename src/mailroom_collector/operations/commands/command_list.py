@@ -1,4 +1,4 @@
-"""Where each command of an operator is, and its summary: the program lists them without importing them."""
+"""The place and the summary of each command of an operator. With it, --help needs no import of the commands."""
 
 from typing import Final
 
@@ -16,4 +16,4 @@ COMMANDS: Final = {
     "status": LazyCommand(f"{_HERE}.status:status", "Show what waits, is in progress, was sent, and was not sent."),
     "verify": LazyCommand(f"{_HERE}.verify:verify", "Check the secret field of a link, read from standard input."),
 }
-"""By the name of the command."""
+"""The key is the name of the command."""

@@ -7,10 +7,10 @@ import click
 from mailroom_runtime.errors import SettingError
 
 
-def agreed(what: str, hint: str) -> bool:
-    """Print what would happen, and return whether a person on the terminal wants it.
+def is_confirmed(what: str, hint: str) -> bool:
+    """Print `what` would happen, ask the person at the terminal, and return whether they agree.
 
-    Raises SettingError, with the hint, when there is no terminal to ask on.
+    Raises SettingError, with the hint, when stdin is no terminal.
     """
     if not sys.stdin.isatty():
         raise SettingError(what, hint)

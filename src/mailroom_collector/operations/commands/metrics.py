@@ -16,8 +16,8 @@ from mailroom_runtime.settings.options import Whole
 def metrics(ctx: click.Context, port: int, address: str) -> None:
     """Serve the ledger's figures to Prometheus.
 
-    Runs until SIGTERM or SIGINT. One exporter is enough for a queue, however many pipelines work on it. Needs
-    prometheus-client: pip install '.[metrics]' in the checkout, or pip install prometheus-client.
+    It runs until SIGTERM or SIGINT. One exporter is enough for a queue, even if several pipelines work on it. It
+    needs prometheus-client: pip install '.[metrics]' in the checkout, or pip install prometheus-client.
     """
     url, queue = url_and_queue(ctx)
     try:

@@ -14,7 +14,7 @@ from mailroom_runtime.settings.options import Decorator, Whole
 
 
 class Duration(click.types.StringParamType):
-    """A duration in seconds, minutes, hours, days, weeks."""
+    """A duration in seconds, minutes, hours, days or weeks."""
 
     name = "duration"
 
@@ -41,23 +41,25 @@ class Moment(click.types.StringParamType):
 
 _TOKEN = Whole(1, 2**63 - 1, shows_range=False)
 _CHOICE: tuple[Decorator, ...] = (
-    click.option("--token", "tokens", type=_TOKEN, multiple=True, metavar="ID", help="This token; may be repeated."),
+    click.option(
+        "--token", "tokens", type=_TOKEN, multiple=True, metavar="ID", help="This token. May be given several times."
+    ),
     click.option("--account", metavar="ID|LOGIN|EMAIL", help="All tokens of this account."),
     click.option(
         "--reason", metavar="TEXT", help="All tokens whose reason contains this text, in upper or lower case."
     ),
     click.option(
         "--since", type=Moment(), metavar="TIME",
-        help="All tokens that failed or were skipped since then: 2h (ago), or 2026-01-31T23:59 (UTC).",
+        help="All tokens that failed or were skipped since this time: 2h (ago), or 2026-01-31T23:59 (UTC).",
     ),
     click.option(
-        "--until", type=Moment(), metavar="TIME", help="All tokens that failed or were skipped before then."
+        "--until", type=Moment(), metavar="TIME", help="All tokens that failed or were skipped before this time."
     ),
 )  # fmt: skip
 
 
 def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that choose tokens which were not mailed; it gets them as `chosen`."""
+    """Add the options that choose unmailed tokens to a command. The command gets the choice as `chosen`."""
 
     @wraps(command)
     def with_choice(
@@ -81,7 +83,7 @@ def _checked(chosen: Choice) -> Choice:
     """Return it. Raises SettingError when nothing can match it."""
     for name, text in (("--account", chosen.account), ("--reason", chosen.reason)):
         if text is not None and (not text or "\0" in text):
-            raise SettingError(f"{name} is empty", "leave it out, or say which")
+            raise SettingError(f"{name} is empty", "leave it out, or give a text")
     if chosen.since is not None and chosen.until is not None and chosen.since >= chosen.until:
         raise SettingError("--since is not before --until", "nothing can be between them")
     return chosen

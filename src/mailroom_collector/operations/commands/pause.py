@@ -5,7 +5,7 @@ from typing import Final
 import click
 
 from mailroom_collector.operations.commands.target import url_and_queue
-from mailroom_collector.operations.queries.session import asked, open_session
+from mailroom_collector.operations.queries.session import open_session, translated_for_operator
 from mailroom_collector.operations.text.durations import stamp
 from mailroom_runtime.errors import MailroomError, SettingError
 
@@ -18,14 +18,14 @@ _LONGEST_REASON: Final = 500  # characters
 def pause(ctx: click.Context, reason: str | None) -> None:
     """Stop sending the mails of the queue until resume.
 
-    All pipelines of the queue stop handing out and sending, and a restart does not change that. Tokens wait, and
-    still expire. A call to SES that is in progress is finished. If the queue is paused already, the new reason
+    All pipelines of the queue stop printing and sending rows. A restart does not change that. The tokens wait, and
+    still expire. Calls to SES that are in progress are finished. If the queue is paused already, the new reason
     replaces the old one.
     """
     if reason is not None and not (reason.isprintable() and 1 <= len(reason) <= _LONGEST_REASON):
         raise SettingError("--reason is not allowed", f"give 1 to {_LONGEST_REASON} characters in one line")
     url, queue = url_and_queue(ctx)
-    with open_session(url, queue) as connection, asked():
+    with open_session(url, queue) as connection, translated_for_operator():
         row = connection.execute(
             "SELECT paused_at, sending FROM mailroom.mailroom_pause(%s::mailroom.job_type, %s)", (queue, reason)
         ).fetchone()
@@ -41,10 +41,13 @@ def pause(ctx: click.Context, reason: str | None) -> None:
 def resume(ctx: click.Context) -> None:
     """Send the mails of a paused queue again.
 
-    A token that waited is mailed if it may still be mailed. A token that expired during the pause is not.
+    Waiting tokens are mailed, unless they have expired during the pause.
     """
     url, queue = url_and_queue(ctx)
-    with open_session(url, queue) as connection, asked():
+    with open_session(url, queue) as connection, translated_for_operator():
         row = connection.execute("SELECT mailroom.mailroom_resume(%s::mailroom.job_type)", (queue,)).fetchone()
     since = row[0] if row else None
-    click.echo(f"queue {queue} goes on" if since is None else f"queue {queue} goes on; paused since {stamp(since)} UTC")
+    if since is None:
+        click.echo(f"queue {queue} is not paused")
+    else:
+        click.echo(f"queue {queue} is resumed; it was paused since {stamp(since)} UTC")

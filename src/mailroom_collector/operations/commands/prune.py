@@ -18,16 +18,16 @@ from mailroom_runtime.words import counted
 @click.command()
 @click.option(
     "--older-than", type=Duration(), required=True, metavar="DURATION",
-    help="How old, such as 90d: a number and w, d, h, m or s. At least 1d.",
+    help="The age, such as 90d: a number and w, d, h, m or s. At least 1d.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only count what would be removed.")
 @click.pass_context
 def prune(ctx: click.Context, older_than: timedelta, dry_run: bool) -> None:
     """Remove old settled deliveries from the ledger.
 
-    Removes a delivery when it was settled longer ago than the limit and its token is expired or consumed. Such a
-    token is never mailed again. The tokens themselves stay: they are the application's. It works in small batches,
-    also beside running pipelines. You may stop it at any time and run it again.
+    It removes a delivery if it was settled longer ago than the limit, and its token is expired or consumed. Such a
+    token is never mailed again. The tokens stay: they belong to the application. The command works in small batches,
+    and pipelines may run meanwhile. You may stop it at any time and run it again.
     """
     if older_than < SHORTEST:
         raise SettingError("--older-than is less than 1d", "give 1d or more: a younger delivery may still be in use")
@@ -41,10 +41,10 @@ def prune(ctx: click.Context, older_than: timedelta, dry_run: bool) -> None:
                 break
     click.echo(_report(removal, before, dry_run=dry_run))
     if not removal.is_end:
-        raise MailroomError("a signal stopped it before the end", "run it again to go on")
+        raise MailroomError("a signal stopped prune before its end", "run it again to continue")
 
 
 def _report(removal: Removal, before: datetime, *, dry_run: bool) -> str:
     removed = f"{'would remove' if dry_run else 'removed'} {counted(removal.total, 'delivery', 'deliveries')}"
-    counts = ", ".join(f"{state} {number:,}" for state, number in removal.removed.items() if number)
+    counts = ", ".join(f"{state} {count:,}" for state, count in removal.removed.items() if count)
     return f"{removed} settled before {stamp(before)} UTC{f': {counts}' if counts else ''}"

@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from mailroom_collector.operations.commands.confirmation import agreed
+from mailroom_collector.operations.commands.confirmation import is_confirmed
 from mailroom_collector.operations.commands.options import choice_options
 from mailroom_collector.operations.commands.target import url_and_queue
 from mailroom_collector.operations.figures import Choice, RetryResult, Unmatched
@@ -17,7 +17,7 @@ from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.words import counted
 
 _MANY: Final = 10
-"""Deliveries that are put back without a question."""
+"""The largest number of deliveries that are put back without a question."""
 
 
 @click.command()
@@ -26,18 +26,19 @@ _MANY: Final = 10
     "--all", "is_all", is_flag=True, help="Everything that was not mailed. Required if no other choice is given."
 )
 @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
-@click.option("--yes", "is_sure", is_flag=True, help=f"Don't ask before more than {_MANY} are put back.")
+@click.option("--yes", "is_sure", is_flag=True, help=f"Put back more than {_MANY} without asking.")
 @click.pass_context
 def retry(ctx: click.Context, chosen: Choice, is_all: bool, dry_run: bool, is_sure: bool) -> None:
     """Put back what was not mailed, to be tried again at once.
 
-    Only what failed or was skipped, and may still be mailed, is put back. The command says what it leaves and why:
-    what has expired or was consumed, or whose account has another status by now. What was sent is never put back: for
-    a mail that was lost behind SES, insert a new token. Exits with 1 when a token that was named can't be put back.
+    It puts back tokens that failed or were skipped, if they may still be mailed. It lists the others with the reason:
+    the token has expired, it was consumed, or its account has another status now. A token that was sent is never put
+    back. If SES took a mail and it got lost later, insert a new token. The command exits with 1 if a token that you
+    named can't be put back.
     """
     if is_all == (chosen != Choice()):
         raise SettingError(
-            "--all is more than the other choices" if is_all else "nothing is chosen",
+            "--all and another choice are both given" if is_all else "nothing is chosen",
             "give --all alone, or one or more of --token, --account, --reason, --since, --until",
         )
     url, queue = url_and_queue(ctx)
@@ -57,7 +58,7 @@ def retry(ctx: click.Context, chosen: Choice, is_all: bool, dry_run: bool, is_su
 
 
 class _Candidates(NamedTuple):
-    """The tokens to put back, the tokens that are refused already, and what there is instead of a choice."""
+    """The tokens to put back, the tokens that can't be put back, and what exists if nothing matched the choice."""
 
     tokens: list[int]
     refused: list[RetryResult]
@@ -66,7 +67,7 @@ class _Candidates(NamedTuple):
 
 def _candidates(connection: DeadlineConnection, queue: str, chosen: Choice) -> _Candidates:
     if chosen.tokens and chosen == Choice(chosen.tokens):
-        return _Candidates(list(chosen.tokens), [], None)  # the database judges each of them as it puts it back
+        return _Candidates(list(chosen.tokens), [], None)  # the database checks each token when it puts it back
     found = read_failures(connection, queue, chosen, None)
     unmatched = read_unmatched(connection, queue, chosen, found)
     return _Candidates(
@@ -76,9 +77,9 @@ def _candidates(connection: DeadlineConnection, queue: str, chosen: Choice) -> _
     )
 
 
-def _is_wanted(number: int) -> bool:
-    """Ask before many are put back. Raises SettingError when there is nobody to ask."""
-    if number <= _MANY:
+def _is_wanted(count: int) -> bool:
+    """Ask before many deliveries are put back. Raises SettingError when there is no terminal."""
+    if count <= _MANY:
         return True
-    what = f"this puts back {counted(number, 'delivery', 'deliveries')}, to be tried again at once"
-    return agreed(what, "give --yes if that is wanted, or see with --dry-run what it would do")
+    what = f"this puts back {counted(count, 'delivery', 'deliveries')}, to be tried again at once"
+    return is_confirmed(what, "give --yes to do it, or --dry-run to see the tokens")

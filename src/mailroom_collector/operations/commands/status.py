@@ -24,9 +24,9 @@ _PULSE_SECONDS = 60
 
 @click.command()
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object, for programs.")
-@click.option("--watch", "is_watch", is_flag=True, help="Show it again every second or so, until q or Ctrl-C.")
+@click.option("--watch", "is_watch", is_flag=True, help="Show it again about every second, until q or Ctrl-C.")
 @click.option(
-    "--check", "is_check", is_flag=True, help="Only check whether mail flows: exit with 0 if it does, else with 1."
+    "--check", "is_check", is_flag=True, help="Only check whether mails are sent: exit with 0 if they are, else with 1."
 )
 @click.option(
     "--max-age", type=Whole(1, 86_400), metavar="SECONDS", help="Required with --check: how long a token may wait."
@@ -35,9 +35,9 @@ _PULSE_SECONDS = 60
 def status(ctx: click.Context, is_json: bool, is_watch: bool, is_check: bool, max_age: int | None) -> None:
     """Show what waits, is in progress, was sent, and was not sent.
 
-    It only reads, and tests whether notifications arrive. With --check it prints one line: whether the
-    oldest token that may still be mailed has waited for longer than --max-age. It then exits with 1 if so,
-    or if the queue is paused, and else with 0. If the database can't be asked it exits with 2.
+    The command changes nothing. It also tests whether notifications arrive. With --check it prints one line. It then
+    exits with 1 if the oldest token that may still be mailed has waited for longer than --max-age, or if the queue is
+    paused; with 2 if the database can't be reached; else with 0.
     """
     if is_check != (max_age is not None):
         raise SettingError("--check and --max-age go together", "give both: --check --max-age 60")
@@ -60,7 +60,7 @@ def _health(url: DatabaseUrl, queue: str, max_age: float) -> Health:
         with open_session(url, queue) as connection, one_snapshot(connection):
             return health(read_progress(connection, queue), max_age, read_public(connection))
     except MailroomError as error:
-        raise OperatorNeeded(str(error)) from None  # exit status 1 means that mail does not flow
+        raise OperatorNeeded(str(error)) from None  # exit status 1 would mean that mails are not sent
 
 
 def _watch(url: DatabaseUrl, queue: str, style: TerminalStyle, *, is_json: bool) -> None:

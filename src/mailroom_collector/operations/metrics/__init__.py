@@ -1,8 +1,8 @@
 """The exporter for Prometheus.
 
 settlement_counts   counts each settlement once
-scrapers            pure: which counters each scraper was shown, so that each begins at 0
-families            the figures as metric families
-exporter            what a scrape shows: asks the ledger
+scrapers            pure: which counters each scraper has seen, so that each counter begins at 0
+families            figures as metric families
+exporter            reads the ledger for a scrape
 server              serves the metrics over HTTP
 """

@@ -1,4 +1,4 @@
-"""What a scrape shows: asks the ledger, unless its last answer is fresh enough, and makes metric families of it."""
+"""Reads the ledger for a scrape, unless the last answer is fresh enough, and makes metric families of the answer."""
 
 import threading
 import time
@@ -25,15 +25,15 @@ from mailroom_runtime.settings.program import DISTRIBUTION
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-_PATIENCE: Final = 5.0  # seconds for an answer: Prometheus gives up a scrape after 10
-_FRESH: Final = 1.0  # seconds for which an answer is good for other scrapes
+_TIMEOUT: Final = 5.0  # seconds for an answer: Prometheus gives up a scrape after 10
+_FRESH: Final = 1.0  # seconds for which further scrapes use an answer, at least
 _SHARE: Final = 10
-"""An answer is good for other scrapes for so many times the time that it took."""
+"""Further scrapes use an answer for so many times the duration of its query."""
 _LISTEN_TEST_INTERVAL: Final = 30.0  # seconds
 
 
 class Exporter(Collector):
-    """Asks one queue when it is scraped, over one connection after another."""
+    """Reads one queue when it is scraped. It connects again after a failure."""
 
     def __init__(self, url: DatabaseUrl | str, queue: str) -> None:
         self._url = url
@@ -53,7 +53,7 @@ class Exporter(Collector):
         self._problem = ""
 
     def ask(self) -> None:
-        """Ask the ledger. Raises MailroomError."""
+        """Read the ledger. Raises MailroomError."""
         try:
             self._ask()
         except MailroomError:
@@ -64,7 +64,7 @@ class Exporter(Collector):
     def _ask(self) -> None:
         began = time.monotonic()
         if self._connection is None:
-            self._connection = open_session(self._url, self._queue, _PATIENCE)
+            self._connection = open_session(self._url, self._queue, _TIMEOUT)
             self._listen_test, self._listen_test_at = ListenTest(self._connection, self._url), 0.0
         with one_snapshot(self._connection):
             progress = read_progress(self._connection, self._queue)
@@ -81,14 +81,14 @@ class Exporter(Collector):
             self._connection = None
 
     def collect(self) -> Iterable[Metric]:
-        """Return what a scrape shows. If the database can't be asked, mailroom_up is 0."""
+        """Return the metrics of a scrape. If the database can't be read, mailroom_up is 0."""
         with self._lock:
             if time.monotonic() >= self._fresh_until:
                 self._refresh()
             return list(self._metrics())
 
     def naming_scrapers(self, app: "WSGIApplication") -> "WSGIApplication":
-        """Return an application that notes who scrapes, by address and program, and then does what `app` does."""
+        """Return an application that notes the scraper's address and program, and then calls `app`."""
 
         def named(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
             self._scraper.name = f"{environ.get('REMOTE_ADDR', '')} {environ.get('HTTP_USER_AGENT', '')}"

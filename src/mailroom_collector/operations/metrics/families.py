@@ -1,4 +1,4 @@
-"""The ledger's figures as Prometheus takes them: metric families, each with its name, help and labels."""
+"""Figures of the ledger as metric families for Prometheus, each with its name, help and labels."""
 
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
@@ -17,7 +17,7 @@ from mailroom_collector.operations.metrics.settlement_counts import BOUNDS, Sett
 
 DOUBTS: Final = ("doubts", "")
 LATENCY: Final = ("latency", "")
-"""The other counters, beside those of a state and a reason."""
+"""The keys of the counters that have no state and reason."""
 
 
 def build(version: str) -> Metric:
@@ -38,7 +38,7 @@ class QueueFamilies:
         return self._gauge("up", "Whether the ledger answered the last question: 1, or 0.", answered)
 
     def totals(self, counts: SettlementCounts, at_zero: Collection[Series]) -> Iterator[Metric]:
-        """Yield what was settled; the series `at_zero` with 0, whatever they are."""
+        """Yield the counters of what was settled. The series in `at_zero` get 0 instead of their value."""
         yield self._settled(counts, at_zero)
         doubts = CounterMetricFamily(
             "mailroom_doubts",
@@ -56,7 +56,7 @@ class QueueFamilies:
             )  # fmt: skip
 
     def now(self, progress: QueueProgress, took: float) -> Iterator[Metric]:
-        """Yield how the queue is now; `took`: seconds that the ledger needed to answer."""
+        """Yield the state of the queue. `took`: seconds that the ledger needed to answer."""
         yield self._unsettled(progress)
         yield self._holders(progress)
         yield self._gauge(
@@ -87,7 +87,7 @@ class QueueFamilies:
         yield self._gauge("ledger_answer_seconds", "How long the ledger took for its last answer.", took)
 
     def notifications(self, result: ListenResult) -> Iterator[Metric]:
-        """Yield whether notifications arrive, as far as that was tested."""
+        """Yield whether notifications arrive, if that was tested."""
         if result.arrives is not None:
             yield self._gauge(
                 "notifications_arrive", "Whether a notification of another session arrived: 1, or 0.", result.arrives

@@ -1,8 +1,8 @@
-"""Pure: which series each scraper was shown, so that a series begins at 0 for each of them.
+"""Pure: which series each scraper has seen, so that a series begins at 0 for each scraper.
 
-Prometheus sees an increase only between two samples of a series. One that appears at 40 never increased, and
-an alert on its first burst stays silent. So a series is shown at 0 once, and with its value from then on; and each
-scraper gets a 0 of its own; else a person who opens the page would take the 0 that Prometheus needs.
+Prometheus sees an increase only between two samples of a series. If a series appears with the value 40, Prometheus
+sees no increase, and an alert on it does not fire. So a series is 0 the first time, and has its value from then on.
+This counts for each scraper: otherwise a person who opens the page would get the 0 that Prometheus needs.
 """
 
 from collections import OrderedDict
@@ -12,23 +12,23 @@ from typing import Final
 Series = tuple[str, str]
 
 _RECENT: Final = 120.0
-"""Seconds for which a series is new to a scraper that was not seen before: the longest usual interval of scrapes."""
+"""For so many seconds a series counts as new for a new scraper: the longest usual interval of scrapes."""
 _SCRAPERS: Final = 32
-"""Scrapers that are remembered. The one whose last scrape is the oldest is forgotten first."""
+"""The number of scrapers that are remembered. The one whose last scrape is the oldest is forgotten first."""
 
 
 class Scrapers:
-    """What each scraper was shown. Times are monotonic seconds."""
+    """The series that each scraper has seen. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._appeared: dict[Series, float] = {}
         self._shown: OrderedDict[str, set[Series]] = OrderedDict()
 
     def first_shown(self, scraper: str, series: Iterable[Series], now: float) -> set[Series]:
-        """Return those of the series that this scraper is to be shown at 0, and note that it was shown all of them.
+        """Return the series that this scraper must see with 0, and note that it has seen all of the series.
 
-        A scraper that was not seen before is shown an old series with its value. If it were shown 0, the series would
-        seem to increase at the next scrape by all that was counted since the start.
+        A new scraper gets an old series with its value. With 0, the series would seem to increase at the next scrape by
+        everything that was counted since the start.
         """
         series = set(series)
         for one in series:

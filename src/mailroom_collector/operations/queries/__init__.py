@@ -1,10 +1,10 @@
-"""Questions to the ledger, and changes of it.
+"""Reads the ledger, and changes it.
 
-session       a connection for a command, and answers of one snapshot
-overview      how the queue is
-live_status   how the queue is, again and again
-failures      what was not mailed; puts it back
-unmatched     why a choice matched nothing
-removal       removes what is old, batch by batch
-listen_test   whether notifications arrive through this URL
+session       a connection for a command, and queries of one snapshot
+overview      reads the state of the queue
+live_status   reads the state of the queue again and again
+failures      reads what was not mailed, and puts it back
+unmatched     finds out why a choice matched nothing
+removal       removes old settled deliveries, batch by batch
+listen_test   tests whether notifications arrive through this URL
 """

@@ -1,4 +1,4 @@
-"""Reads how the queue is, again and again: what is costly to read is read less often."""
+"""Reads the state of the queue again and again. It reads the costly parts less often."""
 
 import time
 from collections.abc import Callable
@@ -19,13 +19,13 @@ from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.postgres.url import DatabaseUrl
 
 _HISTORY_SHARE: Final = 50
-"""The history is read again after so many times the time that it took: a day may have millions of deliveries."""
+"""The history is read again after so many times the duration of the last read: a day may have millions of rows."""
 _LISTEN_TEST_INTERVAL: Final = 15.0  # seconds
 _PULSE_SECONDS: Final = 200
 
 
 class LiveStatus:
-    """Reads one queue, over one connection after another."""
+    """Reads the state of one queue. It connects again after a failure."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class LiveStatus:
         pulse_seconds: int = _PULSE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`pulse_seconds`: for how many of the last seconds the mails of each second are counted."""
+        """`pulse_seconds`: the number of last seconds for which the mails of each second are counted."""
         self._url = url
         self._queue = queue
         self._pulse_seconds = pulse_seconds
@@ -47,7 +47,7 @@ class LiveStatus:
         self._history_at = 0.0
 
     def read(self) -> Overview:
-        """Return how the queue is. Raises MailroomError; the next call then connects again."""
+        """Return the state of the queue. Raises MailroomError; the next call then connects again."""
         try:
             return self._read()
         except MailroomError:

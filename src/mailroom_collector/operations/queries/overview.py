@@ -1,4 +1,4 @@
-"""Reads how the queue is (migrations/3_operations.up.sql, 5_guards.up.sql)."""
+"""Reads the state of the queue (migrations/3_operations.up.sql, 5_guards.up.sql)."""
 
 from mailroom_collector.operations.figures import History, Oldest, QueueProgress, Sessions, Settled, Unsettled
 from mailroom_runtime.errors import OperatorNeeded
@@ -7,7 +7,7 @@ from mailroom_runtime.postgres.schema import PUBLIC_FUNCTIONS
 
 
 def read_progress(connection: DeadlineConnection, queue: str) -> QueueProgress:
-    """Ask what is not settled. Raises OperatorNeeded, and psycopg's errors."""
+    """Read what is not settled. Raises OperatorNeeded, and psycopg's errors."""
     row = connection.execute(
         "SELECT at, acknowledged_at, attended, paused_at, paused_reason"
         " FROM mailroom.mailroom_queue_status(%s::mailroom.job_type)",
@@ -31,7 +31,7 @@ def read_progress(connection: DeadlineConnection, queue: str) -> QueueProgress:
 
 
 def read_history(connection: DeadlineConnection, queue: str) -> History:
-    """Ask what was settled within a day, and how fast within an hour. Raises psycopg's errors."""
+    """Read what was settled within a day, and the latency within an hour. Raises psycopg's errors."""
     settled = connection.execute(
         "SELECT state, reason, last_minute, last_hour, last_day, doubts, newest"
         " FROM mailroom.mailroom_recent(%s::mailroom.job_type)",
@@ -44,7 +44,7 @@ def read_history(connection: DeadlineConnection, queue: str) -> History:
 
 
 def read_pulse(connection: DeadlineConnection, queue: str, seconds: int) -> list[int]:
-    """Ask how many were sent in each of the last seconds. Raises psycopg's errors."""
+    """Read the number of mails sent in each of the last seconds. Raises psycopg's errors."""
     rows = connection.execute(
         "SELECT mailroom.mailroom_pulse(%s::mailroom.job_type, %s::integer)", (queue, seconds)
     ).fetchall()
@@ -52,7 +52,7 @@ def read_pulse(connection: DeadlineConnection, queue: str, seconds: int) -> list
 
 
 def read_public(connection: DeadlineConnection) -> list[str]:
-    """Ask for the functions that run as their owner and that every role may execute. Raises psycopg's errors.
+    """Read the functions that run as their owner and that every role may execute. Raises psycopg's errors.
 
     There are none, unless the database was restored without its rights (pg_restore --no-acl).
     """
@@ -61,7 +61,7 @@ def read_public(connection: DeadlineConnection) -> list[str]:
 
 
 def read_sessions(connection: DeadlineConnection) -> Sessions:
-    """Ask how many sessions of the programs are connected to this database. Raises psycopg's errors.
+    """Read how many sessions of the programs are connected to this database. Raises psycopg's errors.
 
     Every role sees the application_name of all sessions. Sessions of an operator's commands have another one.
     """

@@ -1,4 +1,4 @@
-"""Removes settled deliveries that are old, batch by batch (migrations/3_operations.up.sql)."""
+"""Removes old settled deliveries, batch by batch (migrations/3_operations.up.sql)."""
 
 import time
 from collections import Counter
@@ -7,29 +7,29 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from mailroom_collector.operations.queries.session import asked
+from mailroom_collector.operations.queries.session import translated_for_operator
 from mailroom_runtime.postgres.connection import DeadlineConnection
 
 SHORTEST: Final = timedelta(days=1)
-"""The longest lease that can be set, and the longest time that status counts."""
+"""The shortest age. The longest lease and the longest period of status are as long."""
 _ROWS: Final = 1000
-"""Deliveries that one transaction reads: it takes some milliseconds."""
+"""The number of deliveries that one transaction reads. It takes some milliseconds."""
 STATES: Final = ("sent", "failed", "skipped", "emitted")
 
 
 @dataclass(slots=True)
 class Removal:
-    """How far the removal has come."""
+    """The progress of the removal."""
 
     removed: Counter[str] = field(default_factory=Counter)
-    """The number of deliveries by state; in a dry run, of those that would be removed."""
+    """The number of removed deliveries by state. In a dry run, those that would be removed."""
     reached: datetime | None = None
-    """When the last delivery that was read was queued."""
+    """The time at which the last delivery that was read was queued."""
     is_end: bool = False
 
     @property
     def total(self) -> int:
-        """Return how many of all states."""
+        """Return the number of removed deliveries of all states."""
         return self.removed.total()
 
 
@@ -41,15 +41,15 @@ def removals(
     dry_run: bool,
     pause: Callable[[float], object] = time.sleep,
 ) -> Iterator[Removal]:
-    """Remove what is old, batch by batch. A batch is committed when it is yielded: the caller may stop after any.
+    """Remove old deliveries batch by batch. Yield the progress after each commit: the caller may stop at any time.
 
-    Pauses after each batch for as long as the batch took, so that the pipeline keeps at least half of a core and of a
-    disk. Raises what asked() makes of a failure.
+    After each batch it pauses for the duration of the batch, so that a pipeline has at least half of the server's
+    core and disk. Raises what translated_for_operator() raises.
     """
     removal, after = Removal(), 0
     while not removal.is_end:
         began = time.monotonic()
-        with asked():
+        with translated_for_operator():
             row = connection.execute(
                 "SELECT last_token, reached, is_end, sent, failed, skipped, emitted"
                 " FROM mailroom.mailroom_prune(%s::mailroom.job_type, %s::interval, %s::bigint, %s::integer, %s)",

@@ -1,4 +1,4 @@
-"""A connection for a command, and answers of one snapshot."""
+"""A connection for a command, and queries of one snapshot."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ from mailroom_runtime.postgres.connection import OPERATOR, DeadlineConnection, c
 from mailroom_runtime.postgres.schema import check_schema
 from mailroom_runtime.postgres.url import DatabaseUrl
 
-PATIENCE: Final = 60.0  # seconds for an answer: the figures of a day are counted when they are asked for
-_STEP: Final = "mailroom.mailroom_queue_status(mailroom.job_type)"  # comes with the migration that is needed
+TIMEOUT: Final = 60.0  # seconds for an answer: a query may count the deliveries of a day
+_STEP: Final = "mailroom.mailroom_queue_status(mailroom.job_type)"  # a function of the migration that is needed
 _GRANT: Final = "grant it (docs/operations.md, 'The roles')"
 
 
-def open_session(url: DatabaseUrl | str, queue: str, patience: float = PATIENCE) -> DeadlineConnection:
+def open_session(url: DatabaseUrl | str, queue: str, timeout: float = TIMEOUT) -> DeadlineConnection:
     """Connect, and check that schema and queue exist. Raises what connect() and check_schema() raise."""
-    connection = connect(url, OPERATOR, patience)
+    connection = connect(url, OPERATOR, timeout)
     try:
         check_schema(connection, queue, _STEP)
     except MailroomError:
@@ -26,8 +26,8 @@ def open_session(url: DatabaseUrl | str, queue: str, patience: float = PATIENCE)
 
 
 @contextmanager
-def asked() -> Iterator[None]:
-    """Translate errors as translated() does; for a right that is missing, name the operator's grants."""
+def translated_for_operator() -> Iterator[None]:
+    """Translate errors like translated(). The hint for a missing right names the operator's grants."""
     with translated(_GRANT):
         yield
 
@@ -35,6 +35,6 @@ def asked() -> Iterator[None]:
 @contextmanager
 def one_snapshot(connection: DeadlineConnection) -> Iterator[None]:
     """Let all statements of the block see the same data, and change nothing. Raises what translated() raises."""
-    with asked(), connection.transaction():
+    with translated_for_operator(), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield

@@ -7,7 +7,7 @@ from typing import Final
 from mailroom_collector.operations.figures import Choice, Hidden, Owner, RetryResult, Unmatched, UnsentDelivery
 from mailroom_collector.operations.queries.failures import put_back, read_failures
 from mailroom_collector.operations.queries.overview import read_history
-from mailroom_collector.operations.queries.session import asked
+from mailroom_collector.operations.queries.session import translated_for_operator
 from mailroom_runtime.errors import OperatorNeeded
 from mailroom_runtime.postgres.connection import DeadlineConnection
 
@@ -33,13 +33,13 @@ GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 3
 def read_unmatched(
     connection: DeadlineConnection, queue: str, choice: Choice, found: Sequence[UnsentDelivery]
 ) -> Unmatched:
-    """Return what exists instead of what was chosen and not found. Raises what asked() raises.
+    """Return what exists for the parts of a choice that matched nothing. Raises what translated_for_operator() raises.
 
-    What this role may not ask is left out, because the command itself has done its work by then.
+    If this role may not read that, the result is empty: the command itself has succeeded already.
     """
     missing = sorted({*(choice.tokens or ())} - {one.token for one in found})
     try:
-        with asked():
+        with translated_for_operator():
             tokens = _tokens(connection, queue, missing) if missing else []
             if found:
                 return Unmatched(tokens)
@@ -53,7 +53,7 @@ def read_unmatched(
 
 
 def _owners(connection: DeadlineConnection, queue: str, whose: str) -> list[Owner] | Hidden:
-    """Return the accounts of that id, login or address, with the states of their deliveries."""
+    """Return the accounts with that id, login or address, and the states of their deliveries."""
     allowed = connection.execute(_MAY_READ).fetchone()
     if not allowed or not allowed[0]:
         return Hidden()
@@ -68,11 +68,11 @@ def _owners(connection: DeadlineConnection, queue: str, whose: str) -> list[Owne
 
 
 def _tokens(connection: DeadlineConnection, queue: str, tokens: Sequence[int]) -> list[RetryResult]:
-    """Return why tokens that were named did not match."""
+    """Return the reason why each of these tokens did not match."""
     given_up = {one.token for one in read_failures(connection, queue, Choice(tokens), None)}
     others = [token for token in tokens if token not in given_up]
     other = [RetryResult(token, _OTHERWISE) for token in sorted(given_up)]
-    # One that failed only now is not refused by retry, and was not chosen either.
+    # A token that has failed only now is not refused, but it did not match either.
     return [
         *other,
         *(

@@ -1,4 +1,4 @@
-"""Reads single keys of a terminal. They need no Enter and are not shown; stdin is left as it was found."""
+"""Reads single keys of a terminal. They need no Enter and are not shown. At the end stdin gets its old settings."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ _END: Final = b"qQ"
 
 
 class Keyboard:
-    """Stdin while the object is entered. Nothing is read when stdin is no terminal."""
+    """Reads stdin while the object is entered. It reads nothing when stdin is no terminal."""
 
     def __init__(self) -> None:
         self._fd = sys.stdin.fileno() if sys.stdin.isatty() else None
@@ -30,10 +30,10 @@ class Keyboard:
             termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
 
     def fileno(self) -> int | None:
-        """Return the descriptor to poll; None when there is nothing to read any more."""
+        """Return the descriptor to poll; None when there is nothing to read."""
         return self._fd
 
-    def says_end(self) -> bool:
+    def was_quit_pressed(self) -> bool:
         """Read the keys that were pressed, and return whether one of them was q."""
         if self._fd is None:
             return False

@@ -1,4 +1,4 @@
-"""Shows how the queue is, again and again: on the whole terminal, or as blocks or JSON lines on stdout."""
+"""Shows the state of the queue again and again: on the whole terminal, or as blocks or JSON lines on stdout."""
 
 import json
 import select
@@ -21,16 +21,16 @@ from mailroom_collector.operations.text.table import cut
 from mailroom_runtime.errors import MailroomError, Unavailable
 from mailroom_runtime.process.wakeup import Wakeup, stop_signals
 
-_INTERVAL: Final = 1.0  # seconds from one question to the next, at least
+_INTERVAL: Final = 1.0  # seconds from one query to the next, at least
 _PIPED_INTERVAL: Final = 2.0
 _SHARE: Final = 10
-"""The next question comes after so many times the time that the last one took, so that watching is cheap."""
+"""The next query comes after so many times the duration of the last one, so that the load stays low."""
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # xterm's other screen; the cursor
 _HOME, _END_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 class _Screen:
-    """A terminal that shows one page. It is left as it was found."""
+    """A terminal that shows one page. At the end it shows its old contents again."""
 
     def __init__(self, style: TerminalStyle) -> None:
         self._style = style
@@ -51,9 +51,9 @@ class _Screen:
 
 
 def watch(live: LiveStatus, style: TerminalStyle) -> None:
-    """Show it on this terminal until SIGINT or SIGTERM, or until q is pressed.
+    """Show the state on this terminal until SIGINT or SIGTERM, or until somebody presses q.
 
-    Raises MailroomError for what only a person can help with, as long as nothing was shown.
+    Raises MailroomError if the first read fails and only a person can help.
     """
     with Wakeup(signal.SIGWINCH) as wakeup, Keyboard() as keyboard, _Screen(style) as screen:
         overview: Overview | None = None
@@ -92,13 +92,13 @@ def _wait(wakeup: Wakeup, until: float, keyboard: Keyboard | None = None) -> tup
         signals = wakeup.signals() if wakeup in ready else []
         ends = bool(stop_signals() & set(signals))
         if keyboard is not None and keys in ready:
-            ends = keyboard.says_end() or ends
+            ends = keyboard.was_quit_pressed() or ends
         if ends or signals or time.monotonic() >= until:
             return ends, signal.SIGWINCH in signals
 
 
 def follow(live: LiveStatus, style: TerminalStyle, *, is_json: bool) -> None:
-    """Print it again and again until SIGINT or SIGTERM, as blocks or as JSON lines. Raises what LiveStatus raises."""
+    """Print the state until SIGINT or SIGTERM, as blocks or as JSON lines. Raises like LiveStatus."""
     with Wakeup() as wakeup:
         while True:
             began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Pure: the lines that a screen has room for."""
+"""Pure: chooses the lines that fit on the screen."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from mailroom_runtime.words import counted
 
 
 def fitting(lines: Sequence[StatusLine], rows: int) -> list[StatusLine]:
-    """Return at most so many lines; where some are left out, the last one says how many.
+    """Return at most `rows` lines. If some are left out, the last line says how many.
 
-    Leaves out empty lines first, then the lines of the highest rank, from the bottom up, so that the lines on
-    what waits and what was sent stay.
+    It leaves out empty lines first, then the lines with the highest rank, from the bottom up. So the lines about
+    waiting and sent mails stay.
     """
     kept = list(lines)
     if len(kept) > rows:

@@ -1,4 +1,4 @@
-"""A progress bar on stderr for a command that goes through the ledger in order of time; none without a terminal."""
+"""A progress bar on stderr for a command that reads the ledger in order of time. Without a terminal there is none."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from mailroom_runtime.words import counted
 
 
 class ProgressBar:
-    """A bar from the time of the first delivery to `ends`. It is removed at the end."""
+    """A bar from the time of the first delivery to the time `ends`. It disappears at the end."""
 
     def __init__(self, ends: datetime) -> None:
         self._ends = ends
@@ -24,7 +24,7 @@ class ProgressBar:
         return self
 
     def reached(self, moment: datetime | None, rows: int) -> None:
-        """Show how far it has come, and how many rows it has removed."""
+        """Show the time that was reached, and the number of removed rows."""
         if moment is None or not sys.stderr.isatty():
             return
         if self._begins is None or self._bar is None:

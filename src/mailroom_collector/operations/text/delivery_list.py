@@ -13,18 +13,18 @@ from mailroom_runtime.words import counted, visible
 
 _INDENT: Final = " " * 4
 _NAMED: Final = 20
-"""Tokens that get a line each; more are counted."""
+"""Up to so many tokens get a line each. More are only counted."""
 _OF_THE_ROW: Final = ("its ", "InvalidParameter", "InvalidTemplateData")
-"""How a reason begins that lies in the row: mailroom's own ("its email has no @"), and SES's codes of that kind.
+"""The beginnings of reasons that are a fault of the row: mailroom's own ("its email has no @") and codes of SES.
 
-It goes by words, because the ledger has such reasons since version 0.1. They only choose what to advise a person.
+The text is compared, because ledgers have such reasons since version 0.1. It only selects the advice for a person.
 """
 SENT: Final = "sent"
 """The code of a token that was sent already (mailroom_retry_rows)."""
 _REASONS: Final = 5
-"""Reasons that are named when none matched."""
+"""The number of reasons that are listed when none matched."""
 _COLUMN = re.compile(r"its (email|login|secret|code)\b")
-"""How a refusal of mailroom itself begins, with the column that is wrong."""
+"""The beginning of mailroom's own reasons. It names the wrong column."""
 _REMEDY: Final = {
     "email": "retry helps once the account's email is corrected",
     "login": "retry helps once the account's login is corrected",
@@ -38,9 +38,9 @@ _ANEW: Final = (
 
 
 def text(failures: Sequence[UnsentDelivery], columns: int) -> Iterator[StatusLine]:
-    """Return two lines or more for each: a head (when, which token, whose), then the reason.
+    """Yield two or more lines for each delivery: a head with time, token and account, then the reason.
 
-    On a narrow terminal the heads leave out the tries first, then the action; then the account gets a line of its own.
+    On a narrow terminal the head has no tries, then also no action. At last the account gets its own line.
     """
     heads = _heads(failures, columns)
     for one, head in zip(failures, heads, strict=True):
@@ -104,14 +104,14 @@ def _notes(one: UnsentDelivery) -> str:
 
 
 def _remedy(reason: str) -> str:
-    """Return what retry can do. A row is refused again until what is wrong in it is corrected."""
+    """Return what retry can do. A faulty row is refused again until somebody corrects it."""
     if fault := _COLUMN.match(reason):
         return _REMEDY[fault[1]]
     return "retry helps once that is corrected" if reason.startswith(_OF_THE_ROW) else "retry would try it again"
 
 
 def as_json(one: UnsentDelivery) -> dict[str, Any]:
-    """Return what docs/operations.md lists, key by key."""
+    """Return one delivery as JSON. docs/operations.md lists the keys."""
     return {
         "token": one.token,
         "action": one.action,
@@ -129,7 +129,7 @@ def as_json(one: UnsentDelivery) -> dict[str, Any]:
 
 
 def verdicts(results: Iterable[RetryResult], *, dry_run: bool) -> Iterator[str]:
-    """Yield lines on the tokens of a retry: how many were put back, and why the others were not."""
+    """Yield the lines after a retry: how many tokens were put back, and why the others were not."""
     results = list(results)
     back = sum(one.refused is None for one in results)
     yield f"{'would put' if dry_run else 'put'} back {back:,} of {len(results):,}"
@@ -138,15 +138,15 @@ def verdicts(results: Iterable[RetryResult], *, dry_run: bool) -> Iterator[str]:
         for one in refused:
             yield f"token {one.token} {'would not be' if dry_run else 'is not'} put back: {one.refused}"
     else:
-        for reason, number in Counter(one.refused for one in refused).most_common():
-            are = "is" if number == 1 else "are"
-            yield f"{counted(number, 'token')} {'would not be' if dry_run else f'{are} not'} put back: {reason}"
+        for reason, count in Counter(one.refused for one in refused).most_common():
+            are = "is" if count == 1 else "are"
+            yield f"{counted(count, 'token')} {'would not be' if dry_run else f'{are} not'} put back: {reason}"
     if any(one.code == SENT for one in refused):
         yield _ANEW
 
 
 def unmatched(choice: Choice, there: Unmatched) -> Iterator[str]:
-    """Yield lines on what exists instead of what was chosen and did not match."""
+    """Yield lines about what exists for the parts of a choice that matched nothing."""
     yield from _unmatched_tokens(there.tokens)
     if there.owners is not None and choice.account is not None:
         yield from _unmatched_account(visible(choice.account), there.owners)
@@ -158,18 +158,18 @@ def _unmatched_tokens(results: Sequence[RetryResult]) -> Iterator[str]:
     if len(results) <= _NAMED:
         yield from (f"token {one.token} is not listed: {one.refused}" for one in results)
         return
-    for reason, number in Counter(one.refused for one in results).most_common():
-        yield f"{counted(number, 'token')} {'is' if number == 1 else 'are'} not listed: {reason}"
+    for reason, count in Counter(one.refused for one in results).most_common():
+        yield f"{counted(count, 'token')} {'is' if count == 1 else 'are'} not listed: {reason}"
 
 
 def _unmatched_account(whose: str, owners: Sequence[Owner] | Hidden) -> Iterator[str]:
     if isinstance(owners, Hidden):
-        yield f"nothing of an account '{whose}' matches; this role may not read accounts, to see whether there is one"
+        yield f"no delivery of an account '{whose}' matches; this role may not read whether the account exists"
         return
     if not owners:
         yield f"there is no account with the id, login or address '{whose}'"
     for one in owners:
-        states = ", ".join(f"{number:,} {state}" for state, number in one.states.items())
+        states = ", ".join(f"{count:,} {state}" for state, count in one.states.items())
         yield f"account {one.account} {visible(one.login)}: nothing matches; its deliveries: {states or 'none'}"
 
 
@@ -178,4 +178,4 @@ def _unmatched_reason(part: str, history: History) -> str:
     named = [f"{visible(one.reason or 'without a reason')} ({one.last_day:,})" for one in lately[:_REASONS]]
     if len(lately) > _REASONS:
         named.append(f"and {len(lately) - _REASONS:,} more")
-    return f"no reason of these has '{part}' in it; the reasons of the last day: {', '.join(named) or 'none'}"
+    return f"no reason contains '{part}'; the reasons of the last day: {', '.join(named) or 'none'}"

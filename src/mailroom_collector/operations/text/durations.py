@@ -7,7 +7,7 @@ from typing import Final
 _SECONDS: Final = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:[0-9]{1,9}[wdhms])+", re.ASCII)
 _PART = re.compile(r"([0-9]+)([wdhms])", re.ASCII)
-_SPOKEN: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _LONGEST: Final = 36_500 * 86_400  # seconds: a hundred years
 DURATION_WANTED: Final = "a duration such as 90s, 15m, 2h, 30d or 1d12h"
 MOMENT_WANTED: Final = f"{DURATION_WANTED}, or a time such as 2026-01-31 or 2026-01-31T23:59 (UTC)"
@@ -24,7 +24,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """Return a time, or that of a duration ago; UTC where it has no zone. Raises ValueError."""
+    """Return the time in the text, or the time this duration ago. Without a zone it is UTC. Raises ValueError."""
     try:
         return now - parse_duration(text)
     except ValueError:
@@ -32,13 +32,13 @@ def parse_moment(text: str, now: datetime) -> datetime:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration in its two largest units: '0.4 s', '12 s', '14 min 55 s', '3 d 4 h'."""
     if seconds < 10:  # noqa: PLR2004 - below it, tenths matter
         return f"{max(0.0, seconds):.1f} s"
     left = round(seconds)
     parts: list[str] = []
-    for unit, length in _SPOKEN:
+    for unit, length in _UNITS:
         number, left = divmod(left, length)
         if number or parts:
             parts.append(f"{number} {unit}" if number else "")
@@ -47,11 +47,11 @@ def spoken(seconds: float) -> str:
     return " ".join(filter(None, parts))
 
 
-def spoken_ms(ms: float) -> str:
+def format_ms(ms: float) -> str:
     """Return a short time: '0.8 ms', '12 ms', '1.5 s', '2 min 10 s'."""
     if ms < 10:  # noqa: PLR2004 - as above
         return f"{ms:.1f} ms"
-    return f"{ms:.0f} ms" if ms < 1000 else spoken(ms / 1000)  # noqa: PLR2004
+    return f"{ms:.0f} ms" if ms < 1000 else format_duration(ms / 1000)  # noqa: PLR2004
 
 
 def stamp(moment: datetime) -> str:

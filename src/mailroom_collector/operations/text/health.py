@@ -1,25 +1,25 @@
-"""Pure: does mail flow, in one line."""
+"""Pure: whether mails are sent, in one line."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from mailroom_collector.operations.figures import QueueProgress
-from mailroom_collector.operations.text.durations import spoken, stamp
+from mailroom_collector.operations.text.durations import format_duration, stamp
 from mailroom_runtime.words import counted, visible
 
 
 class Health(NamedTuple):
-    """Whether mail flows, and one line that says why."""
+    """Whether mails are sent, and one line with the reason."""
 
     well: bool
     words: str
 
 
 def health(progress: QueueProgress, max_age: float, public: Sequence[str] = ()) -> Health:
-    """Return whether nothing waits for longer than `max_age` seconds, and the queue is not paused.
+    """Return whether nothing has waited for longer than `max_age` seconds, and the queue is not paused.
 
-    Expired tokens are not mailable any more, so due deliveries that no collector claims count as well. `public`:
-    functions that every role may execute; the line names them, and the result does not depend on them.
+    Due deliveries without a claim count too, because expired tokens are not mailable. `public`: functions that every
+    role may execute. The line mentions them, but the result does not depend on them.
     """
     result = _flow(progress, max_age)
     return Health(result.well, f"{result.words}; {public_rights(public)}") if public else result
@@ -33,19 +33,21 @@ def _flow(progress: QueueProgress, max_age: float) -> Health:
         left = (progress.oldest.expires_at - progress.at).total_seconds()
         return Health(
             False,
-            f"token {progress.oldest.token} has waited for {spoken(progress.age)}, longer than {spoken(max_age)};"
-            f" it expires in {spoken(left)}",
+            f"token {progress.oldest.token} has waited for {format_duration(progress.age)},"
+            f" longer than {format_duration(max_age)}; it expires in {format_duration(left)}",
         )
     if progress.overdue > max_age:
         return Health(
-            False, f"due deliveries have waited for {spoken(progress.overdue)}, longer than {spoken(max_age)}"
+            False,
+            f"due deliveries have waited for {format_duration(progress.overdue)},"
+            f" longer than {format_duration(max_age)}",
         )
     if progress.oldest is None:
         return Health(True, "no mailable token waits")
-    return Health(True, f"the oldest mailable token has waited for {spoken(progress.age)}")
+    return Health(True, f"the oldest mailable token has waited for {format_duration(progress.age)}")
 
 
 def public_rights(names: Sequence[str]) -> str:
-    """Return what to say of functions that every role may execute."""
+    """Return the warning about functions that every role may execute."""
     functions = counted(len(names), "function")
     return f"every role may execute {functions} of mailroom; mailroom-collect migrate says how to end that"

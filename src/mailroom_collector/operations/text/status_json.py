@@ -1,4 +1,4 @@
-"""Pure: how the queue is, as JSON for programs."""
+"""Pure: the state of the queue as JSON for programs."""
 
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ _PERIODS: Final = ("minute", "hour", "day")
 
 
 def status_json(overview: Overview) -> dict[str, Any]:
-    """Return what docs/operations.md lists, key by key. Times are in UTC, RFC 3339; durations as their keys say."""
+    """Return the state as JSON. docs/operations.md lists the keys. Times are in UTC (RFC 3339)."""
     progress, history = overview.progress, overview.history
     return {
         "queue": overview.queue,

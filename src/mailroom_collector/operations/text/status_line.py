@@ -1,11 +1,11 @@
-"""Pure: one line of text, how it looks, and whether it may be left out."""
+"""Pure: one line of text, its style, and its rank when there is no room for all lines."""
 
 from enum import Enum, IntEnum
 from typing import NamedTuple
 
 
 class Kind(Enum):
-    """How a line looks."""
+    """The style of a line."""
 
     PLAIN = "plain"
     HEAD = "head"
@@ -13,7 +13,7 @@ class Kind(Enum):
 
 
 class Rank(IntEnum):
-    """Which lines are left out first where there is no room for all: those of the highest rank."""
+    """The rank of a line. If there is no room for all lines, those with the highest rank are left out first."""
 
     NEEDED = 0
     PULSE = 1

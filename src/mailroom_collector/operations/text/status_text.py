@@ -1,10 +1,10 @@
-"""Pure: how the queue is, as text for people."""
+"""Pure: the state of the queue as text for people."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from mailroom_collector.operations.figures import History, ListenResult, Overview, QueueProgress, Settled
-from mailroom_collector.operations.text.durations import spoken, spoken_ms, stamp
+from mailroom_collector.operations.text.durations import format_duration, format_ms, stamp
 from mailroom_collector.operations.text.health import public_rights
 from mailroom_collector.operations.text.sparkline import sparkline
 from mailroom_collector.operations.text.status_line import Kind, Rank, StatusLine
@@ -12,11 +12,11 @@ from mailroom_collector.operations.text.table import cut, pad, table, wrapped
 from mailroom_runtime.words import counted, visible
 
 _REASONS: Final = 8
-"""Reasons of one state that are listed; the others are added up."""
+"""The number of reasons per state that are listed. The others are added up."""
 _LEASES: Final = 8
 _NAME: Final = 18
-"""Columns in front of words."""
-_IGNORED: Final = 10.0  # seconds for which a delivery may be due: longer than a batch is collected by default
+"""The width of the labels in front of texts."""
+_IGNORED: Final = 10.0  # seconds for which a delivery may be due without a warning: longer than the batch timeout
 
 
 def _count(number: int) -> str:
@@ -37,11 +37,11 @@ class _Columns(NamedTuple):
         return cls(columns, min(36, max(24, columns - 3 * number)), number)
 
     def row(self, label: str, value: str, kind: Kind = Kind.PLAIN, rank: Rank = Rank.NEEDED) -> StatusLine:
-        """Return a line with a label and what stands behind it."""
+        """Return a line with a label and the value behind it."""
         return StatusLine(f"  {pad(label, self.label - 2)}{value}", kind, rank)
 
     def right(self, value: str, columns: int = 1) -> str:
-        """Return a value, aligned right in one or more of the numbers' columns."""
+        """Return a value, aligned right in `columns` of the number columns."""
         return pad(value, columns * self.number, ">")
 
     def counts(self, settled: Sequence[Settled]) -> str:
@@ -93,8 +93,8 @@ def _progress(progress: QueueProgress, columns: _Columns) -> Iterator[StatusLine
         yield columns.row("oldest mailable token", columns.right("none"))
     else:
         left = (progress.oldest.expires_at - progress.at).total_seconds()
-        yield columns.row("oldest mailable token", columns.right(spoken(progress.age)))
-        yield columns.row(f"  token {progress.oldest.token}, expires in", columns.right(spoken(left)))
+        yield columns.row("oldest mailable token", columns.right(format_duration(progress.age)))
+        yield columns.row(f"  token {progress.oldest.token}, expires in", columns.right(format_duration(left)))
 
 
 def _history(history: History, columns: _Columns) -> Iterator[StatusLine]:
@@ -128,7 +128,7 @@ def _reasons(settled: Sequence[Settled], columns: _Columns) -> Iterator[StatusLi
 
 
 def _latency(median: float, p95: float, columns: _Columns) -> Iterator[StatusLine]:
-    label, value, more = "from commit to sent, median", columns.right(spoken_ms(median), 2), f"(p95: {spoken_ms(p95)})"
+    label, value, more = "from commit to sent, median", columns.right(format_ms(median), 2), f"(p95: {format_ms(p95)})"
     if columns.label + len(f"{value}  {more}") <= columns.all:
         yield columns.row(label, f"{value}  {more}")
     else:
@@ -141,7 +141,7 @@ def _pulse(overview: Overview, columns: int, *, unicode: bool) -> Iterator[Statu
         return
     bars = sparkline(overview.pulse, min(len(overview.pulse), columns - 2), unicode=unicode)
     pulse = overview.pulse[-len(bars) :]
-    time = "minute" if len(bars) == 60 else spoken(len(bars))  # noqa: PLR2004
+    time = "minute" if len(bars) == 60 else format_duration(len(bars))  # noqa: PLR2004
     yield StatusLine(
         f"mails a second, last {time}: at most {max(pulse):,}, now (right) {pulse[-1]:,}", Kind.HEAD, Rank.PULSE
     )
@@ -161,7 +161,7 @@ def _programs(overview: Overview, columns: int) -> Iterator[StatusLine]:
 
 def _collectors(progress: QueueProgress, sessions: int, columns: int) -> Iterator[StatusLine]:
     if not sessions and not progress.fast_polling and progress.overdue > _IGNORED:
-        words = f"none is connected; due deliveries have waited for {spoken(progress.overdue)}"
+        words = f"none is connected; due deliveries have waited for {format_duration(progress.overdue)}"
         yield from _words(columns, "collectors", words, Kind.BAD)
         return
     words = "one polls fast: inserts don't notify" if progress.fast_polling else "inserts notify"
@@ -171,7 +171,7 @@ def _collectors(progress: QueueProgress, sessions: int, columns: int) -> Iterato
 def _notifications(result: ListenResult, columns: int) -> Iterator[StatusLine]:
     match result.arrives:
         case True:
-            yield from _words(columns, "notifications", f"arrive, in {spoken_ms(result.ms or 0)}")
+            yield from _words(columns, "notifications", f"arrive, in {format_ms(result.ms or 0)}")
         case False:
             words = "don't arrive through this URL (a pooler in transaction mode?)"
             yield from _words(columns, "notifications", words, Kind.BAD)
@@ -193,7 +193,7 @@ def _leases(progress: QueueProgress, columns: int) -> Iterator[StatusLine]:
     rows = []
     for one in leases[:_LEASES]:
         seconds = (one.last_due - progress.at).total_seconds()
-        until = f"ran out {spoken(-seconds)} ago" if one.due else f"for {spoken(seconds)} more"
+        until = f"ran out {format_duration(-seconds)} ago" if one.due else f"for {format_duration(seconds)} more"
         rows.append(["", _process(one.holder or "?"), one.state, _count(one.deliveries), until])
     for line in table(rows, "<<<><"):
         yield StatusLine(line, rank=Rank.LEASE)

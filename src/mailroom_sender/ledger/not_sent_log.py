@@ -1,4 +1,4 @@
-"""The log of rows that may not be sent: a few of each reason by their tokens, the rest counted."""
+"""Logs rows that may not be sent: a few tokens of each reason get a line each, the others are counted."""
 
 from mailroom_runtime.repeated_log import RepeatedLog
 from mailroom_runtime.repeats import Repeat
@@ -6,11 +6,11 @@ from mailroom_runtime.words import counted
 from mailroom_sender.log import log
 
 UNKNOWN_TOKEN = 0
-"""The number of a token that the ledger does not know, or a sender without a database."""
+"""The id of a token that is not known: the ledger does not have it, or the sender has no database."""
 
 
 def not_sent_log() -> RepeatedLog:
-    """Return a log of tokens and the reasons why they are not sent; its owner calls tell()."""
+    """Return a log of tokens that are not sent, with their reasons. Its owner calls log_counts()."""
     return RepeatedLog(log, "token_not_sent", "token", _one, _many)
 
 
@@ -19,7 +19,7 @@ def _one(token: int, reason: str) -> str:
 
 
 def _many(more: Repeat) -> str:
-    return f"{counted(more.count, 'more token')} not sent, {_name(more.first)} to {_name(more.last)}: {more.kind}"
+    return f"{counted(more.count, 'more token')} not sent, {_name(more.first)} to {_name(more.last)}: {more.reason}"
 
 
 def _name(token: int) -> str:

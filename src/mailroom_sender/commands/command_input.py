@@ -3,5 +3,5 @@
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_sender.settings import SenderSettings
 
-Given = tuple[SenderSettings, DatabaseUrl]
+CommandInput = tuple[SenderSettings, DatabaseUrl]
 """The settings, and where the database is, if it is anywhere."""
