@@ -1,4 +1,4 @@
-"""README and docs say what the programs do: their tables and their code are compared with them, or run."""
+"""README and docs describe what the programs do. Their tables are compared with the code, and their code is run."""
 
 import json
 import re
@@ -87,7 +87,7 @@ SHOWN_BY = {
 
 
 def test_each_failure_is_shown_by_a_test() -> None:
-    """No line without its test, and no test that is not there."""
+    """Each line has a test, and each test that is named exists."""
     lines = re.findall(r"^\| (?!when \||-)([^|]+) \|", (DOCS / "failures.md").read_text(), re.MULTILINE)
     assert [line for line in lines if not any(line.startswith(begins) for begins in SHOWN_BY)] == []
     assert [begins for begins in SHOWN_BY if not any(line.startswith(begins) for line in lines)] == []
@@ -118,7 +118,7 @@ def written(default: Any) -> str:
 
 
 def test_settings_table_lists_every_setting_with_its_default() -> None:
-    """Each variable of either program stands in the table with its program and its default, and no other."""
+    """The table lists each variable of both programs with its program and its default, and no other variable."""
     expected = {
         "MAILROOM_DATABASE_URL": ("both", "required by collect"),
         "MAILROOM_SECRET_KEY": ("collect", "required"),
@@ -131,7 +131,7 @@ def test_settings_table_lists_every_setting_with_its_default() -> None:
 
 @pytest.mark.parametrize("command", [collect, send])
 def test_every_option_has_the_words_of_its_variable(command: click.Command) -> None:
-    """--batch-limit is MAILROOM_BATCH_LIMIT; help tells the variable, and no secret is an option."""
+    """--batch-limit is MAILROOM_BATCH_LIMIT. The help names the variable, and no secret is an option."""
     for name, option in options(command).items():
         assert option.opts == ["--" + name.removeprefix("MAILROOM_").lower().replace("_", "-")]
         assert option.show_envvar
@@ -146,7 +146,7 @@ OTHERS = [
     (RECOVERY, "password_recovery", "54320"),
     (RECOVERY, "password_recovery", None),
     (RECOVERY, "password_recovery", ""),
-    (RECOVERY, "sign_in", "54321"),  # an action that the recipe does not know is no recovery
+    (RECOVERY, "sign_in", "54321"),  # the recipe treats an unknown action as an activation
     (RECOVERY, "activation", "54321"),
     (FIELD, "sign_in", ""),
     (FIELD, "password_recovery", ""),
@@ -157,7 +157,7 @@ EXPECTED = [SECRET, *[None] * len(SPOILT), secret_of(1), *[None] * (len(OTHERS) 
 
 
 def test_python_recipe_checks_a_token() -> None:
-    """The page's Python code takes the vectors, and refuses what is spoilt or for another action."""
+    """The page's Python code accepts the vectors, and refuses changed ones and those of another action."""
     code = recipe("python")
     names: dict[str, Any] = {}
     exec(code, names)
@@ -166,7 +166,7 @@ def test_python_recipe_checks_a_token() -> None:
 
 
 def test_node_recipe_checks_a_token(tmp_path: Path) -> None:
-    """The page's Node code takes the vectors, and refuses what is spoilt or for another action, where Node is."""
+    """The page's Node code accepts the vectors, and refuses changed ones and those of another action. Needs Node."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed")
@@ -181,7 +181,7 @@ def test_node_recipe_checks_a_token(tmp_path: Path) -> None:
 
 
 def test_sql_recipe_checks_a_token(database: Database) -> None:
-    """The page's SQL function takes the vectors, and refuses what is spoilt or for another action."""
+    """The page's SQL function accepts the vectors, and refuses changed ones and those of another action."""
     database.run("ALTER TYPE token_action ADD VALUE 'sign_in'")
     database.run(recipe("sql"))
     question = "SELECT token_secret(%s, %s::token_action, %s, %s)"
@@ -203,7 +203,7 @@ LINK_USED = r"^ {4}(UPDATE tokens SET consumed_at = .*?) +-- the link was used\n
     ids=["good", "used", "expired", "another-action", "another-secret"],
 )
 def test_link_is_used_once_in_time_and_for_its_action(database: Database, spoil: str, *, is_taken: bool) -> None:
-    """The README's statement consumes a good token and returns its account; of others it returns no row."""
+    """The README's statement consumes a valid token and returns its account. For any other token it returns no row."""
     ((first, rest),) = re.findall(LINK_USED, README, re.MULTILINE)
     statement = f"{first} {rest}".replace("$1", "%s")
     database.sign_up("ann")
@@ -220,7 +220,7 @@ def test_link_is_used_once_in_time_and_for_its_action(database: Database, spoil:
 
 
 def test_every_statement_that_uses_a_link_is_guarded() -> None:
-    """Whoever copies one from any page gets the checks of expiry, use and action with it."""
+    """Each statement in the docs that uses a link checks expiry, use and action."""
     for page in pages():
         for statement in re.findall(
             r"UPDATE tokens (?:t )?SET consumed_at[^;]*;|UPDATE tokens (?:t )?SET consumed_at.*?RETURNING",
@@ -232,7 +232,7 @@ def test_every_statement_that_uses_a_link_is_guarded() -> None:
 
 
 def test_roles_of_the_recipe_can_do_their_steps_and_nothing_else(database: Database) -> None:
-    """The grants of roles.md suffice for each program, and neither role reads a table."""
+    """The grants of roles.md are enough for each program, and neither role can read a table."""
     roles = ("mailroom_collector", "mailroom_sender")
     try:
         database.run(blocks(DOCS / "roles.md", "sql")[0].text)

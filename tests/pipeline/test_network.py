@@ -43,12 +43,12 @@ def test_silent_network_is_noticed_by_both(
         database.sign_up("ann")
         until(lambda: database.states() == {"sent": 1}, "the pipeline works")
         # The sender is to have something to ask too.
-        endpoint.decide = lambda _: proxy.go_deaf()
+        endpoint.decide = lambda _: proxy.stall()
         database.sign_up("ben")
         pipeline.says("the server has not answered for 10 s", 2)
         endpoint.decide = lambda _: None
         proxy.cut()
-        proxy.hear_again()
+        proxy.resume()
         database.sign_up("cid")
         until(lambda: database.states() == {"sent": 3}, "all are sent", 60)
     assert sorted(endpoint.addresses) == ["ann@example.com", "ben@example.com", "cid@example.com"]

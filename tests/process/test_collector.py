@@ -431,10 +431,10 @@ def test_fast_sign_ups_skip_notify_and_are_printed_all_the_same(database: Databa
         def sign_up_until_polled_fast() -> bool:
             for _ in range(50):
                 database.sign_up(f"fast{next(logins)}")
-            return steps.another_attends()
+            return steps.another_polls_fast()
 
         until(sign_up_until_polled_fast, "the collector polls fast")
-        until(lambda: not steps.another_attends(), "it stops when nothing comes")
+        until(lambda: not steps.another_polls_fast(), "it stops when nothing comes")
         database.sign_up("slow")
         collector.prints("slow@example.com")
         collector.prints("fast", 2 * (next(logins) - 1))  # in the address and as the login
@@ -448,7 +448,7 @@ def test_sign_ups_that_skipped_notify_are_printed_when_their_collector_dies(
     with running(COLLECT, collector_env(MAILROOM_LEASE="3000")) as other:
         other.says("listening")
         with database.connect() as session, database.connect() as application:
-            assert Steps(session).attend()
+            assert Steps(session).start_fast_polling()
             application.execute("INSERT INTO accounts (email, login) VALUES ('s@example.com', 'silent')")
             other.prints("s@example.com")  # it polls every second, though nothing notified
             application.autocommit = False

@@ -102,7 +102,7 @@ def test_status_shows_who_holds_what(database: Database, env: dict[str, str]) ->
 def test_status_sees_that_a_collector_attends(database: Database, env: dict[str, str]) -> None:
     """And does not take the lock for that."""
     with database.connect() as collector:
-        Steps(collector).attend()
+        Steps(collector).start_fast_polling()
         assert "one polls fast" in run("mailroom-collect status", env=env).out
     assert "inserts notify" in run("mailroom-collect status", env=env).out
 

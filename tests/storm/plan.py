@@ -27,7 +27,7 @@ _FAULTS: Final = {
     "restart PostgreSQL": 2,
     "cut network": 8,
     "delay network": 4,
-    "deaf network": 4,
+    "stall network": 4,
     "SES fails": 3,
     "SES throttles": 3,
     "SES stalls": 3,
@@ -65,7 +65,7 @@ def _amount(kind: str, chance: random.Random) -> float:
         return chance.choice([20, 50, 300, 1000])
     if kind.startswith("stop"):
         return LEASE + chance.uniform(0.5, 3)
-    if kind.startswith(("delay", "deaf")):
+    if kind.startswith(("delay", "stall")):
         return chance.uniform(1, 2 * LEASE)
     if kind.startswith("SES"):
         return chance.uniform(0.5, 3)

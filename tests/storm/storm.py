@@ -105,7 +105,7 @@ class Storm:
             case "kill" | "stop" | "end":
                 if not self._hurt_process(pipeline, what, which, event.amount):
                     return  # it was dead already
-            case "cut" | "delay" | "deaf":
+            case "cut" | "delay" | "stall":
                 self._hurt_network(pipeline.proxy, what, event.amount)
             case "terminate":
                 self._terminate_backends()
@@ -136,8 +136,8 @@ class Storm:
                 proxy.delay = 0.05
                 self._later(seconds, lambda: setattr(proxy, "delay", 0.0))
             case _:
-                proxy.go_deaf()
-                self._later(seconds, proxy.hear_again)
+                proxy.stall()
+                self._later(seconds, proxy.resume)
 
     def _terminate_backends(self) -> None:
         with self.server.connect(self.database.name) as admin:

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts, delays, goes deaf, or drops notifications, as networks and poolers do."""
+"""A TCP proxy that cuts, delays, stalls, or drops notifications, as networks and poolers do."""
 
 import contextlib
 import socket
@@ -25,12 +25,12 @@ class Proxy:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _ended: bool = False
 
-    def go_deaf(self) -> None:
+    def stall(self) -> None:
         """Let nothing pass any more; the peers' packets are still acknowledged."""
         self._open.clear()
 
-    def hear_again(self) -> None:
-        """Let everything pass, also what was held back."""
+    def resume(self) -> None:
+        """Let everything pass again, including what was held back."""
         self._open.set()
 
     def cut(self) -> None:
@@ -101,7 +101,7 @@ def _without_notifications(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def running_proxy(target: Callable[[], socket.socket], *, drops_notifications: bool = False) -> Iterator[Proxy]:
     """Serve on a free port of the loopback interface."""
     proxy = Proxy(target, drops_notifications)
-    proxy.hear_again()
+    proxy.resume()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy.port = listener.getsockname()[1]
         thread = threading.Thread(target=proxy.serve, args=(listener,), daemon=True)
@@ -111,7 +111,7 @@ def running_proxy(target: Callable[[], socket.socket], *, drops_notifications: b
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
-            proxy.hear_again()
+            proxy.resume()
             proxy.cut()
 
 
