@@ -41,7 +41,7 @@ def recipe(language: str) -> str:
 SHOWN_BY = {
     "the collector is killed": "pipeline/test_pipeline.py::test_killed_collector_loses_nothing",
     "the sender is killed": "pipeline/test_pipeline.py::test_killed_sender_loses_nothing",
-    "either is killed or stopped at any step": "pipeline/test_every_step.py::test_promises_hold_whatever_the_step",
+    "either is killed or stopped at any step": "pipeline/test_every_step.py::test_promises_hold_at_every_step",
     "the reader of the collector goes away":
         "process/test_collector.py::test_reader_that_goes_away_is_noticed_while_idle",
     "PostgreSQL goes away": "pipeline/test_pipeline.py::test_restarted_database_loses_nothing",
@@ -53,17 +53,17 @@ SHOWN_BY = {
         "process/test_collector.py::test_sign_ups_that_skipped_notify_are_printed_when_their_collector_dies",
     "a token can't be signed or printed": "process/test_collector.py::test_odd_logins_are_quoted_or_rejected",
     "notifications don't arrive": "pipeline/test_network.py::test_pgbouncer_in_transaction_mode",
-    "a network swallows packets": "pipeline/test_network.py::test_silent_network_is_noticed_by_both",
+    "a network swallows packets": "pipeline/test_network.py::test_stalled_network_is_noticed_by_both",
     "rows are read and nobody begins them":
-        "pipeline/test_pipeline.py::test_reader_that_does_not_keep_the_promise_to_acknowledge_is_told_of",
+        "pipeline/test_pipeline.py::test_reader_that_acknowledges_no_row_is_logged",
     "a transaction of the application stays open":
-        "pipeline/test_pipeline.py::test_transaction_that_deletes_an_account_holds_up_its_mail_alone",
+        "pipeline/test_pipeline.py::test_transaction_that_deletes_an_account_delays_only_its_mail",
     "SES can't take an address": "pipeline/test_attacks.py::test_addresses_reach_nobody_else",
     "SES throttles": "process/test_sender.py::test_throttling_slows_all_calls_down",
-    "daily quota used up": "pipeline/test_pipeline.py::test_held_account_holds_everything_up_and_goes_on",
-    "a template does not exist": "pipeline/test_pipeline.py::test_missing_template_holds_up_its_action_only",
+    "daily quota used up": "pipeline/test_pipeline.py::test_held_account_stops_all_calls_and_then_continues",
+    "a template does not exist": "pipeline/test_pipeline.py::test_missing_template_delays_only_its_action",
     "SES refuses a call and names a recipient":
-        "process/test_sender_faults.py::test_recipient_that_is_named_fails_alone",
+        "process/test_sender_faults.py::test_named_recipient_fails_alone",
     "SES refuses every mail": "pipeline/test_faults.py::test_refusal_of_everything_puts_all_rows_back",
     "SES refuses a call for one row's fault":
         "process/test_sender.py::test_poisoned_call_is_split_until_the_row_is_alone",
@@ -73,9 +73,9 @@ SHOWN_BY = {
         "unit/test_ses_calls.py::test_connection_that_was_idle_for_long_is_not_used_again",
     "a token's action is not in `mailroom_actions`": "pipeline/test_actions.py::test_token_waits_for_its_action",
     "an action is added": "pipeline/test_actions.py::test_guide_is_followed_while_the_pipeline_runs",
-    "a line or row is bad": "process/test_sender_hardships.py::test_any_bytes_harm_nothing",
+    "a line or row is bad": "process/test_sender_hardships.py::test_invalid_bytes_harm_nothing",
     "a line has more than": "unit/test_line.py::test_line_has_as_many_rows_as_a_collector_may_put_in_it",
-    "the sender has no database": "process/test_sender.py::test_what_an_operator_must_mend_goes_to_a_replay_file",
+    "the sender has no database": "process/test_sender.py::test_row_of_a_missing_template_goes_to_a_replay_file",
     "the output folder can't be written":
         "process/test_sender_hardships.py::test_full_disk_stops_the_reading_and_loses_nothing",
     "the main loop of either program hangs":
@@ -146,7 +146,7 @@ OTHERS = [
     (RECOVERY, "password_recovery", "54320"),
     (RECOVERY, "password_recovery", None),
     (RECOVERY, "password_recovery", ""),
-    (RECOVERY, "sign_in", "54321"),  # the recipe treats an unknown action as an activation
+    (RECOVERY, "sign_in", "54321"),  # an unknown action is not treated as a recovery
     (RECOVERY, "activation", "54321"),
     (FIELD, "sign_in", ""),
     (FIELD, "password_recovery", ""),

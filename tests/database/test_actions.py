@@ -215,7 +215,7 @@ def lives(database: Database) -> list[int]:
 
 
 def test_token_lives_as_long_as_its_action_says(database: Database, other: Connection) -> None:
-    """Triggers and other sessions insert tokens with the action's lifetime, even if they planned their inserts before."""
+    """Any insert gives the action's lifetime, even of a session that planned the insert before."""
     add_invitation(database, lifetime="86400")
     other.execute("INSERT INTO accounts (email, login) VALUES ('a@b.c', 'ann')")
     other.execute(INVITE.encode())

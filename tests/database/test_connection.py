@@ -117,7 +117,7 @@ def test_password_file_is_read_again_by_libpq(database: Database, tmp_path: Path
     file = tmp_path / "passfile"
     url = make_conninfo(database.url, passfile=str(file))
     database.run("CREATE ROLE by_file LOGIN PASSWORD 'old'")
-    database.server.let_in_by_password("by_file")
+    database.server.require_password("by_file")
     try:
         for password in ("old", "new"):
             database.run(f"ALTER ROLE by_file PASSWORD '{password}'")

@@ -77,7 +77,7 @@ def answers(database: Database, *functions: str) -> str:
 
 
 @pytest.fixture
-def leaked(database: Database) -> Database:
+def database_with_mails(database: Database) -> Database:
     """A delivery in each state, with unique words."""
     tokens = database.sign_up("nameann", "nameben", "namecid", "namedan")
     steps = Steps(database.connection)
@@ -93,10 +93,10 @@ def secrets_of(database: Database) -> list[str]:
     return [text for secret, code in rows for text in (secret, repr(bytes.fromhex(secret))[2:-1], f"'{code}'")]
 
 
-def test_monitor_sees_nobodys_address(leaked: Database) -> None:
+def test_monitor_sees_nobodys_address(database_with_mails: Database) -> None:
     """The result has no login, address, secret or code."""
     said = answers(
-        leaked,
+        database_with_mails,
         "mailroom_queue('mailroom')",
         "mailroom_queue_status('mailroom')",
         "mailroom_unsettled('mailroom')",
@@ -107,20 +107,22 @@ def test_monitor_sees_nobodys_address(leaked: Database) -> None:
         "mailroom_settlements('mailroom', now() - interval '1 hour', '3:3:', pg_current_snapshot(), '{1}')",
     )
     assert "failed" in said
-    assert not [text for text in ["name", "@example.com", *secrets_of(leaked)] if text in said]
+    assert not [text for text in ["name", "@example.com", *secrets_of(database_with_mails)] if text in said]
 
 
-def test_operator_sees_no_secret(leaked: Database) -> None:
+def test_operator_sees_no_secret(database_with_mails: Database) -> None:
     """It sees the logins and addresses of what was not mailed."""
-    said = answers(leaked, "mailroom_not_mailed('mailroom', NULL, NULL, NULL, NULL, NULL, 10)")
+    said = answers(database_with_mails, "mailroom_not_mailed('mailroom', NULL, NULL, NULL, NULL, NULL, 10)")
     assert "nameben@example.com" in said
     assert "nameann" not in said
-    assert not [text for text in secrets_of(leaked) if text in said]
+    assert not [text for text in secrets_of(database_with_mails) if text in said]
 
 
-def test_retry_puts_back_nothing_that_was_sent(leaked: Database) -> None:
+def test_retry_puts_back_nothing_that_was_sent(database_with_mails: Database) -> None:
     """Of the given tokens it puts back only the failed ones."""
-    assert dict(leaked.run("SELECT token, refused FROM mailroom_retry('mailroom', '{1,2,3,4}', false)")) == {
+    assert dict(
+        database_with_mails.run("SELECT token, refused FROM mailroom_retry('mailroom', '{1,2,3,4}', false)")
+    ) == {
         1: "already sent",
         2: None,
         3: "it is not given up: sending",

@@ -1,4 +1,4 @@
-"""Pure: what is written and what goes wrong, and when. The same seed makes the same plan."""
+"""Pure: which writes and failures happen, and when. The same seed makes the same plan."""
 
 import random
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ _FAULTS: Final = {
 
 @dataclass(frozen=True)
 class Event:
-    """Something to do at a time (seconds from the start)."""
+    """An action at a time (seconds from the start)."""
 
     at: float
     kind: str
@@ -48,7 +48,7 @@ class Event:
 
 
 def plan(seed: int, seconds: float) -> list[Event]:
-    """Return the events of a storm, in order: about six writes a second, and a fault every other second."""
+    """Return the events of a storm in order: about six writes per second, and a failure every other second."""
     chance = random.Random(seed)
     events: list[Event] = []
     for kinds, pause in ((_WRITES, 1 / 6), (_FAULTS, 1.6)):

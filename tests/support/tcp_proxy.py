@@ -14,7 +14,7 @@ _NOTIFICATION = b"A"  # NotificationResponse (PostgreSQL, 55.7)
 
 @dataclass
 class Proxy:
-    """What the proxy does to the bytes; changes take effect at once, on all connections."""
+    """How the proxy changes the bytes. Changes take effect at once, on all connections."""
 
     target: Callable[[], socket.socket]
     drops_notifications: bool = False
@@ -84,7 +84,7 @@ def _pieces(read: socket.socket) -> Iterator[bytes]:
 
 
 def _without_notifications(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Cut a server's stream in messages (a type, a length that counts itself), and leave notifications out."""
+    """Split a server's stream into messages (a type, and a length that counts itself), and leave notifications out."""
     held = b""
     for piece in pieces:
         held += piece
@@ -116,7 +116,7 @@ def running_proxy(target: Callable[[], socket.socket], *, drops_notifications: b
 
 
 def postgres_target(folder: Path) -> Callable[[], socket.socket]:
-    """Return what connects to the server whose socket is in the folder."""
+    """Return a function that connects to the server whose socket is in the folder."""
 
     def connect() -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
@@ -131,5 +131,5 @@ def postgres_target(folder: Path) -> Callable[[], socket.socket]:
 
 
 def tcp_target(port: int) -> Callable[[], socket.socket]:
-    """Return what connects to a port of the loopback interface."""
+    """Return a function that connects to a port of the loopback interface."""
     return lambda: socket.create_connection(("127.0.0.1", port))

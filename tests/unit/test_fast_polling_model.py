@@ -11,7 +11,7 @@ import pytest
 
 @dataclass(frozen=True)
 class World:
-    """The two locks, and what became of two inserts. Each process is at a step of its own."""
+    """The two locks and the state of two inserts. Each process has its own current step."""
 
     steps: tuple[int, ...] = (0, 0, 0, 0)  # two writers, the collector, and another role
     fast_polling: bool = True  # lock 2, held by the collector or by another role
@@ -53,7 +53,7 @@ def stop(world: World, _: int) -> World | None:
 
 
 def ask(world: World, _: int) -> World | None:
-    """Asked again until nobody is under way, and nobody else has the lock."""
+    """Try to take lock 1 exclusively, which fails while an insert is in progress or another session has it."""
     return None if world.inserting or world.alone else replace(world, alone=True)
 
 
