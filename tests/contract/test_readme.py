@@ -70,11 +70,11 @@ SHOWN_BY = {
     "SES's answer is lost": "process/test_sender.py::test_lost_answer_is_repeated_and_counted_as_a_doubt",
     "SES's answer is not there in full": "unit/test_ses_calls.py::test_answer_that_trickles_ends_at_the_deadline",
     "a connection to SES was idle":
-        "unit/test_ses_calls.py::test_connection_that_was_idle_for_long_is_not_used_again",
+        "unit/test_ses_calls.py::test_long_idle_connection_is_not_used_again",
     "a token's action is not in `mailroom_actions`": "pipeline/test_actions.py::test_token_waits_for_its_action",
     "an action is added": "pipeline/test_actions.py::test_guide_is_followed_while_the_pipeline_runs",
     "a line or row is bad": "process/test_sender_hardships.py::test_invalid_bytes_harm_nothing",
-    "a line has more than": "unit/test_line.py::test_line_has_as_many_rows_as_a_collector_may_put_in_it",
+    "a line has more than": "unit/test_line.py::test_line_has_a_limit_of_rows",
     "the sender has no database": "process/test_sender.py::test_row_of_a_missing_template_goes_to_a_replay_file",
     "the output folder can't be written":
         "process/test_sender_hardships.py::test_full_disk_stops_the_reading_and_loses_nothing",

@@ -101,7 +101,7 @@ def test_service_is_ready_when_the_sender_is_and_ends_with_0(
             sender = program_of("mailroom-send", service.process.pid)
             assert b"MAILROOM_SECRET_KEY" not in Path(f"/proc/{sender}/environ").read_bytes()
             database.sign_up("ann")
-            until(lambda: manager.received("STATUS=1 mail since the start"), "it tells of the mail")
+            until(lambda: manager.received("STATUS=1 mail since the start"), "its status counts the mail")
             until(lambda: manager.received("WATCHDOG=1") >= 2, "it is alive")
             assert service.stop() == 0
         assert not manager.received("STATUS=0 rows")

@@ -14,7 +14,7 @@ from tests.support.ses_endpoint import Endpoint
 from tests.support.tcp_proxy import Proxy, postgres_target, running_proxy
 from tests.support.waiting import until
 
-DEAF = "notifications do not arrive"
+NO_NOTIFICATIONS = "notifications do not arrive"
 
 
 def through(port: int, database: Database) -> str:
@@ -74,7 +74,7 @@ def test_dropped_notifications_are_noticed(database: Database, collector_env: En
     with running_proxy(target, drops_notifications=True) as proxy:
         env = collector_env(MAILROOM_DATABASE_URL=through(proxy.port, database))
         with running("mailroom-collect", env) as collector:
-            collector.says(DEAF)
+            collector.says(NO_NOTIFICATIONS)
             for name in ("ann", "ben"):
                 database.sign_up(name)
                 collector.prints(f"{name}@example.com")
@@ -88,9 +88,9 @@ def test_arriving_notifications_cause_no_warning(database: Database, collector_e
         other.says("listening")
         with database.connect() as connection:
             connection.execute("LISTEN token_insert")
-            heard = {notice.payload for notice in connection.notifies(timeout=30, stop_after=30)}
-        assert len(heard) == 2
-        assert DEAF not in collector.err + other.err
+            payloads = {notice.payload for notice in connection.notifies(timeout=30, stop_after=30)}
+        assert len(payloads) == 2
+        assert NO_NOTIFICATIONS not in collector.err + other.err
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_pgbouncer_in_transaction_mode(
     """With a real PgBouncer each row is found by polling and mailed once, and a warning says what to change."""
     with running(PIPELINE, pipeline_env(MAILROOM_DATABASE_URL=through(pgbouncer, database))) as pipeline:
         pipeline.says("acknowledging")
-        pipeline.says(DEAF)
+        pipeline.says(NO_NOTIFICATIONS)
         database.sign_up_many(1000)
         until(lambda: database.states() == {"sent": 1000}, "all are sent", 60)
         assert pipeline.stop() == 0

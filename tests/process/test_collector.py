@@ -428,7 +428,7 @@ def test_unknown_queue_needs_an_operator(collector_env: Environment) -> None:
 
 
 def test_fast_sign_ups_skip_notify_and_are_printed_all_the_same(database: Database, collector_env: Environment) -> None:
-    """Many notifications start fast polling. Inserts skip NOTIFY, all rows are printed, and later inserts notify again."""
+    """Many notifications start fast polling. Inserts skip NOTIFY and are printed. Later, inserts notify again."""
     steps = Steps(database.connection)
     with running(COLLECT, collector_env(MAILROOM_BATCH_LIMIT="1")) as collector:
         collector.says("listening")
