@@ -91,8 +91,8 @@ def test_statement_that_was_rolled_back_is_repeated_at_once(database: Database, 
     with connect(database.url, NAME) as connection:
         assert connection.execute(undone, (code,)).fetchone() == (connection.info.backend_pid,)
         database.run("SELECT setval('tries', 1, false)")
-        told = pytest.raises(Unavailable, match="other transactions were in the way: undone")
-        with told, translated(), connection.transaction():
+        raises = pytest.raises(Unavailable, match="other transactions were in the way: undone")
+        with raises, translated(), connection.transaction():
             connection.execute(undone, (code,))
 
 

@@ -42,7 +42,7 @@ def test_no_step_reads_a_whole_table(grown: Database, steps: Steps) -> None:
     steps.begin(tokens[:50])
     steps.settle(tokens[0], "sent")
     assert len(tokens) == 100
-    # The helper of these tests looks up each token's secret by its key; the steps do nothing else.
+    # The helper of these tests reads each token's secret by its key. The steps do nothing else.
     assert scanned(grown)[0] == before
 
 

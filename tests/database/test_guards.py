@@ -292,9 +292,9 @@ def test_sign_up_waits_for_no_lock_of_a_stranger(
         stranger.execute(f"SELECT {lock}(1835100524, {number})".encode())
         application.execute("SET statement_timeout = '2s'")
         application.execute("INSERT INTO accounts (email, login) VALUES ('a@b.c', 'ann')")
-        is_silent = (lock, number) == ("pg_advisory_lock", 2)
-        assert was_notified(listener) is not is_silent
-        assert database.one("SELECT attended FROM mailroom_watch('mailroom')") is is_silent
+        skips_notify = (lock, number) == ("pg_advisory_lock", 2)
+        assert was_notified(listener) is not skips_notify
+        assert database.one("SELECT attended FROM mailroom_watch('mailroom')") is skips_notify
         assert len(steps.claim()) == 1
 
 
@@ -310,7 +310,7 @@ def test_action_is_added_whatever_lock_a_stranger_has(database: Database) -> Non
         )
 
 
-# Who has begun what
+# Which sender has begun which row
 
 
 def test_settle_records_nothing_that_its_holder_has_not_begun(database: Database, steps: Steps) -> None:

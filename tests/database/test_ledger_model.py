@@ -357,7 +357,7 @@ class Ledger(RuleBasedStateMachine):
             assert self.steps[holder].settle(token, outcome, waits * TICK * 1000) == taken
 
     @rule()
-    def look(self) -> None:
+    def check(self) -> None:
         waiting, next_due_ms = self.steps["c1"].check(100)
         coming = [d.due for d in self.model.deliveries.values() if not d.settled and d.due > self.model.now]
         assert waiting == len(self.model.due())

@@ -49,7 +49,7 @@ class Parts:
         until(lambda: self.polls.has_notifications(self.ledger), "the echo")
         self.polls.poll(self.ledger)
 
-    def hear(self, condition: Callable[[], object], what: str) -> None:
+    def poll_until(self, condition: Callable[[], object], what: str) -> None:
         """Read notifications until the condition holds, while the clock stands still."""
 
         def poll() -> object:
@@ -71,10 +71,10 @@ def test_announced_row_begins_a_batch_and_the_tenth_ends_it(parts: Parts, databa
     parts.drained()
     assert parts.timer.deadline() == 130.0
     database.sign_up("ann")
-    parts.hear(lambda: parts.timer.deadline() == 105.0, "the batch timeout runs")
+    parts.poll_until(lambda: parts.timer.deadline() == 105.0, "the batch timeout runs")
     assert not parts.timer.draining
     database.sign_up_many(9)
-    parts.hear(lambda: parts.timer.draining, "the batch is full")
+    parts.poll_until(lambda: parts.timer.draining, "the batch is full")
 
 
 def test_line_of_one_row_is_not_counted(parts: Parts, database: Database) -> None:
@@ -82,7 +82,7 @@ def test_line_of_one_row_is_not_counted(parts: Parts, database: Database) -> Non
     parts.drained()
     parts.timer.batch_limit = 1
     database.sign_up("ann")
-    parts.hear(lambda: parts.timer.draining, "it is time to claim")
+    parts.poll_until(lambda: parts.timer.draining, "it is time to claim")
 
 
 def test_own_notifications_announce_nothing(parts: Parts) -> None:
@@ -114,11 +114,11 @@ def test_many_notifications_start_fast_polling_and_silence_ends_it(parts: Parts,
     steps = Steps(database.connection)
     for number in range(30):
         database.sign_up(f"u{number}")
-    parts.hear(lambda: parts.notifications.are_skipped, "fast polling")
+    parts.poll_until(lambda: parts.notifications.are_skipped, "fast polling")
     assert steps.another_polls_fast()
     parts.polls.drained()
-    parts.hear(lambda: not parts.polls.has_notifications(parts.ledger), "nothing is announced any more")
-    database.sign_up("silent")
+    parts.poll_until(lambda: not parts.polls.has_notifications(parts.ledger), "nothing is announced")
+    database.sign_up("unannounced")
     assert not parts.polls.has_notifications(parts.ledger)
     assert parts.polls.deadline() == 100.02
     parts.polls.drained()
@@ -146,7 +146,7 @@ def test_queue_state_is_read_every_five_seconds_and_soon_after_a_notification(pa
     assert (change.is_paused, change.reason) == (True, "a copy")
     parts.polls.drained()
     database.run("SELECT mailroom_resume('mailroom')")
-    parts.hear(lambda: parts.polls.deadline() <= 206.0, "the notification of resume")
+    parts.poll_until(lambda: parts.polls.deadline() <= 206.0, "the notification of resume")
     parts.clock.now = 205.9
     assert parts.polls.read_state(parts.ledger) is None
     parts.clock.now = 206.0
@@ -169,7 +169,7 @@ def test_missing_echo_causes_a_poll_every_second(parts: Parts, capfd: pytest.Cap
     parts.ledger.link.connection.execute("LISTEN token_insert")
     parts.clock.now = 220.0
     parts.polls.drained()
-    parts.hear(lambda: not parts.notifications.are_missing, "the echo")
+    parts.poll_until(lambda: not parts.notifications.are_missing, "the echo")
     said = capfd.readouterr().err
     assert said.count("notifications do not arrive, so the ledger is polled every second") == 1
     assert said.count("notifications arrive again") == 1

@@ -158,8 +158,8 @@ def test_steps_of_the_version_before_do_not_wait_either(database: Database, step
     steps.claim()
     steps.begin(tokens)
     secrets = [secret for (secret,) in database.run("SELECT secret FROM tokens ORDER BY id")]
-    told = "'{sent,sent}'::delivery_outcome[], '{m,m}', '{NULL,NULL}', '{0,0}'"
-    settle = f"SELECT mailroom_settle('mailroom', 'me', %s, {told})"
+    outcomes = "'{sent,sent}'::delivery_outcome[], '{m,m}', '{NULL,NULL}', '{0,0}'"
+    settle = f"SELECT mailroom_settle('mailroom', 'me', %s, {outcomes})"
     with database.connect() as application:
         application.execute("BEGIN; DELETE FROM accounts WHERE login = 'ben'")
         assert database.run("SELECT attempt, refused FROM mailroom_begin('mailroom', 'me', 800, %s)", secrets) == [

@@ -48,8 +48,8 @@ def test_open_transaction_is_named_and_the_wait_ends(at_ledger: Database, table:
         error, warned = migrate_in_vain(at_ledger)
         pid = reader.info.backend_pid
         name = {"tokens": "4_actions.up", "deliveries": "3_operations.up"}[table]
-        who = f"pid {pid} (nightly report, role postgres, idle in transaction, since 20"
-        assert f"{name} waits for a lock (ACCESS EXCLUSIVE) on {table}, which others have: {who}" in error
+        blockers = f"pid {pid} (nightly report, role postgres, idle in transaction, since 20"
+        assert f"{name} waits for a lock (ACCESS EXCLUSIVE) on {table}, which others have: {blockers}" in error
         assert f"given up after 2 tries; end it (SELECT pg_terminate_backend({pid})), or run it again later" in error
         assert "hunter2" not in error
         assert len(warned) == 1
@@ -105,8 +105,10 @@ def test_wait_for_another_migration_ends(at_ledger: Database, place: int) -> Non
     with psycopg.connect(at_ledger.url, autocommit=True, application_name="deploy") as other:
         other.execute("SELECT pg_advisory_lock(%s)", (key,))
         error, warned = migrate_in_vain(at_ledger)
-        who = f"another migration of schema public to end, which others have: pid {other.info.backend_pid} (deploy, "
-        assert f"the migration waits for {who}" in error
+        blockers = (
+            f"another migration of schema public to end, which others have: pid {other.info.backend_pid} (deploy, "
+        )
+        assert f"the migration waits for {blockers}" in error
         assert len(warned) == 1
 
 

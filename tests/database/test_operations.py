@@ -534,7 +534,7 @@ def test_roles_of_the_recipe_suffice_and_read_no_table(failures: Database) -> No
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     (recipe,) = re.findall(r"^```sql\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     names = ("queue_status", "unsettled", "oldest", "recent", "pulse", "latency", "settlements")
-    looking = [f"SELECT * FROM {READING[name]}" for name in names]
+    reading = [f"SELECT * FROM {READING[name]}" for name in names]
     acting = [f"SELECT * FROM {question}" for name, question in READING.items() if name not in names]
     acting.append("SELECT mailroom_prune('mailroom', '1 day', 0, 10, false)")
     try:
@@ -542,9 +542,9 @@ def test_roles_of_the_recipe_suffice_and_read_no_table(failures: Database) -> No
         with failures.connect() as monitor, failures.connect() as operator:
             monitor.execute("SET ROLE mailroom_monitor")
             operator.execute("SET ROLE mailroom_operator")
-            for statement in looking:
+            for statement in reading:
                 monitor.execute(statement.encode())
-            for statement in looking + acting:
+            for statement in reading + acting:
                 operator.execute(statement.encode())
             for statement in [*acting, "SELECT FROM tokens", "SELECT FROM jobs"]:
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):

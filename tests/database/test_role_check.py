@@ -6,7 +6,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from mailroom_sender.check.database_role import actions
-from mailroom_sender.check.database_role import database as look
+from mailroom_sender.check.database_role import database as check_role
 from mailroom_sender.check.finding import Finding, Status
 from tests.support.ledger import add_invitation
 from tests.support.postgres import Database, Server
@@ -35,7 +35,10 @@ def one(findings: list[Finding]) -> tuple[Status, str]:
 def test_role_of_the_recipe_suffices(database: Database, role: str) -> None:
     """The check reports that it is fit, and changes nothing."""
     database.sign_up("ann")
-    assert one(look(role, "mailroom")) == (Status.OK, f"role {ROLE} may do the sender's steps in queue mailroom; ")
+    assert one(check_role(role, "mailroom")) == (
+        Status.OK,
+        f"role {ROLE} may do the sender's steps in queue mailroom; ",
+    )
     assert database.one("SELECT acknowledged_at FROM jobs") is None
     assert database.states() == {"pending": 1}
 
@@ -52,7 +55,7 @@ def test_actions_of_the_database_are_checked_too(database: Database, role: str) 
 def test_missing_grant_is_named_with_the_statement(database: Database, role: str) -> None:
     """The statement can be pasted into psql."""
     database.run(f"REVOKE EXECUTE ON FUNCTION mailroom_settle_rows FROM {ROLE}")
-    status, text = one(look(role, "mailroom"))
+    status, text = one(check_role(role, "mailroom"))
     assert (status, text.partition("; ")[2]) == (
         Status.TASK,
         f"GRANT EXECUTE ON FUNCTION mailroom_settle_rows TO {ROLE}",
@@ -62,14 +65,14 @@ def test_missing_grant_is_named_with_the_statement(database: Database, role: str
 def test_role_that_may_read_tokens_is_a_warning(database: Database, role: str) -> None:
     """A sender needs no table. The right to read one column is enough for the warning."""
     database.run(f"GRANT SELECT (secret) ON tokens TO {ROLE}")
-    status, text = one(look(role, "mailroom"))
+    status, text = one(check_role(role, "mailroom"))
     assert (status, f"role {ROLE} may read tokens" in text) == (Status.WARNING, True)
 
 
 def test_paused_queue_is_an_error(database: Database, role: str) -> None:
     """Nothing would be sent."""
     database.run("SELECT mailroom_pause('mailroom', 'a copy')")
-    assert one(look(role, "mailroom")) == (
+    assert one(check_role(role, "mailroom")) == (
         Status.TASK,
         "queue mailroom is paused (a copy): nothing is sent; mailroom-collect resume",
     )
@@ -78,22 +81,22 @@ def test_paused_queue_is_an_error(database: Database, role: str) -> None:
 def test_functions_that_everybody_may_execute_are_a_warning(database: Database, role: str) -> None:
     """This happens after a restore without rights."""
     database.run("GRANT EXECUTE ON FUNCTION mailroom_settle TO PUBLIC")
-    status, text = one(look(role, "mailroom"))
+    status, text = one(check_role(role, "mailroom"))
     assert (status, "every role may execute 1 function of mailroom" in text) == (Status.WARNING, True)
 
 
 def test_superuser_is_a_warning(database: Database) -> None:
     """The tests connect as a superuser."""
-    status, text = one(look(database.url, "mailroom"))
+    status, text = one(check_role(database.url, "mailroom"))
     assert (status, "is a superuser" in text) == (Status.WARNING, True)
 
 
 def test_refused_role_gets_one_remedy(database: Database) -> None:
     """It is the one that fits. If pg_hba.conf does not let the role in, a password does not help."""
-    status, text = one(look(make_conninfo(database.url, user="nobody_here"), "mailroom"))
+    status, text = one(check_role(make_conninfo(database.url, user="nobody_here"), "mailroom"))
     assert (status, text.count(";")) == (Status.TASK, 1)
     assert text.endswith("; create it, or correct MAILROOM_DATABASE_URL")
-    status, text = one(look("host=127.0.0.1 port=9 dbname=x", "mailroom"))
+    status, text = one(check_role("host=127.0.0.1 port=9 dbname=x", "mailroom"))
     assert (status, text.rpartition("; ")[2]) == (
         Status.TASK,
         "check MAILROOM_DATABASE_URL and whether the server runs",
@@ -102,9 +105,9 @@ def test_refused_role_gets_one_remedy(database: Database) -> None:
 
 def test_unknown_queue_is_reported(database: Database, role: str) -> None:
     """It is no value of job_type, or has no row in jobs, for a role that may read it."""
-    assert "there is no queue post" in one(look(role, "post"))[1]
+    assert "there is no queue post" in one(check_role(role, "post"))[1]
     database.run("ALTER TYPE job_type ADD VALUE 'post'")
-    status, text = one(look(database.url, "post"))
+    status, text = one(check_role(database.url, "post"))
     assert (status, text) == (Status.TASK, "queue post has no row in jobs; insert that row in jobs")
 
 
@@ -112,7 +115,7 @@ def test_missing_schema_is_named(server: Server) -> None:
     """The check advises to migrate an empty database."""
     name = server.new_database(template="template1")
     try:
-        status, text = one(look(server.url(name), "mailroom"))
+        status, text = one(check_role(server.url(name), "mailroom"))
     finally:
         server.drop_database(name)
     assert status is Status.TASK
@@ -130,5 +133,5 @@ def test_missing_schema_is_named(server: Server) -> None:
 )
 def test_unreachable_database_is_reported(url: str | None, status: Status, says: str) -> None:
     """No URL, an invalid URL, or a server that is not there. The password is never shown."""
-    found, text = one(look(url, "mailroom"))
+    found, text = one(check_role(url, "mailroom"))
     assert (found, says in text) == (status, True), text

@@ -98,8 +98,8 @@ def test_each_program_has_its_own_role_and_the_sender_no_key(
 ) -> None:
     """No role of the compose file is a superuser. The sender's environment has no signing key."""
     with app(server) as url:
-        for who in ("owner", "collector", "sender"):
-            (tmp_path / f"{who}-database-url").write_text(url(f"mailroom_{who}"))
+        for role in ("owner", "collector", "sender"):
+            (tmp_path / f"{role}-database-url").write_text(url(f"mailroom_{role}"))
         (tmp_path / "secret-key").write_text(KEY)
         migrated = run(
             f"MAILROOM_DATABASE_URL_FILE={tmp_path}/owner-database-url mailroom-collect migrate", env=environment()

@@ -18,7 +18,7 @@ from tests.support.waiting import until
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 SERVICES = sorted(UNITS.glob("*.service"), key=str)
 MOST_EXPOSED = 1.5
-"""Of 10. What is left is that it talks to the network and keeps no list of its peers."""
+"""Of 10. The remaining points are that it talks to the network and keeps no list of its peers."""
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
 

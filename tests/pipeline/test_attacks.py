@@ -120,7 +120,7 @@ def test_secrets_appear_nowhere(
         "PYTHONPATH": str(Path(__file__).parents[1] / "support" / "debugging"),
     }
     assert password in secret_env["MAILROOM_DATABASE_URL"]
-    told = ""
+    output = ""
     endpoint.decide = echoing
     database.sign_up("ann", "ben")
     database.recovery("ben")
@@ -130,12 +130,12 @@ def test_secrets_appear_nowhere(
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 if os.getpgid(int(process.name)) == pipeline.process.pid:
-                    told += (process / "cmdline").read_bytes().decode()
+                    output += (process / "cmdline").read_bytes().decode()
             except OSError:
                 continue
-        told += pipeline.err + pipeline.out
-    assert "mailroom-send" in told
-    assert "DEBUG:" in told  # DEBUG logging was really on
+        output += pipeline.err + pipeline.out
+    assert "mailroom-send" in output
+    assert "DEBUG:" in output  # DEBUG logging was really on
     wrong = [
         ("mailroom-collect", secret_env | {"MAILROOM_DATABASE_URL": f"postgresql://x:{password}@127.0.0.1:1/x y"}),
         ("mailroom-collect", secret_env | {"MAILROOM_SECRET_KEY": KEY + "0"}),
@@ -145,18 +145,18 @@ def test_secrets_appear_nowhere(
     for command, settings in wrong:
         done = run(command, env=pipeline_env(**settings))
         assert done.status != 0, command
-        told += done.out + done.err
+        output += done.out + done.err
     lone = run("mailroom-send", env=sender_env(**secret_env | {"MAILROOM_DATABASE_URL": ""}),
                stdin=(activation(1) + "\n").encode())  # fmt: skip
-    told += lone.out + lone.err
+    output += lone.out + lone.err
     responses = list((tmp_path / "output").glob("*.http"))
     assert responses
-    told += "".join(response.read_text() for response in responses)
-    told += str(database.run("SELECT error, message_id, holder FROM deliveries"))
+    output += "".join(response.read_text() for response in responses)
+    output += str(database.run("SELECT error, message_id, holder FROM deliveries"))
     secrets = {KEY, password, aws_secret, "97531", activation(1).split(",")[3][:40]}
     for (secret,) in database.run("SELECT secret FROM tokens"):
         secrets |= {secret.hex(), base64.urlsafe_b64encode(secret).decode()[:40], str(bytes(secret))[2:30]}
-    assert {secret for secret in secrets if secret in told} == set()
+    assert {secret for secret in secrets if secret in output} == set()
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "output").iterdir()} == {0o600}
 
 

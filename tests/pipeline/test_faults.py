@@ -21,8 +21,8 @@ def test_refusal_of_everything_puts_all_rows_back(
         pipeline.says("acknowledging")
         database.sign_up_many(30)
         pipeline.says('"event": "calls_held"')
-        (told,) = [line for line in map(json.loads, pipeline.err.splitlines()) if line["event"] == "calls_held"]
-        assert (told["level"], told["program"]) == ("error", "mailroom-send")
+        (reported,) = [line for line in map(json.loads, pipeline.err.splitlines()) if line["event"] == "calls_held"]
+        assert (reported["level"], reported["program"]) == ("error", "mailroom-send")
         assert "failed" not in database.states()
         assert len(endpoint.calls) < 25
         endpoint.decide = lambda _: None

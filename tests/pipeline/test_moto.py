@@ -95,9 +95,9 @@ def test_templates_are_pushed_and_compared(
 def test_check_continues_after_an_unreadable_answer(env: Callable[..., dict[str, str]], tmp_path: Path) -> None:
     """moto lacks GetAccountSendingEnabled. The other checks still run."""
     result = run("mailroom-send check --mail-to ann@example.com", env=env(), cwd=tmp_path)
-    told = {line[9:29].strip(): line[:9].strip() for line in result.out.splitlines()}
+    reported = {line[9:29].strip(): line[:9].strip() for line in result.out.splitlines()}
     assert "answers to GetAccountSendingEnabled can't be read" in result.out
     assert "for the reason above" not in result.out
     expected = {"sending": "to do", "identity": "ok", "DKIM": "ok", "configuration set": "to do", "sample mail": "ok"}
-    assert {check: told[check] for check in expected} == expected
-    assert all(told[name] == "ok" for name in NAMES), result.out
+    assert {check: reported[check] for check in expected} == expected
+    assert all(reported[name] == "ok" for name in NAMES), result.out

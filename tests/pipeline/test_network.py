@@ -119,5 +119,8 @@ def test_status_through_pgbouncer_says_that_notifications_do_not_arrive(
     """All other figures are right, although each statement may use another connection."""
     database.sign_up("ann")
     env = collector_env(MAILROOM_DATABASE_URL=through(pgbouncer, database))
-    told = json.loads(run("mailroom-collect status --json", env=env).out)
-    assert (told["waiting"]["due"], told["notifications"]) == (1, {"arrive": False, "ms": None, "problem": None})
+    reported = json.loads(run("mailroom-collect status --json", env=env).out)
+    assert (reported["waiting"]["due"], reported["notifications"]) == (
+        1,
+        {"arrive": False, "ms": None, "problem": None},
+    )

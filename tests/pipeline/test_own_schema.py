@@ -136,8 +136,8 @@ def test_everything_works_in_a_schema_of_its_own(place: Place, endpoint: Endpoin
     verified = run("mailroom-collect verify --action nothing", env=place.env(OPERATOR))
     assert "there is no 'nothing' in mailroom_actions; give one of: activation, password_recovery" in verified.err
     for command in ("pause", "resume"):
-        told = run(f"mailroom-collect {command}", env=place.env(OPERATOR))
-        assert told.status == 0, told.err
+        result = run(f"mailroom-collect {command}", env=place.env(OPERATOR))
+        assert result.status == 0, result.err
     pruned = run("mailroom-collect prune --older-than 30d --dry-run", env=place.env(OPERATOR))
     assert pruned.out.startswith("would remove 0 deliveries"), pruned.err
     check = run(

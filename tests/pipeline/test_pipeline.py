@@ -179,7 +179,7 @@ def test_held_account_stops_all_calls_and_then_continues(
         database.sign_up_many(9000)
         pipeline.says(f"all calls wait, probing every 15 s: {reason}")
         until(lambda: database.states().get("claimed", 0) > 500, "the pipe is full")
-        until(lambda: "sending" not in database.states(), "the calls under way are answered")
+        until(lambda: "sending" not in database.states(), "the calls in progress are answered")
         assert database.states()["pending"] > 3000
         calls = len(endpoint.calls)
         assert calls <= 4  # the calls that were in progress
@@ -393,10 +393,10 @@ def test_output_and_ledger_show_no_secret(database: Database, endpoint: Endpoint
         (token,) = database.sign_up("ann")
         endpoint.decide = lambda call: refused("MessageRejected", " " * 200 + f"bad: {call.destinations}")
         until(lambda: database.state(token) == "failed", "the row is failed")
-        told = pipeline.out + pipeline.err + database.one("SELECT error FROM deliveries")
+        output = pipeline.out + pipeline.err + database.one("SELECT error FROM deliveries")
     secret, code = database.run("SELECT secret, code FROM tokens")[0]
     start = base64.urlsafe_b64encode(secret).decode()[:20]
-    assert all(word not in told for word in (KEY, start, secret.hex(), code))
+    assert all(word not in output for word in (KEY, start, secret.hex(), code))
 
 
 def test_reader_that_acknowledges_no_row_is_logged(database: Database, collector_env: Environment) -> None:

@@ -41,8 +41,8 @@ def with_old(env: Mapping[str, str], old_bin: Path) -> dict[str, str]:
 def test_old_commands_have_the_old_version(old_bin: Path) -> None:
     """The commands that these tests call old report the old version."""
     for program in ("mailroom-collect", "mailroom-send"):
-        told = run(f"$OLD/{program} --version", env=with_old(dict(os.environ), old_bin))
-        assert told.out == f"{program}, version {OLD_VERSION}\n"
+        version = run(f"$OLD/{program} --version", env=with_old(dict(os.environ), old_bin))
+        assert version.out == f"{program}, version {OLD_VERSION}\n"
 
 
 OLD = "$OLD/mailroom-collect | $OLD/mailroom-send"

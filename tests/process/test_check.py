@@ -96,12 +96,12 @@ def test_from_nothing_to_ready(endpoint: Endpoint, env: Environment, tmp_path: P
 def test_json_is_for_programs(endpoint: Endpoint, env: Environment) -> None:
     """One object has the same findings, and the exit status is the same."""
     result = run("mailroom-send check --json", env=env())
-    told = json.loads(result.out)
-    assert (result.status, told["ready"]) == (1, False)
-    (region,) = [one for one in told["checks"] if one["check"] == "region"]
+    reported = json.loads(result.out)
+    assert (result.status, reported["ready"]) == (1, False)
+    (region,) = [one for one in reported["checks"] if one["check"] == "region"]
     found = f"eu-west-1, asked at {endpoint.url}"
     assert region == {"check": "region", "status": "ok", "found": found, "to_do": None, "permission": None}
-    permissions = [one["permission"] for one in told["checks"] if one["permission"]]
+    permissions = [one["permission"] for one in reported["checks"] if one["permission"]]
     assert "ses:GetTemplate" in permissions
     assert all(permission.startswith("ses:") for permission in permissions)
 

@@ -455,7 +455,7 @@ def test_sign_ups_that_skipped_notify_are_printed_when_their_collector_dies(
         other.says("listening")
         with database.connect() as session, database.connect() as application:
             assert Steps(session).start_fast_polling()
-            application.execute("INSERT INTO accounts (email, login) VALUES ('s@example.com', 'silent')")
+            application.execute("INSERT INTO accounts (email, login) VALUES ('s@example.com', 'quiet')")
             other.prints("s@example.com")  # it polls every second without a notification
             application.autocommit = False
             application.execute("INSERT INTO accounts (email, login) VALUES ('l@example.com', 'late')")

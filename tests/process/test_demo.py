@@ -53,7 +53,7 @@ def test_demo_shows_requests_of_both_kinds_and_ends_cleanly(folder: Path) -> Non
             first = first or demo.out
     assert "nothing to do: the schema is at version" in demo.err
     numbers = sorted({int(number) for number in re.findall(r"user([0-9]+)@example", first)})
-    assert numbers == list(range(1, numbers[-1] + 1))  # no row looks lost
+    assert numbers == list(range(1, numbers[-1] + 1))  # no row seems to be lost
     servers = subprocess.run(["grep", "-lsr", str(folder), *Path("/proc").glob("[0-9]*/cmdline")],
                              capture_output=True, text=True, check=False)  # fmt: skip
     assert servers.stdout == ""
@@ -99,10 +99,10 @@ def test_root_learns_what_the_server_s_package_will_change(tmp_path: Path, monke
     closed.mkdir(mode=0o700)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(embedded, "_USER", "no-such-user")
-    told = embedded.what_root_changes(closed / ".demo" / "postgres")
-    assert "the system user no-such-user is created ('userdel no-such-user' removes it)" in told
-    assert re.search(rf"everybody may then list .*{closed}(,|\.$)", told)
-    assert "\n" not in told
+    message = embedded.what_root_changes(closed / ".demo" / "postgres")
+    assert "the system user no-such-user is created ('userdel no-such-user' removes it)" in message
+    assert re.search(rf"everybody may then list .*{closed}(,|\.$)", message)
+    assert "\n" not in message
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert embedded.what_root_changes(closed / ".demo" / "postgres") == ""
 

@@ -39,14 +39,14 @@ def test_committed_files_are_up_to_date(tmp_path: Path) -> None:
 def test_reference_has_every_variable_of_the_code() -> None:
     """The table has each variable that the source reads, and no other variable of mailroom."""
     reference = (DOCS / "reference.md").read_text()
-    told = set(re.findall(r"^\| `([A-Z_]+)` \|", reference, re.MULTILINE))
+    reported = set(re.findall(r"^\| `([A-Z_]+)` \|", reference, re.MULTILINE))
     source = "".join(file.read_text() for file in (ROOT / "src").rglob("*.py"))
     read = set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', source)) | set(
         re.findall(r'"(MAILROOM_[A-Z_]+)"', source)
     )
     assert "NO_COLOR" in read
-    assert read - told == set()
-    assert {name for name in told if name.startswith("MAILROOM_")} <= read
+    assert read - reported == set()
+    assert {name for name in reported if name.startswith("MAILROOM_")} <= read
 
 
 @pytest.mark.parametrize("page", PAGES)

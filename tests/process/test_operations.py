@@ -177,8 +177,8 @@ def test_paused_queue_is_shown_everywhere(env: dict[str, str]) -> None:
     assert run("mailroom-collect pause --reason 'a copy'", env=env).out.startswith("queue mailroom is paused since 2")
     shown = run("mailroom-collect status", env=env).out.splitlines()
     assert re.fullmatch(r"  PAUSED +since \S+ \S+ UTC: a copy; nothing is sent until .*", shown[1])
-    told = json.loads(run("mailroom-collect status --json", env=env).out)["paused"]
-    assert (told["reason"], told["since"].endswith("Z")) == ("a copy", True)
+    reported = json.loads(run("mailroom-collect status --json", env=env).out)["paused"]
+    assert (reported["reason"], reported["since"].endswith("Z")) == ("a copy", True)
     check = run("mailroom-collect status --check --max-age 60", env=env)
     assert (check.status, check.out.endswith(" UTC: a copy\n")) == (1, True)
     assert run("mailroom-collect resume", env=env).out.startswith("queue mailroom goes on; paused since 2")
@@ -453,8 +453,8 @@ def test_choice_that_matches_nothing_is_explained(
             assert words in result.err.splitlines()
         elif choice.startswith("--token"):
             assert result.status == 1
-            told = words.replace("is not listed", "would not be put back")
-            assert result.out.splitlines()[:2] == ["would put back 0 of 1", told]
+            reported = words.replace("is not listed", "would not be put back")
+            assert result.out.splitlines()[:2] == ["would put back 0 of 1", reported]
         else:
             assert (result.status, result.out) == (0, "would put back 0 of 0\n")
             assert words in result.err.splitlines()

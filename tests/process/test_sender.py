@@ -165,19 +165,19 @@ def test_start_warns_without_a_base_url(sender_env: Environment) -> None:
         send(sender_env(MAILROOM_LOG_FORMAT="json", MAILROOM_LINK_BASE_URL=url), activation(1), activation(2))
         for url in ("", "https://app.example.com")
     )
-    (told,) = [event for event in map(json.loads, unset.err.splitlines()) if "LINK_BASE_URL" in event["message"]]
-    assert told["level"] == "warning"
-    assert told["message"].startswith("MAILROOM_LINK_BASE_URL is unset: SES would not render")
+    (reported,) = [event for event in map(json.loads, unset.err.splitlines()) if "LINK_BASE_URL" in event["message"]]
+    assert reported["level"] == "warning"
+    assert reported["message"].startswith("MAILROOM_LINK_BASE_URL is unset: SES would not render")
     assert "LINK_BASE_URL" not in set_.err
 
 
 def test_debug_warns_of_what_it_withholds(sender_env: Environment) -> None:
     """This warning is first. Settings for SES do not matter then."""
     result = send(sender_env(MAILROOM_LOG_FORMAT="json", MAILROOM_DEBUG="true"))
-    (told,) = map(json.loads, result.err.splitlines())
-    assert told["level"] == "warning"
-    assert "a printed row stays claimed until its collector ends" in told["message"]
-    assert "where no sender acknowledges, it counts as handed out" in told["message"]
+    (reported,) = map(json.loads, result.err.splitlines())
+    assert reported["level"] == "warning"
+    assert "a printed row stays claimed until its collector ends" in reported["message"]
+    assert "where no sender acknowledges, it counts as handed out" in reported["message"]
 
 
 def test_reading_a_terminal_is_logged(sender_env: Environment, tmp_path: Path) -> None:

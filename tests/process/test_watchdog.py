@@ -88,7 +88,7 @@ def test_manager_gets_the_states_of_the_collector(
         with running("trap : TERM; mailroom-collect | cat", env) as collector:
             until(lambda: manager.received("READY=1"), "it is ready")
             collector.says("listening")
-            until(lambda: manager.received("STATUS=0 rows printed since the start"), "it tells what it does")
+            until(lambda: manager.received("STATUS=0 rows printed since the start"), "its status says what it does")
             count = manager.received("WATCHDOG=1")
             until(lambda: manager.received("WATCHDOG=1") >= count + 3, "it is alive")
             assert not manager.received("STOPPING")
@@ -108,7 +108,7 @@ def test_manager_gets_the_states_of_the_sender(
         with running(f"trap : TERM; mkfifo fifo; exec 3<>fifo; {command}", env) as sender:
             until(lambda: manager.received("READY=1"), "it is ready")
             sender.says("acknowledging")
-            until(lambda: manager.received("STATUS=0 mails since the start"), "it tells what it does")
+            until(lambda: manager.received("STATUS=0 mails since the start"), "its status says what it does")
             if is_asked:
                 until(lambda: manager.received("WATCHDOG=1") >= 3, "it is alive")
             sender.stop()

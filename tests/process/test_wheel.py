@@ -65,7 +65,7 @@ def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) ->
             f"fish/vendor_completions.d/{program}.fish",
         ):
             assert (home / "share" / brought).is_file(), brought
-    if shutil.which("man"):  # which looks beside the folders of PATH
+    if shutil.which("man"):  # man searches beside the folders of PATH
         assert (
             run("man -w mailroom-send", env=env, cwd=tmp_path).out.strip() == f"{home}/share/man/man1/mailroom-send.1"
         )

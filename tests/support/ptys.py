@@ -10,4 +10,4 @@ def open_pty() -> tuple[int, int]:
     try:
         return os.openpty()
     except OSError as error:
-        pytest.skip(f"no pseudo-terminal is to be had: {error}")
+        pytest.skip(f"no pseudo-terminal can be opened: {error}")

@@ -251,9 +251,9 @@ def test_missing_permission_is_a_warning(account: Account, found: Callable[..., 
            "TestRenderTemplate"}  # fmt: skip
     account.denied.update(ses)
     findings = found()
-    told = {f.permission: f for f in findings if f.status is Status.WARNING}
-    assert set(told) == {f"ses:{action}" for action in ses}
-    assert all(f.todo == f"allow {permission}" for permission, f in told.items())
+    reported = {f.permission: f for f in findings if f.status is Status.WARNING}
+    assert set(reported) == {f"ses:{action}" for action in ses}
+    assert all(f.todo == f"allow {permission}" for permission, f in reported.items())
     assert exit_status(findings) == 0
 
 
@@ -272,8 +272,8 @@ def test_throttled_call_is_repeated(endpoint: Endpoint, account: Account, found:
     assert {finding.status for finding in found()} == {Status.OK}
     account.errors["GetTemplate"] = deque([Refused("Throttling", "Rate exceeded")] * 5)
     findings = found()
-    (told,) = [f for f in findings if f.status is not Status.OK]
-    assert (told.status, told.found.partition(" (")[0]) == (
+    (reported,) = [f for f in findings if f.status is not Status.OK]
+    assert (reported.status, reported.found.partition(" (")[0]) == (
         Status.WARNING,
         f"not checked: {endpoint.url} throttles GetTemplate",
     )
@@ -284,8 +284,8 @@ def test_refusal_names_the_service_and_the_call(
 ) -> None:
     """A custom endpoint is not called AWS. The reason is printed once, without useless advice."""
     account.errors["GetTemplate"] = deque([Refused("InvalidAction", "not here")] * 2)
-    told = [f for f in found() if f.status is not Status.OK]
-    assert {(f.status, f.found, f.todo) for f in told} == {
+    reported = [f for f in found() if f.status is not Status.OK]
+    assert {(f.status, f.found, f.todo) for f in reported} == {
         (Status.TASK, f"{endpoint.url} refuses GetTemplate (InvalidAction: not here)", "")
     }
 
@@ -295,10 +295,10 @@ def test_server_error_is_not_repeated(
 ) -> None:
     """A 500 is AWS's fault and says nothing about the account."""
     account.errors["GetAccountSendingEnabled"] = deque([Refused("InternalFailure", "oops", 500)])
-    (told,) = [f for f in found() if f.status is not Status.OK]
-    assert (told.check, told.status) == ("sending", Status.WARNING)
+    (reported,) = [f for f in found() if f.status is not Status.OK]
+    assert (reported.check, reported.status) == ("sending", Status.WARNING)
     said = "does not answer GetAccountSendingEnabled as it should (InternalFailure: oops)"
-    assert told.found == f"not checked: {endpoint.url} {said}"
+    assert reported.found == f"not checked: {endpoint.url} {said}"
 
 
 def test_calls_of_one_name_are_a_second_apart(account: Account) -> None:
@@ -330,8 +330,8 @@ def test_endpoint_that_is_not_ses_is_reported_twice_at_most(
     """A proxy's page in place of SES is an error."""
     endpoint.account.garbage.update(_ACTIONS)
     findings = found()
-    told = [f.found for f in findings if f.status is Status.TASK]
-    assert told == [
+    reported = [f.found for f in findings if f.status is Status.TASK]
+    assert reported == [
         f"what {endpoint.url} answers to {action} can't be read (ResponseParserError)" for action in _ACTIONS[:2]
     ]
     assert {f.found for f in findings if f.status is Status.WARNING} == {"not checked, for the reason above"}
@@ -343,8 +343,8 @@ def test_unknown_action_stops_no_other_check(
 ) -> None:
     """An SES that is not AWS's may lack some actions."""
     endpoint.account.garbage.add(action)
-    told = {f.found for f in found() if f.status is not Status.OK}
-    assert told == {f"what {endpoint.url} answers to {action} can't be read (ResponseParserError)"}
+    reported = {f.found for f in found() if f.status is not Status.OK}
+    assert reported == {f"what {endpoint.url} answers to {action} can't be read (ResponseParserError)"}
 
 
 def test_unreachable_sts_is_no_error(
@@ -360,8 +360,8 @@ def test_unreachable_ses_is_called_once(
 ) -> None:
     """There is one timeout, not ten."""
     findings = found(connect=unreachable("SES"))
-    (told,) = [f for f in findings if f.status is Status.TASK]
-    assert "can't be reached" in told.found
+    (reported,) = [f for f in findings if f.status is Status.TASK]
+    assert "can't be reached" in reported.found
     assert {f.found for f in findings if f.status is Status.WARNING} == {"not checked, for the reason above"}
 
 
@@ -372,8 +372,12 @@ def test_default_region_is_a_warning(monkeypatch: pytest.MonkeyPatch, endpoint: 
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     aws = AwsQuestions()
     aws.close()
-    told = judgement.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
-    assert (told.status, told.found, told.todo) == (Status.WARNING, "us-east-1, as none is set", "set AWS_REGION")
+    reported = judgement.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
+    assert (reported.status, reported.found, reported.todo) == (
+        Status.WARNING,
+        "us-east-1, as none is set",
+        "set AWS_REGION",
+    )
     assert judgement.region("eu-west-1", True, endpoint.url).found == f"eu-west-1, asked at {endpoint.url}"
 
 
@@ -407,10 +411,10 @@ def test_sample_mails_are_sent_on_request(endpoint: Endpoint, found: Callable[..
 def test_lines_fit_the_terminal(width: int) -> None:
     """Nothing is cut off, and no line is too wide."""
     finding = Finding("rendering failures", Status.TASK, "word " * 40, "do this " * 20, "ses:Something")
-    told = lines(finding, width)
-    assert max(map(len, told)) <= max(width, 50)
-    assert " ".join(" ".join(told).split()).count("do this") == 20
-    assert told[0].startswith("to do    rendering failures   word")
+    reported = lines(finding, width)
+    assert max(map(len, reported)) <= max(width, 50)
+    assert " ".join(" ".join(reported).split()).count("do this") == 20
+    assert reported[0].startswith("to do    rendering failures   word")
     assert len(lines(finding, None)) == 1
 
 

@@ -73,7 +73,7 @@ def test_template_that_needs_more_values_names_what_senders_need() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "parts", "told"),
+    ("name", "parts", "expected"),
     [
         ("x", ["html"], ("its html uses {{x}}, which is not sent", "use only login, secret")),
         ("x", ["text", "html"], ("its text and html use {{x}}, which is not sent", "use only login, secret")),
@@ -84,9 +84,9 @@ def test_template_that_needs_more_values_names_what_senders_need() -> None:
         ),
     ],
 )
-def test_complaint_says_what_to_do(name: str, parts: list[str], told: tuple[str, str]) -> None:
+def test_complaint_says_what_to_do(name: str, parts: list[str], expected: tuple[str, str]) -> None:
     """If a setting provides the value, the template is not at fault."""
-    assert complaint(name, parts, ["login", "secret"]) == told
+    assert complaint(name, parts, ["login", "secret"]) == expected
 
 
 ENVELOPE = Envelope("a@b.example", "tracking", escape_html=True, base_url="https://b.example")

@@ -80,8 +80,8 @@ def test_connection_error_text_has_its_meaning(words: str, meaning: Meaning, hin
 
 def test_documentation_names_each_setting() -> None:
     """They are the settings of each session."""
-    told = (Path(__file__).parents[2] / "docs" / "database.md").read_text()
-    assert [name for name in [*PINS, "statement_timeout"] if f"`{name}`" not in told] == []
+    reported = (Path(__file__).parents[2] / "docs" / "database.md").read_text()
+    assert [name for name in [*PINS, "statement_timeout"] if f"`{name}`" not in reported] == []
 
 
 def test_configuration_error_has_a_hint() -> None:

@@ -120,8 +120,8 @@ def test_quota(
 
 def test_missing_quota_counts_as_none() -> None:
     """It is safer to check again than to go live without a quota."""
-    told = judgement.quota({}, None)
-    assert (told.status, told.found) == (TASK, "0 of 0 used in 24 hours; 0 a second")
+    reported = judgement.quota({}, None)
+    assert (reported.status, reported.found) == (TASK, "0 of 0 used in 24 hours; 0 a second")
 
 
 def test_from_that_cannot_be_verified() -> None:
@@ -152,8 +152,8 @@ def test_from_that_cannot_be_verified() -> None:
 def test_identity(known: dict[str, Any], expected: tuple[Status, str, str, str | None]) -> None:
     """Any verified identity that covers the From is enough."""
     status, found, todo, name = expected
-    told = judgement.identity("Mailroom <a@mail.b.example>", {"VerificationAttributes": known})
-    assert told == (Finding("identity", status, found, todo, IDENTITY), name)
+    reported = judgement.identity("Mailroom <a@mail.b.example>", {"VerificationAttributes": known})
+    assert reported == (Finding("identity", status, found, todo, IDENTITY), name)
 
 
 def test_missing_identities_are_unknown() -> None:
@@ -294,12 +294,12 @@ def test_template_that_uses_unavailable_values(
     html: str, escape_html: bool, status: Status, found: str, todo: str
 ) -> None:
     """The first fault is named, with what to do."""
-    told = judged({"Template": {**FINE, "HtmlPart": html}}, mail(TEXT, HTML), escape_html=escape_html)
-    assert told == [Finding("t", status, found, todo, GET), RENDERS]
+    reported = judged({"Template": {**FINE, "HtmlPart": html}}, mail(TEXT, HTML), escape_html=escape_html)
+    assert reported == [Finding("t", status, found, todo, GET), RENDERS]
 
 
 @pytest.mark.parametrize(
-    ("parts", "escape_html", "told"),
+    ("parts", "escape_html", "reported"),
     [
         ({"TextPart": "{{login}}"}, True,
          ("its text would show a login like a&b as a&amp;b", f"use {{{{login_text}}}} there once {EVERY_SENDER}")),
@@ -311,18 +311,20 @@ def test_template_that_uses_unavailable_values(
         ({"HtmlPart": "<bdi>{{login}}</bdi>"}, True, None),
     ],
 )  # fmt: skip
-def test_unsafe_display_of_a_login(parts: dict[str, str], escape_html: bool, told: tuple[str, str] | None) -> None:
+def test_unsafe_display_of_a_login(parts: dict[str, str], escape_html: bool, reported: tuple[str, str] | None) -> None:
     """It is escaped where that shows, or may reverse the text around it."""
-    assert shows_otherwise(from_ses({"Template": parts}), escape_html) == told
+    assert shows_otherwise(from_ses({"Template": parts}), escape_html) == reported
     found = judged({"Template": parts}, mail(TEXT, HTML), escape_html=escape_html)[0]
-    assert (found.found, found.todo) == (told or (IS_THERE.found, ""))
+    assert (found.found, found.todo) == (reported or (IS_THERE.found, ""))
 
 
 def test_login_for_text_is_not_for_html() -> None:
     """It is not escaped."""
-    told = judged({"Template": {**FINE, "HtmlPart": "{{login_text}}"}}, mail(TEXT, HTML), {**DATA, "login_text": "A"})
+    reported = judged(
+        {"Template": {**FINE, "HtmlPart": "{{login_text}}"}}, mail(TEXT, HTML), {**DATA, "login_text": "A"}
+    )
     found = "its HTML uses {{login_text}}, in which & < > are not escaped"
-    assert told[0] == Finding("t", TASK, found, "use {{login}} in the HTML", GET)
+    assert reported[0] == Finding("t", TASK, found, "use {{login}} in the HTML", GET)
 
 
 @pytest.mark.parametrize(

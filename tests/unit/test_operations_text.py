@@ -423,10 +423,10 @@ def test_failed_says_whether_retry_can_help(reason: str | None, note: str) -> No
 )
 def test_many_tokens_that_are_not_put_back_are_counted(number: int, words: str) -> None:
     """One of them is written as one token."""
-    told = [RetryResult(n, "already sent") for n in range(30)] + [
+    reported = [RetryResult(n, "already sent") for n in range(30)] + [
         RetryResult(n, "the token expired") for n in range(number)
     ]
-    said = list(verdicts(told, dry_run=False))
+    said = list(verdicts(reported, dry_run=False))
     assert said[:3] == [f"put back 0 of {30 + number}", "30 tokens are not put back: already sent", words]
 
 

@@ -27,7 +27,7 @@ def test_secrets_and_codes_are_removed_from_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         ("0102018f-01234-000000", "0102018f-01234-000000"),
         ("a01234", "a01234"),
@@ -37,6 +37,6 @@ def test_secrets_and_codes_are_removed_from_text() -> None:
         (SECRET[:85], SECRET[:85]),
     ],
 )
-def test_message_id_may_contain_the_digits_of_a_code(value: str, told: str) -> None:
+def test_message_id_may_contain_the_digits_of_a_code(value: str, expected: str) -> None:
     """This happens by chance. Text that is not a message id is redacted."""
-    assert message_id(value, ROWS) == told
+    assert message_id(value, ROWS) == expected

@@ -115,8 +115,8 @@ def test_service_manager_gets_a_status_every_five_seconds_and_at_a_pause(
     reporter.tell_status(8, is_paused=False)
     reporter.status_is_old()
     reporter.tell_status(9, is_paused=True)
-    told = [manager.recv(1000).decode() for _ in range(3)]
-    assert told == [
+    reported = [manager.recv(1000).decode() for _ in range(3)]
+    assert reported == [
         "STATUS=0 rows printed since the start",
         "STATUS=8 rows printed since the start",
         "STATUS=9 rows printed since the start; the queue is paused",

@@ -253,12 +253,12 @@ def found(overview: Overview, label: str, columns: int = 80) -> list[str]:
     """Return the text beside a label, and in the lines below it without a label. Bad lines begin with !."""
     lines = status_text(overview, columns)
     (at,) = [place for place, line in enumerate(lines) if line.text.startswith(f"  {label}")]
-    told = [lines[at]]
+    reported = [lines[at]]
     for line in lines[at + 1 :]:
         if not line.text.startswith(" " * 18):
             break
-        told.append(line)
-    return ["!" * (line.kind is Kind.BAD) + line.text.removeprefix(f"  {label}").strip() for line in told]
+        reported.append(line)
+    return ["!" * (line.kind is Kind.BAD) + line.text.removeprefix(f"  {label}").strip() for line in reported]
 
 
 @pytest.mark.parametrize(
@@ -300,10 +300,10 @@ def test_latency_needs_both_its_figures(p50: float | None, p95: float | None) ->
 @pytest.mark.parametrize(("columns", "lines"), [(72, 1), (71, 2)])
 def test_latency_is_one_line_where_it_fits(columns: int, lines: int) -> None:
     """It may use the last column."""
-    told = [line.text for line in status_text(replace(EMPTY, history=HISTORY), columns)]
-    at = next(place for place, line in enumerate(told) if "median" in line)
-    assert sum("(p95: 4.6 s)" in line for line in told[at : at + lines]) == 1
-    assert ("(p95: 4.6 s)" in told[at]) is (lines == 1)
+    reported = [line.text for line in status_text(replace(EMPTY, history=HISTORY), columns)]
+    at = next(place for place, line in enumerate(reported) if "median" in line)
+    assert sum("(p95: 4.6 s)" in line for line in reported[at : at + lines]) == 1
+    assert ("(p95: 4.6 s)" in reported[at]) is (lines == 1)
 
 
 @pytest.mark.parametrize(
@@ -324,8 +324,8 @@ def test_notifications_are_shown(result: ListenResult, expected: list[str]) -> N
 def test_collector_is_missing_once_a_row_is_due_for_long(seconds: float, is_bad: bool) -> None:
     """Ten seconds are not long."""
     seen = replace(EMPTY.progress, unsettled=[Unsettled("pending", None, True, 1, ago(seconds), NOW)])
-    (told,) = found(replace(EMPTY, progress=seen), "collectors")
-    assert told.startswith("!none is connected; due deliveries have waited for 10 s") is is_bad
+    (reported,) = found(replace(EMPTY, progress=seen), "collectors")
+    assert reported.startswith("!none is connected; due deliveries have waited for 10 s") is is_bad
     polled = replace(EMPTY, progress=replace(seen, fast_polling=True))
     assert found(polled, "collectors") == ["no sessions connected; one polls fast: inserts don't notify"]
 
@@ -354,7 +354,7 @@ def test_more_leases_than_eight_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("holder", "told"),
+    ("holder", "reported"),
     [
         ("collect:web:1:17:x", "collect web:1 pid 17"),
         ("send:web:17:x", "send web pid 17"),
@@ -364,11 +364,11 @@ def test_more_leases_than_eight_are_counted() -> None:
         ("\x1b", r"\x1b"),
     ],
 )
-def test_holder_is_shown_as_a_process(holder: str, told: str) -> None:
+def test_holder_is_shown_as_a_process(holder: str, reported: str) -> None:
     """Its random part is omitted. A name of another form is unchanged."""
     held = [Unsettled("claimed", holder, False, 1, NOW, ago(-20))]
     lines = status_text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held)), 80)
-    assert lines[-1].text == f"  {told}  claimed  1  for 20 s more"
+    assert lines[-1].text == f"  {reported}  claimed  1  for 20 s more"
 
 
 def test_check_accepts_the_limit_itself() -> None:
@@ -391,8 +391,8 @@ def test_paused_queue_fails_the_check(reason: str | None, why: str) -> None:
     """It does so whatever waits. The reason is shown if there is one."""
     paused = replace(EMPTY.progress, paused_at=ago(120), paused_reason=reason)
     assert health(paused, 60) == (False, f"the queue is paused since 2026-01-31 23:57:59 UTC{why}")
-    told = " ".join(found(replace(EMPTY, progress=paused), "PAUSED", 200))
-    assert told == f"!since 2026-01-31 23:57:59 UTC{why}; nothing is sent until mailroom-collect resume"
+    reported = " ".join(found(replace(EMPTY, progress=paused), "PAUSED", 200))
+    assert reported == f"!since 2026-01-31 23:57:59 UTC{why}; nothing is sent until mailroom-collect resume"
 
 
 def test_report_for_programs_has_each_documented_key() -> None:
@@ -403,10 +403,14 @@ def test_report_for_programs_has_each_documented_key() -> None:
 def test_seconds_have_milliseconds() -> None:
     """This is so for every source."""
     due = [Unsettled("pending", None, True, 1, ago(90.1236), NOW)]
-    told = status_json(
+    reported = status_json(
         replace(FULL, progress=QueueProgress(NOW, None, False, due, Oldest(1, ago(61.1236), ago(-9.8764))))
     )
-    assert (told["oldest"]["age_s"], told["oldest"]["expires_in_s"], told["overdue_s"]) == (61.124, 9.876, 90.124)
+    assert (reported["oldest"]["age_s"], reported["oldest"]["expires_in_s"], reported["overdue_s"]) == (
+        61.124,
+        9.876,
+        90.124,
+    )
 
 
 def test_report_of_nothing_for_programs_has_no_figures() -> None:

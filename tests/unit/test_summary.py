@@ -41,9 +41,9 @@ def test_one_call_is_singular() -> None:
     """The text is not "1 calls"."""
     summary = SenderSummary()
     summary.add(10.0, verdicts(sent=1), 0, [0.059])
-    told = text(summary, 12.0)
-    assert told.startswith("in 2 s: sent 1; SES answered 1 call, within ")
-    assert abs(float(told.split()[-2]) - 59) < 3
+    reported = text(summary, 12.0)
+    assert reported.startswith("in 2 s: sent 1; SES answered 1 call, within ")
+    assert abs(float(reported.split()[-2]) - 59) < 3
 
 
 def test_sender_reports_outcomes_and_latencies() -> None:
@@ -55,8 +55,8 @@ def test_sender_reports_outcomes_and_latencies() -> None:
     for ms in range(1, 101):
         summary.add(20.0, verdicts(sent=1), 0, [ms / 1000])
     assert (summary.due_at, summary.sent) == (310.0, 1100)
-    told = text(summary, 310.0)
-    head, _, calls = told.rpartition("; ")
+    reported = text(summary, 310.0)
+    head, _, calls = reported.rpartition("; ")
     assert head == "in 5 min: sent 1,100; 4 failed; 3 not taken now; 50 may have been mailed twice"
     half, most = (float(word) for word in calls.split() if word.isdecimal() and word not in ("100", "95"))
     assert calls == f"SES answered 100 calls, half of them within {half:.0f} ms, 95 % within {most:.0f} ms"
@@ -67,7 +67,7 @@ def test_sender_reports_outcomes_and_latencies() -> None:
 
 def test_latencies_are_given_by_rank() -> None:
     """They are the times within which half, and 95 %, of the calls were answered, with the digits that are certain."""
-    for took, told in (
+    for took, reported in (
         ([0.002, 5.0], "SES answered 2 calls, half of them within 2.0 ms, 95 % within 5,003 ms"),
         ([0.01, 0.02, 0.04, 0.08], "SES answered 4 calls, half of them within 20 ms, 95 % within 79 ms"),
         ([0.01] * 19 + [1.0], "SES answered 20 calls, half of them within 10 ms, 95 % within 10 ms"),
@@ -75,7 +75,7 @@ def test_latencies_are_given_by_rank() -> None:
     ):
         summary = SenderSummary()
         summary.add(10.0, verdicts(sent=1), 0, took)
-        assert text(summary, 11.0) == f"in 1 s: sent 1; {told}"
+        assert text(summary, 11.0) == f"in 1 s: sent 1; {reported}"
         assert summary.line(12.0) is None
 
 

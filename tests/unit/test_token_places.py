@@ -40,8 +40,8 @@ class Places(RuleBasedStateMachine):
 
     @rule(place=PLACES)
     def record(self, place: TokenPlace) -> None:
-        told = self.places.at(place)
-        self.places.forget(told)
+        reported = self.places.at(place)
+        self.places.forget(reported)
         self.model = {token: at for token, at in self.model.items() if at is not place}
 
     @invariant()
