@@ -1,7 +1,7 @@
-"""What mailroom costs the application: the rate of sign-ups, with a collector running and without any mailroom.
+"""What mailroom costs the application: the rate of sign-ups, with a collector and without mailroom.
 
-Without one the application inserts the account and its token itself, in one statement. All start from the same tables
-with the same indexes and constraints; only triggers of ours differ.
+Without mailroom, the application inserts the account and its token itself, in one statement. All start from the same
+tables with the same indexes and constraints. Only mailroom's triggers differ.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ CREATE TRIGGER plain AFTER INSERT ON tokens FOR EACH ROW EXECUTE FUNCTION plain(
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One way to sign somebody up."""
+    """One way to sign people up."""
 
     setup: str
     """What is done to a migrated database before."""
@@ -76,7 +76,7 @@ def suites(server: Server) -> Iterator[Suite]:
     for clients in CLIENTS:
         title = f"Sign-ups in transactions of one row, {clients} client{'s' if clients > 1 else ''}"
         ways = [name for name in _WAYS if name != _ACCOUNT_ALONE or clients == _HELD_TO]
-        # What the triggers cost. That with a collector also pays for its claims, on cores that are the clients' here.
+        # The cost of the triggers. The one with a collector also includes its claims, on the same cores as the clients.
         held = (_ATTENDED,) if clients == _HELD_TO else ()
         targets = [Target(name, _NO_TRIGGER, 0.8) for name in held]
         yield Suite(title, "tps", {name: partial(_rate, server, _WAYS[name], clients) for name in ways}, targets)
@@ -89,7 +89,7 @@ def suites(server: Server) -> Iterator[Suite]:
 
 @contextlib.contextmanager
 def _prepared(server: Server, way: _Way) -> Iterator[Database]:
-    """Make a database for one way to sign up, with a collector at work if it needs one."""
+    """Create a database for one way to sign up, with a running collector if it needs one."""
     with server.database() as database, contextlib.ExitStack() as stack:
         if way.setup:
             database.run(way.setup)
@@ -102,7 +102,7 @@ def _prepared(server: Server, way: _Way) -> Iterator[Database]:
 
 
 def _rate(server: Server, way: _Way, clients: int) -> float:
-    """Return the transactions a second by pgbench."""
+    """Return the transactions per second, measured by pgbench."""
     with _prepared(server, way) as database, tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
         script.write(f"{_RANDOM}{way.insert.format(rows=_ONE_ROW)};\n")
         script.flush()

@@ -23,12 +23,12 @@ SOURCE = "noreply@localhost"
 CONFIG_SET = "default"
 TEMPLATE = "activationv1"
 SECRET = "s" * 86
-"""As long as the secret of a mail of ours; nobody looks at it."""
+"""As long as the secret of one of our mails. Nobody reads it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A queue, as the suites see it."""
+    """A queue, for the suites."""
 
     name: str
     module: str
@@ -48,7 +48,7 @@ class Rival:
 
 
 def ses_client(endpoint: str, connections: int) -> "SESClient":
-    """Return a client with as many tries and connections as mailroom-send's has."""
+    """Return a client with as many tries and connections as that of mailroom-send."""
     import boto3  # noqa: PLC0415 - only rivals that send need it
 
     config = Config(
