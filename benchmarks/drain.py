@@ -16,10 +16,10 @@ from benchmarks.server import Database, Server
 ROWS: Final = 100_000
 _LIMITS: Final = (10, 50, 100, 1000, 5000)
 _HELD_LIMITS: Final = (10, 50, 1000)
-"""Those that are held to the rate of the SQL step alone."""
+"""The measures whose target is the rate of the SQL step alone."""
 _CHUNKS: Final = (500, 1000, 2000, 5000)
 _CURSOR_ROWS: Final = 10_000
-"""It waits for the disk at each line, so it is given fewer rows to have its rate."""
+"""It waits for the disk at each line, so its rate is measured with fewer rows."""
 
 _CLAIM: Final = b"SELECT * FROM mailroom_claim_any('mailroom', 'bench', 3000000, $1)"
 

@@ -36,7 +36,7 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _ACTION: Final = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
 _MAX_SEND_RATE: Final = b"1000000.0"
 _PATIENCE: Final = 10.0
-"""Seconds in which the process has to start, and to answer what it can answer at once."""
+"""Seconds within which the process must start, and must answer a request that needs no waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Arrival:
 
 
 def rate(arrivals: list[Arrival]) -> float:
-    """Return the mails per second from the first call to the last: the mails after the first, divided by the time since."""
+    """Return the mails per second: those after the first call, divided by the time from the first call to the last."""
     return sum(arrival.mails for arrival in arrivals[1:]) / (arrivals[-1].at - arrivals[0].at)
 
 

@@ -55,7 +55,7 @@ class Suite:
     measures: Mapping[str, Measure]
     targets: Sequence[Target] = ()
     runs: int | None = None
-    """How often, if not as often as all the others: for what takes minutes."""
+    """The number of runs, if it differs from that of other suites. For suites that take minutes."""
 
 
 @dataclass(frozen=True, slots=True)

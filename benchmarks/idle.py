@@ -20,10 +20,10 @@ from benchmarks.server import Server
 _PROGRAMS: Final = ("mailroom-collect", "mailroom-send")
 _IDLE_SECONDS: Final = 60.0
 _SIDE_BY_SIDE: Final = 5
-"""Idle pipelines watched in the same minute: they hardly disturb each other."""
+"""Idle pipelines that are watched in the same minute. They hardly disturb each other."""
 _WARM_UP: Final = 100
 _QUIET_SECONDS: Final = 5.0
-"""Until what follows the last mail is over."""
+"""Seconds until the work after the last mail has ended."""
 
 _WAITING: Final = 1_000_000
 _EARLY, _LATE = 20_000, 120_000

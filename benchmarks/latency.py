@@ -24,7 +24,7 @@ from benchmarks.server import Connection, Server
 _SIGN_UPS: Final = 800
 _WARM_UP: Final = 20
 _PAUSES: Final = (0.010, 0.0107, 0.0123, 0.0134)
-"""Seconds between sign-ups, in turn: never in step with a timer."""
+"""Seconds between sign-ups, in turn. They differ, so that they do not coincide with a timer."""
 _PATIENCE_MS: Final = 10_000
 _COLLECTOR: Final = (str(Path(sys.executable).parent / "mailroom-collect"),)
 _LOOP: Final = (sys.executable, "-m", "benchmarks.rivals.bare_psycopg")

@@ -23,15 +23,15 @@ SES_DELAY: Final = 0.05
 """Seconds that a call to SES takes."""
 
 _SIGN_UPS: Final = 200
-"""With each contender: they all wait at once, and get theirs in turn, so that nothing disturbs only one of them."""
+"""Sign-ups for each contender. All wait at the same time and get theirs in turn, so a disturbance affects all."""
 _WARM_UPS: Final = 20
 _GAP: Final = (0.015, 0.025)
-"""Seconds between sign-ups: never the same, so that nothing that comes round falls in step with them."""
+"""Seconds between sign-ups. They differ, so that they do not coincide with a periodic job."""
 
 _ROWS: Final = 20_000
 _JOBS: Final = {"procrastinate": 2_000, "PgQueuer": 3_000}
 _FAST: Final = {"MAILROOM_BATCH_LIMIT": "50", "MAILROOM_SES_CONCURRENCY": "16"}
-"""As many calls at once as keep the sender busy at SES_DELAY: 8 make it a fifth slower, 24 and 32 no faster."""
+"""The calls at once that keep the sender busy at SES_DELAY. 8 make it a fifth slower, 24 and 32 no faster."""
 
 _SHARED_ROWS: Final = 40_000
 _PIPELINES: Final = 4

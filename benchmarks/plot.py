@@ -20,14 +20,14 @@ _RULE: Final = "#e4e8ec"
 _GOOD: Final = "#2da44e"
 _BAD: Final = "#cf222e"
 _LINES: Final = ("#6e7781", "#bf8700", "#2da44e", "#0969da")
-"""Colours of what is compared over clients; ours come last."""
+"""Colours of the curves over the number of clients. Those of mailroom come last."""
 
 _STYLE: Final[Any] = {"font.size": 10, "text.color": _INK, "xtick.color": _FAINT, "ytick.color": _FAINT}
 _DPI: Final = 170
 _WIDTH, _ROW, _TOP, _BOTTOM = 10.0, 0.265, 1.45, 0.55  # inches
 _CHART: Final = (5.3, 8.35)  # inches: where the bars are
 _WORST, _BEST = -2.3, 4.3
-"""Powers of two at which the bars end; what lies beyond ends in an arrow."""
+"""Powers of two at which the bars end. A longer bar ends in an arrow."""
 _LETTERS: Final = 70
 _TARGETS_LEGEND: Final = "Dotted: the target. Bar: from there to the median. Thin line: all runs."
 _SIGN_UPS_LEGEND: Final = "Transactions that sign one account up. Line: the median. Band: all runs."

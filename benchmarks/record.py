@@ -50,7 +50,7 @@ class Record:
     machine: Machine
     results: Sequence[Result]
     failed: Sequence[str] = ()
-    """What broke and so has no result."""
+    """The suites that failed and so have no result."""
 
     def write(self, file: Path) -> None:
         """Write it as JSON."""

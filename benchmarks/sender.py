@@ -19,7 +19,7 @@ _LINE: Final = 10  # MAILROOM_BATCH_LIMIT's default
 _SECONDS: Final = 120.0
 _DELAYS: Final = (0.0, 0.05)
 _CALLS: Final = (4, 16)
-"""Calls at once: the default of MAILROOM_SES_CONCURRENCY, and what keeps one process busy at 50 ms a call."""
+"""Calls at once: the default of MAILROOM_SES_CONCURRENCY, and the number that keeps a process busy at 50 ms."""
 
 
 def _row(number: int) -> str:

@@ -56,7 +56,7 @@ class Server:
         return psycopg.connect(self.url(database), autocommit=True)
 
     def recycle_wal(self) -> None:
-        """Write this much WAL once, so that a measurement finds its files created, as on a server that has run for long."""
+        """Write this much WAL once. A measurement then finds the files created, as on an old server."""
         with self.connect("postgres") as admin:
             for _ in range(30):
                 admin.execute("SELECT pg_logical_emit_message(false, 'benchmarks', repeat('x', 100000000))")

@@ -26,7 +26,7 @@ _PIPELINE: Final = (
 )
 _STDOUT: Final = 1
 _PAUSES: Final = {True: 2.0, False: 0.4}
-"""Seconds between two sample sign-ups: on a terminal they are read."""
+"""Seconds between two sample sign-ups. They are longer on a terminal, where a person reads the mails."""
 _INSTRUCTION: Final = f"""\
 Sign up by hand, in another terminal, in this folder (Ctrl-C ends this):
   {folder.PSQL} -c "INSERT INTO accounts (email, login) VALUES ('you@example.com', 'you')"\

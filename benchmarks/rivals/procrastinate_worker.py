@@ -21,7 +21,7 @@ _TASK: Final = "mail"
 _CHUNK: Final = 1000
 """Jobs deferred by one statement."""
 _CONNECTIONS: Final = 10
-"""Of the pool: neither 4 nor one for each job at once was faster."""
+"""Connections of the pool. Neither 4 nor one for each job at once was faster."""
 
 
 def install(url: str) -> None:

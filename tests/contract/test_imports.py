@@ -57,7 +57,7 @@ def docstring(file: Path) -> str:
 
 
 PURE = {module: file for module, file in MODULES.items() if docstring(file).startswith("Pure")}
-"""A file that says so at its head."""
+"""The files whose docstring says that they are pure."""
 
 
 def imported(file: Path) -> set[str]:

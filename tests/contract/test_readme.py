@@ -153,7 +153,7 @@ OTHERS = [
 ]
 CHECKS: list[tuple[str, str, str | None]] = [*ACTIVATION, *OTHERS]
 EXPECTED = [SECRET, *[None] * len(SPOILT), secret_of(1), *[None] * (len(OTHERS) - 1)]
-"""What each recipe says to each of the checks."""
+"""The result of each check, for every recipe."""
 
 
 def test_python_recipe_checks_a_token() -> None:

@@ -20,7 +20,7 @@ from tests.support.clock import Clock
 from tests.support.postgres import Database
 
 ROUNDS = 50
-"""More than anything here needs."""
+"""More than any wait here needs."""
 
 
 class Loop:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 MIGRATIONS = ROOT / "migrations"
 FILES = sorted((MIGRATIONS / "functions").glob("*.sql"))
 COMPILED = {"mailroom_action_number", "mailroom_action_states", "mailroom_action_lifetime"}
-"""What mailroom_actions_compiled writes from the rows of a table."""
+"""The functions that mailroom_actions_compiled writes from the rows of a table."""
 
 
 def functions(connection: Connection) -> dict[str, tuple[object, ...]]:

@@ -25,7 +25,7 @@ take() { for ((n = 0; n < $1; n++)); do read -r _; done; }
 await() { until [ -e "$1" ]; do sleep 0.01; done; }
 mailroom-collect | { take 10; await more; take 150; await rest; exec cat; }
 """
-"""Takes ten lines, 150 lines and the rest, each when the test says so: the bar hangs on no machine's speed."""
+"""Takes ten lines, 150 lines and the rest, each when the test says so, whatever the machine's speed is."""
 BAR = re.compile(r"\r\x1b\[K(\[#*-*\]  \d+ %  [\d,]+/[\d,]+  [\d:-]+  [\d,]+/s)\r")
 
 
@@ -86,7 +86,7 @@ def test_backlog_shows_a_bar_that_is_removed(
         until(lambda: counts(screen.text), "a bar is drawn")
         first = counts(screen.text)[-1]
         (tmp_path / "more").touch()
-        until(lambda: counts(screen.text)[-1] > first, "the bar goes on")
+        until(lambda: counts(screen.text)[-1] > first, "the bar continues")
         (tmp_path / "rest").touch()
         until(lambda: database.states() == {"emitted": 6000}, "all are printed")
         os.killpg(process.pid, signal.SIGTERM)

@@ -24,7 +24,7 @@ from tests.support.tcp_proxy import Proxy, postgres_target, running_proxy
 from tests.support.waiting import until
 
 _SETTLE = 240.0
-"""Seconds after the storm in which everything must be settled: a row may have to wait a minute for its next try."""
+"""Seconds after the storm within which every row must be settled. A row may wait a minute for its next try."""
 
 
 @dataclass
