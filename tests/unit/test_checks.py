@@ -246,7 +246,7 @@ def test_unsafe_display_of_a_login_is_reported(
 
 
 def test_missing_permission_is_a_warning(account: Account, found: Callable[..., list[Finding]]) -> None:
-    """It names the permission. A role that may only send gets the list of skipped checks and an exit status of 0."""
+    """It names the permission. A user that may only send learns which checks were skipped, and can still send."""
     ses = {"GetAccountSendingEnabled", "GetIdentityVerificationAttributes", "DescribeConfigurationSet", "GetTemplate",
            "TestRenderTemplate"}  # fmt: skip
     account.denied.update(ses)
