@@ -8,7 +8,7 @@ export PIP_ROOT_USER_ACTION := ignore
 # For pip's exit status at the end of a pipe.
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
-# A dot for each step that pip tells of, so that a long download does not look like a standstill.
+# A dot for each step that pip prints, so that a long download shows progress.
 DOTS := while read -r _; do printf . >&2; done; echo >&2
 
 .PHONY: help run unit test test-long coverage storm soak bench mutants sql-mutants docs migrations image-pins lint check
@@ -20,7 +20,7 @@ help: ## Show this list
 run: $(VENV)/.demo ## See sample mails flow, on a PostgreSQL of its own (Ctrl-C ends it)
 	@$(BIN)/python -m demo
 
-# Tests mostly wait, so more of them than there are cores run at a time; one file by name runs in one process.
+# Tests mostly wait, so more tests than cores run at a time. A file that is named runs in one process.
 WORKERS ?= $(if $(TEST),0,6)
 PYTEST := $(BIN)/python -m pytest --dist loadgroup
 
@@ -33,8 +33,8 @@ test: $(VENV)/.dev ## Run the tests, or TEST=tests/unit/test_words.py, on a Post
 test-long: $(VENV)/.dev ## Run the tests that make test leaves out: a storm, and a halt at every step (3 minutes)
 	@$(PYTEST) --numprocesses 3 -m long
 
-# Programs that the tests start are measured too; where one is killed, what it did is not counted.
-coverage: $(VENV)/.dev ## Run the tests of make test, and tell which lines and branches they reach (8 minutes)
+# Programs that the tests start are measured too. The lines of a killed program are not counted.
+coverage: $(VENV)/.dev ## Run the tests of make test, and print which lines and branches they reach (8 minutes)
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m coverage run -m pytest --dist loadgroup --numprocesses $(or $(WORKERS),6) -m "not long"
 	@$(BIN)/python -m coverage combine --quiet
@@ -42,11 +42,11 @@ coverage: $(VENV)/.dev ## Run the tests of make test, and tell which lines and b
 
 SECONDS ?= 60
 SEED ?= 1
-storm: $(VENV)/.dev ## Kill, cut and lie for SECONDS=60, by SEED=1, and see that the promises hold
+storm: $(VENV)/.dev ## Cause failures for SECONDS=60, chosen by SEED=1, and check that the promises hold
 	@$(BIN)/python -m tests.storm --seconds $(SECONDS) --seed $(SEED)
 
 TOKENS ?= 1000000
-soak: $(VENV)/.dev ## Send TOKENS=1000000 mails, and see memory, files and tables stay flat
+soak: $(VENV)/.dev ## Send TOKENS=1000000 mails, and check that memory, files and tables do not grow
 	@$(BIN)/python -m tests.soak --tokens $(TOKENS)
 
 RUNS ?= 5
@@ -54,7 +54,7 @@ bench: $(VENV)/.bench ## Measure speed, RUNS=5 times each, beside other queues (
 	@$(BIN)/python -m benchmarks --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
 
 mutants: $(VENV)/.mutants ## Change the code in small ways, and list the changes that no test notices (ten minutes)
-	@rm -rf mutants # or results of an earlier run would stay, although tests have changed
+	@rm -rf mutants # results of an earlier run are old if tests have changed
 	@$(BIN)/mutmut run
 	@$(BIN)/mutmut results
 	@$(BIN)/mutmut results --all true | $(BIN)/python -m tests.mutants
@@ -62,7 +62,7 @@ mutants: $(VENV)/.mutants ## Change the code in small ways, and list the changes
 sql-mutants: $(VENV)/.dev ## Make wrong changes of the SQL steps, and list those that no test notices (an hour)
 	@$(BIN)/python -m tests.sql_mutants $(ONLY)
 
-docs: $(VENV)/.demo ## Make the reference, manual pages and shell completion from the commands
+docs: $(VENV)/.demo ## Generate the reference, manual pages, shell completion and schema
 	@$(BIN)/python docs/generate
 
 migrations: $(VENV)/.pip ## Write the functions of the newest migration, from migrations/functions
@@ -86,10 +86,10 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## Remove what make made, the demo's data included
+clean: ## Remove everything that make created, including the demo's data
 	rm -rf $(VENV) .demo output dist mutants .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# pip learns of dependency groups (PEP 735) in 25.1, so it comes first.
+# pip supports dependency groups (PEP 735) from 25.1 on, so it is installed first.
 $(VENV)/.pip: .ci/constraints.txt
 	@echo "Setting up $(VENV), once: about a minute for make run, two for make test." >&2
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mailroom needs Python 3.11 or newer; name one with PYTHON=...")'

@@ -20,7 +20,7 @@ _FOLDER: Final = Path(__file__).parents[1] / "docs"
 
 
 class Runner:
-    """Runs suites and keeps what they bring; one that fails is told and costs nothing but itself."""
+    """Runs suites and keeps their results. A suite that fails is reported, and the others still run."""
 
     def __init__(self, server: Server, runs: int) -> None:
         self._server = server
@@ -56,7 +56,7 @@ class Runner:
 
 
 def main() -> int:
-    """Return the exit status: 1 if something failed. A missed target is a result, no failure."""
+    """Return the exit status: 1 if a suite failed. A missed target is a result and not a failure."""
     options = _parser().parse_args()
     if options.replot:
         _publish(Record.read(options.output / "results.json"), options.output)
@@ -68,7 +68,7 @@ def main() -> int:
         machine = Machine.this(server.version())
         for name in options.only:
             runner.subject(name)
-            # Already now, as the rest takes a while and may be stopped.
+            # Already now, because the rest takes a while and may be stopped.
             options.output.mkdir(parents=True, exist_ok=True)
             Record(machine, runner.results, runner.failed).write(options.output / "results.json")
         _publish(Record(machine, runner.results, runner.failed), options.output)

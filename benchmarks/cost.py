@@ -1,4 +1,4 @@
-"""What a million mails cost: CPU seconds of each program and of PostgreSQL, and bytes of its log."""
+"""The cost of a million mails: CPU seconds of each program and of PostgreSQL, and bytes of its log."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ _COLLECTOR, _SENDER, _POSTGRES, _WAL = "mailroom-collect, s", "mailroom-send, s"
 
 
 def _server_cpu(database: Database) -> float:
-    """Return the CPU seconds that all server processes which run now have used."""
+    """Return the CPU seconds that all current server processes have used."""
     postmaster = _parent(database.one("SELECT pg_backend_pid()"))
     total = 0.0
     for process in Path("/proc").glob("[0-9]*"):

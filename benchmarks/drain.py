@@ -1,7 +1,7 @@
-"""Draining what waits: mailroom-collect, beside its SQL step alone and beside a cursor in `jobs`.
+"""Draining a backlog: mailroom-collect, beside its SQL step alone and beside a cursor in `jobs`.
 
-A backlog is made once and copied for each measurement. Nobody acknowledges in its queue, so a row is done when the
-reader, here /dev/null, has taken its line.
+A backlog is created once and copied for each measurement. No sender acknowledges in its queue, so a row is done when
+the reader, here /dev/null, has taken its line.
 """
 
 import time
@@ -16,10 +16,10 @@ from benchmarks.server import Database, Server
 ROWS: Final = 100_000
 _LIMITS: Final = (10, 50, 100, 1000, 5000)
 _HELD_LIMITS: Final = (10, 50, 1000)
-"""Those that are held to the rate of the SQL step alone."""
+"""The measures whose target is the rate of the SQL step alone."""
 _CHUNKS: Final = (500, 1000, 2000, 5000)
 _CURSOR_ROWS: Final = 10_000
-"""It waits for the disk at each line, so it is given fewer rows to have its rate."""
+"""It waits for the disk at each line, so its rate is measured with fewer rows."""
 
 _CLAIM: Final = b"SELECT * FROM mailroom_claim_any('mailroom', 'bench', 3000000, $1)"
 
@@ -51,16 +51,16 @@ def suites(server: Server) -> Iterator[Suite]:
 
 
 def waiting(server: Server, rows: int = ROWS) -> str:
-    """Return the template in which so many tokens wait."""
+    """Return the template database in which this many tokens wait."""
     return server.template(f"waiting_{rows}", lambda database: database.sign_up(rows))
 
 
 def drain_seconds(database: Database, limit: int, rows: int = ROWS) -> float:
-    """Return the seconds from the first row taken to all rows settled."""
+    """Return the seconds from the first claimed row to the last settled row."""
     first, last = database.run("SELECT min(token), max(token) FROM deliveries WHERE settled_at IS NULL")[0]
     database.run("CHECKPOINT")
     with running_collector(database.url, MAILROOM_BATCH_LIMIT=str(limit)) as collector:
-        # By their keys, which costs next to nothing: the first row and the last one in the order of claims.
+        # By their keys, which is fast: the first row and the last one in the order of claims.
         _await(collector, database, 0.001, f"SELECT state <> 'pending' FROM deliveries WHERE token = {first}")
         started = time.monotonic()
         _await(collector, database, 0.005, f"SELECT settled_at IS NOT NULL FROM deliveries WHERE token = {last}")
@@ -73,7 +73,7 @@ def drain_seconds(database: Database, limit: int, rows: int = ROWS) -> float:
 
 def _drain_rate(server: Server, limit: int) -> float:
     with server.database(waiting(server)) as database:
-        # A first claim takes as many rows as a line has; they were taken when the time began.
+        # A first claim takes as many rows as a line has. They were taken when the time began.
         return (ROWS - limit) / drain_seconds(database, limit)
 
 
@@ -86,7 +86,7 @@ def _cursor_rate(server: Server, limit: int) -> float:
 
 
 def _loop_rate(server: Server, query: bytes, most: int, rows: int) -> float:
-    """Run a query that takes up to `most` rows until it gives none; its results are thrown away."""
+    """Run a query that takes up to `most` rows until it returns none. Its results are discarded."""
     with server.database(waiting(server, rows)) as database, database.connect() as connection:
         connection.pgconn.prepare(b"", query)
         database.run("CHECKPOINT")
@@ -99,7 +99,7 @@ def _loop_rate(server: Server, query: bytes, most: int, rows: int) -> float:
 
 
 def _await(collector: Running, database: Database, pause: float, query: str, seconds: float = 120.0) -> None:
-    """Return as soon as the query says true, asked often; programs.until() asks seldom."""
+    """Return as soon as the query is true. It is asked often, because programs.until() asks rarely."""
     deadline = time.monotonic() + seconds
     while not database.one(query):
         collector.check()

@@ -1,13 +1,12 @@
-"""A local SES that costs little, in a process of its own.
+"""A local SES that needs little CPU, in its own process.
 
-Every mail is taken. Per call it notes when the whole request had come and how many mails that
-was, and if asked to record, the raw body: it is taken apart only when somebody wants to see it.
-The control side speaks HTTP as well:
+Every mail is accepted. For each call it notes when the whole request had come, how many mails it had, and the raw body
+if asked to record. The body is parsed only when it is requested. The control side speaks HTTP as well:
 
-    GET /mails                          how many mails so far
-    GET /wait?mails=N&seconds=S         the same, as soon as there are N, or S seconds have passed
-    GET /arrivals                       for each call: monotonic seconds, mails, addresses
-    GET /forget                         begin anew
+    GET /mails                    how many mails so far
+    GET /wait?mails=N&seconds=S   the same, as soon as there are N, or S seconds have passed
+    GET /arrivals                 for each call: monotonic seconds, mails, addresses
+    GET /forget                   start again at zero
 """
 
 import argparse
@@ -37,12 +36,12 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _ACTION: Final = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
 _MAX_SEND_RATE: Final = b"1000000.0"
 _PATIENCE: Final = 10.0
-"""Seconds in which the process has to start, and to answer what it can answer at once."""
+"""Seconds within which the process must start, and must answer a request that needs no waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One call that reached the endpoint; its addresses only if they were recorded."""
+    """One call that reached the endpoint. Its addresses are known only if they were recorded."""
 
     at: float
     """Monotonic seconds: CLOCK_MONOTONIC is the same in all processes of a machine."""
@@ -51,7 +50,7 @@ class Arrival:
 
 
 def rate(arrivals: list[Arrival]) -> float:
-    """Return the mails a second from the first call to the last: those after the first, over the time since."""
+    """Return the mails per second: those after the first call, divided by the time from the first call to the last."""
     return sum(arrival.mails for arrival in arrivals[1:]) / (arrivals[-1].at - arrivals[0].at)
 
 
@@ -59,7 +58,7 @@ def rate(arrivals: list[Arrival]) -> float:
 
 
 class _Record:
-    """What came, and who waits for more."""
+    """The calls so far, and the requests that wait for more."""
 
     def __init__(self, record: bool) -> None:
         self._record = record
@@ -81,7 +80,7 @@ class _Record:
         self.mails = 0
 
     async def wait(self, mails: int, seconds: float) -> int:
-        """Return how many mails there are, once there are so many or the time is over."""
+        """Return the number of mails, once there are this many or the time is over."""
         waiter = (mails, asyncio.Event())
         if self.mails < mails:
             self._waiting.append(waiter)
@@ -141,7 +140,7 @@ class _Answers:
 
 
 class _Connection(asyncio.Protocol):
-    """One kept-alive connection; requests are not pipelined, as boto3 does not either."""
+    """One connection that is kept alive. Requests are not pipelined, and boto3 does not do that either."""
 
     def __init__(self, answers: _Answers, record: _Record, delay: float) -> None:
         self._answers = answers
@@ -152,12 +151,12 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
-        self._transport = cast(asyncio.Transport, transport)  # which uvloop's does not inherit from
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport does not inherit from it
         self._loop = asyncio.get_running_loop()
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; answer if a request is complete."""
+        """Receive data. Answer if a request is complete."""
         held = self._held + data if self._held else data
         end = held.find(b"\r\n\r\n") + 4
         if end < 4:
@@ -189,14 +188,14 @@ class _Connection(asyncio.Protocol):
     async def _control(self, target: str) -> None:
         url = urlsplit(target)
         words = {name: values[0] for name, values in parse_qs(url.query).items()}
-        told: Any = self._record.mails
+        answer: Any = self._record.mails
         if url.path == "/wait":
-            told = await self._record.wait(int(words["mails"]), float(words["seconds"]))
+            answer = await self._record.wait(int(words["mails"]), float(words["seconds"]))
         elif url.path == "/arrivals":
-            told = self._record.arrivals()
+            answer = self._record.arrivals()
         elif url.path == "/forget":
             self._record.forget()
-        self._write(_response(json.dumps(told).encode(), b"application/json"))
+        self._write(_response(json.dumps(answer).encode(), b"application/json"))
 
 
 async def _serve(delay: float, record: bool, port: int) -> None:
@@ -216,7 +215,7 @@ async def _serve(delay: float, record: bool, port: int) -> None:
 
 
 class Endpoint:
-    """The endpoint as seen by who started it."""
+    """The endpoint, for the process that started it."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -234,11 +233,14 @@ class Endpoint:
         return int(self._ask("/mails"))
 
     def has(self, mails: int, seconds: float) -> bool:
-        """Wait until so many mails have come; say whether they did in time."""
+        """Wait until this many mails have come. Return whether they came in time."""
         return int(self._ask(f"/wait?mails={mails}&seconds={seconds}", seconds)) >= mails
 
     def wait(self, mails: int, seconds: float, check: Callable[[], None] = lambda: None) -> None:
-        """Wait until so many mails have come. Raises TimeoutError, or what `check` raises, asked every second."""
+        """Wait until this many mails have come.
+
+        Raises TimeoutError, or an exception of `check`, which is called every second.
+        """
         deadline = time.monotonic() + seconds
         while not self.has(mails, 1.0):
             check()
@@ -254,13 +256,13 @@ class Endpoint:
         self._ask("/forget")
 
     def close(self) -> None:
-        """Close the connection over which it is asked."""
+        """Close the control connection."""
         self._connection.close()
 
 
 @contextlib.contextmanager
 def running_endpoint(delay: float, *, record: bool = False) -> Iterator[Endpoint]:
-    """Run an endpoint that answers after `delay` seconds while the block lasts."""
+    """Run an endpoint during the block. It answers after `delay` seconds."""
     command = [sys.executable, "-m", "benchmarks.endpoint", "--delay-ms", str(delay * 1000)]
     command += ["--record"] if record else []
     root = Path(__file__).parents[1]

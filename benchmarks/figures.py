@@ -1,4 +1,4 @@
-"""Pure: what was measured, in how many runs, and whether its target holds."""
+"""Pure: the measured values, the number of runs, and whether a target holds."""
 
 import statistics
 from collections import Counter
@@ -11,7 +11,10 @@ Measure = Callable[[], float]
 
 
 class Samples:
-    """Measurements that give several values each. Each value is read once; who finds none left has more taken."""
+    """Measurements that give several values each.
+
+    Each value is read once. When none is left, another measurement is made.
+    """
 
     def __init__(self, take: Callable[[], Iterable[Mapping[str, float]]]) -> None:
         self._take = take
@@ -31,7 +34,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What `of` is to reach: a part or a multiple of `against`, or without it a plain value."""
+    """The value that `of` must reach: a part or a multiple of `against`, or a plain value without it."""
 
     of: str
     against: str | None
@@ -39,20 +42,20 @@ class Target:
     at_least: bool = True
 
     def holds(self, value: float) -> bool:
-        """Say whether the value reaches it."""
+        """Return whether the value reaches it."""
         return value >= self.bound if self.at_least else value <= self.bound
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Things that are measured in turn, so that what disturbs the machine disturbs all of them."""
+    """Things that are measured in turn, so that a disturbance of the machine affects all of them."""
 
     title: str
     unit: str
     measures: Mapping[str, Measure]
     targets: Sequence[Target] = ()
     runs: int | None = None
-    """How often, if not as often as all the others: for what takes minutes."""
+    """The number of runs, if it differs from that of other suites. For suites that take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A suite that was run: for each of its measures a value for each run."""
+    """The result of a suite: for each of its measures, a value for each run."""
 
     suite: Suite
     values: Mapping[str, Sequence[float]]
@@ -81,7 +84,7 @@ class Result:
         return Spread.of(self.values[name])
 
     def reached(self, target: Target) -> Spread:
-        """Return what a target is held to: the ratio within each run, or the plain value."""
+        """Return the values that a target applies to: the ratio within each run, or the plain value."""
         values = self.values[target.of]
         if target.against is None:
             return Spread.of(values)
@@ -89,7 +92,7 @@ class Result:
 
 
 def run(suite: Suite, runs: int) -> Result:
-    """Measure everything in turn, as often as the suite says; every second time in the other order."""
+    """Measure everything in turn, as often as the suite says, and every second time in reverse order."""
     values: dict[str, list[float]] = {name: [] for name in suite.measures}
     for number in range(suite.runs or runs):
         order = list(suite.measures.items())

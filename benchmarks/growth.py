@@ -1,4 +1,4 @@
-"""Does it slow down: with millions of deliveries behind it, and while a snapshot elsewhere keeps dead rows alive."""
+"""Whether speed falls with millions of old deliveries, and while another snapshot keeps dead rows."""
 
 import contextlib
 import time
@@ -63,9 +63,9 @@ def suites(server: Server) -> Iterator[Suite]:
 
 
 def _claim_ms(server: Server, template: Callable[[], str]) -> float:
-    """Return the ms of one claim, the average over all that are needed."""
+    """Return the ms of one claim, averaged over all claims that are needed."""
     with server.database(template()) as database, database.connect() as connection:
-        database.run(_WARM)  # what is claimed is in memory, as when it was just written
+        database.run(_WARM)  # the claimed rows are in memory, as if just written
         database.run("CHECKPOINT")
         started = time.monotonic()
         claimed = [_claim(connection) for _ in range(_WAITING // _CHUNK)]

@@ -1,4 +1,4 @@
-"""What the two programs cost while they have little to do, in memory under load, and to start."""
+"""The cost of the two programs while idle, their memory under load, and their start."""
 
 import contextlib
 import re
@@ -20,10 +20,10 @@ from benchmarks.server import Server
 _PROGRAMS: Final = ("mailroom-collect", "mailroom-send")
 _IDLE_SECONDS: Final = 60.0
 _SIDE_BY_SIDE: Final = 5
-"""Idle pipelines watched in the same minute: they hardly disturb each other."""
+"""Idle pipelines that are watched in the same minute. They hardly disturb each other."""
 _WARM_UP: Final = 100
 _QUIET_SECONDS: Final = 5.0
-"""Until what follows the last mail is over."""
+"""Seconds until the work after the last mail has ended."""
 
 _WAITING: Final = 1_000_000
 _EARLY, _LATE = 20_000, 120_000
@@ -60,7 +60,7 @@ def _most(names: Sequence[str], *bounds: float) -> list[Target]:
 
 
 def _idle(server: Server) -> list[Mapping[str, float]]:
-    """Watch some pipelines for a while, side by side."""
+    """Watch some pipelines for a while, in parallel."""
     with contextlib.ExitStack() as stack:
         pids = [stack.enter_context(_idle_pipeline(server)) for _ in range(_SIDE_BY_SIDE)]
         time.sleep(_QUIET_SECONDS)
@@ -72,7 +72,7 @@ def _idle(server: Server) -> list[Mapping[str, float]]:
 
 @contextlib.contextmanager
 def _idle_pipeline(server: Server) -> Iterator[Mapping[str, int]]:
-    """Run a pipeline that has sent a few mails while the block lasts; yield the process id of each program."""
+    """Run a pipeline that has sent a few mails during the block. Yield the process id of each program."""
     with (
         server.database() as database,
         running_endpoint(0.0) as endpoint,
@@ -93,7 +93,7 @@ def _activity(pids: Mapping[str, int]) -> dict[str, float]:
     """Return what each program has used so far: 100 times its CPU seconds, and its voluntary context switches."""
     used: dict[str, float] = {}
     for program, pid in pids.items():
-        # By thread: /proc/PID/status has the main thread's only. In ns, where stat has ticks of 10 ms.
+        # By thread, because /proc/PID/status has only the main thread. In ns, because stat has ticks of 10 ms.
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
         used[f"{program}, CPU"] = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e7
         used[f"{program}, voluntary context switches"] = sum(_status(task, "voluntary_ctxt_switches") for task in tasks)
@@ -110,7 +110,7 @@ def _status(process: Path, name: str) -> int:
 
 
 def _memory(server: Server) -> list[Mapping[str, float]]:
-    """Return the peak memory of both, and by how much it grew between an early and a late mail."""
+    """Return the peak memory of both, and its growth between an early and a late mail."""
     with (
         server.database(waiting(server, _WAITING)) as database,
         running_endpoint(0.0) as endpoint,
@@ -142,7 +142,7 @@ def _starts() -> Suite:
 
 
 def _start_ms(command: Sequence[str]) -> float:
-    """Return the median of some starts."""
+    """Return the median of several starts."""
     times = []
     for _ in range(_STARTS):
         started = time.monotonic()

@@ -1,7 +1,7 @@
-"""From a commit to the line on a pipe, while nothing else happens: mailroom-collect, beside a loop of nothing but that.
+"""From a commit to the line on a pipe, on an idle machine: mailroom-collect, beside a minimal loop.
 
-Both are read by the same code. A value is one sample's quantile: a sample is some hundred sign-ups, each committed
-when the one before has arrived and a moment has passed.
+The same code reads both. A value is one sample's quantile. A sample is some hundred sign-ups, each committed a moment
+after the line of the one before.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from benchmarks.server import Connection, Server
 _SIGN_UPS: Final = 800
 _WARM_UP: Final = 20
 _PAUSES: Final = (0.010, 0.0107, 0.0123, 0.0134)
-"""Seconds between sign-ups, in turn: never in step with a timer."""
+"""Seconds between sign-ups, in turn. They differ, so that they do not coincide with a timer."""
 _PATIENCE_MS: Final = 10_000
 _COLLECTOR: Final = (str(Path(sys.executable).parent / "mailroom-collect"),)
 _LOOP: Final = (sys.executable, "-m", "benchmarks.rivals.bare_psycopg")
@@ -76,7 +76,7 @@ def _await_readable(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def _printing(command: Sequence[str], url: str) -> Iterator[int]:
-    """Run a program that listens while the block lasts; yield the descriptor of what it prints."""
+    """Run a program that listens during the block. Yield the descriptor of its output."""
     env = environment(database=url, MAILROOM_BATCH_LIMIT="1")
     with subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

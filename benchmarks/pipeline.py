@@ -1,4 +1,4 @@
-"""The whole pipeline beside queues that also need PostgreSQL only, and beside itself four times."""
+"""The whole pipeline beside queues that also need only PostgreSQL, and beside four pipelines."""
 
 import contextlib
 import itertools
@@ -23,15 +23,15 @@ SES_DELAY: Final = 0.05
 """Seconds that a call to SES takes."""
 
 _SIGN_UPS: Final = 200
-"""With each contender: they all wait at once, and get theirs in turn, so that nothing disturbs only one of them."""
+"""Sign-ups for each contender. All wait at the same time and get theirs in turn, so a disturbance affects all."""
 _WARM_UPS: Final = 20
 _GAP: Final = (0.015, 0.025)
-"""Seconds between sign-ups: never the same, so that nothing that comes round falls in step with them."""
+"""Seconds between sign-ups. They differ, so that they do not coincide with a periodic job."""
 
 _ROWS: Final = 20_000
 _JOBS: Final = {"procrastinate": 2_000, "PgQueuer": 3_000}
 _FAST: Final = {"MAILROOM_BATCH_LIMIT": "50", "MAILROOM_SES_CONCURRENCY": "16"}
-"""As many calls at once as keep the sender busy at SES_DELAY: 8 make it a fifth slower, 24 and 32 no faster."""
+"""The calls at once that keep the sender busy at SES_DELAY. 8 make it a fifth slower, 24 and 32 no faster."""
 
 _SHARED_ROWS: Final = 40_000
 _PIPELINES: Final = 4
@@ -43,7 +43,7 @@ _SECONDS: Final = 180.0
 
 @dataclass(frozen=True, slots=True)
 class _Contender:
-    """One of those that wait for sign-ups, each in a database of its own, all at the same time."""
+    """One program that waits for sign-ups, in its own database, at the same time as the others."""
 
     name: str
     connection: Connection
@@ -51,7 +51,7 @@ class _Contender:
     program: Running
 
     def commit(self, email: str) -> float:
-        """Sign up in a transaction of its own; return the moment before its commit."""
+        """Sign up in its own transaction. Return the moment before its commit."""
         self.connection.execute("BEGIN")
         self.sign_up(self.connection, email)
         moment = time.monotonic()
@@ -91,7 +91,7 @@ def _running_rival(rival: Rival, endpoint: Endpoint, database: Database) -> Iter
 
 
 def _warm_up(contender: _Contender, endpoint: Endpoint, numbers: Iterator[int]) -> None:
-    """See it mail, one by one: the first may wait for it to start."""
+    """Wait until it mails single sign-ups. The first one may wait for its start."""
     for _ in range(_WARM_UPS):
         mails = endpoint.mails()
         contender.commit(address(next(numbers)))
@@ -99,7 +99,7 @@ def _warm_up(contender: _Contender, endpoint: Endpoint, numbers: Iterator[int]) 
 
 
 def _in_turn(contenders: Sequence[_Contender], numbers: Iterator[int]) -> dict[str, tuple[str, float]]:
-    """Sign up with each, in an order that changes; return for each address with whom, and when it was committed."""
+    """Sign up with each, in a changing order. Return for each address the contender and the time of its commit."""
     chance = random.Random(1)
     committed: dict[str, tuple[str, float]] = {}
     for _ in range(_SIGN_UPS):
@@ -159,7 +159,10 @@ def _latency_suite(server: Server) -> Suite:
 
 
 def _our_rate(server: Server, rows: int, delay: float, pipelines: int = 1) -> float:
-    """Return the mails a second of so many pipelines on one database. Raises RuntimeError if one goes twice."""
+    """Return the mails per second of this many pipelines on one database.
+
+    Raises RuntimeError if a mail is sent twice.
+    """
     with (
         server.database() as database,
         running_endpoint(delay, record=True) as endpoint,

@@ -1,4 +1,4 @@
-"""Figures to pictures. Needs matplotlib, which the dependency group `bench` brings."""
+"""From figures to pictures. Needs matplotlib, which is in the dependency group `bench`."""
 
 import math
 import re
@@ -20,14 +20,14 @@ _RULE: Final = "#e4e8ec"
 _GOOD: Final = "#2da44e"
 _BAD: Final = "#cf222e"
 _LINES: Final = ("#6e7781", "#bf8700", "#2da44e", "#0969da")
-"""Colours of what is compared over clients; ours come last."""
+"""Colours of the curves over the number of clients. Those of mailroom come last."""
 
 _STYLE: Final[Any] = {"font.size": 10, "text.color": _INK, "xtick.color": _FAINT, "ytick.color": _FAINT}
 _DPI: Final = 170
 _WIDTH, _ROW, _TOP, _BOTTOM = 10.0, 0.265, 1.45, 0.55  # inches
 _CHART: Final = (5.3, 8.35)  # inches: where the bars are
 _WORST, _BEST = -2.3, 4.3
-"""Powers of two at which the bars end; what lies beyond ends in an arrow."""
+"""Powers of two at which the bars end. A longer bar ends in an arrow."""
 _LETTERS: Final = 70
 _TARGETS_LEGEND: Final = "Dotted: the target. Bar: from there to the median. Thin line: all runs."
 _SIGN_UPS_LEGEND: Final = "Transactions that sign one account up. Line: the median. Band: all runs."
@@ -36,7 +36,7 @@ _SIGN_UPS: Final = re.compile(r"Sign-ups .*, (\d+) clients?$")
 
 @dataclass(frozen=True, slots=True)
 class _Bar:
-    """One target, and what was reached."""
+    """One target, and the value that was reached."""
 
     target: Target
     unit: str
@@ -44,17 +44,17 @@ class _Bar:
 
     @property
     def colour(self) -> str:
-        """Green if it holds."""
+        """Green if the target holds."""
         return _GOOD if self.target.holds(self.reached.median) else _BAD
 
     @property
     def label(self) -> str:
-        """What is held to it."""
+        """The measure and its target."""
         text = subject(self.target) + (f" ({self.unit})" if self.target.against is None else "")
         return text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…"
 
     def score(self, value: float) -> float:
-        """Return by how many powers of two a value is better than the target, within what is shown."""
+        """Return by how many powers of two a value is better than the target, limited to the axis."""
         better, worse = (value, self.target.bound) if self.target.at_least else (self.target.bound, value)
         if min(better, worse) <= 0:
             return _BEST if better > 0 else _WORST
@@ -62,7 +62,7 @@ class _Bar:
 
     @property
     def times(self) -> str:
-        """What follows a ratio."""
+        """The text after a ratio."""
         return "" if self.target.against is None else " x"
 
 
@@ -80,7 +80,7 @@ def draw_targets(results: Sequence[Result], about: str, file: Path) -> None:
             if isinstance(row, _Bar):
                 _bar(axes, place, row)
             else:
-                patch = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # where it reaches into the bars
+                patch = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # where the text covers the bars
                 _write(axes, 0.2, place + 0.1, row, weight="bold", zorder=5, bbox=patch)
         figure.savefig(file)
 
@@ -151,7 +151,7 @@ def _bar(axes: Axes, place: int, bar: _Bar) -> None:
 
 
 def _write(axes: Axes, inches: float, place: float, text: str, **style: Any) -> None:
-    """Write beside a row, so many inches from the left edge of the figure."""
+    """Write beside a row, this many inches from the left edge of the figure."""
     left, right = _CHART
     axes.text((inches - left) / (right - left), place, text, va="center", transform=axes.get_yaxis_transform(), **style)
 

@@ -1,4 +1,4 @@
-"""The two programs, as users start them, and what /proc says of them."""
+"""The two programs, as users start them, and their figures in /proc."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ _SHOWN: Final = 2000
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-    """Return as soon as the condition holds. Raises TimeoutError when it does not in time."""
+    """Return as soon as the condition holds. Raises TimeoutError if it does not hold in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -36,7 +36,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 class Running:
-    """A shell command in a process group of its own, with its output in files."""
+    """A shell command in its own process group, with its output in files."""
 
     def __init__(self, command: str, env: Mapping[str, str], folder: Path, stdin: Path | None = None) -> None:
         self._err = folder / "err"
@@ -53,7 +53,7 @@ class Running:
 
     @property
     def err(self) -> str:
-        """What it has written to stderr."""
+        """Its stderr so far."""
         return self._err.read_text(errors="replace")
 
     def check(self) -> None:
@@ -81,7 +81,7 @@ class Running:
         raise LookupError(f"{program} does not run")
 
     def kill(self) -> None:
-        """End all of it."""
+        """Kill all its processes."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -89,7 +89,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(command: str, env: Mapping[str, str], stdin: Path | None = None) -> Iterator[Running]:
-    """Run a shell command while the block lasts; no process of it is left, and an error shows its stderr."""
+    """Run a shell command during the block. Afterwards no process of it runs. An error shows its stderr."""
     with tempfile.TemporaryDirectory(prefix="mailroom-") as folder:
         program = Running(command, env, Path(folder), stdin)
         try:
@@ -102,7 +102,7 @@ def running(command: str, env: Mapping[str, str], stdin: Path | None = None) -> 
 
 
 def environment(endpoint: str = "", database: str = "", **settings: str) -> dict[str, str]:
-    """Return what the programs need, with the URLs of an endpoint and a database if there are any."""
+    """Return the environment of the programs, with the URLs of an endpoint and a database if given."""
     given = {
         "PATH": f"{_BIN}:/usr/bin:/bin",
         "MAILROOM_SECRET_KEY": KEY,
@@ -119,20 +119,20 @@ def environment(endpoint: str = "", database: str = "", **settings: str) -> dict
 
 @contextlib.contextmanager
 def running_pipeline(endpoint: str, database: str, **settings: str) -> Iterator[Running]:
-    """Run `mailroom-collect | mailroom-send` while the block lasts."""
+    """Run `mailroom-collect | mailroom-send` during the block."""
     with running(PIPELINE, environment(endpoint, database, **settings)) as program:
         yield program
 
 
 @contextlib.contextmanager
 def running_collector(database: str, **settings: str) -> Iterator[Running]:
-    """Run mailroom-collect alone, its lines thrown away, while the block lasts."""
+    """Run mailroom-collect alone during the block. Its lines are discarded."""
     with running("exec mailroom-collect", environment(database=database, **settings)) as program:
         yield program
 
 
 @contextlib.contextmanager
 def running_sender(endpoint: str, lines: Path, database: str = "", **settings: str) -> Iterator[Running]:
-    """Run `mailroom-send < lines` while the block lasts."""
+    """Run `mailroom-send < lines` during the block."""
     with running("exec mailroom-send", environment(endpoint, database, **settings), lines) as program:
         yield program

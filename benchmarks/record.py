@@ -1,4 +1,4 @@
-"""Results kept as JSON, with the machine that they are from, so that they can be drawn again."""
+"""Results as JSON, with their machine, so that they can be drawn again."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from benchmarks.figures import Result, Suite, Target
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the results are from."""
+    """The machine of the results."""
 
     cpu: str
     cores: int
@@ -36,7 +36,7 @@ class Machine:
         )
 
     def sentence(self) -> str:
-        """Say it all."""
+        """Describe it in a sentence."""
         return (
             f"{self.cpu}, {self.cores} cores; Linux {self.kernel}, Python {self.python},"
             f" PostgreSQL {self.postgresql} with fsync on; {self.date}."
@@ -45,12 +45,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Everything of one call of the benchmarks."""
+    """The results of one run of the benchmarks."""
 
     machine: Machine
     results: Sequence[Result]
     failed: Sequence[str] = ()
-    """What broke and so has no result."""
+    """The suites that failed and so have no result."""
 
     def write(self, file: Path) -> None:
         """Write it as JSON."""
@@ -63,7 +63,7 @@ class Record:
 
     @classmethod
     def read(cls, file: Path) -> "Record":
-        """Read it back; its suites can't be run."""
+        """Read it back. Its suites can't be run."""
         content = json.loads(file.read_text())
         return cls(Machine(**content["machine"]), [_from_json(suite) for suite in content["suites"]], content["failed"])
 

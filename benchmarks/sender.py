@@ -1,4 +1,4 @@
-"""mailroom-send alone, its rows from a file, beside bare boto3 that makes the same calls from as many threads."""
+"""mailroom-send alone, its rows from a file, beside bare boto3 with the same calls from as many threads."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ _LINE: Final = 10  # MAILROOM_BATCH_LIMIT's default
 _SECONDS: Final = 120.0
 _DELAYS: Final = (0.0, 0.05)
 _CALLS: Final = (4, 16)
-"""Calls at once: the default of MAILROOM_SES_CONCURRENCY, and what keeps one process busy at 50 ms a call."""
+"""Calls at once: the default of MAILROOM_SES_CONCURRENCY, and the number that keeps a process busy at 50 ms."""
 
 
 def _row(number: int) -> str:
@@ -30,7 +30,7 @@ def _row(number: int) -> str:
 
 
 def write_rows(path: Path, count: int) -> None:
-    """Write so many rows as mailroom-collect prints them."""
+    """Write this many rows as mailroom-collect prints them."""
     with path.open("w", encoding="utf-8") as file:
         for start in range(0, count, _LINE):
             file.write(",".join(_row(number) for number in range(start, min(start + _LINE, count))) + "\n")
@@ -46,7 +46,7 @@ def ours(endpoint: Endpoint, calls: int) -> None:
 
 
 def bare(endpoint: Endpoint, calls: int) -> None:
-    """Let bare boto3 send as many."""
+    """Send as many with bare boto3."""
     with running(bare_boto3.command(endpoint.url, _ROWS, calls), environment(endpoint.url)) as program:
         endpoint.wait(_ROWS, _SECONDS, program.check)
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL that keeps its promises (fsync on), and databases to measure in."""
+"""A PostgreSQL with fsync on, and databases for the measurements."""
 
 import contextlib
 import itertools
@@ -19,14 +19,14 @@ Connection = psycopg.Connection[Any]
 _SETTINGS = {
     "max_connections": "300",
     "shared_buffers": "512MB",
-    "max_wal_size": "8GB",  # no checkpoint in the middle of a measurement: each starts with one
+    "max_wal_size": "8GB",  # no checkpoint during a measurement, because each starts with one
     "min_wal_size": "3GB",  # and no new files: see recycle_wal()
     "checkpoint_timeout": "1h",
 }
 
 
 class Server:
-    """The embedded server; everything of it that matters to speed is in _SETTINGS, the rest as shipped."""
+    """The embedded server. _SETTINGS has all settings that affect its speed. The rest are defaults."""
 
     def __init__(self, server: PostgresServer, folder: Path) -> None:
         self._server = server
@@ -56,14 +56,14 @@ class Server:
         return psycopg.connect(self.url(database), autocommit=True)
 
     def recycle_wal(self) -> None:
-        """Write so much WAL once that a measurement finds its files made, as on a server that has run for long."""
+        """Write this much WAL once. A measurement then finds the files created, as on an old server."""
         with self.connect("postgres") as admin:
             for _ in range(30):
                 admin.execute("SELECT pg_logical_emit_message(false, 'benchmarks', repeat('x', 100000000))")
             admin.execute("CHECKPOINT")
 
     def template(self, name: str, fill: Callable[["Database"], None]) -> str:
-        """Make a migrated database once, and fill it: database() copies it, within moments. Return its name."""
+        """Create a migrated database once, and fill it. database() then copies it quickly. Return its name."""
         if name not in self._templates:
             with self.connect("postgres") as admin:
                 admin.execute(f"DROP DATABASE IF EXISTS {name}".encode())
@@ -77,7 +77,7 @@ class Server:
 
     @contextlib.contextmanager
     def database(self, template: str = "template1") -> Iterator["Database"]:
-        """Make a migrated database that lasts as long as the block."""
+        """Create a migrated database for the block."""
         name = f"bench_{next(self._numbers)}"
         with self.connect("postgres") as admin:
             admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy".encode())
@@ -103,7 +103,7 @@ class Server:
 
 
 class Database:
-    """A migrated database, with what the suites do in it."""
+    """A migrated database, with the actions that the suites need."""
 
     def __init__(self, server: Server, name: str, connection: Connection) -> None:
         self.server = server
@@ -116,7 +116,7 @@ class Database:
         return self.server.connect(self.name)
 
     def run(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run a query; return its rows, if it has any."""
+        """Run a query. Return its rows, if it has any."""
         cursor = self.connection.execute(query.encode(), parameters or None)
         return cursor.fetchall() if cursor.description else []
 
@@ -126,7 +126,7 @@ class Database:
         return value
 
     def insert(self, count: int) -> None:
-        """Insert so many accounts in one statement."""
+        """Insert this many accounts in one statement."""
         self.run(
             "INSERT INTO accounts (email, login)"
             " SELECT 'user' || n || '@example.com', 'user' || n FROM generate_series(1, %s) n",
@@ -134,20 +134,20 @@ class Database:
         )
 
     def sign_up(self, count: int) -> None:
-        """Insert so many accounts in one statement, then settle down: vacuum, analyze, checkpoint."""
+        """Insert this many accounts in one statement, then vacuum, analyze and checkpoint."""
         self.insert(count)
         self.settle_down()
 
     def settle_down(self) -> None:
-        """Leave nothing for the background to do while something is measured."""
+        """Vacuum, analyze and checkpoint, so that no background work disturbs a measurement."""
         self.run("VACUUM ANALYZE")
         self.run("CHECKPOINT")
 
 
 @contextlib.contextmanager
 def running_server() -> Iterator[Server]:
-    """Run a server of its own while the block lasts."""
-    # A socket's path may have 107 bytes (unix(7)); /var/tmp is on a disk where /tmp may be memory.
+    """Run a server of its own during the block."""
+    # A socket's path may have 107 bytes (unix(7)). /var/tmp is on a disk where /tmp may be memory.
     parent = Path(tempfile.mkdtemp(prefix="mailroom-", dir="/var/tmp"))
     parent.chmod(0o755)
     try:

@@ -1,7 +1,7 @@
-"""What mailroom costs the application: the rate of sign-ups, with a collector running and without any mailroom.
+"""What mailroom costs the application: the rate of sign-ups, with a collector and without mailroom.
 
-Without one the application inserts the account and its token itself, in one statement. All start from the same tables
-with the same indexes and constraints; only triggers of ours differ.
+Without mailroom, the application inserts the account and its token itself, in one statement. All start from the same
+tables with the same indexes and constraints. Only mailroom's triggers differ.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from benchmarks.server import Database, Server
 
 CLIENTS: Final = (1, 8, 32, 64)
 _HELD_TO: Final = 32
-"""Clients at which there is a target: enough of them that their commits share flushes of the disk."""
+"""The number of clients with a target. Their commits are so many that they share flushes of the disk."""
 _SECONDS: Final = 2
 _THREADS: Final = 2
 _BULK_ROWS: Final = 200_000
@@ -47,26 +47,26 @@ CREATE TRIGGER plain AFTER INSERT ON tokens FOR EACH ROW EXECUTE FUNCTION plain(
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One way to sign somebody up."""
+    """One way to sign people up."""
 
     setup: str
-    """What is done to a migrated database before."""
+    """The SQL that changes a migrated database before."""
     insert: str
     collected: bool = False
-    """By a collector, on the cores that the clients use."""
-    attended: bool = False
-    """By a session that takes nothing, as if the collector were on another machine: what the triggers cost."""
+    """A collector runs, on the cores that the clients use."""
+    fast_polling: bool = False
+    """A session polls fast and claims nothing, as if the collector were on another machine."""
 
 
 _MAILROOM: Final = "mailroom, collecting"
-_ATTENDED: Final = "mailroom, attended, nothing claimed"
+_FAST_POLLING: Final = "mailroom, attended, nothing claimed"
 _NO_TRIGGER: Final = "without any mailroom trigger"
 _ACCOUNT_ALONE: Final = "account row alone, without triggers"
 _WAYS: Final = {
     _NO_TRIGGER: _Way(_WITHOUT, _ACCOUNT_AND_TOKEN),
     "plain row trigger that notifies": _Way(_WITHOUT + _PLAIN, _ACCOUNT_AND_TOKEN),
     _MAILROOM: _Way("", _ACCOUNT, collected=True),
-    _ATTENDED: _Way("", _ACCOUNT, attended=True),
+    _FAST_POLLING: _Way("", _ACCOUNT, fast_polling=True),
     _ACCOUNT_ALONE: _Way(_WITHOUT, _ACCOUNT),
 }
 
@@ -76,8 +76,8 @@ def suites(server: Server) -> Iterator[Suite]:
     for clients in CLIENTS:
         title = f"Sign-ups in transactions of one row, {clients} client{'s' if clients > 1 else ''}"
         ways = [name for name in _WAYS if name != _ACCOUNT_ALONE or clients == _HELD_TO]
-        # What the triggers cost. That with a collector also pays for its claims, on cores that are the clients' here.
-        held = (_ATTENDED,) if clients == _HELD_TO else ()
+        # The cost of the triggers. The one with a collector also includes its claims, on the same cores as the clients.
+        held = (_FAST_POLLING,) if clients == _HELD_TO else ()
         targets = [Target(name, _NO_TRIGGER, 0.8) for name in held]
         yield Suite(title, "tps", {name: partial(_rate, server, _WAYS[name], clients) for name in ways}, targets)
     yield Suite(
@@ -89,11 +89,11 @@ def suites(server: Server) -> Iterator[Suite]:
 
 @contextlib.contextmanager
 def _prepared(server: Server, way: _Way) -> Iterator[Database]:
-    """Make a database for one way to sign up, with a collector at work if it needs one."""
+    """Create a database for one way to sign up, with a running collector if it needs one."""
     with server.database() as database, contextlib.ExitStack() as stack:
         if way.setup:
             database.run(way.setup)
-        if way.attended:
+        if way.fast_polling:
             database.run("SELECT mailroom_attend(false)")
         if way.collected:
             stack.enter_context(running_collector(database.url)).says("listening")
@@ -102,7 +102,7 @@ def _prepared(server: Server, way: _Way) -> Iterator[Database]:
 
 
 def _rate(server: Server, way: _Way, clients: int) -> float:
-    """Return the transactions a second by pgbench."""
+    """Return the transactions per second, measured by pgbench."""
     with _prepared(server, way) as database, tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
         script.write(f"{_RANDOM}{way.insert.format(rows=_ONE_ROW)};\n")
         script.flush()

@@ -1,4 +1,4 @@
-"""Pure: figures to text, for the terminal as they come and in Markdown at the end."""
+"""Pure: from figures to text, for the terminal during a run and in Markdown at the end."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -8,7 +8,7 @@ Row = tuple[str, ...]
 
 
 def number(value: float) -> str:
-    """Return three digits that count, or all that stand before the point; never an exponent."""
+    """Return three significant digits, or all digits before the point, never with an exponent."""
     if abs(value) >= 100 or value == 0:
         return f"{value:,.0f}"
     if abs(value) < 0.01:
@@ -22,18 +22,18 @@ def spread(values: Spread) -> str:
 
 
 def verdict(result: Result, target: Target) -> str:
-    """Say in a word whether the target holds, by the median."""
+    """Return in a word whether the target holds, by the median."""
     return "holds" if target.holds(result.reached(target).median) else "MISSED"
 
 
 def bound(target: Target, unit: str) -> str:
-    """Return what is asked for."""
+    """Return the bound of the target."""
     about = unit if target.against is None else "x"
     return f"{'at least' if target.at_least else 'at most'} {target.bound:g} {about}"
 
 
 def subject(target: Target) -> str:
-    """Return what is held to the target."""
+    """Return the measure that the target is for."""
     return target.of if target.against is None else f"{target.of} / {target.against}"
 
 
@@ -47,7 +47,7 @@ def text(result: Result) -> str:
 
 
 def markdown(results: Sequence[Result], about: str, failed: Sequence[str] = ()) -> str:
-    """Return all results, the targets first, under a line about the machine."""
+    """Return all results, with the targets first, below a line about the machine."""
     targets = [(result.suite.title, *_target_row(result, one)) for result in results for one in result.suite.targets]
     measures = [(result.suite.title, *row) for result in results for row in _measure_rows(result)]
     missed = sum(row[-1] == "MISSED" for row in targets)
@@ -94,7 +94,7 @@ def _aligned(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _without_repeats(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield the rows, the first cell only where it changes."""
+    """Yield the rows, with the first cell only where it changes."""
     last = None
     for first, *rest in rows:
         yield ("" if first == last else first, *rest)

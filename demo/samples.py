@@ -1,4 +1,4 @@
-"""Sample accounts, one after the other: sign-ups, activations, and recoveries of active accounts."""
+"""Sample accounts, one after another: sign-ups, activations, and recoveries of active accounts."""
 
 import random
 import threading
@@ -9,7 +9,7 @@ _NAMES = ("ada", "björn", "chloé", "dmitri", "emre", "fatima", "grace", "hiros
 
 
 def sign_up_samples(url: str, stop: threading.Event, pause: float) -> None:
-    """Write samples, so many seconds apart, until told to stop."""
+    """Write samples, with a pause of this many seconds between them, until `stop` is set."""
     with psycopg.connect(url, autocommit=True) as connection:
         while not stop.wait(pause):
             _sign_up(connection)
@@ -21,7 +21,7 @@ def sign_up_samples(url: str, stop: threading.Event, pause: float) -> None:
 
 def _sign_up(connection: psycopg.Connection) -> None:
     connection.execute(
-        "INSERT INTO accounts (id, email, login)"  # with its id: the sequence is drawn from once
+        "INSERT INTO accounts (id, email, login)"  # with its id, so that the sequence is used once
         " SELECT n, 'user' || n || '@example.com', %s || ' ' || n FROM nextval('accounts_id_seq') AS n",
         (random.choice(_NAMES),),
     )
@@ -31,7 +31,7 @@ def _activate_one(connection: psycopg.Connection) -> None:
     connection.execute(
         "UPDATE tokens SET consumed_at = mailroom_epoch() WHERE id ="
         " (SELECT id FROM tokens WHERE action = 'activation' AND consumed_at IS NULL AND expires_at > mailroom_epoch()"
-        " AND created_at < mailroom_epoch() - 2 ORDER BY id DESC LIMIT 1)"  # its mail has gone by then
+        " AND created_at < mailroom_epoch() - 2 ORDER BY id DESC LIMIT 1)"  # its mail was printed before
     )
 
 

@@ -1,9 +1,9 @@
-"""A local SES for trying the pipeline out: takes every mail, sends none, and prints each as its reader would see it.
+"""A local SES for trying the pipeline: accepts every mail, sends none, and prints each as its reader would see it.
 
-It knows the calls that mailroom-send makes, those of its commands included (with STS's GetCallerIdentity), and checks
-neither signatures nor addresses: every identity is verified, every configuration set exists. Templates are kept until
-it ends; without its template a mail is taken all the same, and its data are printed. What it prints holds the secrets
-of the links, as the mails would, so it listens on this machine only unless --host says otherwise.
+It knows the calls of mailroom-send and its commands (with STS's GetCallerIdentity). It checks neither signatures nor
+addresses: every identity is verified and every configuration set exists. Templates are kept until it ends. A mail
+without its template is accepted too, and its data are printed. The output contains the secrets of the links, as the
+mails do. So it listens on this machine only, unless --host says otherwise.
 """
 
 import argparse
@@ -21,21 +21,21 @@ from xml.sax.saxutils import escape
 
 _NAMESPACE: Final = "http://ses.amazonaws.com/doc/2010-12-01/"
 _MOST_BYTES: Final = 1 << 22
-"""Of a request: 50 destinations with 256 KiB of template data at most, of which a mail of ours takes a few hundred."""
+"""The limit of a request: more than 50 destinations with the template data of our mails need."""
 _PARTS: Final = ("SubjectPart", "TextPart", "HtmlPart")
 _HERE: Final = "127.0.0.1"
 _PORT: Final = 8005
 _LAST_PORT: Final = 65_535
 _BAD_USE: Final = 2
-"""Exit status, as argparse has it."""
+"""The exit status that argparse uses."""
 _VALUE = re.compile(r"\{\{\{?\s*(\w+)\s*\}?\}\}")
 _numbers = itertools.count(1)
 _templates: dict[str, dict[str, str]] = {}
-"""The parts of each template, by its name."""
+"""The parts of each template, by the name of the template."""
 
 
 class Refused(Exception):
-    """What is answered as an error: SES's code, and words."""
+    """An error of SES: its code, and a text."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class Refused(Exception):
 
 
 def mails(form: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield what each recipient of a SendBulkTemplatedEmail would get."""
+    """Yield the mail of each recipient of a SendBulkTemplatedEmail."""
     default = json.loads(form.get("DefaultTemplateData", "{}"))
     for number in itertools.count(1):
         prefix = f"Destinations.member.{number}."
@@ -68,7 +68,7 @@ def answer(form: dict[str, str]) -> tuple[int, str]:
 
 
 def as_json(message_id: str, mail: dict[str, Any]) -> str:
-    """Return a mail as one JSON object: what it was made of, and its parts if its template is here."""
+    """Return a mail as one JSON object: its data, and its parts if its template exists here."""
     try:
         parts = rendered(mail["template"], mail["data"])
     except Refused:
@@ -77,7 +77,7 @@ def as_json(message_id: str, mail: dict[str, Any]) -> str:
 
 
 def as_text(message_id: str, mail: dict[str, Any]) -> str:
-    """Return a mail as its reader would see it; without its template, or what it needs, the data and why."""
+    """Return a mail as its reader would see it. If the template or a value is missing, return the data and why."""
     head = f"--- {message_id}\nFrom: {mail['from']}\nTo: {mail['to']}\n"
     try:
         parts = rendered(mail["template"], mail["data"])
@@ -95,7 +95,7 @@ def _data(data: dict[str, Any]) -> str:
 
 
 def _visible(text: str) -> str:
-    """Return text without what a terminal would obey."""
+    """Return text without characters that control a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -104,7 +104,7 @@ _form: Callable[[str, dict[str, Any]], str] = as_text
 
 
 def _send(form: dict[str, str]) -> str:
-    """Print the mails, and take them."""
+    """Print the mails, and accept them."""
     members = []
     for mail in mails(form):
         message_id = f"local-{next(_numbers):08}"
@@ -164,7 +164,7 @@ def _put_template(name: str, form: dict[str, str]) -> str:
 
 
 def rendered(name: str, data: dict[str, Any]) -> dict[str, str]:
-    """Return the parts of a template with each {{name}} replaced; other tags stay as they are. Raises Refused."""
+    """Return the parts of a template with each {{name}} replaced. Other tags stay unchanged. Raises Refused."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in data:
@@ -175,7 +175,7 @@ def rendered(name: str, data: dict[str, Any]) -> dict[str, str]:
 
 
 def _render(form: dict[str, str]) -> str:
-    """Return the mail as TestRenderTemplate does."""
+    """Return the rendered mail, as TestRenderTemplate does."""
     parts = rendered(form.get("TemplateName", ""), json.loads(form.get("TemplateData", "{}")))
     mail = EmailMessage()
     mail["Subject"] = parts.get("SubjectPart", "")
@@ -191,7 +191,7 @@ def _xml(**values: str) -> str:
 
 
 def _entries(form: dict[str, str], **values: str) -> str:
-    """Return the same for each identity that was asked for."""
+    """Return the same for each requested identity."""
     names = [value for name, value in form.items() if name.startswith("Identities.member.")]
     return "".join(f"<entry>{_xml(key=name)}<value>{_xml(**values)}</value></entry>" for name in names)
 
@@ -218,7 +218,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Say that it runs, for health checks."""
+        """Answer a health check."""
         self._reply(200, "ok")
 
     def do_POST(self) -> None:
@@ -264,7 +264,7 @@ class _LocalSes(ThreadingHTTPServer):
 
 
 def _listening(host: str, port: int) -> _LocalSes:
-    """Return the server. Ends the program when it can't listen there."""
+    """Return the server. Ends the program if it can't listen there."""
     try:
         return _LocalSes((host, port), Handler)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What the demo shows on a terminal: the mails, and the instruction again before it would scroll away."""
+"""The demo on a terminal: the mails, and the instruction again before it would scroll away."""
 
 import os
 from typing import Final
@@ -6,9 +6,9 @@ from typing import Final
 __all__ = ["Window", "rows_taken"]
 
 _MARGIN: Final = 5
-"""Rows for the rest of a mail, for what the programs log meanwhile, and for the cursor."""
+"""Rows for the rest of a mail, for log lines of the programs, and for the cursor."""
 _FEWEST: Final = 6
-"""Rows between two instructions at least, so that mails are seen in a tiny window too."""
+"""The fewest rows between two instructions, so that mails are visible in a small window too."""
 
 
 def rows_taken(line: str, columns: int) -> int:
@@ -17,9 +17,9 @@ def rows_taken(line: str, columns: int) -> int:
 
 
 class Window:
-    """Prints lines, and the instruction among them so often that it never leaves the window.
+    """Prints lines, and repeats the instruction so often that it always stays in the window.
 
-    It moves no cursor and sets no region, so that it works on every terminal and in every window.
+    It moves no cursor and sets no region, so it works on every terminal and in every window.
     """
 
     def __init__(self, fd: int, instruction: str) -> None:
@@ -35,7 +35,7 @@ class Window:
             self._write(f"\n{self._instruction}\n\n")
 
     def show(self, line: str) -> None:
-        """Print a line. One that is indented belongs to the mail above it, and is not parted from it."""
+        """Print a line. An indented line belongs to the mail above it, and is not separated from it."""
         columns, rows = self._size()
         taken = rows_taken(line, columns)
         own = 2 + sum(rows_taken(one, columns) for one in self._instruction.splitlines())

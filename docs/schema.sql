@@ -443,7 +443,7 @@ BEGIN
     INSERT INTO mailroom.deliveries (queue, token)
     SELECT j.job_type, i.id FROM inserted i CROSS JOIN mailroom.jobs j;
     IF FOUND THEN
-        -- One expression, so that no cancelled statement leaves lock 2 behind.
+        -- One expression, so that a cancelled statement can't keep lock 2.
         IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(1835100524, 1)
            OR pg_catalog.pg_try_advisory_lock_shared(1835100524, 2)
               AND pg_catalog.pg_advisory_unlock_shared(1835100524, 2) THEN
@@ -522,8 +522,8 @@ DECLARE
     ids  bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
         WHERE d.queue = p_queue AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY (p_secrets))));
-    -- The rows are locked first and judged then, by what is committed when they are locked: each statement here has
-    -- a snapshot of its own.
+    -- The rows are locked first. Then they are judged by what is committed when they are locked, because each statement
+    -- here has its own snapshot.
     ours bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
         WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED);
@@ -540,7 +540,7 @@ BEGIN
         FROM unnest(p_secrets) WITH ORDINALITY AS s (secret, place) GROUP BY s.secret
     ), found AS MATERIALIZED (
         SELECT p.place, t.id AS token, t.action, t.expires_at, t.consumed_at, t.created_at, a.status,
-               -- As bytes: what was read may not be valid text, and one such row would stop all.
+               -- As bytes, because an address may not be valid text, and one such row would stop the whole call.
                p_emails[p.place] <> CASE WHEN is_ascii THEN decode(replace(a.email, '\', '\\'), 'escape')
                                          ELSE convert_to(a.email, 'UTF8') END AS has_changed
         FROM tokens t CROSS JOIN LATERAL (SELECT array_position(p_secrets, t.secret) AS place) p
@@ -575,7 +575,7 @@ BEGIN
             due_at = CASE
                 WHEN j.code = 'begun' THEN clock_timestamp() + p_lease_ms * interval '1 ms'
                 WHEN j.code = 'stale' THEN d.due_at
-                -- The second time in a row: the reader may never agree with this, and must not get it over and over.
+                -- The second time in a row. The reader may never agree, so it gets the row again only after a pause.
                 WHEN j.code = 'changed' AND d.error_code = 'changed' THEN now() + interval '5 s'
                 ELSE least(now(), to_timestamp(j.created_at)) END,
             error = CASE j.code WHEN 'stale' THEN mailroom_join_reasons(j.stale, d.error)

@@ -1,4 +1,4 @@
--- Back to what the functions did in 4_actions. A queue that is paused goes on, and it is forgotten which call has begun
+-- Goes back to the functions of 4_actions. A paused queue continues. The ledger loses the record of which call began
 -- which delivery.
 --
 -- Each function stands here as the migration made it that its line "From" names. `make migrations` writes them.

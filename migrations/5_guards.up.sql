@@ -14,8 +14,8 @@
 --   first_reason                                     for metrics
 --   lock_deliveries, lock_actions, join_reasons      for other functions only
 --
--- The functions that versions 0.1 and 0.2 of the programs call stay, and mean what they did. Their parameters keep
--- their names, as PostgreSQL does not rename a parameter of a function that stays. Their bodies give them aliases
+-- The functions that versions 0.1 and 0.2 of the programs call stay and keep their meaning. Their parameters keep their
+-- names, because PostgreSQL does not rename a parameter of an existing function. Their bodies give them aliases
 -- (p_queue).
 --
 -- 2_steps says that a released function is never changed in place. In fact its meaning never changes: a function with a
@@ -38,8 +38,8 @@ ALTER TABLE jobs ADD COLUMN paused_at timestamptz, ADD COLUMN paused_reason text
 COMMENT ON COLUMN jobs.paused_at IS 'since when the queue is paused: it hands out and begins nothing; null: not paused';
 COMMENT ON COLUMN jobs.paused_reason IS 'why, in the words of the person who paused it';
 
--- begun_by has 8 bytes in a row that was begun, and none in others. The name itself stands in "holder" only until the
--- next claim. error_code is null in nearly all rows, and then has no bytes.
+-- begun_by has 8 bytes in a row that was begun, and none in other rows. The name itself is in "holder", but only until
+-- the next claim. error_code is null in nearly all rows, and then has no bytes.
 ALTER TABLE deliveries ADD COLUMN begun_by bigint, ADD COLUMN error_code text;
 COMMENT ON COLUMN deliveries.begun_by IS 'hashtextextended(holder, 0) of the call that began it last';
 COMMENT ON COLUMN deliveries.error_code IS
@@ -85,7 +85,7 @@ BEGIN
     INSERT INTO %1$I.deliveries (queue, token)
     SELECT j.job_type, i.id FROM inserted i CROSS JOIN %1$I.jobs j;
     IF FOUND THEN
-        -- One expression, so that no cancelled statement leaves lock 2 behind.
+        -- One expression, so that a cancelled statement can't keep lock 2.
         IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(1835100524, 1)
            OR pg_catalog.pg_try_advisory_lock_shared(1835100524, 2)
               AND pg_catalog.pg_advisory_unlock_shared(1835100524, 2) THEN
@@ -128,8 +128,8 @@ END $$;
 
 -- From functions/mailroom_join_reasons.sql: mailroom_join_reasons
 -- Why a delivery is skipped, with the error of its last try behind it: 'the token expired; last try: Throttling'.
--- deliveries.error holds such texts since version 0.1, so they stay: to split them into columns would mean to rewrite
--- the ledger. Only mailroom_join_reasons, mailroom_first_reason and mailroom_reason know how they are joined.
+-- deliveries.error has had such texts since version 0.1, so they stay. Splitting them into columns would rewrite the
+-- ledger. Only mailroom_join_reasons, mailroom_first_reason and mailroom_reason know how they are joined.
 -- Called by: mailroom_claim_any and mailroom_begin_rows, which the planner makes it a part of.
 -- Returns: the reason in words.
 CREATE FUNCTION mailroom_join_reasons(p_stale text, p_error text) RETURNS text
@@ -167,7 +167,8 @@ END $$;
 -- End of mailroom_look
 
 -- From functions/mailroom_watch.sql: mailroom_watch
--- What may change at any moment, whatever the ledger holds: is the queue paused, and does a collector poll fast?
+-- The parts of the state that may change at any moment: whether the queue is paused, and whether a collector polls
+-- fast.
 -- Called by: the collector when it is notified, and every few seconds; the sender's check.
 -- Returns: one row.
 CREATE FUNCTION mailroom_watch(p_queue job_type)
@@ -185,13 +186,13 @@ END $$;
 -- Claims up to max_rows due deliveries for the holder, oldest first, with a lease of lease_ms. A paused queue gives
 -- nothing.
 --  - A stale delivery is skipped for good.
---  - A delivery whose action is not in mailroom_actions waits: for as long again as its token is old, 5 s to 60 s. So
---    many of them cost little. An action that is added ends the wait. Its error_code is 'unlisted' meanwhile.
+--  - A delivery whose action is not in mailroom_actions waits for as long as its token is old, but 5 s to 60 s. So many
+--    of them cost little. The wait ends when the action is added. Until then the error_code is 'unlisted'.
 --  - A delivery whose action has a number above "newest" is for another collector, and waits for 1 s to 15 s.
 --
 -- With after_due and after_token (the due_at and token of the last row of the claim before) it begins behind that row.
--- So it does not read again the dead rows of what was claimed before, which a snapshot elsewhere may keep. What becomes
--- due in front of that row is found by a claim without the two.
+-- So it does not read the dead rows of earlier claims again, which another session's snapshot may keep. A claim without
+-- the two finds deliveries that became due in front of that row.
 -- Called by: the collector.
 -- Returns: one row for each delivery that was claimed, skipped or put off.
 --   action        the number of the action; null for what waits
@@ -305,9 +306,10 @@ END $$;
 -- End of mailroom_extend
 
 -- From functions/mailroom_release.sql: mailroom_release
--- Gives back what the holder has claimed, at once. What a sender is beginning at that moment is not given back.
+-- Releases the deliveries that the holder has claimed. They are due at once. A delivery that a sender is beginning at
+-- that moment is not released.
 -- Called by: the collector, when it ends or when its reader is gone.
--- Returns: how many deliveries were given back.
+-- Returns: how many deliveries were released.
 CREATE OR REPLACE FUNCTION mailroom_release(queue job_type, holder text, tokens bigint[])
 RETURNS integer
 LANGUAGE plpgsql AS $$
@@ -338,9 +340,9 @@ END $$;
 -- End of mailroom_release
 
 -- From functions/mailroom_emitted.sql: mailroom_emitted
--- Settles deliveries as emitted: the reader took them, and no sender of this queue acknowledges, so nobody will ever
--- say more. What another transaction has locked is tried again for a second. If it were left out, it would be printed
--- once more when its lease ends.
+-- Settles deliveries as emitted: the reader took them, and no sender of this queue acknowledges, so no outcome will be
+-- recorded. A delivery that another transaction has locked is tried again for a second. If it were left out, it would
+-- be printed once more when its lease ends.
 -- Called by: the collector, when a reader took its lines and no sender acknowledges.
 -- Returns: how many deliveries are settled so; 0 once a sender acknowledges.
 CREATE OR REPLACE FUNCTION mailroom_emitted(queue job_type, holder text, tokens bigint[])
@@ -381,8 +383,8 @@ END $$;
 -- End of mailroom_emitted
 
 -- From functions/mailroom_set_aside.sql: mailroom_set_aside
--- Settles as failed what the holder has claimed but can't sign or print. What another transaction has locked is left
--- out, and comes again when its lease ends.
+-- Settles as failed the deliveries that the holder has claimed but can't sign or print. A delivery that another
+-- transaction has locked is left out, and is claimed again when its lease ends.
 -- Called by: the collector.
 -- Returns: how many deliveries are settled so.
 CREATE OR REPLACE FUNCTION mailroom_set_aside(queue job_type, holder text, tokens bigint[], reasons text[])
@@ -409,9 +411,9 @@ END $$;
 -- End of mailroom_set_aside
 
 -- From functions/mailroom_acknowledge.sql: mailroom_acknowledge
--- Records that a sender settles what it sends. The first sender that says so takes over what was emitted and may still
--- be mailed. A takeover that finds a delivery locked tries for a second, and then fails as a whole: the sender tries
--- again, and no delivery is forgotten.
+-- Records that a sender settles what it sends. The first sender that says so takes over the emitted deliveries that may
+-- still be mailed. A takeover that finds a delivery locked tries for a second, and then fails as a whole: the sender
+-- tries again, and no delivery is forgotten.
 -- Called by: the sender, at its start.
 -- Returns: how many deliveries were taken over.
 CREATE OR REPLACE FUNCTION mailroom_acknowledge(queue job_type)
@@ -461,13 +463,13 @@ END $$;
 -- From functions/mailroom_begin_rows.sql: mailroom_begin_rows
 -- The fence before a call to SES: which of these secrets the holder may send now, and is the only one to send for
 -- p_lease_ms. p_emails are the addresses that the mails would go to, in UTF-8 and in the order of the secrets; a null
--- is not compared. What goes back loses no attempt.
+-- is not compared. A delivery that goes back loses no attempt.
 -- Called by: the sender, before each call.
 -- Returns: one row for each different secret, with its first place in the array (from 1), its token, and a code.
 -- "reason" says the same to people; it is null for begun.
 --   begun    it may be sent. To begin again what the holder has begun already is allowed, and renews the lease
 --   locked   another transaction has it: ask again
---   later    it is to be tried again later
+--   later    it is due later, to be tried again
 --   settled  it is sent, failed or skipped already
 --   taken    another call has begun it
 --   stale    it may not be mailed any more, and is skipped
@@ -485,8 +487,8 @@ DECLARE
     ids  bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
         WHERE d.queue = p_queue AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY (p_secrets))));
-    -- The rows are locked first and judged then, by what is committed when they are locked: each statement here has
-    -- a snapshot of its own.
+    -- The rows are locked first. Then they are judged by what is committed when they are locked, because each statement
+    -- here has its own snapshot.
     ours bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
         WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED);
@@ -503,7 +505,7 @@ BEGIN
         FROM unnest(p_secrets) WITH ORDINALITY AS s (secret, place) GROUP BY s.secret
     ), found AS MATERIALIZED (
         SELECT p.place, t.id AS token, t.action, t.expires_at, t.consumed_at, t.created_at, a.status,
-               -- As bytes: what was read may not be valid text, and one such row would stop all.
+               -- As bytes, because an address may not be valid text, and one such row would stop the whole call.
                p_emails[p.place] <> CASE WHEN is_ascii THEN decode(replace(a.email, '\', '\\'), 'escape')
                                          ELSE convert_to(a.email, 'UTF8') END AS has_changed
         FROM tokens t CROSS JOIN LATERAL (SELECT array_position(p_secrets, t.secret) AS place) p
@@ -538,7 +540,7 @@ BEGIN
             due_at = CASE
                 WHEN j.code = 'begun' THEN clock_timestamp() + p_lease_ms * interval '1 ms'
                 WHEN j.code = 'stale' THEN d.due_at
-                -- The second time in a row: the reader may never agree with this, and must not get it over and over.
+                -- The second time in a row. The reader may never agree, so it gets the row again only after a pause.
                 WHEN j.code = 'changed' AND d.error_code = 'changed' THEN now() + interval '5 s'
                 ELSE least(now(), to_timestamp(j.created_at)) END,
             error = CASE j.code WHEN 'stale' THEN mailroom_join_reasons(j.stale, d.error)
@@ -568,9 +570,9 @@ END $$;
 -- End of mailroom_begin_rows
 
 -- From functions/mailroom_begin.sql: mailroom_begin
--- The begin of a sender of version 0.2 and before, which does not say where its mails go. A sender of version 0.1
--- forgets a delivery that is locked, and its collector then keeps it. So what is locked is tried again for as long as
--- those versions waited.
+-- The begin of a sender of version 0.2 and before, which does not give the addresses of its mails. A sender of version
+-- 0.1 forgets a delivery that is locked, and its collector then keeps it. So a locked delivery is tried again for as
+-- long as those versions waited.
 -- Called by: senders of version 0.2 and before.
 -- Returns: one row for each different secret, with its first place in the array; "refused" is null or why not to send
 -- it.
@@ -594,13 +596,13 @@ END $$;
 -- End of mailroom_begin
 
 -- From functions/mailroom_settle_rows.sql: mailroom_settle_rows
--- Records what became of what the holder began. That a mail was sent is recorded also after its lease, as long as this
--- holder was the last to begin it, so it is not sent twice. A delay takes at most half of the life that a token has
--- left, or 1 s.
+-- Records the outcomes of the deliveries that the holder began. The outcome "sent" is recorded even after the lease, as
+-- long as this holder was the last to begin the delivery, so it is not sent twice. A delay takes at most half of the
+-- token's remaining lifetime, but at least 1 s.
 -- Called by: the sender, after each call.
 -- Returns: one row for each different token, with a code.
 --   settled  it is recorded, now or before: the same outcome twice gets the same answer
---   missed   the holder had it no longer
+--   missed   the holder had lost it
 --   locked   another transaction has it: call again
 CREATE FUNCTION mailroom_settle_rows(p_queue job_type, p_holder text, p_tokens bigint[],
                                                 p_outcomes delivery_outcome[], p_message_ids text[], p_errors text[],
@@ -667,10 +669,10 @@ END $$;
 -- End of mailroom_settle_rows
 
 -- From functions/mailroom_settle.sql: mailroom_settle
--- The settle of a sender of version 0.2 and before, which has no code for what is locked. So such a call fails as a
+-- The settle of a sender of version 0.2 and before, which has no code for a locked delivery. So such a call fails as a
 -- whole after a second, and the sender repeats all of it.
 -- Called by: senders of version 0.2 and before.
--- Returns: the tokens whose outcome is recorded; what is missing was no longer held.
+-- Returns: the tokens whose outcome is recorded. The holder had lost the missing ones.
 CREATE OR REPLACE FUNCTION mailroom_settle(queue job_type, holder text, tokens bigint[],
                                            outcomes delivery_outcome[], message_ids text[], errors text[],
                                            delays_ms integer[])
@@ -703,9 +705,9 @@ END $$;
 -- End of mailroom_settle
 
 -- From functions/mailroom_retry_rows.sql: mailroom_retry_rows
--- Puts failed and skipped deliveries back, due at once, if their tokens may still be mailed. What was sent is never put
--- back: somebody who never got it needs a new token. The error and the number of attempts stay. What another
--- transaction has locked is tried again for 1 s. With p_dry true it changes nothing.
+-- Puts failed and skipped deliveries back, due at once, if their tokens may still be mailed. A sent delivery is never
+-- put back, because a recipient who never got it needs a new token. The error and the number of attempts stay. A
+-- delivery that another transaction has locked is tried again for 1 s. With p_dry true it changes nothing.
 -- Called by: the commands retry and failed.
 -- Returns: one row for each different token, with a code. "reason" says the same to people; it is null for retried.
 --   retried    it is put back, or with p_dry would be
@@ -784,7 +786,8 @@ END $$;
 -- Removes settled deliveries that are older than a limit and whose tokens are over. It reads up to max_rows deliveries
 -- behind a token, in the order of tokens. That is about the order in which they were settled, so it can end at the
 -- first that is too young, and needs no index. A removed delivery is never mailed again: claim and begin know only what
--- is in the ledger. What another transaction has locked is removed another time. With dry true it only counts.
+-- is in the ledger. A delivery that another transaction has locked is removed another time. With dry true it only
+-- counts.
 -- Called by: the command prune.
 -- Returns: one row.
 --   last_token  the last token that was read, to go on behind it
@@ -839,9 +842,9 @@ END $$;
 -- End of mailroom_prune
 
 -- From functions/mailroom_first_reason.sql: mailroom_first_reason
--- Of a reason that mailroom_join_reasons made, or mailroom_reason kept, the part before the last try.
--- Called by: metrics, to count a flood of different reasons by their first part. Everybody may execute it: it reads no
--- table.
+-- The part before the last try of a reason that mailroom_join_reasons made or mailroom_reason kept.
+-- Called by: metrics, to count many different reasons by their first part. Everybody may execute it, because it reads
+-- no table.
 -- Returns: the first part, or the whole reason if it has no other part.
 CREATE FUNCTION mailroom_first_reason(p_reason text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
@@ -850,7 +853,7 @@ $$;
 -- End of mailroom_first_reason
 
 -- From functions/mailroom_queue_status.sql: mailroom_queue_status
--- The state of the queue: what mailroom_queue tells, and whether the queue is paused.
+-- The state of the queue: what mailroom_queue returns, and whether the queue is paused.
 -- Called by: status and metrics.
 -- Returns: one row.
 CREATE FUNCTION mailroom_queue_status(p_queue job_type)
@@ -907,8 +910,8 @@ END $$;
 -- End of mailroom_resume
 
 -- From functions/mailroom_lock_actions.sql: mailroom_lock_actions
--- Lets transactions change mailroom_actions one after the other, so that each sees the rows of the others. It locks the
--- first action, which only a role can do that may change the table. Everybody could take an advisory lock.
+-- Lets transactions change mailroom_actions one after another, so that each sees the rows of the others. It locks the
+-- first action, because only a role that may change the table can do that. Every role could take an advisory lock.
 -- Called by: mailroom_action_guarded and mailroom_actions_compiled, with their rights.
 -- Returns: nothing. It fails where the isolation level would hide what others have changed.
 CREATE FUNCTION mailroom_lock_actions() RETURNS void
@@ -924,9 +927,9 @@ END $$;
 -- End of mailroom_lock_actions
 
 -- From functions/mailroom_action_guarded.sql: mailroom_action_guarded
--- Refuses changes of mailroom_actions that would break lines and mailed links. What is signed is prefix, secret and
--- perhaps code, with nothing between them. So no prefix may begin with another: a signature for one action could be
--- taken for one of another.
+-- Refuses changes of mailroom_actions that would break lines and mailed links. A signature covers prefix, secret and,
+-- for some actions, code, with nothing between them. So no prefix may begin with another one. Otherwise a signature for
+-- one action could be used for another action.
 -- Called by: four triggers of mailroom_actions. Nobody may execute it directly.
 -- Returns: the new row.
 CREATE OR REPLACE FUNCTION mailroom_action_guarded() RETURNS trigger
@@ -955,10 +958,10 @@ END $$;
 
 -- From functions/mailroom_actions_compiled.sql: mailroom_actions_compiled
 -- Writes mailroom_actions into three functions: mailroom_action_number, mailroom_action_states and
--- mailroom_action_lifetime. They become a part of every plan that uses them; to look an action up in the table would
--- cost a sign-up 4 %, and a claim or a begin 5 %. They are STABLE, as the value of an IMMUTABLE one would stay in the
--- plans for good. From PostgreSQL 14 on they are kept parsed, so that a value of token_action or account_status may be
--- renamed. Deliveries that wait for an action are due at once when one is added.
+-- mailroom_action_lifetime. They become a part of every plan that uses them. Reading the table instead would cost a
+-- sign-up 4 %, and a claim or a begin 5 %. They are STABLE, because plans would keep the value of an IMMUTABLE one for
+-- ever. From PostgreSQL 14 on they are kept parsed, so that a value of token_action or account_status may be renamed.
+-- Deliveries that wait for an action are due at once when one is added.
 -- Called by: the trigger mailroom_actions_compiled. Nobody may execute it directly.
 -- Returns: null, as a statement trigger does.
 CREATE OR REPLACE FUNCTION mailroom_actions_compiled() RETURNS trigger

@@ -12,7 +12,7 @@ from tests.support import processes
 from tests.support.postgres import PROGRAMS, Database, Server, running_server
 from tests.support.ses_endpoint import Endpoint, running_endpoint
 
-settings.register_profile("mailroom", deadline=None, print_blob=True)  # shared machines stall
+settings.register_profile("mailroom", deadline=None, print_blob=True)  # a shared machine may pause for seconds
 settings.load_profile("mailroom")
 
 Environment = Callable[..., dict[str, str]]
@@ -20,7 +20,7 @@ Environment = Callable[..., dict[str, str]]
 
 @pytest.fixture(scope="session", autouse=True)
 def default_signals() -> None:
-    """Ignore no signal that what is started would inherit, as under nohup or in a shell's background."""
+    """Ignore no signal. Under nohup or in a shell's background, the started programs would inherit an ignored one."""
     for number in (signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -48,7 +48,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def collector_env(database: Database) -> Environment:
-    """The collector's environment; a short batch timeout, as most tests wait for it."""
+    """The collector's environment. Its batch timeout is short, because most tests wait for it."""
 
     def env(**settings: str) -> dict[str, str]:
         defaults = {"MAILROOM_DATABASE_URL": database.url, "MAILROOM_BATCH_TIMEOUT": "50"}
@@ -88,12 +88,12 @@ def pipeline_env(collector_env: Environment, sender_env: Environment) -> Environ
 
 @pytest.hookimpl(trylast=True)  # after pytest-randomly
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the longest tests begin first: else one that begins last has a worker of its own at the end."""
+    """Run the longest tests first. A long test that began last would run alone at the end."""
     items.sort(key=lambda item: item.get_closest_marker("first") is None)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say what the tests run on, and how many run at a time; pytest-randomly adds the seed."""
+    """Show the versions of the parts, and how many tests run at a time. pytest-randomly adds the seed."""
     changes = what_root_changes(Path(tempfile.gettempdir()) / "mailroom" / "pg")
     workers = config.getoption("numprocesses", None) or 1
     server = f"PostgreSQL {server_version(PROGRAMS)} ({PROGRAMS or 'embedded'}), one for each worker"

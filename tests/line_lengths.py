@@ -1,4 +1,4 @@
-"""A part of `make lint`: no line of Markdown or SQL is longer than 120 columns, where it can be broken.
+"""A part of `make lint`: finds lines of Markdown and SQL over 120 columns that could be broken.
 
 python -m tests.line_lengths
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 LONGEST = 120  # columns
 EXEMPT = {
     "docs/results.md",  # made by make bench
-    "migrations/3_operations.up.sql",  # released, so it stays as it is
+    "migrations/3_operations.up.sql",  # released, so it must not change
 }
 """Files whose lines may be of any length."""
 
@@ -29,13 +29,13 @@ def too_long(lines: Iterable[str]) -> Iterator[int]:
 
 
 def _is_one_word(line: str) -> bool:
-    """Say whether nothing but a mark, such as a list's dash, stands before a word that is too long itself."""
+    """Return whether only a mark, such as a list's dash, stands before a word that is too long itself."""
     *marks, word = line.split()
     return len(marks) <= 1 and len(word) > LONGEST - len("- ")
 
 
 def main() -> int:
-    """Name each line that is too long; return how many there are."""
+    """Print each line that is too long. Return how many there are."""
     listed = subprocess.run(["git", "ls-files", "*.md", "*.sql"], capture_output=True, text=True, check=True).stdout
     found = [
         f"{file}:{number}: longer than {LONGEST} columns\n"

@@ -1,5 +1,8 @@
-"""`python -m tests.soak --tokens 1000000`: months in miniature. Memory and open files of both programs, and the
-size of the ledger, from the first percent to the last; exit status 1 if they grow, or a mail is missing or doubled."""
+"""`python -m tests.soak --tokens 1000000`: months of mail in a short time.
+
+Measures memory and open files of both programs and the size of the ledger, from the first percent of the mails to the
+last. The exit status is 1 if they grow, or if a mail is missing or doubled.
+"""
 
 import argparse
 import sys
@@ -17,12 +20,12 @@ from tests.support.waiting import until
 _BACKLOG = 20_000
 _INSERT = 2_000
 _GROWTH = 6.0
-"""MiB that a program may have grown since the first percent: room for an allocator, not for a leak."""
+"""MiB that a program may grow after the first percent. That is enough for an allocator, and less than a leak."""
 
 
 @dataclass
 class Tally(Endpoint):
-    """An endpoint that counts and does not remember."""
+    """An endpoint that only counts its mails."""
 
     seen: set[int] = field(default_factory=set)
     doubles: int = 0
@@ -37,13 +40,13 @@ class Tally(Endpoint):
 
 @dataclass(frozen=True)
 class Sample:
-    """How large everything is."""
+    """The sizes of everything at one moment."""
 
     mails: int
     memory: tuple[float, float]  # MiB of collector and sender
     files: tuple[int, int]
     table: float  # MiB
-    indexes: tuple[float, float]  # MiB of the primary key, of what is due
+    indexes: tuple[float, float]  # MiB of the primary key, and of the index of due rows
 
     def row(self, started: float, tokens: int) -> str:
         """Return it as a row of the table."""
@@ -72,7 +75,7 @@ def _sample(database: Database, pipeline: Running, mails: int) -> Sample:
 
 
 def _write(database: Database, endpoint: Tally, tokens: int) -> None:
-    """Sign people up, a little faster than they are mailed."""
+    """Sign people up a little faster than they are mailed."""
     with database.connect() as connection:
         for first in range(1, tokens + 1, _INSERT):
             while first - len(endpoint.seen) > _BACKLOG:
@@ -84,7 +87,7 @@ def _write(database: Database, endpoint: Tally, tokens: int) -> None:
 
 
 def soak(tokens: int) -> bool:
-    """Run it, print the table, and say whether all stayed flat."""
+    """Run it, print the table, and return whether nothing grew."""
     endpoint = Tally(max_send_rate="1000000.0")
     with running_server() as server, running_endpoint(endpoint), tempfile.TemporaryDirectory() as folder:
         database = Database(server, server.new_database())

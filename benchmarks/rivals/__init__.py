@@ -23,21 +23,21 @@ SOURCE = "noreply@localhost"
 CONFIG_SET = "default"
 TEMPLATE = "activationv1"
 SECRET = "s" * 86
-"""As long as the secret of a mail of ours; nobody looks at it."""
+"""As long as the secret of one of our mails. Nobody reads it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A queue, as the suites see it."""
+    """A queue, for the suites."""
 
     name: str
     module: str
     concurrency: int
-    """Jobs at once that made it fastest with SES at 50 ms a call."""
+    """The number of jobs at once that made it fastest with SES at 50 ms a call."""
     install: Callable[[str], None]
     """Makes its schema in the database of this URL."""
     enqueue_many: Callable[[str, int], None]
-    """Puts so many jobs into the database of this URL, as fast as it can."""
+    """Puts this many jobs into the database of this URL, as fast as it can."""
     enqueue_one: Callable[[psycopg.Connection[Any], str], None]
     """Puts a job for this address into the transaction that is open on the connection."""
 
@@ -48,7 +48,7 @@ class Rival:
 
 
 def ses_client(endpoint: str, connections: int) -> "SESClient":
-    """Return a client with as many tries and connections as mailroom-send's has."""
+    """Return a client with as many tries and connections as that of mailroom-send."""
     import boto3  # noqa: PLC0415 - only rivals that send need it
 
     config = Config(

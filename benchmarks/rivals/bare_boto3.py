@@ -47,7 +47,7 @@ def batches(rows: int) -> Iterator[dict[str, Any]]:
 
 
 def run(endpoint: str, rows: int, threads: int) -> float:
-    """Make all calls; return the rows a second."""
+    """Make all calls. Return the rows per second."""
     client = ses_client(endpoint, threads)
     ready = list(batches(rows))
 
@@ -64,7 +64,7 @@ def run(endpoint: str, rows: int, threads: int) -> float:
 
 
 def main() -> None:
-    """Print the rows a second."""
+    """Print the rows per second."""
     parser = argparse.ArgumentParser(description="Bare calls to SES, 50 rows each.")
     parser.add_argument("endpoint")
     parser.add_argument("--rows", type=int, default=20_000)

@@ -1,6 +1,6 @@
-"""The least that brings a sign-up to a pipe: wait for a notification, claim one row, print it.
+"""The shortest way from a sign-up to a pipe: wait for a notification, claim one row, print it.
 
-Nothing else: no leases, no signing, no reconnecting, nothing for what waited before it began.
+It has no leases, no signatures, no reconnection, and does not read rows that waited before it started.
 """
 
 import os

@@ -1,7 +1,7 @@
 """A worker of PgQueuer, one mail a job: `python -m benchmarks.rivals.pgqueuer_worker URL ENDPOINT`.
 
 As its performance guide and its command line do it: one asyncpg connection, uvloop, tables with
-its own autovacuum settings. A blocking call goes to a thread, as its error message tells to.
+its own autovacuum settings. A blocking call goes to a thread, as its error message advises.
 A limit to the jobs at once (`max_concurrent_tasks`, `concurrency_limit`) costs it a fifth, as PostgreSQL
 enforces it; without one, as by default, the threads are the limit. A pool of asyncpg was no faster,
 psycopg five times slower.
@@ -25,7 +25,7 @@ from benchmarks.rivals import SECRET, Rival, address, mail, ses_client
 
 _ENTRYPOINT: Final = "mail"
 _BATCH: Final = 100
-"""Jobs taken at once: 10, the default, made it a tenth slower, 200 no faster."""
+"""Jobs that are taken at once. 10, the default, made it a tenth slower, 200 no faster."""
 
 
 def install(url: str) -> None:
@@ -45,7 +45,7 @@ def _job(email: str) -> bytes:
 
 
 def enqueue_many(url: str, count: int) -> None:
-    """Enqueue so many jobs by one statement."""
+    """Enqueue this many jobs with one statement."""
     with psycopg.connect(url, autocommit=True) as connection:
         queries = SyncQueries(SyncPsycopgDriver(connection))
         payloads: list[bytes | None] = [_job(address(number)) for number in range(count)]

@@ -21,7 +21,7 @@ _TASK: Final = "mail"
 _CHUNK: Final = 1000
 """Jobs deferred by one statement."""
 _CONNECTIONS: Final = 10
-"""Of the pool: neither 4 nor one for each job at once was faster."""
+"""Connections of the pool. Neither 4 nor one for each job at once was faster."""
 
 
 def install(url: str) -> None:
@@ -35,7 +35,7 @@ def _job(email: str) -> dict[str, Any]:
 
 
 def enqueue_many(url: str, count: int) -> None:
-    """Defer so many jobs."""
+    """Defer this many jobs."""
     with App(connector=SyncPsycopgConnector(conninfo=url)).open() as app:
         for start in range(0, count, _CHUNK):
             numbers = range(start, min(start + _CHUNK, count))
@@ -50,7 +50,7 @@ def enqueue_one(connection: psycopg.Connection[Any], email: str) -> None:
 
 async def _work(url: str, endpoint: str, concurrency: int) -> None:
     client = ses_client(endpoint, concurrency)
-    # The loop's own pool has 4 threads more than there are processors.
+    # The loop's own pool has only 4 threads more than there are processors.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(concurrency))
     pool = AsyncConnectionPool(url, min_size=_CONNECTIONS, open=False)
     app = App(connector=PsycopgConnector())

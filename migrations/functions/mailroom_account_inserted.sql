@@ -1,6 +1,6 @@
 -- Gives each account that is inserted as provisioned its activation token, in the same statement. An account with a
--- created_at that is older than the life of such a token comes from a dump, and gets none. Names are qualified: to set
--- a search_path would cost each sign-up 3 microseconds.
+-- created_at that is older than the lifetime of such a token comes from a dump, and gets none. Names are qualified,
+-- because setting a search_path would cost each sign-up 3 microseconds.
 -- Called by: the trigger mailroom_account_inserted, with the rights of the role that inserts accounts.
 -- Returns: null, as a statement trigger does.
 CREATE OR REPLACE FUNCTION mailroom_account_inserted() RETURNS trigger

@@ -1,6 +1,6 @@
--- Records that a sender settles what it sends. The first sender that says so takes over what was emitted and may still
--- be mailed. A takeover that finds a delivery locked tries for a second, and then fails as a whole: the sender tries
--- again, and no delivery is forgotten.
+-- Records that a sender settles what it sends. The first sender that says so takes over the emitted deliveries that may
+-- still be mailed. A takeover that finds a delivery locked tries for a second, and then fails as a whole: the sender
+-- tries again, and no delivery is forgotten.
 -- Called by: the sender, at its start.
 -- Returns: how many deliveries were taken over.
 CREATE OR REPLACE FUNCTION mailroom_acknowledge(queue job_type)

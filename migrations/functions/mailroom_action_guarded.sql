@@ -1,6 +1,6 @@
--- Refuses changes of mailroom_actions that would break lines and mailed links. What is signed is prefix, secret and
--- perhaps code, with nothing between them. So no prefix may begin with another: a signature for one action could be
--- taken for one of another.
+-- Refuses changes of mailroom_actions that would break lines and mailed links. A signature covers prefix, secret and,
+-- for some actions, code, with nothing between them. So no prefix may begin with another one. Otherwise a signature for
+-- one action could be used for another action.
 -- Called by: four triggers of mailroom_actions. Nobody may execute it directly.
 -- Returns: the new row.
 CREATE OR REPLACE FUNCTION mailroom_action_guarded() RETURNS trigger

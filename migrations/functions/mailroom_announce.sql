@@ -1,9 +1,9 @@
 -- Writes a delivery for each new token and queue, in the transaction of the token, and notifies collectors. It does not
--- notify while a collector polls fast (1_ledger, "The bell", explains the two advisory locks). An insert that does not
--- get lock 1 at once notifies instead of waiting, so no collector has to know that it is in progress. A token without a
--- delivery would never be mailed. So the insert fails where row-level security hides the queues. It runs as its owner:
--- an application may insert tokens without any right to the ledger. Names are qualified, because to set a search_path
--- would cost each sign-up 3 microseconds.
+-- notify while a collector polls fast (docs/internals.md, "Fast polling", explains the two advisory locks). An insert
+-- that does not get lock 1 at once notifies instead of waiting, so no collector has to know that it is in progress. A
+-- token without a delivery would never be mailed. So the insert fails where row-level security hides the queues. It
+-- runs as its owner, so an application may insert tokens without any right to the ledger. Names are qualified, because
+-- setting a search_path would cost each sign-up 3 microseconds.
 -- Called by: the trigger mailroom_announce, for each statement that inserts tokens. Nobody may execute it directly.
 -- Returns: null, as a statement trigger does.
 CREATE OR REPLACE FUNCTION mailroom_announce() RETURNS trigger
@@ -12,7 +12,7 @@ BEGIN
     INSERT INTO mailroom.deliveries (queue, token)
     SELECT j.job_type, i.id FROM inserted i CROSS JOIN mailroom.jobs j;
     IF FOUND THEN
-        -- One expression, so that no cancelled statement leaves lock 2 behind.
+        -- One expression, so that a cancelled statement can't keep lock 2.
         IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(1835100524, 1)
            OR pg_catalog.pg_try_advisory_lock_shared(1835100524, 2)
               AND pg_catalog.pg_advisory_unlock_shared(1835100524, 2) THEN

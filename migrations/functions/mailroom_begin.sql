@@ -1,6 +1,6 @@
--- The begin of a sender of version 0.2 and before, which does not say where its mails go. A sender of version 0.1
--- forgets a delivery that is locked, and its collector then keeps it. So what is locked is tried again for as long as
--- those versions waited.
+-- The begin of a sender of version 0.2 and before, which does not give the addresses of its mails. A sender of version
+-- 0.1 forgets a delivery that is locked, and its collector then keeps it. So a locked delivery is tried again for as
+-- long as those versions waited.
 -- Called by: senders of version 0.2 and before.
 -- Returns: one row for each different secret, with its first place in the array; "refused" is null or why not to send
 -- it.

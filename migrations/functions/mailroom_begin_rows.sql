@@ -1,12 +1,12 @@
 -- The fence before a call to SES: which of these secrets the holder may send now, and is the only one to send for
 -- p_lease_ms. p_emails are the addresses that the mails would go to, in UTF-8 and in the order of the secrets; a null
--- is not compared. What goes back loses no attempt.
+-- is not compared. A delivery that goes back loses no attempt.
 -- Called by: the sender, before each call.
 -- Returns: one row for each different secret, with its first place in the array (from 1), its token, and a code.
 -- "reason" says the same to people; it is null for begun.
 --   begun    it may be sent. To begin again what the holder has begun already is allowed, and renews the lease
 --   locked   another transaction has it: ask again
---   later    it is to be tried again later
+--   later    it is due later, to be tried again
 --   settled  it is sent, failed or skipped already
 --   taken    another call has begun it
 --   stale    it may not be mailed any more, and is skipped
@@ -24,8 +24,8 @@ DECLARE
     ids  bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
         WHERE d.queue = p_queue AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY (p_secrets))));
-    -- The rows are locked first and judged then, by what is committed when they are locked: each statement here has
-    -- a snapshot of its own.
+    -- The rows are locked first. Then they are judged by what is committed when they are locked, because each statement
+    -- here has its own snapshot.
     ours bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
         WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED);
@@ -42,7 +42,7 @@ BEGIN
         FROM unnest(p_secrets) WITH ORDINALITY AS s (secret, place) GROUP BY s.secret
     ), found AS MATERIALIZED (
         SELECT p.place, t.id AS token, t.action, t.expires_at, t.consumed_at, t.created_at, a.status,
-               -- As bytes: what was read may not be valid text, and one such row would stop all.
+               -- As bytes, because an address may not be valid text, and one such row would stop the whole call.
                p_emails[p.place] <> CASE WHEN is_ascii THEN decode(replace(a.email, '\', '\\'), 'escape')
                                          ELSE convert_to(a.email, 'UTF8') END AS has_changed
         FROM tokens t CROSS JOIN LATERAL (SELECT array_position(p_secrets, t.secret) AS place) p
@@ -77,7 +77,7 @@ BEGIN
             due_at = CASE
                 WHEN j.code = 'begun' THEN clock_timestamp() + p_lease_ms * interval '1 ms'
                 WHEN j.code = 'stale' THEN d.due_at
-                -- The second time in a row: the reader may never agree with this, and must not get it over and over.
+                -- The second time in a row. The reader may never agree, so it gets the row again only after a pause.
                 WHEN j.code = 'changed' AND d.error_code = 'changed' THEN now() + interval '5 s'
                 ELSE least(now(), to_timestamp(j.created_at)) END,
             error = CASE j.code WHEN 'stale' THEN mailroom_join_reasons(j.stale, d.error)

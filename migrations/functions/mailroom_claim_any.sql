@@ -1,13 +1,13 @@
 -- Claims up to max_rows due deliveries for the holder, oldest first, with a lease of lease_ms. A paused queue gives
 -- nothing.
 --  - A stale delivery is skipped for good.
---  - A delivery whose action is not in mailroom_actions waits: for as long again as its token is old, 5 s to 60 s. So
---    many of them cost little. An action that is added ends the wait. Its error_code is 'unlisted' meanwhile.
+--  - A delivery whose action is not in mailroom_actions waits for as long as its token is old, but 5 s to 60 s. So many
+--    of them cost little. The wait ends when the action is added. Until then the error_code is 'unlisted'.
 --  - A delivery whose action has a number above "newest" is for another collector, and waits for 1 s to 15 s.
 --
 -- With after_due and after_token (the due_at and token of the last row of the claim before) it begins behind that row.
--- So it does not read again the dead rows of what was claimed before, which a snapshot elsewhere may keep. What becomes
--- due in front of that row is found by a claim without the two.
+-- So it does not read the dead rows of earlier claims again, which another session's snapshot may keep. A claim without
+-- the two finds deliveries that became due in front of that row.
 -- Called by: the collector.
 -- Returns: one row for each delivery that was claimed, skipped or put off.
 --   action        the number of the action; null for what waits

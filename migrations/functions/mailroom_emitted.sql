@@ -1,6 +1,6 @@
--- Settles deliveries as emitted: the reader took them, and no sender of this queue acknowledges, so nobody will ever
--- say more. What another transaction has locked is tried again for a second. If it were left out, it would be printed
--- once more when its lease ends.
+-- Settles deliveries as emitted: the reader took them, and no sender of this queue acknowledges, so no outcome will be
+-- recorded. A delivery that another transaction has locked is tried again for a second. If it were left out, it would
+-- be printed once more when its lease ends.
 -- Called by: the collector, when a reader took its lines and no sender acknowledges.
 -- Returns: how many deliveries are settled so; 0 once a sender acknowledges.
 CREATE OR REPLACE FUNCTION mailroom_emitted(queue job_type, holder text, tokens bigint[])

@@ -1,4 +1,4 @@
--- The time now, in whole seconds since 1970. It is a bigint, as an integer would end in January 2038.
+-- The time now, in whole seconds since 1970. It is a bigint, because an integer ends in January 2038.
 -- Called by: the defaults of accounts and tokens, and the triggers that set times.
 -- Returns: seconds.
 CREATE OR REPLACE FUNCTION mailroom_epoch() RETURNS bigint

@@ -1,6 +1,6 @@
 -- Within how many milliseconds these shares (0.5 is the median) of the last hour's mails were sent, from the begin of
--- the transaction that inserted the token to the begin of the one that settled it. Right to 2 %: mails are counted in
--- classes, as sorting an hour of them would take far longer.
+-- the transaction that inserted the token to the begin of the one that settled it. The error is up to 2 %, because
+-- mails are counted in classes. Sorting an hour of them would take far longer.
 -- Called by: status.
 -- Returns: one number for each share; null without any mail.
 CREATE OR REPLACE FUNCTION mailroom_latency(queue job_type, shares float8[])

@@ -1,4 +1,4 @@
--- Ends fast polling: inserts notify again. With false the caller has ended it before, and only asks again.
+-- Stops fast polling: inserts notify again. With false the caller has stopped it before, and only asks again.
 -- Called by: the collector.
 -- Returns: true if every insert that did not notify has ended, so that the caller polls once more and may then sleep.
 --   False: the caller must go on polling, and ask again with false.

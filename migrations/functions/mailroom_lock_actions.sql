@@ -1,5 +1,5 @@
--- Lets transactions change mailroom_actions one after the other, so that each sees the rows of the others. It locks the
--- first action, which only a role can do that may change the table. Everybody could take an advisory lock.
+-- Lets transactions change mailroom_actions one after another, so that each sees the rows of the others. It locks the
+-- first action, because only a role that may change the table can do that. Every role could take an advisory lock.
 -- Called by: mailroom_action_guarded and mailroom_actions_compiled, with their rights.
 -- Returns: nothing. It fails where the isolation level would hide what others have changed.
 CREATE OR REPLACE FUNCTION mailroom_lock_actions() RETURNS void

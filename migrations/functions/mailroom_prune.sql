@@ -1,7 +1,8 @@
 -- Removes settled deliveries that are older than a limit and whose tokens are over. It reads up to max_rows deliveries
 -- behind a token, in the order of tokens. That is about the order in which they were settled, so it can end at the
 -- first that is too young, and needs no index. A removed delivery is never mailed again: claim and begin know only what
--- is in the ledger. What another transaction has locked is removed another time. With dry true it only counts.
+-- is in the ledger. A delivery that another transaction has locked is removed another time. With dry true it only
+-- counts.
 -- Called by: the command prune.
 -- Returns: one row.
 --   last_token  the last token that was read, to go on behind it

@@ -1,5 +1,5 @@
--- The state of the queue itself. "attended" is read from the list of locks: to try the lock could keep a collector from
--- getting it.
+-- The state of the queue itself. "attended" is read from the list of locks, because trying the lock could keep a
+-- collector from getting it.
 -- Called by: mailroom_queue_status, and status and metrics of version 0.2 and before.
 -- Returns: one row.
 --   acknowledged_at  when a sender that settles what it sends last said so; null until the first one does

@@ -1,4 +1,4 @@
--- The state of the queue: what mailroom_queue tells, and whether the queue is paused.
+-- The state of the queue: what mailroom_queue returns, and whether the queue is paused.
 -- Called by: status and metrics.
 -- Returns: one row.
 CREATE OR REPLACE FUNCTION mailroom_queue_status(p_queue job_type)

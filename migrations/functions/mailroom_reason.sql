@@ -1,6 +1,6 @@
--- Why deliveries were not mailed, without what differs from one to the next: of SES's words the code, of other words
--- the text without its numbers. It keeps the two parts of 'the token expired; last try: Throttling'.
--- Called by: the functions that group by reason. Everybody may execute it: it reads no table.
+-- Why deliveries were not mailed, without what differs between them: the code of SES's text, or another text without
+-- its numbers. It keeps the two parts of 'the token expired; last try: Throttling'.
+-- Called by: the functions that group by reason. Everybody may execute it, because it reads no table.
 -- Returns: the reason, as status and metrics show it.
 CREATE OR REPLACE FUNCTION mailroom_reason(error text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$

@@ -1,6 +1,7 @@
--- Gives back what the holder has claimed, at once. What a sender is beginning at that moment is not given back.
+-- Releases the deliveries that the holder has claimed. They are due at once. A delivery that a sender is beginning at
+-- that moment is not released.
 -- Called by: the collector, when it ends or when its reader is gone.
--- Returns: how many deliveries were given back.
+-- Returns: how many deliveries were released.
 CREATE OR REPLACE FUNCTION mailroom_release(queue job_type, holder text, tokens bigint[])
 RETURNS integer
 LANGUAGE plpgsql AS $$

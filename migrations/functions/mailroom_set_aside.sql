@@ -1,5 +1,5 @@
--- Settles as failed what the holder has claimed but can't sign or print. What another transaction has locked is left
--- out, and comes again when its lease ends.
+-- Settles as failed the deliveries that the holder has claimed but can't sign or print. A delivery that another
+-- transaction has locked is left out, and is claimed again when its lease ends.
 -- Called by: the collector.
 -- Returns: how many deliveries are settled so.
 CREATE OR REPLACE FUNCTION mailroom_set_aside(queue job_type, holder text, tokens bigint[], reasons text[])

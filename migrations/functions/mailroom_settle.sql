@@ -1,7 +1,7 @@
--- The settle of a sender of version 0.2 and before, which has no code for what is locked. So such a call fails as a
+-- The settle of a sender of version 0.2 and before, which has no code for a locked delivery. So such a call fails as a
 -- whole after a second, and the sender repeats all of it.
 -- Called by: senders of version 0.2 and before.
--- Returns: the tokens whose outcome is recorded; what is missing was no longer held.
+-- Returns: the tokens whose outcome is recorded. The holder had lost the missing ones.
 CREATE OR REPLACE FUNCTION mailroom_settle(queue job_type, holder text, tokens bigint[],
                                            outcomes delivery_outcome[], message_ids text[], errors text[],
                                            delays_ms integer[])

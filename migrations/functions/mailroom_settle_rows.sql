@@ -1,10 +1,10 @@
--- Records what became of what the holder began. That a mail was sent is recorded also after its lease, as long as this
--- holder was the last to begin it, so it is not sent twice. A delay takes at most half of the life that a token has
--- left, or 1 s.
+-- Records the outcomes of the deliveries that the holder began. The outcome "sent" is recorded even after the lease, as
+-- long as this holder was the last to begin the delivery, so it is not sent twice. A delay takes at most half of the
+-- token's remaining lifetime, but at least 1 s.
 -- Called by: the sender, after each call.
 -- Returns: one row for each different token, with a code.
 --   settled  it is recorded, now or before: the same outcome twice gets the same answer
---   missed   the holder had it no longer
+--   missed   the holder had lost it
 --   locked   another transaction has it: call again
 CREATE OR REPLACE FUNCTION mailroom_settle_rows(p_queue job_type, p_holder text, p_tokens bigint[],
                                                 p_outcomes delivery_outcome[], p_message_ids text[], p_errors text[],

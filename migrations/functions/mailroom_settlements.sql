@@ -1,5 +1,5 @@
 -- What was settled after one snapshot (pg_current_snapshot()) and before another. A caller that asks again with its
--- last snapshot counts each settlement exactly once, in whatever order transactions commit. "since" spares old rows:
+-- last snapshot counts each settlement exactly once, in whatever order transactions commit. "since" skips old rows:
 -- settlements of transactions that began before it are not seen.
 -- Called by: metrics.
 -- Returns: one row for each state, reason and bucket. "bucket" is the first of the bounds (in seconds, counted from 1)

@@ -1,6 +1,6 @@
 -- Why a token may not be mailed now. This is the only place that decides it. "Now" is the clock, not the begin of the
 -- transaction, which may have waited for a lock. The account of a token whose action is not in mailroom_actions is not
--- looked at: such a token waits for its action.
+-- checked, because such a token waits for its action.
 -- Called by: the other functions, once for each row.
 -- Returns: the reason in words, or null if the token may be mailed.
 CREATE OR REPLACE FUNCTION mailroom_stale(token_action, expires_at bigint, consumed_at bigint, account_status)

@@ -1,4 +1,4 @@
--- Gives a token that is inserted without expires_at the lifetime of its action. Names are qualified: to set a
+-- Gives a token that is inserted without expires_at the lifetime of its action. Names are qualified, because setting a
 -- search_path would cost each insert 3 microseconds.
 -- Called by: the trigger "00_mailroom_token_lifetime", with the rights of the role that inserts tokens.
 -- Returns: the new row.

@@ -1,5 +1,5 @@
--- What is not settled, by state, by the process that holds it, and by whether it is due. Of a claimed or sending
--- delivery "due" means that the lease has run out.
+-- The deliveries that are not settled, by state, by the process that holds them, and by whether they are due. For a
+-- claimed or sending delivery "due" means that the lease has expired.
 -- Called by: status and metrics.
 -- Returns: one row for each combination, with the first and the last due_at.
 CREATE OR REPLACE FUNCTION mailroom_unsettled(queue job_type)

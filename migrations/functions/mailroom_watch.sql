@@ -1,4 +1,5 @@
--- What may change at any moment, whatever the ledger holds: is the queue paused, and does a collector poll fast?
+-- The parts of the state that may change at any moment: whether the queue is paused, and whether a collector polls
+-- fast.
 -- Called by: the collector when it is notified, and every few seconds; the sender's check.
 -- Returns: one row.
 CREATE OR REPLACE FUNCTION mailroom_watch(p_queue job_type)

@@ -1,4 +1,4 @@
-"""The layout's rules: what a file may know, and in which direction a row passes through the folders."""
+"""The rules of the layout: what a file may import, and in which direction the folders depend on each other."""
 
 import ast
 import re
@@ -57,11 +57,11 @@ def docstring(file: Path) -> str:
 
 
 PURE = {module: file for module, file in MODULES.items() if docstring(file).startswith("Pure")}
-"""A file that says so at its head."""
+"""The files whose docstring says that they are pure."""
 
 
 def imported(file: Path) -> set[str]:
-    """Return the modules that a file imports; of a package that is imported from, the module in it."""
+    """Return the modules that a file imports. Of `from package import module`, return the module."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -86,7 +86,7 @@ def package_of(module: str) -> str:
     ],
 )
 def test_packages_do_not_import_each_other(package: str, others: set[str]) -> None:
-    """The two programs share a wire format, a ledger and some leaves; the leaves know neither program."""
+    """The two programs share a wire format, a ledger and a few leaf modules. The leaves import neither program."""
     for module, file in MODULES.items():
         if package_of(module) == package:
             assert not {package_of(name) for name in imported(file)} & others, file
@@ -100,7 +100,10 @@ def test_there_is_no_circle() -> None:
 
 @pytest.mark.parametrize(("package", "order"), ORDER.items())
 def test_folders_depend_one_way(package: str, order: list[str]) -> None:
-    """A folder imports from itself and from those before it in the order; each folder has its place there."""
+    """A folder imports only from itself and from the folders before it in the order.
+
+    Each folder has a place in the order.
+    """
     folders = {file.parent.name for file in (SRC / package.replace(".", "/")).glob("*/__init__.py")}
     assert folders == set(order)
     for place, folder in enumerate(order):
@@ -113,7 +116,7 @@ def test_folders_depend_one_way(package: str, order: list[str]) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_folders_do_not_know_what_joins_them(package: str) -> None:
-    """A module beside the folders that imports from them, such as the loop, is imported by none of them."""
+    """A module that joins the folders, such as the loop, is imported by none of them."""
     beside = {module for module, file in MODULES.items() if file.parent == SRC / package and module != package}
     inside = {module for module in MODULES if module.startswith(f"{package}.") and module not in beside}
     joins = {module for module in beside if imported(MODULES[module]) & inside}
@@ -122,14 +125,14 @@ def test_folders_do_not_know_what_joins_them(package: str) -> None:
 
 @pytest.mark.parametrize("module", PURE)
 def test_pure_file_knows_no_clock_and_no_socket(module: str) -> None:
-    """A pure file gets time, chance and bytes handed in; so does all of mailroom that it imports."""
+    """A pure file receives time, randomness and bytes as arguments. So do all modules of mailroom that it imports."""
     for name in imported(PURE[module]):
         assert package_of(name) not in OUTSIDE, name
         assert package_of(name) not in PACKAGES or name in PURE, name
 
 
-def test_leaves_know_no_word_of_the_domain() -> None:
-    """The leaves do not speak of tokens, deliveries, the ledger or SES, except in names of settings and the package."""
+def test_leaves_do_not_mention_the_domain() -> None:
+    """The leaves do not mention tokens, deliveries, the ledger or SES, except in names of settings and the package."""
     words = re.compile(r"(?i)\b(tokens?|deliver(y|ies)|ledger|ses|accounts?|activation|recovery)\b")
     for module, file in MODULES.items():
         if package_of(module) == "mailroom_runtime":
@@ -139,8 +142,8 @@ def test_leaves_know_no_word_of_the_domain() -> None:
 
 
 @pytest.mark.parametrize(("library", "users"), SDK_USERS.items())
-def test_few_files_know_the_sdk(library: str, users: set[str]) -> None:
-    """Its session, its connections, calls to SES and questions to AWS are a file each."""
+def test_few_files_import_the_sdk(library: str, users: set[str]) -> None:
+    """The SDK's session, its connections, calls to SES and questions to AWS have one file each."""
     found = {module for module, file in MODULES.items() if library in {package_of(name) for name in imported(file)}}
     assert found == users
 

@@ -1,4 +1,4 @@
-"""Every link within the documentation leads somewhere, and every file that it names is there."""
+"""Every link within the documentation has a target, and every file that it names exists."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.support.pages import ROOT, anchors, links, pages
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_a_file_and_a_heading(page: Path) -> None:
-    """Relative links name files of the repository, and headings that are there."""
+    """Relative links name files of the repository and headings that exist."""
     lost = []
     for link in links(page):
         name, _, anchor = link.partition("#")
@@ -21,15 +21,15 @@ def test_links_lead_to_a_file_and_a_heading(page: Path) -> None:
 
 
 def test_index_names_every_page() -> None:
-    """docs/README.md links to each page beside it, so that none is hidden."""
+    """docs/README.md links to each page beside it."""
     index = ROOT / "docs" / "README.md"
     linked = {link.partition("#")[0] for link in links(index)}
     assert {page.name for page in index.parent.glob("*.md")} - linked == {"README.md"}
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_files_that_a_page_names_are_there(page: Path) -> None:
-    """A path in quotes is below the top, or below one of the packages."""
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    """A quoted path exists below the top folder or below one of the packages."""
     places = [ROOT, ROOT / "src", *(ROOT / "src").iterdir()]
     named = re.findall(r"`([\w./-]+/[\w.-]*\.(?:py|sql|yml|yaml|service|toml|txt))`", page.read_text())
     assert [name for name in named if not any((place / name).exists() for place in places)] == []

@@ -48,7 +48,7 @@ def test_each_line_of_the_log_is_an_event(name: str) -> None:
 
 
 def test_page_lists_no_event_that_is_not_in_the_source() -> None:
-    """Each listed name stands in the source as a text."""
+    """Each listed name is a string in the source."""
     source = "".join(file.read_text() for file in SRC.rglob("*.py"))
     assert len(LISTED) >= 10
     assert [name for name in LISTED if f'"{name}"' not in source] == []

@@ -1,4 +1,4 @@
-"""README and docs say what the programs do: their tables and their code are compared with them, or run."""
+"""README and docs describe what the programs do. Their tables are compared with the code, and their code is run."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def recipe(language: str) -> str:
 SHOWN_BY = {
     "the collector is killed": "pipeline/test_pipeline.py::test_killed_collector_loses_nothing",
     "the sender is killed": "pipeline/test_pipeline.py::test_killed_sender_loses_nothing",
-    "either is killed or stopped at any step": "pipeline/test_every_step.py::test_promises_hold_whatever_the_step",
+    "either is killed or stopped at any step": "pipeline/test_every_step.py::test_promises_hold_at_every_step",
     "the reader of the collector goes away":
         "process/test_collector.py::test_reader_that_goes_away_is_noticed_while_idle",
     "PostgreSQL goes away": "pipeline/test_pipeline.py::test_restarted_database_loses_nothing",
@@ -53,29 +53,29 @@ SHOWN_BY = {
         "process/test_collector.py::test_sign_ups_that_skipped_notify_are_printed_when_their_collector_dies",
     "a token can't be signed or printed": "process/test_collector.py::test_odd_logins_are_quoted_or_rejected",
     "notifications don't arrive": "pipeline/test_network.py::test_pgbouncer_in_transaction_mode",
-    "a network swallows packets": "pipeline/test_network.py::test_silent_network_is_noticed_by_both",
+    "a network swallows packets": "pipeline/test_network.py::test_stalled_network_is_noticed_by_both",
     "rows are read and nobody begins them":
-        "pipeline/test_pipeline.py::test_reader_that_does_not_keep_the_promise_to_acknowledge_is_told_of",
+        "pipeline/test_pipeline.py::test_reader_that_acknowledges_no_row_is_logged",
     "a transaction of the application stays open":
-        "pipeline/test_pipeline.py::test_transaction_that_deletes_an_account_holds_up_its_mail_alone",
+        "pipeline/test_pipeline.py::test_transaction_that_deletes_an_account_delays_only_its_mail",
     "SES can't take an address": "pipeline/test_attacks.py::test_addresses_reach_nobody_else",
     "SES throttles": "process/test_sender.py::test_throttling_slows_all_calls_down",
-    "daily quota used up": "pipeline/test_pipeline.py::test_held_account_holds_everything_up_and_goes_on",
-    "a template does not exist": "pipeline/test_pipeline.py::test_missing_template_holds_up_its_action_only",
+    "daily quota used up": "pipeline/test_pipeline.py::test_held_account_stops_all_calls_and_then_continues",
+    "a template does not exist": "pipeline/test_pipeline.py::test_missing_template_delays_only_its_action",
     "SES refuses a call and names a recipient":
-        "process/test_sender_faults.py::test_recipient_that_is_named_fails_alone",
+        "process/test_sender_faults.py::test_named_recipient_fails_alone",
     "SES refuses every mail": "pipeline/test_faults.py::test_refusal_of_everything_puts_all_rows_back",
     "SES refuses a call for one row's fault":
         "process/test_sender.py::test_poisoned_call_is_split_until_the_row_is_alone",
     "SES's answer is lost": "process/test_sender.py::test_lost_answer_is_repeated_and_counted_as_a_doubt",
     "SES's answer is not there in full": "unit/test_ses_calls.py::test_answer_that_trickles_ends_at_the_deadline",
     "a connection to SES was idle":
-        "unit/test_ses_calls.py::test_connection_that_was_idle_for_long_is_not_used_again",
+        "unit/test_ses_calls.py::test_long_idle_connection_is_not_used_again",
     "a token's action is not in `mailroom_actions`": "pipeline/test_actions.py::test_token_waits_for_its_action",
     "an action is added": "pipeline/test_actions.py::test_guide_is_followed_while_the_pipeline_runs",
-    "a line or row is bad": "process/test_sender_hardships.py::test_any_bytes_harm_nothing",
-    "a line has more than": "unit/test_line.py::test_line_has_as_many_rows_as_a_collector_may_put_in_it",
-    "the sender has no database": "process/test_sender.py::test_what_an_operator_must_mend_goes_to_a_replay_file",
+    "a line or row is bad": "process/test_sender_hardships.py::test_invalid_bytes_harm_nothing",
+    "a line has more than": "unit/test_line.py::test_line_has_a_limit_of_rows",
+    "the sender has no database": "process/test_sender.py::test_row_of_a_missing_template_goes_to_a_replay_file",
     "the output folder can't be written":
         "process/test_sender_hardships.py::test_full_disk_stops_the_reading_and_loses_nothing",
     "the main loop of either program hangs":
@@ -87,7 +87,7 @@ SHOWN_BY = {
 
 
 def test_each_failure_is_shown_by_a_test() -> None:
-    """No line without its test, and no test that is not there."""
+    """Each line has a test, and each test that is named exists."""
     lines = re.findall(r"^\| (?!when \||-)([^|]+) \|", (DOCS / "failures.md").read_text(), re.MULTILINE)
     assert [line for line in lines if not any(line.startswith(begins) for begins in SHOWN_BY)] == []
     assert [begins for begins in SHOWN_BY if not any(line.startswith(begins) for line in lines)] == []
@@ -118,7 +118,7 @@ def written(default: Any) -> str:
 
 
 def test_settings_table_lists_every_setting_with_its_default() -> None:
-    """Each variable of either program stands in the table with its program and its default, and no other."""
+    """The table lists each variable of both programs with its program and its default, and no other variable."""
     expected = {
         "MAILROOM_DATABASE_URL": ("both", "required by collect"),
         "MAILROOM_SECRET_KEY": ("collect", "required"),
@@ -131,7 +131,7 @@ def test_settings_table_lists_every_setting_with_its_default() -> None:
 
 @pytest.mark.parametrize("command", [collect, send])
 def test_every_option_has_the_words_of_its_variable(command: click.Command) -> None:
-    """--batch-limit is MAILROOM_BATCH_LIMIT; help tells the variable, and no secret is an option."""
+    """--batch-limit is MAILROOM_BATCH_LIMIT. The help names the variable, and no secret is an option."""
     for name, option in options(command).items():
         assert option.opts == ["--" + name.removeprefix("MAILROOM_").lower().replace("_", "-")]
         assert option.show_envvar
@@ -146,18 +146,18 @@ OTHERS = [
     (RECOVERY, "password_recovery", "54320"),
     (RECOVERY, "password_recovery", None),
     (RECOVERY, "password_recovery", ""),
-    (RECOVERY, "sign_in", "54321"),  # an action that the recipe does not know is no recovery
+    (RECOVERY, "sign_in", "54321"),  # an unknown action is not treated as a recovery
     (RECOVERY, "activation", "54321"),
     (FIELD, "sign_in", ""),
     (FIELD, "password_recovery", ""),
 ]
 CHECKS: list[tuple[str, str, str | None]] = [*ACTIVATION, *OTHERS]
 EXPECTED = [SECRET, *[None] * len(SPOILT), secret_of(1), *[None] * (len(OTHERS) - 1)]
-"""What each recipe says to each of the checks."""
+"""The result of each check, for every recipe."""
 
 
 def test_python_recipe_checks_a_token() -> None:
-    """The page's Python code takes the vectors, and refuses what is spoilt or for another action."""
+    """The page's Python code accepts the vectors, and refuses changed ones and those of another action."""
     code = recipe("python")
     names: dict[str, Any] = {}
     exec(code, names)
@@ -166,7 +166,7 @@ def test_python_recipe_checks_a_token() -> None:
 
 
 def test_node_recipe_checks_a_token(tmp_path: Path) -> None:
-    """The page's Node code takes the vectors, and refuses what is spoilt or for another action, where Node is."""
+    """The page's Node code accepts the vectors, and refuses changed ones and those of another action. Needs Node."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed")
@@ -181,7 +181,7 @@ def test_node_recipe_checks_a_token(tmp_path: Path) -> None:
 
 
 def test_sql_recipe_checks_a_token(database: Database) -> None:
-    """The page's SQL function takes the vectors, and refuses what is spoilt or for another action."""
+    """The page's SQL function accepts the vectors, and refuses changed ones and those of another action."""
     database.run("ALTER TYPE token_action ADD VALUE 'sign_in'")
     database.run(recipe("sql"))
     question = "SELECT token_secret(%s, %s::token_action, %s, %s)"
@@ -203,7 +203,7 @@ LINK_USED = r"^ {4}(UPDATE tokens SET consumed_at = .*?) +-- the link was used\n
     ids=["good", "used", "expired", "another-action", "another-secret"],
 )
 def test_link_is_used_once_in_time_and_for_its_action(database: Database, spoil: str, *, is_taken: bool) -> None:
-    """The README's statement consumes a good token and returns its account; of others it returns no row."""
+    """The README's statement consumes a valid token and returns its account. For any other token it returns no row."""
     ((first, rest),) = re.findall(LINK_USED, README, re.MULTILINE)
     statement = f"{first} {rest}".replace("$1", "%s")
     database.sign_up("ann")
@@ -220,7 +220,7 @@ def test_link_is_used_once_in_time_and_for_its_action(database: Database, spoil:
 
 
 def test_every_statement_that_uses_a_link_is_guarded() -> None:
-    """Whoever copies one from any page gets the checks of expiry, use and action with it."""
+    """Each statement in the docs that uses a link checks expiry, use and action."""
     for page in pages():
         for statement in re.findall(
             r"UPDATE tokens (?:t )?SET consumed_at[^;]*;|UPDATE tokens (?:t )?SET consumed_at.*?RETURNING",
@@ -232,7 +232,7 @@ def test_every_statement_that_uses_a_link_is_guarded() -> None:
 
 
 def test_roles_of_the_recipe_can_do_their_steps_and_nothing_else(database: Database) -> None:
-    """The grants of roles.md suffice for each program, and neither role reads a table."""
+    """The grants of roles.md are enough for each program, and neither role can read a table."""
     roles = ("mailroom_collector", "mailroom_sender")
     try:
         database.run(blocks(DOCS / "roles.md", "sql")[0].text)

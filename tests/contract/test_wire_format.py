@@ -1,4 +1,4 @@
-"""Both ends of the pipe speak the same bytes, with Python's csv module as the referee."""
+"""The collector writes and the sender reads the same bytes. Python's csv module checks both."""
 
 import base64
 import csv
@@ -55,7 +55,7 @@ def tokens(text: st.SearchStrategy[str]) -> st.SearchStrategy[Token]:
 
 
 def test_independent_vector_verifies() -> None:
-    """A field that another implementation signed is taken, and its secret returned."""
+    """A field that another implementation signed is accepted, and its secret is returned."""
     secret = verify_token(FIELD, action=Action.ACTIVATION, key=KEY_BYTES)
     assert secret is not None
     assert len(secret) == 32
@@ -63,7 +63,7 @@ def test_independent_vector_verifies() -> None:
 
 
 def test_actions_that_come_with_mailroom_are_the_same_at_both_ends() -> None:
-    """Both programs know the first two without a database: their numbers, names, and whether the code counts."""
+    """Without a database both programs know the first two actions: number, name, and whether the code is signed."""
     assert [(str(one.number), one.name, one.signs_code) for one in SHIPPED] == [
         (one.number, one.name, one.needs_code) for one in sent.SHIPPED
     ]
@@ -80,7 +80,7 @@ def test_plain_row_is_bytewise_as_promised() -> None:
 
 @given(st.lists(tokens(printable), min_size=1, max_size=12), st.integers(1, 12))
 def test_what_is_printed_is_read_back(batch: list[Token], limit: int) -> None:
-    """Every row comes back with each of its fields, signed, in order, in lines of at most the limit."""
+    """Every row is read back with all its fields, signed, in order, in lines of at most the limit."""
     printed = list(lines([encode_row(SIGNER, token) for token in batch], limit))
     assert all(len(line.tokens) <= limit for line in printed)
     got = [row for line in printed for row in decode_line(line.data.removesuffix(b"\n"), KNOWN)]
@@ -95,8 +95,8 @@ def test_what_is_printed_is_read_back(batch: list[Token], limit: int) -> None:
         )
 
 
-def test_long_lines_are_cut_where_a_reader_has_limits() -> None:
-    """As many rows as one may ask for, with the longest fields, stay far below the sender's longest line and row."""
+def test_longest_line_stays_below_the_limits_of_a_reader() -> None:
+    """The largest number of rows with the longest fields stays far below the sender's limits for a line and a row."""
     longest = Token(1, 2, "\U0001f600" * 254, '"' * 254, b"s" * 32, "01234")
     rows = [encode_row(SIGNER, longest)] * MOST_ROWS
     printed = list(lines(rows, MOST_ROWS))
@@ -115,14 +115,14 @@ def test_long_lines_are_cut_where_a_reader_has_limits() -> None:
     ],
 )
 def test_line_has_a_mebibyte_at_most(lengths: list[int], cut: list[int]) -> None:
-    """To the last byte; one row stays one."""
+    """A line has at most a mebibyte, but at least one row."""
     rows = [SignedRow(number, "x" * length) for number, length in enumerate(lengths)]
     assert [len(line.tokens) for line in lines(rows, MOST_ROWS)] == cut
 
 
 @given(st.lists(tokens(printable), min_size=1, max_size=5))
 def test_csv_module_reads_the_same(batch: list[Token]) -> None:
-    """Any CSV reader finds five fields a row, with the values that are in the database."""
+    """Any CSV reader finds five fields in each row, with the values of the database."""
     (line,) = lines([encode_row(SIGNER, token) for token in batch], 5)
     (fields,) = csv.reader([line.data.decode()], strict=True)
     expected = [(token.email, token.login, token.code) for token in batch]
@@ -131,7 +131,7 @@ def test_csv_module_reads_the_same(batch: list[Token]) -> None:
 
 @given(tokens(stored))
 def test_row_is_printed_whole_or_refused(token: Token) -> None:
-    """Whatever the schema stores, a row is one good row on one line, or refused without its values."""
+    """Any value that the schema can store becomes one good row on one line, or is refused without its values."""
     has_control = any(unicodedata.category(letter) == "Cc" for letter in token.email + token.login)
     if has_control:
         with pytest.raises(UnfitToken, match=r"^its (email|login) holds a control character$"):
@@ -154,15 +154,15 @@ def test_row_is_printed_whole_or_refused(token: Token) -> None:
         ("a@b.c", "ann", "01\r34", "its code holds a control character"),
     ],
 )
-def test_refused_row_names_its_fault(email: str, login: str, code: str, reason: str) -> None:
-    """The reason is what an operator reads in the ledger."""
+def test_refused_row_has_a_reason(email: str, login: str, code: str, reason: str) -> None:
+    """The reason is the text that an operator reads in the ledger."""
     with pytest.raises(UnfitToken) as refusal:
         encode_row(SIGNER, Token(1, 1, email, login, b"s" * 32, code))
     assert str(refusal.value) == reason
 
 
 def test_row_keeps_its_token_and_an_empty_code() -> None:
-    """A quoted row is of the same token; a token without a code has an empty last field."""
+    """A quoted row belongs to the same token. A token without a code has an empty last field."""
     row = encode_row(SIGNER, Token(4711, 1, 'a"b@c.d', "x,y", b"s" * 32, None))
     assert row.token == 4711
     assert row.text.startswith('1,"a""b@c.d","x,y",')

@@ -1,4 +1,4 @@
-"""The table of actions: what it takes, what it keeps, and that the steps go by it."""
+"""The table of actions: which rows it accepts, what can't be changed, and how the steps use it."""
 
 import time
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def other(database: Database) -> Iterator[Connection]:
 
 
 def test_first_rows_are_what_both_programs_know_without_a_database(database: Database) -> None:
-    """Number, name, prefix, template and whether the code is signed stand in the programs too."""
+    """The programs have the same number, name, prefix and template, and know whether the code is signed."""
     assert database.run("SELECT name::text, number, prefix, signs_code FROM mailroom_actions ORDER BY number") == [
         (one.name, one.number, one.prefix, one.signs_code) for one in SHIPPED
     ]
@@ -68,15 +68,18 @@ def test_first_rows_are_what_both_programs_know_without_a_database(database: Dat
     ],
     ids=str,
 )
-def test_nonsense_is_refused(database: Database, columns: dict[str, str]) -> None:
-    """What neither program could use never gets into the table."""
+def test_unusable_action_is_refused(database: Database, columns: dict[str, str]) -> None:
+    """The table refuses a row that the programs could not use."""
     with pytest.raises((psycopg.errors.IntegrityError, psycopg.errors.DataError)):
         add_invitation(database, **columns)
 
 
 @pytest.mark.parametrize("prefix", ["/act", "/activate", "/activate2", "/activate/again", "/recover1", "/r"])
 def test_prefixes_that_begin_alike_are_refused(database: Database, prefix: str) -> None:
-    """A signature for one action could be continued to be one for another (test_signing); also within one insert."""
+    """A signature for one action could be continued to one for another (test_signature).
+
+    One insert of two rows is checked too.
+    """
     with pytest.raises(psycopg.errors.CheckViolation, match=r"and that of another action, /[a-z]+, begin alike"):
         add_invitation(database, prefix=prefix)
     add_invitation(database)
@@ -90,7 +93,7 @@ def test_prefixes_that_begin_alike_are_refused(database: Database, prefix: str) 
 
 
 def test_two_sessions_cannot_add_prefixes_that_begin_alike(database: Database) -> None:
-    """The second one waits for the first, and then sees its row."""
+    """The second session waits for the first one, and then sees its row."""
     add_invitation(database)
     for name in ("second", "third"):
         database.run(f"ALTER TYPE token_action ADD VALUE '{name}'")
@@ -120,7 +123,7 @@ def test_two_sessions_cannot_add_prefixes_that_begin_alike(database: Database) -
 def test_transaction_that_would_not_see_what_others_added_is_refused(
     database: Database, other: Connection, level: str, change: str
 ) -> None:
-    """It would let in a prefix that begins like theirs, and write functions that do not know their actions."""
+    """Its snapshot would hide prefixes that begin alike, and the functions it writes would lack actions."""
     database.run("ALTER TYPE token_action ADD VALUE 'second'")
     other.execute(f"BEGIN ISOLATION LEVEL {level}".encode())
     other.execute("SELECT FROM accounts")
@@ -135,7 +138,7 @@ def test_transaction_that_would_not_see_what_others_added_is_refused(
 
 
 def test_migration_runs_where_another_isolation_level_is_the_default(without: Database) -> None:
-    """It chooses its own."""
+    """The migration sets its own isolation level."""
     without.run(f"ALTER DATABASE {without.name} SET default_transaction_isolation = 'serializable'")
     with without.connect() as connection:
         Migrator(connection).run(None)
@@ -143,7 +146,7 @@ def test_migration_runs_where_another_isolation_level_is_the_default(without: Da
 
 
 def test_values_may_be_renamed(database: Database, steps: Steps) -> None:
-    """Of a state and of an action: claims and inserts work on, in old sessions and in new ones."""
+    """A state and an action are renamed. Claims and inserts still work, in old and in new sessions."""
     if database.connection.info.server_version < 140000:
         pytest.skip("there the table must be changed afterwards, as docs/adding-an-action.md says")
     database.run("ALTER TYPE account_status ADD VALUE 'banned'")
@@ -172,15 +175,15 @@ def test_values_may_be_renamed(database: Database, steps: Steps) -> None:
         "TRUNCATE mailroom_actions",
     ],
 )
-def test_what_lines_and_links_hold_stays(database: Database, change: str) -> None:
-    """Number, name, prefix and signs_code can't be changed, and no action taken away."""
+def test_what_lines_and_links_hold_cannot_change(database: Database, change: str) -> None:
+    """Number, name, prefix and signs_code can't be changed, and no action can be deleted."""
     database.run("ALTER TYPE token_action ADD VALUE 'invitation'")
     with pytest.raises(psycopg.errors.RestrictViolation, match="stay"):
         database.run(change)
 
 
 def test_states_are_judged_by_the_table_at_once(database: Database, steps: Steps) -> None:
-    """At the claim and at begin, also by a session whose plans were made before."""
+    """Claim and begin use the new states, even in a session that planned its statements before the change."""
     add_invitation(database)
     tokens = database.sign_up("ann", "ben", "cid")
     assert steps.claim() == tokens
@@ -195,8 +198,8 @@ def test_states_are_judged_by_the_table_at_once(database: Database, steps: Steps
     assert steps.begin(invited[1:]) == {invited[1]: None, invited[2]: "the account is active"}
 
 
-def test_takeover_goes_by_the_table(database: Database, steps: Steps) -> None:
-    """The first acknowledging sender takes over what is emitted of any action, if it may still be mailed."""
+def test_takeover_uses_the_table(database: Database, steps: Steps) -> None:
+    """The first acknowledging sender takes over the emitted tokens of every action that may still be mailed."""
     add_invitation(database)
     database.sign_up("ann", "ben")
     invited = [token for (token,) in database.run(INVITE)]
@@ -212,7 +215,7 @@ def lives(database: Database) -> list[int]:
 
 
 def test_token_lives_as_long_as_its_action_says(database: Database, other: Connection) -> None:
-    """Whoever inserts it, in a trigger too, and by the next insert of a session whose plans were made before."""
+    """Any insert gives the action's lifetime, even of a session that planned the insert before."""
     add_invitation(database, lifetime="86400")
     other.execute("INSERT INTO accounts (email, login) VALUES ('a@b.c', 'ann')")
     other.execute(INVITE.encode())
@@ -232,8 +235,8 @@ def test_token_lives_as_long_as_its_action_says(database: Database, other: Conne
 
 
 @pytest.mark.parametrize("life", [1, 900, 100_000])
-def test_insert_that_says_when_its_token_expires_is_heeded(database: Database, life: int) -> None:
-    """Whatever it says, also what would be the default."""
+def test_expiry_given_by_an_insert_is_kept(database: Database, life: int) -> None:
+    """This includes an expiry that equals the default."""
     add_invitation(database, lifetime="60")
     database.sign_up("ann")
     database.run(
@@ -244,7 +247,7 @@ def test_insert_that_says_when_its_token_expires_is_heeded(database: Database, l
 
 
 def test_update_to_the_default_is_a_lifetime_from_now(database: Database) -> None:
-    """As it was when the default was an expression; another update is heeded as it is."""
+    """DEFAULT gives the lifetime from now, as the former default expression did. Other updates are kept as they are."""
     add_invitation(database, lifetime="60")
     database.sign_up("ann")
     database.run(INVITE)
@@ -259,7 +262,7 @@ def test_update_to_the_default_is_a_lifetime_from_now(database: Database) -> Non
 
 
 def test_triggers_of_the_application_see_when_a_token_expires(database: Database) -> None:
-    """Ours fires before them, whatever they are called."""
+    """mailroom's trigger fires before the application's triggers, whatever their names are."""
     database.run("CREATE TABLE seen (expires_at bigint)")
     database.run(
         "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS"
@@ -272,8 +275,8 @@ def test_triggers_of_the_application_see_when_a_token_expires(database: Database
     assert database.one("SELECT count(*) FROM seen JOIN tokens USING (expires_at)") >= 8
 
 
-def test_token_whose_action_is_not_there_yet_waits(database: Database, steps: Steps) -> None:
-    """It is neither handed out nor skipped, and looked at again 5 s later; an expired one is skipped."""
+def test_token_of_a_missing_action_waits(database: Database, steps: Steps) -> None:
+    """It is neither claimed nor skipped, and is checked again after 5 s. An expired token is skipped."""
     (activation,) = database.sign_up("ann")
     database.run("ALTER TYPE token_action ADD VALUE 'invitation'")
     ((invited,),), ((late,),) = database.run(INVITE), database.run(INVITE)
@@ -284,12 +287,12 @@ def test_token_whose_action_is_not_there_yet_waits(database: Database, steps: St
         ("pending", UNKNOWN, "unlisted")
     ]
     assert database.state(late) == "skipped"
-    (waiting, next_due_ms) = steps.look()
+    (waiting, next_due_ms) = steps.check()
     assert waiting == 0
     assert next_due_ms is not None
     assert 0 < next_due_ms <= 5000
     add_invitation(database)
-    assert steps.look()[0] == 1
+    assert steps.check()[0] == 1
     assert steps.claim() == [invited]
     assert database.run("SELECT error, error_code FROM deliveries WHERE token = %s", invited) == [(None, None)]
     assert steps.begin([invited]) == {invited: None}
@@ -298,7 +301,7 @@ def test_token_whose_action_is_not_there_yet_waits(database: Database, steps: St
 
 
 def due_in(database: Database, token: int) -> float:
-    """Return the seconds, as the claim before set them."""
+    """Return in how many seconds the deliveries are due, as the last claim set it."""
     return float(
         database.one("SELECT extract(epoch FROM due_at - now())::float8 FROM deliveries WHERE token = %s", token)
     )
@@ -308,7 +311,7 @@ def due_in(database: Database, token: int) -> float:
 def test_token_whose_action_is_missing_waits_longer_the_older_it_is(
     database: Database, steps: Steps, age: int, wait: int
 ) -> None:
-    """So that many of them cost the server little until somebody inserts the action."""
+    """Many such tokens cost the server little until the action is inserted."""
     database.sign_up("ann")
     database.run("ALTER TYPE token_action ADD VALUE 'invitation'")
     ((invited,),) = database.run(INVITE)
@@ -318,7 +321,7 @@ def test_token_whose_action_is_missing_waits_longer_the_older_it_is(
 
 
 def test_added_action_ends_the_wait_of_its_tokens(database: Database, other: Connection, steps: Steps) -> None:
-    """They are due at once, and a collector that sleeps is told; what waits for another reason waits on."""
+    """They are due at once, and a sleeping collector is notified. Tokens that wait for another reason still wait."""
     database.sign_up("ann", "ben")
     database.run("ALTER TYPE token_action ADD VALUE 'invitation'")
     invited = [token for (token,) in database.run(INVITE)]
@@ -329,7 +332,7 @@ def test_added_action_ends_the_wait_of_its_tokens(database: Database, other: Con
     other.execute("LISTEN token_insert")
     database.run("UPDATE mailroom_actions SET lifetime = 900")
     assert list(other.notifies(timeout=0.2)) == []
-    assert steps.look()[0] == 0
+    assert steps.check()[0] == 0
     add_invitation(database)
     assert len(list(other.notifies(timeout=10, stop_after=1))) == 1
     assert steps.claim() == invited
@@ -344,7 +347,7 @@ BEGIN_0_1 = "SELECT place, token, attempt, refused FROM mailroom_begin(%s::job_t
 
 
 def test_collector_of_version_0_1_gets_the_two_actions_that_it_knows(database: Database, steps: Steps) -> None:
-    """And leaves the rest, which waits, to collectors that know them."""
+    """It leaves tokens of other actions to collectors that know them."""
     add_invitation(database)
     (activation,) = database.sign_up("ann")
     ((invited,),) = database.run(INVITE)
@@ -371,7 +374,7 @@ def test_collector_of_version_0_1_gets_the_two_actions_that_it_knows(database: D
 
 @pytest.fixture
 def without(server: Server) -> Iterator[Database]:
-    """A database that has all but the table of actions."""
+    """A database with everything except the table of actions."""
     database = Database(server, server.new_database(template="template1"))
     Migrator(database.connection).run(BEFORE)
     yield database
@@ -379,7 +382,7 @@ def without(server: Server) -> Iterator[Database]:
 
 
 def test_roles_that_claim_or_begin_may_list_the_actions(without: Database) -> None:
-    """Who may claim or begin is granted the new functions by the migration, and nobody else."""
+    """The migration grants the new functions to the roles that may claim or begin, and to no other role."""
     collector, sender = (f"{name}_{time.time_ns()}" for name in ("collector", "sender"))
     try:
         for role, step in ((collector, "mailroom_claim"), (sender, "mailroom_begin")):
@@ -403,8 +406,8 @@ def test_roles_that_claim_or_begin_may_list_the_actions(without: Database) -> No
             without.run(f"DROP ROLE {role}")
 
 
-def test_sign_ups_go_on_where_public_is_given_no_function(without: Database) -> None:
-    """An application's role may use what sets the lifetime, also after a change of the table."""
+def test_sign_up_works_where_public_may_execute_no_function(without: Database) -> None:
+    """An application's role may set the lifetime, even after the table changed."""
     role = f"application_{time.time_ns()}"
     without.run(f"CREATE ROLE {role}")
     try:
@@ -424,8 +427,8 @@ def test_sign_ups_go_on_where_public_is_given_no_function(without: Database) -> 
         without.run(f"DROP ROLE {role}")
 
 
-def test_migration_down_is_as_it_was_before(without: Database) -> None:
-    """Every table, default, function and right; what waits of other actions has failed, and says why."""
+def test_migration_down_restores_the_version_before(without: Database) -> None:
+    """Tables, defaults, functions and rights are restored. Waiting tokens of other actions fail with a reason."""
     before = shape(without.connection)
     without.run(ACTIONS.up)
     add_invitation(without)

@@ -1,4 +1,4 @@
-"""When the collector claims no more, each reason alone; and what it does with what it has claimed.
+"""When the collector stops claiming, one reason at a time, and what it does with claimed rows.
 
 The parts are real: stdout is a pipe, the ledger is PostgreSQL. The clock stands still until a test moves it.
 """
@@ -29,7 +29,7 @@ LEASE_MS = 30_000
 
 
 class Parts:
-    """All that claims, signs, prints and records, without the loop around it."""
+    """The parts that claim, sign, print and record, without the loop."""
 
     def __init__(self, database: Database) -> None:
         self.clock = Clock()
@@ -51,13 +51,13 @@ class Parts:
         return self.output.places.at(place)
 
     def hold(self, tokens: range) -> None:
-        """Hold tokens that are written."""
+        """Claim tokens whose lines are written."""
         self.leases.claimed(tokens)
         for place in (TokenPlace.WAITING, TokenPlace.WRITTEN):
             self.output.places.move(tokens, place)
 
     def put(self, token: int) -> None:
-        """Let a line wait to be written."""
+        """Queue a line for writing."""
         self.leases.claimed([token])
         self.output.put([OutputLine(b"x\n", (token,), 1)])
 
@@ -85,13 +85,13 @@ def parts(database: Database) -> Iterator[Parts]:
 # When it claims no more
 
 
-def test_collector_that_holds_nothing_claims(parts: Parts) -> None:
-    """Nothing is in the way."""
+def test_empty_collector_claims(parts: Parts) -> None:
+    """Nothing prevents a claim."""
     assert parts.may_claim
 
 
-def test_line_that_is_not_written_yet_stops_claims(parts: Parts) -> None:
-    """What the reader did not take is not joined by more, though the pipe has room."""
+def test_unwritten_line_stops_claims(parts: Parts) -> None:
+    """While a line waits to be written, no row is claimed, even if the pipe has room."""
     parts.put(1)
     assert not parts.may_claim
     parts.write()
@@ -99,14 +99,14 @@ def test_line_that_is_not_written_yet_stops_claims(parts: Parts) -> None:
     assert parts.may_claim
 
 
-def test_pipe_that_was_not_seen_to_have_room_stops_claims(parts: Parts) -> None:
-    """Nothing waits to be written, but what is claimed could not be."""
+def test_pipe_without_known_room_stops_claims(parts: Parts) -> None:
+    """No line waits, but a claimed row might not fit into the pipe."""
     parts.output.is_writable = False
     assert not parts.may_claim
 
 
-def test_held_rows_stop_claims(parts: Parts) -> None:
-    """As many as are held at most, though all of them are written."""
+def test_most_held_rows_stop_claims(parts: Parts) -> None:
+    """At the limit of held rows no row is claimed, even if all lines are written."""
     parts.hold(range(FULL - 10))
     assert parts.may_claim
     parts.hold(range(FULL, FULL + 1))
@@ -114,7 +114,7 @@ def test_held_rows_stop_claims(parts: Parts) -> None:
 
 
 def test_rows_that_a_sender_has_begun_are_not_held(parts: Parts, database: Database) -> None:
-    """Where senders acknowledge, the ledger is asked which of them they have begun; the others stay."""
+    """Where senders acknowledge, the ledger says which rows they have begun. The other rows stay held."""
     database.sign_up("ann")
     (token,) = Steps(database.connection, HOLDER).claim()
     parts.hold(range(token, token + FULL))
@@ -125,7 +125,7 @@ def test_rows_that_a_sender_has_begun_are_not_held(parts: Parts, database: Datab
 
 
 def test_ledger_is_asked_for_room_less_and_less_often(parts: Parts, database: Database) -> None:
-    """5 ms after the first time, then 10 ms; each time the leases are extended."""
+    """It waits 5 ms, then 10 ms, and so on. Each question also extends the leases."""
     database.sign_up_many(FULL)
     tokens = Steps(database.connection, HOLDER).claim(FULL)
     parts.hold(range(tokens[0], tokens[0] + FULL))
@@ -143,7 +143,10 @@ def test_ledger_is_asked_for_room_less_and_less_often(parts: Parts, database: Da
 
 
 def test_row_passes_from_place_to_place(parts: Parts, database: Database) -> None:
-    """Claimed, waiting to be written, written, read, recorded: the ledger has it as emitted, and nothing is held."""
+    """It is claimed, queued, written, read and recorded.
+
+    Then the ledger has it as emitted, and the collector holds nothing.
+    """
     database.sign_up("ann")
     assert parts.claims.claim(parts.ledger) == (True, True)
     (token,) = parts.at(TokenPlace.WAITING)
@@ -158,7 +161,7 @@ def test_row_passes_from_place_to_place(parts: Parts, database: Database) -> Non
 
 
 def test_full_chunk_is_signed_while_the_next_is_claimed(parts: Parts, database: Database) -> None:
-    """Its answer stays unread until then; when no claim can follow, it is printed all the same."""
+    """The answer to the next claim stays unread meanwhile. If no claim can follow, the chunk is printed at once."""
     database.sign_up_many(25)
     assert parts.claims.claim(parts.ledger) == (True, False)
     assert (parts.claims.unread, parts.claims.held) == (10, 0)
@@ -169,8 +172,8 @@ def test_full_chunk_is_signed_while_the_next_is_claimed(parts: Parts, database: 
     assert parts.claims.claim(parts.ledger) == (False, True)
 
 
-def test_row_that_can_not_be_signed_is_rejected(parts: Parts, database: Database) -> None:
-    """It is told to the ledger with the reason, and the others are printed."""
+def test_row_that_cannot_be_signed_is_rejected(parts: Parts, database: Database) -> None:
+    """The ledger records the reason, and the other rows are printed."""
     database.sign_up("ann", "ben")
     database.run("UPDATE tokens SET secret = 'x' WHERE account = (SELECT id FROM accounts WHERE login = 'ann')")
     parts.claims.claim(parts.ledger)
@@ -178,8 +181,8 @@ def test_row_that_can_not_be_signed_is_rejected(parts: Parts, database: Database
     assert (len(parts.at(TokenPlace.WAITING)), parts.claims.held, parts.claims.totals.rejected) == (1, 1, 1)
 
 
-def test_what_the_ledger_was_not_told_is_told_later(parts: Parts, database: Database) -> None:
-    """A connection that is lost first forgets neither what was read nor what is to be released."""
+def test_lost_connection_loses_no_record(parts: Parts, database: Database) -> None:
+    """The next connection records the rows that were read, and releases the rows to be released."""
     database.sign_up_many(20)
     parts.claims.claim(parts.ledger)
     parts.claims.print_and_record(parts.ledger)
@@ -196,8 +199,8 @@ def test_what_the_ledger_was_not_told_is_told_later(parts: Parts, database: Data
     assert (database.states(), parts.claims.held) == ({"emitted": 10, "pending": 10}, 0)
 
 
-def test_row_that_is_claimed_anew_is_where_its_new_line_is(parts: Parts, database: Database) -> None:
-    """Its lease ran out while its line lay in the pipe: that the old line is read says nothing of the new one."""
+def test_reclaimed_row_belongs_to_its_new_line(parts: Parts, database: Database) -> None:
+    """Its lease expired while its line was in the pipe. Reading the old line says nothing about the new one."""
     database.sign_up("ann")
     parts.claims.claim(parts.ledger)
     parts.write()
@@ -212,10 +215,10 @@ def test_row_that_is_claimed_anew_is_where_its_new_line_is(parts: Parts, databas
 
 
 @pytest.mark.parametrize("is_unknown", [True, False], ids=["unknown action", "unfit"])
-def test_chunk_that_is_claimed_anew_before_it_was_read_is_printed_once(
+def test_chunk_claimed_twice_before_it_was_read_is_printed_once(
     parts: Parts, database: Database, is_unknown: bool
 ) -> None:
-    """A process that stood still for a lease claims the same rows again; what they were at first counts no more."""
+    """A process stopped for longer than a lease claims the same rows again. Only the second claim counts."""
     database.sign_up_many(10)
     (secret,) = database.run("SELECT secret FROM tokens ORDER BY id LIMIT 1")[0]
     if is_unknown:
@@ -226,7 +229,7 @@ def test_chunk_that_is_claimed_anew_before_it_was_read_is_printed_once(
     if not is_unknown:
         database.run("UPDATE tokens SET secret = %s WHERE secret = 'x'", secret)
     database.run("UPDATE deliveries SET due_at = now() - interval '1 s'")
-    parts.clock.now += 2.0  # so that the scan begins at the start
+    parts.clock.now += 2.0  # the scan then begins at the start
     parts.claims.claim(parts.ledger)
     while not parts.output.empty:
         parts.write()
@@ -236,8 +239,8 @@ def test_chunk_that_is_claimed_anew_before_it_was_read_is_printed_once(
         assert parts.read().count(b"@") == 10
 
 
-def test_reader_that_takes_nothing_gets_no_more_leases(parts: Parts, database: Database) -> None:
-    """When the leases are to be extended, what could not be written is released; half as much is claimed then."""
+def test_blocked_reader_gets_no_more_leases(parts: Parts, database: Database) -> None:
+    """When the leases must be extended, unwritten rows are released. After that, chunks are half as large."""
     database.sign_up_many(10)
     parts.claims.claim(parts.ledger)
     parts.claims.print_and_record(parts.ledger)
@@ -249,8 +252,8 @@ def test_reader_that_takes_nothing_gets_no_more_leases(parts: Parts, database: D
     assert (database.states(), parts.claims.held, parts.drain.chunk.rows) == ({"pending": 10}, 0, 10)
 
 
-def test_paused_queue_gets_back_what_no_sender_has_begun(parts: Parts, database: Database) -> None:
-    """Where senders acknowledge, also what is in the pipe; where they don't, that stays with its reader."""
+def test_paused_queue_gets_back_rows_that_no_sender_began(parts: Parts, database: Database) -> None:
+    """Where senders acknowledge, rows in the pipe are released too. Elsewhere they stay with their reader."""
     database.sign_up("ann")
     parts.claims.claim(parts.ledger)
     parts.write()
@@ -262,7 +265,7 @@ def test_paused_queue_gets_back_what_no_sender_has_begun(parts: Parts, database:
 
 
 def test_reader_that_is_gone_leaves_nothing_claimed(parts: Parts, database: Database) -> None:
-    """What it took is recorded as emitted; what it did not take is due again at once."""
+    """Rows that it read are recorded as emitted. The other rows are due again at once."""
     database.sign_up_many(20)
     parts.claims.claim(parts.ledger)
     parts.claims.print_and_record(parts.ledger)
@@ -277,8 +280,8 @@ def test_reader_that_is_gone_leaves_nothing_claimed(parts: Parts, database: Data
     assert database.states() == {"emitted": 10, "pending": 10}
 
 
-def test_end_records_what_is_written_as_read(parts: Parts, database: Database) -> None:
-    """The reader lives, so it will take what is in the pipe."""
+def test_end_records_written_rows_as_read(parts: Parts, database: Database) -> None:
+    """The reader is alive, so it will read the rows that are in the pipe."""
     database.sign_up("ann")
     parts.claims.claim(parts.ledger)
     parts.write()
@@ -287,7 +290,10 @@ def test_end_records_what_is_written_as_read(parts: Parts, database: Database) -
 
 
 def test_second_connection_records_while_the_first_claims(parts: Parts, database: Database) -> None:
-    """It is opened once chunks are as large as they get; without it, the first connection records what was read."""
+    """It is opened once chunks have their full size.
+
+    Without it, the first connection records the rows that were read.
+    """
     database.sign_up_many(60)
     while parts.drain.chunk.rows < parts.drain.chunk.largest:
         parts.drain.chunk.kept_up()

@@ -1,4 +1,4 @@
-"""The collector's loop, round by round, with all its real parts and a clock that the test moves."""
+"""The rounds of the collector's loop, with all its real parts and a clock that the test moves."""
 
 import os
 import signal
@@ -20,11 +20,11 @@ from tests.support.clock import Clock
 from tests.support.postgres import Database
 
 ROUNDS = 50
-"""More than anything here needs."""
+"""More than any wait here needs."""
 
 
 class Loop:
-    """A collector with a pipe as its stdout; each round takes 10 ms of its clock."""
+    """A collector whose stdout is a pipe. Each round takes 10 ms of its clock."""
 
     def __init__(self, database: Database, queue: str = "mailroom") -> None:
         url = DatabaseUrl(None, {"MAILROOM_DATABASE_URL": database.url})
@@ -61,7 +61,7 @@ class Loop:
 
 @pytest.fixture
 def wakeup() -> Iterator[Wakeup]:
-    """Signals as the loop sees them; afterwards they are what they were."""
+    """Signals as the loop sees them. Afterwards their handlers are restored."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
     before = {number: signal.getsignal(number) for number in numbers}
     with Wakeup() as wakeup:
@@ -86,22 +86,22 @@ def until(loop: Loop, wakeup: Wakeup, database: Database, states: dict[str, int]
     assert database.states() == states
 
 
-def test_what_waits_is_printed_and_recorded(loop: Loop, wakeup: Wakeup, database: Database) -> None:
-    """From the first round, that connects, to the ledger's record that the reader took it."""
+def test_waiting_row_is_printed_and_recorded(loop: Loop, wakeup: Wakeup, database: Database) -> None:
+    """The first round connects. The last one records in the ledger that the reader took the row."""
     database.sign_up("ann")
     until(loop, wakeup, database, {"emitted": 1})
     assert loop.printed.count(b"ann@example.com") == 1
 
 
 def test_row_that_comes_later_ends_the_wait(loop: Loop, wakeup: Wakeup, database: Database) -> None:
-    """The poll sees the notification, whatever time it was to wait for."""
+    """The poll sees the notification, even if its deadline is far away."""
     loop.run(wakeup, 5)
     database.sign_up("ben")
     until(loop, wakeup, database, {"emitted": 1})
 
 
-def test_line_that_is_not_written_yet_stops_claims(loop: Loop, wakeup: Wakeup, database: Database) -> None:
-    """A reader that takes nothing: the pipe is full, and what does not fit waits; then no row is claimed."""
+def test_full_pipe_stops_claims(loop: Loop, wakeup: Wakeup, database: Database) -> None:
+    """The reader takes nothing and a line does not fit into the pipe, so no row is claimed."""
     os.set_blocking(loop.writer, False)
     filler = b"x" * 4096
     try:
@@ -120,17 +120,17 @@ def test_line_that_is_not_written_yet_stops_claims(loop: Loop, wakeup: Wakeup, d
     until(loop, wakeup, database, {"emitted": 1})
 
 
-def test_lost_connection_is_made_again_when_it_is_time(
+def test_lost_connection_is_made_again_after_its_backoff(
     loop: Loop, wakeup: Wakeup, database: Database, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Not before; and what came meanwhile is printed then."""
+    """It is not made earlier. Rows that arrived meanwhile are then printed."""
     database.sign_up("ann")
     until(loop, wakeup, database, {"emitted": 1})
     session = loop.collector._session
     assert session.ledger is not None
     session.ledger.link.connection.pgconn.finish()
     database.sign_up("ben")
-    loop.clock.now += 10.0  # the state is to be read
+    loop.clock.now += 10.0  # reads the queue's state
     loop.run(wakeup)
     assert session.ledger is None
     assert session.connect_at > loop.clock.now - 0.01
@@ -139,8 +139,8 @@ def test_lost_connection_is_made_again_when_it_is_time(
     assert "trying again in 0." in capfd.readouterr().err
 
 
-def test_queue_that_is_not_there_ends_it(database: Database, wakeup: Wakeup) -> None:
-    """Nothing has worked yet, so a person has to see to it."""
+def test_unknown_queue_ends_the_collector(database: Database, wakeup: Wakeup) -> None:
+    """Nothing has worked yet, so an operator must fix the configuration."""
     loop = Loop(database, "mialroom")
     try:
         with pytest.raises(OperatorNeeded, match="MAILROOM_QUEUE_NAME"):
@@ -149,8 +149,8 @@ def test_queue_that_is_not_there_ends_it(database: Database, wakeup: Wakeup) -> 
         loop.close()
 
 
-def test_reader_that_is_gone_ends_it(loop: Loop, wakeup: Wakeup, database: Database) -> None:
-    """What it did not take is due again."""
+def test_closed_reader_ends_the_collector(loop: Loop, wakeup: Wakeup, database: Database) -> None:
+    """Rows that it did not take are due again."""
     database.sign_up("ann")
     until(loop, wakeup, database, {"claimed": 1}, reads=False)
     os.close(loop.reader)
@@ -161,10 +161,10 @@ def test_reader_that_is_gone_ends_it(loop: Loop, wakeup: Wakeup, database: Datab
 
 
 @pytest.mark.usefixtures("wakeup")
-def test_signal_ends_it_and_what_is_written_counts_as_read(
+def test_signal_ends_the_collector_and_written_rows_count_as_read(
     loop: Loop, database: Database, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As a whole: run() returns, stdout is closed, and nothing stays claimed."""
+    """run() returns, stdout is closed, and no row stays claimed."""
     database.sign_up("ann")
     at_work = loop.collector.work
 
@@ -181,8 +181,8 @@ def test_signal_ends_it_and_what_is_written_counts_as_read(
     assert "SIGTERM: finishing the line, then ending" in capfd.readouterr().err
 
 
-def test_end_releases_rows_whose_answer_was_not_read_yet(loop: Loop, wakeup: Wakeup, database: Database) -> None:
-    """A signal comes while a chunk is claimed and no line is waiting: its rows are due again at once."""
+def test_end_releases_rows_of_an_unread_answer(loop: Loop, wakeup: Wakeup, database: Database) -> None:
+    """A signal arrives during a claim while no line waits. Its rows are due again at once."""
     database.sign_up_many(10)
     for _ in range(ROUNDS):
         if loop.collector._claims.unread:

@@ -1,4 +1,4 @@
-"""The connection that both programs use: what is given up ends at the server, and no setting changes its statements."""
+"""The connection of both programs: an abandoned statement ends on the server, and settings change no statement."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ NAME = "given-up"
 
 
 def sessions(database: Database) -> int:
-    """Return how many statements of ours wait at the server."""
+    """Return how many of our statements wait on the server."""
     return int(
         database.one(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
@@ -28,7 +28,7 @@ def sessions(database: Database) -> int:
 
 @pytest.fixture
 def locked(database: Database) -> Iterator[Connection]:
-    """The accounts are locked by a transaction that goes on."""
+    """A transaction stays open that locks the accounts."""
     with database.connect() as connection, connection.transaction():
         connection.execute("LOCK accounts")
         yield connection
@@ -42,14 +42,14 @@ def give_up(url: str) -> None:
 
 
 @pytest.mark.usefixtures("locked")
-def test_statement_that_is_given_up_ends_at_the_server(database: Database) -> None:
-    """Else each one leaves a session that waits, until nobody can connect any more."""
+def test_abandoned_statement_ends_on_the_server(database: Database) -> None:
+    """Otherwise each one would leave a waiting session until the server accepts no more connections."""
     give_up(database.url)
     until(lambda: sessions(database) == 0, "the statement has ended")
 
 
 @pytest.mark.usefixtures("locked")
-def test_statement_that_is_given_up_ends_behind_a_pooler(database: Database) -> None:
+def test_abandoned_statement_ends_behind_a_pooler(database: Database) -> None:
     """A pooler passes the cancellation on."""
     with running_pgbouncer(database) as port:
         give_up(f"host=127.0.0.1 port={port} dbname={database.name} user=postgres")
@@ -57,8 +57,8 @@ def test_statement_that_is_given_up_ends_behind_a_pooler(database: Database) -> 
 
 
 @pytest.mark.usefixtures("locked")
-def test_connection_that_is_closed_in_the_middle_of_a_statement_cancels_it(database: Database) -> None:
-    """As when a program ends."""
+def test_connection_closed_during_a_statement_cancels_it(database: Database) -> None:
+    """This happens when a program ends."""
     connection = connect(database.url, NAME)
     connection.sends_only = True
     connection.execute("SELECT id FROM accounts")
@@ -67,15 +67,15 @@ def test_connection_that_is_closed_in_the_middle_of_a_statement_cancels_it(datab
     until(lambda: sessions(database) == 0, "the statement has ended")
 
 
-def test_server_ends_what_a_killed_program_left(database: Database) -> None:
-    """Who is killed cancels nothing, so the server itself has a deadline, later than the program's."""
+def test_server_ends_the_statement_of_a_killed_program(database: Database) -> None:
+    """A killed program cancels nothing. The server's own deadline is later than the program's."""
     with connect(database.url, NAME, timeout=10) as connection:
         assert connection.execute("SHOW statement_timeout").fetchone() == ("15s",)
 
 
 @pytest.fixture
 def undone(database: Database) -> str:
-    """A function that the server undoes two times, with the SQLSTATE that it is given."""
+    """A function that fails twice with the given SQLSTATE, and then works."""
     database.run("CREATE SEQUENCE tries")
     database.run(
         "CREATE FUNCTION undone(code text) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN"
@@ -86,22 +86,22 @@ def undone(database: Database) -> str:
 
 
 @pytest.mark.parametrize("code", ["40P01", "40001"])
-def test_statement_that_made_room_for_others_is_run_again_at_once(database: Database, undone: str, code: str) -> None:
-    """A deadlock or a serialization failure is no lost connection; within a transaction it is told."""
+def test_statement_that_was_rolled_back_is_repeated_at_once(database: Database, undone: str, code: str) -> None:
+    """A deadlock or serialization failure does not close the connection. Within a transaction it is raised."""
     with connect(database.url, NAME) as connection:
         assert connection.execute(undone, (code,)).fetchone() == (connection.info.backend_pid,)
         database.run("SELECT setval('tries', 1, false)")
-        told = pytest.raises(Unavailable, match="other transactions were in the way: undone")
-        with told, translated(), connection.transaction():
+        raises = pytest.raises(Unavailable, match="other transactions were in the way: undone")
+        with raises, translated(), connection.transaction():
             connection.execute(undone, (code,))
 
 
 @pytest.mark.parametrize("code", ["40P01", "40001", "55P03", "57014"])
 @pytest.mark.parametrize("early", [True, False], ids=["sent early", "asked"])
-def test_sender_runs_what_was_undone_again_on_the_same_connection(
+def test_sender_repeats_a_rolled_back_statement_on_the_same_connection(
     database: Database, undone: str, code: str, early: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whether it waits for the answer or not; what somebody's lock held up it tries again after a while."""
+    """It does so whether or not it waits for the answer. After a lock timeout it waits before it tries again."""
     sender = shared_connection(database.url, PIDS)
     pid = sender.open()
     try:
@@ -113,11 +113,11 @@ def test_sender_runs_what_was_undone_again_on_the_same_connection(
 
 
 def test_password_file_is_read_again_by_libpq(database: Database, tmp_path: Path) -> None:
-    """As is all of the URL that names files."""
+    """libpq also reads the other files that the URL names again."""
     file = tmp_path / "passfile"
     url = make_conninfo(database.url, passfile=str(file))
     database.run("CREATE ROLE by_file LOGIN PASSWORD 'old'")
-    database.server.let_in_by_password("by_file")
+    database.server.require_password("by_file")
     try:
         for password in ("old", "new"):
             database.run(f"ALTER ROLE by_file PASSWORD '{password}'")

@@ -1,4 +1,4 @@
-"""A step costs the same whatever the tables hold: by index, and no row walked over twice."""
+"""The cost of a step does not depend on the size of the tables: it uses an index and reads no row twice."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def grown(database: Database) -> Database:
 
 
 def scanned(database: Database) -> tuple[int, int]:
-    """Return how often one of the large tables was read as a whole, and how many index entries were read."""
+    """Return how many full scans of the large tables there were, and how many index entries were read."""
     database.count_reads()
     ((whole, entries),) = database.run(
         "SELECT sum(t.seq_scan), (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'deliveries')"
@@ -32,9 +32,9 @@ def scanned(database: Database) -> tuple[int, int]:
 
 
 def test_no_step_reads_a_whole_table(grown: Database, steps: Steps) -> None:
-    """From the look to the settlement, also with the first plan of a session."""
+    """No step does, from the count to the settlement, even with the first plan of a session."""
     before, _ = scanned(grown)
-    assert steps.look(10)[0] == 10
+    assert steps.check(10)[0] == 10
     tokens = steps.claim(100)
     steps.extend(tokens)
     steps.release(tokens[90:])
@@ -42,12 +42,12 @@ def test_no_step_reads_a_whole_table(grown: Database, steps: Steps) -> None:
     steps.begin(tokens[:50])
     steps.settle(tokens[0], "sent")
     assert len(tokens) == 100
-    # The helper of these tests looks up each token's secret by its key; the steps do nothing else.
+    # The helper of these tests reads each token's secret by its key. The steps do nothing else.
     assert scanned(grown)[0] == before
 
 
-def test_steps_planned_while_there_was_hardly_a_row_read_no_more_than_theirs(database: Database, steps: Steps) -> None:
-    """The plans of a session that began with an empty ledger, before anything is known of how the tables grow."""
+def test_plan_made_for_an_empty_ledger_stays_cheap(database: Database, steps: Steps) -> None:
+    """A session that planned its statements while the ledger was empty reads no more rows after it grew."""
     for table in ("accounts", "tokens", "deliveries"):
         database.run(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     database.sign_up("first")
@@ -65,8 +65,8 @@ def test_steps_planned_while_there_was_hardly_a_row_read_no_more_than_theirs(dat
     assert scanned(database)[1] - before < 10 * 500
 
 
-def test_drain_does_not_walk_over_what_it_took_while_a_snapshot_is_held(grown: Database) -> None:
-    """Each claim begins behind the last one, so that dead rows that can't be vacuumed cost nothing."""
+def test_drain_reads_no_claimed_row_again_while_a_snapshot_is_open(grown: Database) -> None:
+    """Each claim begins behind the last one, so dead rows that can't be vacuumed cost nothing."""
     with grown.connect() as elsewhere:
         elsewhere.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tokens")
         _, before = scanned(grown)
@@ -83,8 +83,11 @@ def test_drain_does_not_walk_over_what_it_took_while_a_snapshot_is_held(grown: D
         assert scanned(grown)[1] - before < 6 * WAITING
 
 
-def test_claim_from_the_start_finds_what_became_due_in_front(grown: Database, steps: Steps) -> None:
-    """What is given back is as old as its token; a claim behind a place passes it by, one without does not."""
+def test_claim_from_the_start_finds_released_rows(grown: Database, steps: Steps) -> None:
+    """A released row has the due time of its token.
+
+    A claim behind that place skips it, and one from the start finds it.
+    """
     (first, *_) = steps.claim(10)
     ((due_at, token),) = grown.run("SELECT due_at, token FROM mailroom_claim_any('mailroom', 'me', 60000, 1)")
     steps.release([first])
@@ -93,8 +96,8 @@ def test_claim_from_the_start_finds_what_became_due_in_front(grown: Database, st
     assert steps.claim(1000) == [first]
 
 
-def test_token_takes_its_delivery_with_it(database: Database) -> None:
-    """Whether it is deleted, its account is, or the table is emptied."""
+def test_deleted_token_deletes_its_delivery(database: Database) -> None:
+    """The token is deleted, its account is deleted, or the table is truncated."""
     ann, _, cid = database.sign_up("ann", "ben", "cid")
     database.run("DELETE FROM tokens WHERE id = %s", ann)
     database.run("DELETE FROM accounts WHERE login = 'ben'")
@@ -104,7 +107,7 @@ def test_token_takes_its_delivery_with_it(database: Database) -> None:
 
 
 def test_delivery_without_its_token_is_skipped(database: Database, steps: Steps) -> None:
-    """As a copy may leave it that runs without triggers: it is put aside, and holds nothing up."""
+    """A copy that runs without triggers may leave one. It is skipped and delays no other row."""
     lost, kept = database.sign_up("lost", "kept")
     with database.connect() as copying:
         copying.execute("SET session_replication_role = replica")
@@ -113,4 +116,4 @@ def test_delivery_without_its_token_is_skipped(database: Database, steps: Steps)
     assert database.run("SELECT state::text, error FROM deliveries WHERE token = %s", lost) == [
         ("skipped", "the token is gone")
     ]
-    assert steps.look()[0] == 0
+    assert steps.check()[0] == 0

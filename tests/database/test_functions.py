@@ -1,4 +1,4 @@
-"""The files in migrations/functions: what the newest migration is made of, and what a migrated database has."""
+"""The files in migrations/functions: the newest migration contains them, and a migrated database has them."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 MIGRATIONS = ROOT / "migrations"
 FILES = sorted((MIGRATIONS / "functions").glob("*.sql"))
 COMPILED = {"mailroom_action_number", "mailroom_action_states", "mailroom_action_lifetime"}
-"""What mailroom_actions_compiled writes from the rows of a table."""
+"""The functions that mailroom_actions_compiled writes from the rows of a table."""
 
 
 def functions(connection: Connection) -> dict[str, tuple[object, ...]]:
@@ -27,7 +27,7 @@ def functions(connection: Connection) -> dict[str, tuple[object, ...]]:
 
 
 def test_newest_migration_is_made_of_the_files(tmp_path: Path) -> None:
-    """`make migrations` changes nothing."""
+    """After `make migrations` no file has changed."""
     script = ROOT / "docs" / "generate" / "migration.py"
     subprocess.run([sys.executable, script, tmp_path], check=True, capture_output=True, timeout=60)
     made = sorted(tmp_path.iterdir())
@@ -37,7 +37,7 @@ def test_newest_migration_is_made_of_the_files(tmp_path: Path) -> None:
 
 
 def test_next_migration_gets_what_changes(tmp_path: Path) -> None:
-    """A function without a place is named; up it is as in its file, down as the migration before made it."""
+    """A function without a marked place is named. Up creates it from its file, down restores the migration before."""
     script, migrations = tmp_path / "docs" / "generate" / "migration.py", tmp_path / "migrations"
     script.parent.mkdir(parents=True)
     script.write_text((ROOT / "docs" / "generate" / script.name).read_text())
@@ -62,7 +62,7 @@ def test_next_migration_gets_what_changes(tmp_path: Path) -> None:
 
 
 def test_migrated_database_has_the_functions_of_the_files(database: Database) -> None:
-    """Each of them and no other; to create them from the files changes none."""
+    """It has each of them and no other. Creating them again from the files changes nothing."""
     before = functions(database.connection)
     assert {file.stem for file in FILES} == set(before) - COMPILED
     for file in FILES:
@@ -71,15 +71,15 @@ def test_migrated_database_has_the_functions_of_the_files(database: Database) ->
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_file_says_what_its_function_is_for(file: Path) -> None:
-    """Its name is that of its one function, and its head says what calls it and what it returns."""
+def test_file_describes_its_function(file: Path) -> None:
+    """The file is named after its one function. Its head says who calls the function and what it returns."""
     head, *statements = file.read_text().split("\nCREATE OR REPLACE FUNCTION ")
     assert [statement.partition("(")[0] for statement in statements] == [file.stem]
     assert re.fullmatch(r"(-- .+\n(--\n)?)+-- Called by: .+\n(-- .+\n)*-- Returns: .+\n(-- .+\n)*", f"{head}\n")
 
 
 def test_new_functions_name_their_parameters() -> None:
-    """Beginning with p_, so that no parameter is taken for a column; and no body knows them by their places."""
+    """Names begin with p_, so no parameter is mistaken for a column, and no body uses $1."""
     text = "".join(
         file.read_text() for file in MIGRATIONS.glob("*.up.sql") if file.name.partition("_")[0] not in "01234"
     )

@@ -1,4 +1,4 @@
-"""What the ledger guards against: old addresses, copies, hidden rows, strangers' locks, and what nobody has begun."""
+"""What the ledger guards against: old addresses, copies, hidden rows, locks of other roles, and unknown outcomes."""
 
 import time
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def listener(database: Database) -> Iterator[Connection]:
         yield connection
 
 
-def rung(listener: Connection) -> bool:
+def was_notified(listener: Connection) -> bool:
     listener.execute("SELECT")
     return bool(list(listener.notifies(timeout=0)))
 
@@ -32,7 +32,7 @@ def rung(listener: Connection) -> bool:
 
 
 def begin(database: Database, *emails: str | None, holder: str = "me") -> list[tuple[str, str | None]]:
-    """Begin all tokens, in order, with these addresses."""
+    """Begin all tokens in order with these addresses."""
     secrets = [secret for (secret,) in database.run("SELECT secret FROM tokens ORDER BY id")]
     rows = database.run(
         "SELECT code, reason FROM mailroom_begin_rows('mailroom', %s, %s, %s, %s)",
@@ -45,25 +45,23 @@ def begin(database: Database, *emails: str | None, holder: str = "me") -> list[t
 
 
 def test_begin_compares_each_address(database: Database, steps: Steps, listener: Connection) -> None:
-    """A row whose account has another address by now goes back, due at once, as if it had not been claimed."""
+    """If the account has another address now, the row is released, due at once, and keeps its attempts."""
     ann, _ = database.sign_up("ann", "ben")
     steps.claim()
     database.run("UPDATE accounts SET email = 'new@example.com' WHERE login = 'ann'")
-    rung(listener)
+    was_notified(listener)
     assert begin(database, "ann@example.com", "ben@example.com") == [
         ("changed", "its account has another address now"),
         ("begun", None),
     ]
     assert database.run(f"{ROW} WHERE token = %s", ann) == [BACK]
-    assert rung(listener)
+    assert was_notified(listener)
     assert steps.claim() == [ann]
     assert begin(database, "new@example.com", "ben@example.com") == [("begun", None)] * 2
 
 
-def test_address_that_changes_between_the_calls_of_a_split_batch_loses_no_attempt(
-    database: Database, steps: Steps
-) -> None:
-    """SES refused the first call, so nothing went out."""
+def test_address_that_changes_within_a_split_batch_costs_no_attempt(database: Database, steps: Steps) -> None:
+    """SES refused the first call, so no mail was sent."""
     database.sign_up("ann")
     steps.claim()
     assert begin(database, "ann@example.com")[0][0] == "begun"
@@ -72,7 +70,7 @@ def test_address_that_changes_between_the_calls_of_a_split_batch_loses_no_attemp
     assert database.run(ROW) == [BACK]
 
 
-def test_row_that_never_agrees_goes_round_slowly(database: Database, steps: Steps) -> None:
+def test_row_whose_address_never_agrees_is_retried_slowly(database: Database, steps: Steps) -> None:
     """A program that prints another address than the ledger's does not keep the database busy."""
     database.sign_up("ann")
     for due in (True, False):
@@ -81,8 +79,8 @@ def test_row_that_never_agrees_goes_round_slowly(database: Database, steps: Step
         assert database.one("SELECT due_at <= now() FROM deliveries") is due
 
 
-def test_what_the_functions_act_on_is_a_code_beside_the_words(database: Database, steps: Steps) -> None:
-    """It comes and goes with its words; words alone, as SES may say them, mean nothing."""
+def test_functions_act_on_the_code_and_not_on_the_words(database: Database, steps: Steps) -> None:
+    """The code is set and removed together with its words. The words alone, which SES may send too, mean nothing."""
     words = "its account has another address now"
     seen = "SELECT error, error_code FROM deliveries"
     database.sign_up("ann")
@@ -99,12 +97,12 @@ def test_what_the_functions_act_on_is_a_code_beside_the_words(database: Database
     assert begin(database, "ANN@example.com")[0][0] == "changed"
     assert database.one("SELECT due_at <= now() FROM deliveries") is True
     steps.claim()
-    steps.set_aside(1, "its login is no good")
+    steps.reject(1, "its login is no good")
     assert database.run(seen) == [("its login is no good", None)]
 
 
 def test_skipped_row_keeps_no_code(database: Database, steps: Steps) -> None:
-    """Whether a claim or a begin skips it: what it was tried with stands in words only."""
+    """A claim or a begin skips it. The reason of its last try is kept in words only."""
     database.sign_up("ann", "ben")
     database.run("UPDATE deliveries SET error = 'why', error_code = 'changed'")
     assert steps.claim(1) == [1]
@@ -115,7 +113,7 @@ def test_skipped_row_keeps_no_code(database: Database, steps: Steps) -> None:
 
 
 def test_begin_without_addresses_compares_none(database: Database, steps: Steps) -> None:
-    """As a sender of the version before, or one that knows better."""
+    """A sender of the version before gives no addresses."""
     database.sign_up("ann")
     steps.claim()
     assert begin(database, None) == [("begun", None)]
@@ -123,7 +121,10 @@ def test_begin_without_addresses_compares_none(database: Database, steps: Steps)
 
 @pytest.mark.parametrize(("encoding", "email"), [("LATIN1", "é@example.com"), ("SQL_ASCII", "é\\@example.com")])
 def test_addresses_are_compared_in_any_encoding(server: Server, encoding: str, email: str) -> None:
-    """As bytes of UTF-8; one that the database could not hold is another address, and no error that stops all."""
+    """They are compared as UTF-8 bytes.
+
+    An address that the database can't store counts as different and raises no error.
+    """
     with server.connect("postgres") as admin:
         name = f"guards_{encoding.lower()}"
         admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
@@ -143,12 +144,12 @@ def test_addresses_are_compared_in_any_encoding(server: Server, encoding: str, e
 
 
 def test_paused_queue_hands_out_and_begins_nothing(database: Database, steps: Steps) -> None:
-    """What is claimed goes back when its sender wants to begin it; nothing of it is lost."""
+    """Claimed rows are released when their sender wants to begin them. No row is lost."""
     claimed, waiting = database.sign_up("ann", "ben")
     steps.claim(1)
     ((since, sending),) = database.run("SELECT * FROM mailroom_pause('mailroom', 'why')")
     assert sending == 0
-    assert steps.look() == (0, None)
+    assert steps.check() == (0, None)
     assert steps.claim() == []
     assert steps.begin([claimed]) == {claimed: "the queue is paused"}
     assert database.run(f"{ROW} ORDER BY token") == [BACK] * 2
@@ -159,8 +160,8 @@ def test_paused_queue_hands_out_and_begins_nothing(database: Database, steps: St
     assert steps.begin([claimed]) == {claimed: None}
 
 
-def test_what_is_begun_is_settled_while_paused(database: Database, steps: Steps) -> None:
-    """A call that is under way ends as always; what is to be tried again waits for the end of the pause."""
+def test_begun_row_is_settled_while_paused(database: Database, steps: Steps) -> None:
+    """A call in progress ends normally. A row to be tried again waits for the end of the pause."""
     ann, ben = database.sign_up("ann", "ben")
     steps.claim()
     steps.begin([ann, ben])
@@ -171,15 +172,15 @@ def test_what_is_begun_is_settled_while_paused(database: Database, steps: Steps)
     assert database.states() == {"sent": 1, "pending": 1}
 
 
-def test_pause_and_resume_ring(database: Database, listener: Connection) -> None:
-    """Collectors look at once. A second pause keeps the time and changes the reason; a second resume says null."""
+def test_pause_and_resume_notify(database: Database, listener: Connection) -> None:
+    """Collectors poll at once. A second pause keeps the time and changes the reason. A second resume returns null."""
     since = database.one("SELECT paused_at FROM mailroom_pause('mailroom', 'why')")
-    assert rung(listener)
+    assert was_notified(listener)
     assert database.one("SELECT paused_at FROM mailroom_pause('mailroom', 'else')") == since
     assert database.one("SELECT paused_reason FROM jobs") == "else"
-    rung(listener)
+    was_notified(listener)
     database.run("SELECT mailroom_resume('mailroom')")
-    assert rung(listener)
+    assert was_notified(listener)
     assert database.one("SELECT mailroom_resume('mailroom')") is None
 
 
@@ -199,14 +200,14 @@ def test_programs_of_the_version_before_are_paused_too(database: Database, steps
 
 
 @pytest.mark.parametrize(("age", "tokens"), [(0, 1), (890, 1), (901, 0), (10**8, 0)])
-def test_account_that_is_older_than_its_token_would_live_gets_none(database: Database, age: int, tokens: int) -> None:
-    """It was not created now: it is restored, or copied."""
+def test_account_older_than_the_lifetime_of_a_token_gets_none(database: Database, age: int, tokens: int) -> None:
+    """Such an account was restored or copied."""
     database.run("INSERT INTO accounts (email, login, created_at) VALUES ('a@b.c', 'ann', mailroom_epoch() - %s)", age)
     assert database.one("SELECT count(*) FROM tokens") == tokens
 
 
 def test_restored_rows_make_no_mail(database: Database, server: Server) -> None:
-    """Old provisioned accounts and their old tokens, by COPY, as pg_restore --data-only inserts them."""
+    """COPY inserts old provisioned accounts and their old tokens, as pg_restore --data-only does."""
     database.run(
         "INSERT INTO accounts (email, login) SELECT n || '@b.c', n FROM generate_series(1, 40) n;"
         " UPDATE accounts SET created_at = created_at - 86400;"
@@ -233,7 +234,7 @@ def test_restored_rows_make_no_mail(database: Database, server: Server) -> None:
 
 @pytest.fixture
 def guarded(server: Server) -> Iterator[Database]:
-    """A schema whose owner is no superuser."""
+    """A schema whose owner is not a superuser."""
     owner = f"owner_{time.time_ns()}"
     database = Database(server, server.new_database(template="template1"))
     database.run(f"CREATE ROLE {owner}; GRANT CREATE, USAGE ON SCHEMA public TO {owner}")
@@ -249,7 +250,7 @@ def guarded(server: Server) -> Iterator[Database]:
 
 @pytest.mark.parametrize("table", ["accounts", "tokens", "deliveries", "jobs", "mailroom_actions"])
 def test_hidden_rows_make_steps_fail_instead_of_skipping_mail(guarded: Database, table: str) -> None:
-    """Under FORCE ROW LEVEL SECURITY nothing is judged by what can't be seen, and all goes on once that ends."""
+    """Under FORCE ROW LEVEL SECURITY no step decides on rows that it can't see. When that ends, mail flows again."""
     steps = Steps(guarded.connection)
     tokens = guarded.sign_up("ann", "ben")
     guarded.run(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
@@ -270,8 +271,8 @@ def test_hidden_rows_make_steps_fail_instead_of_skipping_mail(guarded: Database,
             guarded.sign_up("cid")
 
 
-def test_every_step_refuses_to_be_shown_less(database: Database) -> None:
-    """All that runs as its owner, but for what each sign-up would pay for."""
+def test_every_step_refuses_hidden_rows(database: Database) -> None:
+    """Every function that runs as its owner does, except those that would slow down each sign-up."""
     assert database.run(
         "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         " AND NOT coalesce('row_security=off' = ANY (proconfig), false)"
@@ -286,19 +287,19 @@ def test_every_step_refuses_to_be_shown_less(database: Database) -> None:
 def test_sign_up_waits_for_no_lock_of_a_stranger(
     database: Database, steps: Steps, listener: Connection, lock: str, number: int
 ) -> None:
-    """It rings; but while a stranger has lock 2 alone, it is silent, and the collector is told so when it asks."""
+    """It notifies. While another role holds lock 2 exclusively, inserts skip NOTIFY, and mailroom_watch says so."""
     with database.connect() as stranger, database.connect() as application:
         stranger.execute(f"SELECT {lock}(1835100524, {number})".encode())
         application.execute("SET statement_timeout = '2s'")
         application.execute("INSERT INTO accounts (email, login) VALUES ('a@b.c', 'ann')")
-        is_silent = (lock, number) == ("pg_advisory_lock", 2)
-        assert rung(listener) is not is_silent
-        assert database.one("SELECT attended FROM mailroom_watch('mailroom')") is is_silent
+        skips_notify = (lock, number) == ("pg_advisory_lock", 2)
+        assert was_notified(listener) is not skips_notify
+        assert database.one("SELECT attended FROM mailroom_watch('mailroom')") is skips_notify
         assert len(steps.claim()) == 1
 
 
 def test_action_is_added_whatever_lock_a_stranger_has(database: Database) -> None:
-    """Adding one waits for others that add one, and for nobody else."""
+    """It waits only for other sessions that add an action."""
     database.run("ALTER TYPE token_action ADD VALUE 'invitation'")
     with database.connect() as stranger:
         stranger.execute("SELECT pg_advisory_lock(1835100524, 3)")
@@ -309,11 +310,11 @@ def test_action_is_added_whatever_lock_a_stranger_has(database: Database) -> Non
         )
 
 
-# Who has begun what
+# Which sender has begun which row
 
 
 def test_settle_records_nothing_that_its_holder_has_not_begun(database: Database, steps: Steps) -> None:
-    """Whatever the state of the rows, and whatever the outcome that is told."""
+    """This holds for each state of the row and each outcome."""
     tokens = database.sign_up("pending", "claimed", "emitted", "skipped", "failed", "sending")
     database.run(
         "UPDATE deliveries SET holder = 'x', settled_at = CASE WHEN a.login::delivery_state > 'sending' THEN now() END,"
@@ -328,8 +329,8 @@ def test_settle_records_nothing_that_its_holder_has_not_begun(database: Database
 
 
 @pytest.mark.parametrize("version", ["old", "new"])
-def test_late_sent_of_the_last_call_that_began_it_is_recorded(database: Database, version: str) -> None:
-    """Also when a collector has claimed the row since; by the functions of either version."""
+def test_late_sent_of_the_last_begin_is_recorded(database: Database, version: str) -> None:
+    """It is recorded even if a collector has claimed the row again, by the functions of either version."""
     (token,) = database.sign_up("ann")
     slow, other = Steps(database.connection, "slow"), Steps(database.connection, "other")
     slow.claim()
@@ -345,8 +346,8 @@ def test_late_sent_of_the_last_call_that_began_it_is_recorded(database: Database
     assert database.state(token) == "sent"
 
 
-def test_late_sent_does_not_undo_what_another_call_has_made_of_the_row(database: Database) -> None:
-    """It failed for good, or waits to be tried again: the first call is not the one that counts any more."""
+def test_late_sent_of_an_earlier_begin_is_ignored(database: Database) -> None:
+    """The row failed, or waits to be tried again. Only the last call that began it counts."""
     tokens = database.sign_up("failed", "later")
     slow, other = Steps(database.connection, "slow"), Steps(database.connection, "other")
     slow.claim()
@@ -360,8 +361,8 @@ def test_late_sent_does_not_undo_what_another_call_has_made_of_the_row(database:
     assert [database.state(token) for token in tokens] == ["failed", "pending"]
 
 
-def test_row_that_its_own_call_failed_stays_failed(database: Database, steps: Steps) -> None:
-    """The first outcome that a call tells of a row counts."""
+def test_first_outcome_of_a_call_is_kept(database: Database, steps: Steps) -> None:
+    """A row that its own call recorded as failed stays failed."""
     (token,) = database.sign_up("ann")
     steps.claim()
     steps.begin([token])
@@ -370,15 +371,15 @@ def test_row_that_its_own_call_failed_stays_failed(database: Database, steps: St
     assert database.state(token) == "failed"
 
 
-def test_sender_of_a_queue_that_is_not_there_is_told_so(database: Database, steps: Steps) -> None:
-    """It must not go on as if it acknowledged."""
+def test_sender_of_an_unknown_queue_gets_an_error(database: Database, steps: Steps) -> None:
+    """Otherwise it would run as if it acknowledged."""
     database.run("DELETE FROM jobs")
     with pytest.raises(psycopg.errors.NoDataFound, match="no row mailroom in jobs"):
         steps.acknowledge()
 
 
-def test_migration_knows_who_is_sending(server: Server) -> None:
-    """A sender of the version before that is at its call during the migration still tells late what it sent."""
+def test_migration_keeps_the_begun_rows_of_the_version_before(server: Server) -> None:
+    """A sender that is calling SES during the migration can still record later what it sent."""
     database = Database(server, server.new_database(template="template1"))
     try:
         for migration in migrations()[:5]:
@@ -397,8 +398,8 @@ def test_migration_knows_who_is_sending(server: Server) -> None:
         database.close()
 
 
-def test_migration_gives_a_code_to_what_waits_for_its_action(server: Server) -> None:
-    """The version before knew it by its words; what is added after the migration ends its wait."""
+def test_migration_adds_the_code_to_rows_that_wait_for_their_action(server: Server) -> None:
+    """The version before marked them by words. An action that is added afterwards ends their wait."""
     database = Database(server, server.new_database(template="template1"))
     try:
         for migration in migrations()[:5]:
@@ -418,8 +419,8 @@ def test_migration_gives_a_code_to_what_waits_for_its_action(server: Server) -> 
         database.close()
 
 
-def test_roles_are_granted_what_replaces_the_functions_they_had(server: Server) -> None:
-    """Each is granted what its program calls now, and no more."""
+def test_roles_are_granted_the_functions_that_replace_theirs(server: Server) -> None:
+    """Each role is granted the functions that its program calls now, and no others."""
     given = {
         "collector": "mailroom_claim_any",
         "sender": "mailroom_begin, mailroom_settle",
@@ -463,8 +464,8 @@ def test_roles_are_granted_what_replaces_the_functions_they_had(server: Server) 
 
 
 @pytest.mark.parametrize("default", ["on", "off"])
-def test_what_would_be_mailed_twice_waits_for_the_disk(database: Database, steps: Steps, default: str) -> None:
-    """begin and settle, also where the default is not to; a claim, an extension and a release don't need to."""
+def test_steps_that_prevent_doubles_wait_for_the_disk(database: Database, steps: Steps, default: str) -> None:
+    """begin and settle do so even if synchronous_commit is off. Claim, extend and release need not."""
     (token,) = database.sign_up("ann")
     setting = "SELECT current_setting('synchronous_commit')"
     database.run(f"SET synchronous_commit = {default}")
@@ -481,38 +482,38 @@ def test_what_would_be_mailed_twice_waits_for_the_disk(database: Database, steps
             assert (database.one(setting) == "on") is waits
 
 
-def test_takeover_and_release_ring(database: Database, steps: Steps, listener: Connection) -> None:
-    """A collector that sleeps is told that there is something to claim."""
+def test_takeover_and_release_notify(database: Database, steps: Steps, listener: Connection) -> None:
+    """A sleeping collector learns that there is a row to claim."""
     tokens = database.sign_up("ann")
     steps.claim()
-    rung(listener)
+    was_notified(listener)
     assert steps.release(tokens) == 1
-    assert rung(listener)
+    assert was_notified(listener)
     assert steps.release(tokens) == 0
-    assert not rung(listener)
+    assert not was_notified(listener)
     steps.claim()
     steps.emitted(tokens)
-    assert not rung(listener)
+    assert not was_notified(listener)
     assert steps.acknowledge() == 1
-    assert rung(listener)
+    assert was_notified(listener)
     steps.claim()
     steps.begin(tokens)
-    assert not rung(listener)
+    assert not was_notified(listener)
     steps.settle(tokens[0], "later", delay_ms=1000)
-    assert rung(listener)
+    assert was_notified(listener)
 
 
 def test_queues_are_each_their_own(database: Database) -> None:
-    """Each step touches the rows of its queue only: look, extend, emitted, begin, settle, pause and the others."""
+    """Each step changes only the rows of its queue."""
     database.run("ALTER TYPE job_type ADD VALUE 'second'")
     database.run("INSERT INTO jobs (job_type) VALUES ('second')")
     tokens = database.sign_up("ann", "ben")
     mine, others = Steps(database.connection), Steps(database.connection, queue="second")
     assert mine.claim() == others.claim() == tokens
     database.run("UPDATE deliveries SET due_at = now() WHERE queue = 'second'")
-    assert (mine.look()[0], others.look()[0]) == (0, 2)
+    assert (mine.check()[0], others.check()[0]) == (0, 2)
     assert mine.extend(tokens) == tokens
-    assert others.look()[0] == 2
+    assert others.check()[0] == 2
     assert mine.emitted(tokens) == 2
     assert others.extend(tokens) == tokens
     assert others.acknowledge() == 0
@@ -547,7 +548,7 @@ def test_queues_are_each_their_own(database: Database) -> None:
 
 
 def test_prefixes_added_at_once_by_two_sessions_do_not_begin_alike(database: Database) -> None:
-    """One of the two is refused, whichever comes first."""
+    """One of the two is refused, whichever is first."""
     for name in ("second", "third"):
         database.run(f"ALTER TYPE token_action ADD VALUE '{name}'")
     insert = (
@@ -578,13 +579,13 @@ def test_prefixes_added_at_once_by_two_sessions_do_not_begin_alike(database: Dat
 
 
 def test_account_without_a_status_gets_no_mail(database: Database) -> None:
-    """What can't be seen can't be judged: it is never taken for good."""
+    """A status that can't be read never counts as valid."""
     stale = "SELECT mailroom_stale('activation', 9999999999, NULL, NULL::account_status)"
     assert database.one(stale) == "the account is without a status"
 
 
 def test_token_expires_by_the_clock_and_not_by_the_transaction(database: Database) -> None:
-    """A transaction that goes on for long does not keep a token alive."""
+    """A long transaction does not keep a token valid."""
     with database.connection.transaction():
         expires_at = database.one("SELECT floor(extract(epoch FROM now()))::bigint + 1")
         database.run("SELECT pg_sleep_until(to_timestamp(%s))", expires_at)

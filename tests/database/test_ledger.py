@@ -1,4 +1,4 @@
-"""The ledger's steps, one by one, and the races between two real sessions."""
+"""The ledger's steps, one at a time, and the races between two real sessions."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def lease_ends(database: Database, token: int) -> None:
 
 
 def test_claim_takes_the_oldest_up_to_the_limit(database: Database, steps: Steps) -> None:
-    """Waiting tokens are claimed in the order in which they were committed."""
+    """Waiting tokens are claimed in the order in which they were created."""
     tokens = [database.sign_up(name)[0] for name in ("ann", "ben", "cid")]
     assert steps.claim(2) == tokens[:2]
     assert steps.claim(2) == tokens[2:]
@@ -47,7 +47,7 @@ def test_claim_moves_last_seq(database: Database, steps: Steps) -> None:
 def test_stale_token_is_skipped_with_its_reason(
     database: Database, steps: Steps, change: str, why: str, moment: str
 ) -> None:
-    """What went stale while it waited, or in the pipe, is not mailed, and the ledger says why."""
+    """A token that became stale while it waited, or in the pipe, is not mailed. The ledger records why."""
     (token,) = database.sign_up("ann")
     if moment == "begin":
         steps.claim()
@@ -57,14 +57,14 @@ def test_stale_token_is_skipped_with_its_reason(
 
 
 def test_recovery_is_claimed_while_its_account_is_active(database: Database, steps: Steps) -> None:
-    """A recovery is for active accounts, as an activation is for provisioned ones."""
+    """A recovery is for active accounts, and an activation for provisioned ones."""
     database.sign_up("ann")
     token = database.recovery("ann")
     assert steps.claim() == [token]
 
 
-def test_claim_takes_back_what_its_holder_let_lapse(database: Database, steps: Steps, other: Steps) -> None:
-    """A lease that ran out gives the row to whoever comes, and the old holder has lost it."""
+def test_claim_takes_a_row_whose_lease_ran_out(database: Database, steps: Steps, other: Steps) -> None:
+    """Any collector may claim it then, and the old holder has lost it."""
     (token,) = database.sign_up("ann")
     steps.claim()
     assert other.claim() == []
@@ -75,7 +75,7 @@ def test_claim_takes_back_what_its_holder_let_lapse(database: Database, steps: S
 
 
 def test_lapsed_sending_is_a_doubt(database: Database, steps: Steps, other: Steps) -> None:
-    """A row whose sender was never heard of again is counted as perhaps mailed twice."""
+    """A row whose sender never recorded an outcome may have been mailed twice, and is counted as a doubt."""
     (token,) = database.sign_up("ann")
     steps.claim()
     steps.begin([token])
@@ -85,7 +85,10 @@ def test_lapsed_sending_is_a_doubt(database: Database, steps: Steps, other: Step
 
 
 def test_extend_keeps_only_what_is_held(database: Database, steps: Steps, other: Steps) -> None:
-    """Extending tells the holder which rows it still has: begun and foreign ones are not among them."""
+    """Extending returns the rows that are still held.
+
+    Rows that a sender has begun or another holder has are left out.
+    """
     tokens = database.sign_up("ann", "ben", "cid")
     steps.claim(2)
     other.claim(1)
@@ -94,7 +97,7 @@ def test_extend_keeps_only_what_is_held(database: Database, steps: Steps, other:
 
 
 def test_release_gives_back_at_once_and_in_order(database: Database, steps: Steps, other: Steps) -> None:
-    """Released rows are due now, before younger ones."""
+    """Released rows are due now and come before younger ones."""
     old = database.sign_up("ann", "ben")
     steps.claim()
     young = database.sign_up("cid")
@@ -103,7 +106,10 @@ def test_release_gives_back_at_once_and_in_order(database: Database, steps: Step
 
 
 def test_emitted_is_done_until_somebody_acknowledges(database: Database, steps: Steps) -> None:
-    """Without an acknowledging sender a printed row is done; the first one takes over what is alive."""
+    """Without an acknowledging sender an emitted row is settled.
+
+    The first acknowledging sender takes over rows that may still be mailed.
+    """
     tokens = database.sign_up("ann", "ben")
     steps.claim()
     assert steps.emitted(tokens) == 2
@@ -115,7 +121,7 @@ def test_emitted_is_done_until_somebody_acknowledges(database: Database, steps: 
 
 
 def test_emitted_does_nothing_once_acknowledged(database: Database, steps: Steps) -> None:
-    """In a queue whose senders settle, nothing is done by being printed."""
+    """In an acknowledged queue, printing a row does not settle it."""
     tokens = database.sign_up("ann")
     steps.acknowledge()
     steps.claim()
@@ -124,11 +130,11 @@ def test_emitted_does_nothing_once_acknowledged(database: Database, steps: Steps
 
 
 def test_set_aside_fails_only_what_is_held(database: Database, steps: Steps, other: Steps) -> None:
-    """A row that can't be printed is failed by its holder, with the reason."""
+    """Only the holder of a row can record that it can't be printed. The row fails with the reason."""
     (token,) = database.sign_up("ann")
     steps.claim()
-    assert other.set_aside(token, "no") == 0
-    assert steps.set_aside(token, "its login holds a control character") == 1
+    assert other.reject(token, "no") == 0
+    assert steps.reject(token, "its login holds a control character") == 1
     assert database.run("SELECT state::text, error FROM deliveries") == [
         ("failed", "its login holds a control character")
     ]
@@ -154,7 +160,7 @@ def test_begin_is_for_one_sender_only(database: Database, steps: Steps, other: S
     ],
 )
 def test_begin_after_settle(database: Database, steps: Steps, outcome: str, why: str | None) -> None:
-    """What is settled is not begun again from an old copy of its line; what was given back is."""
+    """A settled row is not begun again from an old copy of its line. A released row is."""
     (token,) = database.sign_up("ann")
     steps.claim()
     steps.begin([token])
@@ -163,7 +169,7 @@ def test_begin_after_settle(database: Database, steps: Steps, outcome: str, why:
 
 
 def test_begin_takes_what_was_emitted(database: Database, steps: Steps) -> None:
-    """A line that was printed just before its sender acknowledged is still sent once."""
+    """A line that was printed just before its sender acknowledged is sent once."""
     tokens = database.sign_up("ann")
     steps.claim()
     steps.emitted(tokens)
@@ -171,7 +177,7 @@ def test_begin_takes_what_was_emitted(database: Database, steps: Steps) -> None:
 
 
 def test_begin_names_unknown_and_doubled_secrets(database: Database) -> None:
-    """A secret that is nobody's is refused, and a copy in the same call counts once."""
+    """A secret without a token is refused. A copy within the same call counts once."""
     database.sign_up("ann")
     secret = database.one("SELECT secret FROM tokens")
     rows = database.run(
@@ -193,7 +199,7 @@ def test_begin_names_unknown_and_doubled_secrets(database: Database) -> None:
 def test_settle_records_the_outcome(
     database: Database, steps: Steps, outcome: str, expected: tuple[object, ...]
 ) -> None:
-    """Each outcome leaves its state, attempts and doubts."""
+    """Each outcome sets the state, attempts and doubts."""
     (token,) = database.sign_up("ann")
     steps.claim()
     steps.begin([token])
@@ -204,8 +210,8 @@ def test_settle_records_the_outcome(
 
 
 @pytest.mark.parametrize("outcome", ["sent", "failed"])
-def test_settle_told_twice_answers_the_same(database: Database, steps: Steps, outcome: str) -> None:
-    """A sender whose answer from the database was lost may ask again."""
+def test_repeated_settle_answers_the_same(database: Database, steps: Steps, outcome: str) -> None:
+    """A sender that lost the database's answer may ask again."""
     (token,) = database.sign_up("ann")
     steps.claim()
     steps.begin([token])
@@ -213,8 +219,8 @@ def test_settle_told_twice_answers_the_same(database: Database, steps: Steps, ou
     assert steps.settle(token, outcome)
 
 
-def test_settle_by_a_former_holder_is_a_miss(database: Database, steps: Steps, other: Steps) -> None:
-    """A sender that took too long can't overwrite what another has begun."""
+def test_settle_by_a_former_holder_is_missed(database: Database, steps: Steps, other: Steps) -> None:
+    """A sender whose lease ran out can't overwrite a row that another sender has begun."""
     (token,) = database.sign_up("ann")
     steps.claim()
     steps.begin([token])
@@ -228,7 +234,7 @@ def test_settle_by_a_former_holder_is_a_miss(database: Database, steps: Steps, o
 def test_sent_is_recorded_after_the_lease_unless_another_has_begun(
     database: Database, steps: Steps, other: Steps
 ) -> None:
-    """A sender whose way to the database was cut for longer than a lease still tells in time that it has sent."""
+    """A sender that lost its database for longer than a lease can still record what it sent."""
     (token,) = database.sign_up("ann")
     steps.claim()
     steps.begin([token])
@@ -239,8 +245,8 @@ def test_sent_is_recorded_after_the_lease_unless_another_has_begun(
     assert other.begin([token]) == {token: "already sent"}
 
 
-def test_retry_is_not_put_off_beyond_the_end_of_the_token(database: Database, steps: Steps) -> None:
-    """A backoff takes at most half of the life that is left; when that is over, the last reason is kept."""
+def test_retry_comes_before_the_end_of_the_token(database: Database, steps: Steps) -> None:
+    """A backoff takes at most half of the remaining lifetime. When the token expires, the last reason is kept."""
     (token,) = database.sign_up("ann")
     database.run("UPDATE tokens SET expires_at = mailroom_epoch() + 21")
     steps.claim()
@@ -254,7 +260,7 @@ def test_retry_is_not_put_off_beyond_the_end_of_the_token(database: Database, st
 
 
 def test_retry_waits_a_second_even_at_the_end_of_the_token(database: Database, steps: Steps) -> None:
-    """Half of nearly nothing would be a call after the other."""
+    """Half of the remaining lifetime would be too little: the calls would follow each other without a pause."""
     (token,) = database.sign_up("ann")
     database.run("UPDATE tokens SET expires_at = mailroom_epoch() + 1")
     steps.claim()
@@ -264,26 +270,26 @@ def test_retry_waits_a_second_even_at_the_end_of_the_token(database: Database, s
 
 
 def test_later_is_due_after_its_delay(database: Database, steps: Steps) -> None:
-    """A row to be tried again waits, and looking tells for how long."""
+    """A row that is tried again waits, and the count returns for how long."""
     (token,) = database.sign_up("ann")
     steps.claim()
     steps.begin([token])
     steps.settle(token, "later", delay_ms=50_000)
-    waiting, next_due_ms = steps.look()
+    waiting, next_due_ms = steps.check()
     assert waiting == 0
     assert next_due_ms is not None
     assert 40_000 < next_due_ms <= 50_000
 
 
 def test_rolled_back_sign_up_leaves_nothing(database: Database, steps: Steps) -> None:
-    """Who never was committed is never mailed."""
+    """A transaction that was never committed causes no mail."""
     with database.connection.transaction(force_rollback=True):
         database.run("INSERT INTO accounts (email, login) VALUES ('a@b.c', 'ann')")
-    assert steps.look() == (0, None)
+    assert steps.check() == (0, None)
 
 
 def test_lower_id_that_commits_later_is_claimed(database: Database, steps: Steps) -> None:
-    """Of two overlapping transactions, the one that commits last loses nothing."""
+    """Of two overlapping transactions, the one that commits last loses no row."""
     with database.connect() as slow:
         with slow.transaction():
             slow.execute("INSERT INTO accounts (email, login) VALUES ('s@b.c', 'slow')")
@@ -293,7 +299,7 @@ def test_lower_id_that_commits_later_is_claimed(database: Database, steps: Steps
 
 
 def test_claims_at_once_share_the_rows(database: Database) -> None:
-    """Two collectors that claim at the same moment get every row, none of them twice."""
+    """Two collectors that claim at the same moment get every row, and no row twice."""
     database.sign_up_many(2000)
     claimed: list[int] = []
 
@@ -308,7 +314,7 @@ def test_claims_at_once_share_the_rows(database: Database) -> None:
 
 
 def test_begin_does_not_wait_for_a_claim_that_is_not_committed(database: Database) -> None:
-    """A begin that meets a claim under way is told so, and asked again it sees what the claim made of the row."""
+    """A begin that meets a claim in progress gets the code "locked". Asked again, it sees the result of the claim."""
     (token,) = database.sign_up("ann")
     with database.connect() as claiming, database.connect() as beginning:
         sender = Steps(beginning)
@@ -319,8 +325,8 @@ def test_begin_does_not_wait_for_a_claim_that_is_not_committed(database: Databas
     assert database.state(token) == "sending"
 
 
-def test_row_that_stays_locked_holds_no_other_up(database: Database) -> None:
-    """A transaction of the application, open for long, that deletes one account: begin and extend do the rest."""
+def test_locked_row_delays_no_other_row(database: Database) -> None:
+    """A long transaction that deletes one account does not stop begin and extend for the other rows."""
     bad, good = database.sign_up("bad", "good")
     collector, sender = Steps(database.connection, "collector"), Steps(database.connection, "sender")
     collector.claim()
@@ -334,7 +340,7 @@ def test_row_that_stays_locked_holds_no_other_up(database: Database) -> None:
 
 
 def test_row_that_is_deleted_is_refused(database: Database) -> None:
-    """Locked as long as that can be undone; then nothing is left of it to be sent."""
+    """It is locked while the deletion can be rolled back. After the commit it can't be sent."""
     (token,) = database.sign_up("ann")
     Steps(database.connection, "collector").claim()
     secret = database.one("SELECT secret FROM tokens")
@@ -347,7 +353,7 @@ def test_row_that_is_deleted_is_refused(database: Database) -> None:
 
 
 def test_claim_races_with_a_link_that_is_used(database: Database, steps: Steps) -> None:
-    """A claim does not wait for a token that is being consumed; begin, later, sees that it was."""
+    """A claim does not wait for a token that is being consumed. The later begin sees that it was consumed."""
     (token,) = database.sign_up("ann")
     with database.connect() as application, application.transaction():
         application.execute("UPDATE tokens SET consumed_at = 1")
@@ -357,7 +363,7 @@ def test_claim_races_with_a_link_that_is_used(database: Database, steps: Steps) 
 
 @pytest.mark.parametrize(("outcome", "taken"), [("later", False), ("failed", False), ("sent", True)])
 def test_settle_races_with_a_claim_of_the_lapsed_row(database: Database, outcome: str, taken: bool) -> None:
-    """While another collector takes the row over, settle is to be told again, and then judges by what became of it."""
+    """During the other collector's claim, settle returns "locked". Repeated, it decides by the committed row."""
     (token,) = database.sign_up("ann")
     steps = Steps(database.connection, "slow")
     steps.claim()
@@ -372,7 +378,7 @@ def test_settle_races_with_a_claim_of_the_lapsed_row(database: Database, outcome
 
 
 def test_extend_races_with_begin(database: Database, steps: Steps) -> None:
-    """A collector that extends while a sender begins learns that the row is no longer its own."""
+    """A collector that extends while a sender begins learns that it no longer holds the row."""
     (token,) = database.sign_up("ann")
     steps.claim()
     with database.connect() as beginning:
@@ -383,7 +389,7 @@ def test_extend_races_with_begin(database: Database, steps: Steps) -> None:
 
 
 def test_claim_reads_in_proportion_to_its_batch(database: Database, steps: Steps) -> None:
-    """A claim uses the index of due rows, and walks neither over settled rows nor over those others hold."""
+    """A claim uses the index of due rows, and reads neither settled rows nor rows with a lease."""
     database.sign_up_many(20_000)
     database.run("UPDATE deliveries SET state = 'sent', settled_at = now() WHERE token <= 15000")
     steps.claim(4000)

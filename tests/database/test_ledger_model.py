@@ -1,7 +1,7 @@
-"""The SQL steps against a plain model of the ledger, in any order that hypothesis thinks of.
+"""The SQL steps against a plain model of the ledger, in random orders from hypothesis.
 
-Time is counted in ticks of 500 s, and passes by moving the database's own times into the past;
-so what the test itself takes never matters.
+Time is counted in ticks of 500 s. It passes when the database's own times are moved into the past, so the duration of
+the test itself does not matter.
 """
 
 import copy
@@ -34,7 +34,7 @@ ROLLED_BACK = st.sampled_from([False, False, False, False, True])
 
 @dataclass
 class Delivery:
-    """A row of deliveries, and of what belongs to it."""
+    """A row of deliveries, with the columns of its token and account that matter."""
 
     account: int
     action: str
@@ -145,7 +145,7 @@ class Model:
 
 
 class Ledger(RuleBasedStateMachine):
-    """One step after another, in the model and in the database."""
+    """Run the same steps in the model and in the database."""
 
     database: Database
 
@@ -159,7 +159,7 @@ class Ledger(RuleBasedStateMachine):
 
     @contextmanager
     def step(self, rolled_back: bool) -> Iterator[None]:
-        """What is rolled back never was."""
+        """Run a step in a transaction, which may be rolled back; then the model does not change either."""
         before = copy.deepcopy(self.model)
         with self.database.connection.transaction(force_rollback=rolled_back):
             yield
@@ -311,7 +311,7 @@ class Ledger(RuleBasedStateMachine):
     def set_aside(self, holder: str, data: st.DataObject) -> None:
         token = self.some(data)[0]
         held = self.model.held(holder, [token], "claimed")
-        assert self.steps[holder].set_aside(token, "why") == len(held)
+        assert self.steps[holder].reject(token, "why") == len(held)
         if held:
             self.model.deliveries[token].state = "failed"
 
@@ -357,8 +357,8 @@ class Ledger(RuleBasedStateMachine):
             assert self.steps[holder].settle(token, outcome, waits * TICK * 1000) == taken
 
     @rule()
-    def look(self) -> None:
-        waiting, next_due_ms = self.steps["c1"].look(100)
+    def check(self) -> None:
+        waiting, next_due_ms = self.steps["c1"].check(100)
         coming = [d.due for d in self.model.deliveries.values() if not d.settled and d.due > self.model.now]
         assert waiting == len(self.model.due())
         if self.model.paused:
@@ -379,7 +379,7 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def other_queue_is_untouched(self) -> None:
-        """It has a delivery of each token, of which no step here may know."""
+        """It has a delivery of each token, which no step of this test may change."""
         assert self.run(
             "SELECT acknowledged_at, paused_at, last_seq, (SELECT count(*) FROM deliveries WHERE queue = 'second'"
             " AND (state <> 'pending' OR holder IS NOT NULL)) FROM jobs WHERE job_type = 'second'"
@@ -393,7 +393,7 @@ class Ledger(RuleBasedStateMachine):
 @pytest.mark.first
 @pytest.mark.timeout(600)  # thousands of steps
 def test_steps_do_what_the_model_says(server: Server) -> None:
-    """Any order of steps, by several holders, with time passing and transactions rolled back."""
+    """The database equals the model after any order of steps by several holders, with time passing and rollbacks."""
     database = Database(server, server.new_database())
     try:
         add_invitation(database)

@@ -1,4 +1,4 @@
-"""When the ledger is polled, and what comes of notifications: real sessions, and a clock that the test moves."""
+"""When the ledger is polled, and what notifications do. The sessions are real, and the test moves the clock."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -21,7 +21,7 @@ HOLDER = "collect:here:1:0"
 
 
 class Parts:
-    """All that decides when to claim, without what claims. Ten rows or five seconds are a batch."""
+    """The parts that decide when to claim, without the claim. A batch is ten rows or five seconds."""
 
     def __init__(self, database: Database) -> None:
         self.clock = Clock(100.0)
@@ -40,7 +40,7 @@ class Parts:
         notify(self.url, calls, 5.0)
 
     def drained(self) -> None:
-        """Be connected and idle: the test of notifications is over, and nothing is due."""
+        """Be connected and idle: the test of notifications has ended and nothing is due."""
         self.polls.connected()
         self.polls.drained()
         self.polls.count_after_drain(self.ledger, found_rows=False)
@@ -49,8 +49,8 @@ class Parts:
         until(lambda: self.polls.has_notifications(self.ledger), "the echo")
         self.polls.poll(self.ledger)
 
-    def hear(self, condition: Callable[[], object], what: str) -> None:
-        """Poll until it is so, while the clock stands still."""
+    def poll_until(self, condition: Callable[[], object], what: str) -> None:
+        """Read notifications until the condition holds, while the clock stands still."""
 
         def poll() -> object:
             self.polls.poll(self.ledger)
@@ -67,33 +67,33 @@ def parts(database: Database) -> Iterator[Parts]:
 
 
 def test_announced_row_begins_a_batch_and_the_tenth_ends_it(parts: Parts, database: Database) -> None:
-    """The first is waited with for the batch timeout; with a full line there is no wait."""
+    """The first row waits for the batch timeout. A full line does not wait."""
     parts.drained()
     assert parts.timer.deadline() == 130.0
     database.sign_up("ann")
-    parts.hear(lambda: parts.timer.deadline() == 105.0, "the batch timeout runs")
+    parts.poll_until(lambda: parts.timer.deadline() == 105.0, "the batch timeout runs")
     assert not parts.timer.draining
     database.sign_up_many(9)
-    parts.hear(lambda: parts.timer.draining, "the batch is full")
+    parts.poll_until(lambda: parts.timer.draining, "the batch is full")
 
 
 def test_line_of_one_row_is_not_counted(parts: Parts, database: Database) -> None:
-    """One row is a whole batch, so it is claimed at once."""
+    """A batch is one row, so it is claimed at once, without a count."""
     parts.drained()
     parts.timer.batch_limit = 1
     database.sign_up("ann")
-    parts.hear(lambda: parts.timer.draining, "it is time to claim")
+    parts.poll_until(lambda: parts.timer.draining, "it is time to claim")
 
 
 def test_own_notifications_announce_nothing(parts: Parts) -> None:
-    """This session notifies others while it polls fast."""
+    """A session that polls fast ignores the notifications that it sends itself."""
     parts.drained()
     parts.ledger.notify_others()
     assert not parts.polls.has_notifications(parts.ledger)
 
 
-def test_rows_are_counted_a_moment_after_a_mail(parts: Parts, database: Database) -> None:
-    """5 ms after a row was printed, so that the sender has the processor; then the next row's time is known."""
+def test_rows_are_counted_5_ms_after_a_mail(parts: Parts, database: Database) -> None:
+    """The sender gets the processor first. After the count the time of the next row is known."""
     parts.drained()
     database.sign_up("ann")
     database.run("UPDATE deliveries SET due_at = now() + interval '2 s'")
@@ -105,17 +105,20 @@ def test_rows_are_counted_a_moment_after_a_mail(parts: Parts, database: Database
     assert 101.0 < parts.timer.deadline() < 102.006
 
 
-def test_many_notifications_start_fast_polling_and_quiet_ends_it(parts: Parts, database: Database) -> None:
-    """25 of them; then inserts skip NOTIFY, and the ledger is polled every 20 ms; a quarter of a second ends it."""
+def test_many_notifications_start_fast_polling_and_silence_ends_it(parts: Parts, database: Database) -> None:
+    """After 25 of them inserts skip NOTIFY, and the ledger is polled every 20 ms.
+
+    A quarter of a second without a row ends it.
+    """
     parts.drained()
     steps = Steps(database.connection)
     for number in range(30):
         database.sign_up(f"u{number}")
-    parts.hear(lambda: parts.notifications.are_skipped, "fast polling")
-    assert steps.another_attends()
+    parts.poll_until(lambda: parts.notifications.are_skipped, "fast polling")
+    assert steps.another_polls_fast()
     parts.polls.drained()
-    parts.hear(lambda: not parts.polls.has_notifications(parts.ledger), "nothing is announced any more")
-    database.sign_up("silent")
+    parts.poll_until(lambda: not parts.polls.has_notifications(parts.ledger), "nothing is announced")
+    database.sign_up("unannounced")
     assert not parts.polls.has_notifications(parts.ledger)
     assert parts.polls.deadline() == 100.02
     parts.polls.drained()
@@ -126,11 +129,11 @@ def test_many_notifications_start_fast_polling_and_quiet_ends_it(parts: Parts, d
     parts.clock.now = 101.0
     parts.polls.poll(parts.ledger)
     assert not parts.notifications.are_skipped
-    assert not steps.another_attends()
+    assert not steps.another_polls_fast()
 
 
 def test_queue_state_is_read_every_five_seconds_and_soon_after_a_notification(parts: Parts, database: Database) -> None:
-    """Pause and resume notify; other notifications do not make it more often than once a second."""
+    """Pause and resume notify. Other notifications cause at most one read per second."""
     parts.drained()
     parts.clock.now = 200.0
     assert parts.polls.read_state(parts.ledger) is None
@@ -143,7 +146,7 @@ def test_queue_state_is_read_every_five_seconds_and_soon_after_a_notification(pa
     assert (change.is_paused, change.reason) == (True, "a copy")
     parts.polls.drained()
     database.run("SELECT mailroom_resume('mailroom')")
-    parts.hear(lambda: parts.polls.deadline() <= 206.0, "the notification of resume")
+    parts.poll_until(lambda: parts.polls.deadline() <= 206.0, "the notification of resume")
     parts.clock.now = 205.9
     assert parts.polls.read_state(parts.ledger) is None
     parts.clock.now = 206.0
@@ -153,8 +156,8 @@ def test_queue_state_is_read_every_five_seconds_and_soon_after_a_notification(pa
     assert parts.timer.draining
 
 
-def test_echo_that_does_not_come_makes_it_poll_every_second(parts: Parts, capfd: pytest.CaptureFixture[str]) -> None:
-    """Five seconds after the test; the log says so once, and says when notifications arrive again."""
+def test_missing_echo_causes_a_poll_every_second(parts: Parts, capfd: pytest.CaptureFixture[str]) -> None:
+    """This begins five seconds after the test. The log says so once, and once when notifications arrive again."""
     parts.drained()
     parts.ledger.link.connection.execute("UNLISTEN token_insert")
     parts.clock.now = 160.0
@@ -166,14 +169,14 @@ def test_echo_that_does_not_come_makes_it_poll_every_second(parts: Parts, capfd:
     parts.ledger.link.connection.execute("LISTEN token_insert")
     parts.clock.now = 220.0
     parts.polls.drained()
-    parts.hear(lambda: not parts.notifications.are_missing, "the echo")
+    parts.poll_until(lambda: not parts.notifications.are_missing, "the echo")
     said = capfd.readouterr().err
     assert said.count("notifications do not arrive, so the ledger is polled every second") == 1
     assert said.count("notifications arrive again") == 1
 
 
-def test_test_that_can_not_be_made_is_repeated_later(parts: Parts, capfd: pytest.CaptureFixture[str]) -> None:
-    """It proves nothing: notifications are not taken to be missing."""
+def test_failed_test_of_notifications_is_repeated_later(parts: Parts, capfd: pytest.CaptureFixture[str]) -> None:
+    """It proves nothing, so notifications do not count as missing."""
     parts.fails = True
     parts.polls.connected()
     parts.polls.drained()
@@ -186,7 +189,7 @@ def test_test_that_can_not_be_made_is_repeated_later(parts: Parts, capfd: pytest
 
 
 def test_without_a_connection_nothing_is_due(parts: Parts) -> None:
-    """But what was counted or heard before is not taken up by the next connection."""
+    """The next connection does not use earlier counts and notifications."""
     parts.drained()
     parts.polls.disconnected()
     assert parts.notifications.deadline() == float("inf")

@@ -1,4 +1,4 @@
-"""The session with the ledger: when it connects again, and when it gives up. The test moves its clock."""
+"""The session with the ledger: when it connects again and when it gives up. The test moves its clock."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ def session(database: Database, clock: Clock) -> Iterator[LedgerSession]:
 def test_connection_listens_on_all_channels(
     session: LedgerSession, database: Database, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The one that is set, and the ledger's own; the log names both, and the queue."""
+    """It listens on the configured channel and on the ledger's own. The log names both, and the queue."""
     ledger = session.connect()
     assert session.ledger is ledger
     channels = ledger.link.connection.execute("SELECT pg_listening_channels()").fetchall()
@@ -37,10 +37,10 @@ def test_connection_listens_on_all_channels(
     assert database.one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mailroom-collect'") == 1
 
 
-def test_lost_connection_is_made_again_later_and_later(
+def test_lost_connection_is_made_again_with_backoff(
     session: LedgerSession, clock: Clock, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """After 100 ms, 200 ms and so on to 30 s; a claim that worked starts over."""
+    """It waits 100 ms, 200 ms and so on up to 30 s. A claim that worked resets this."""
     waits = []
     for _ in range(10):
         session.lost(LOST)
@@ -56,10 +56,10 @@ def test_lost_connection_is_made_again_later_and_later(
 
 
 @pytest.mark.parametrize("error", [OperatorNeeded("no such queue"), StatementRefused("42P01 no such table")])
-def test_error_for_a_person_ends_it_unless_it_has_worked(
+def test_configuration_error_ends_it_unless_it_has_worked(
     session: LedgerSession, error: OperatorNeeded | StatementRefused
 ) -> None:
-    """At the start somebody looks; later a change that is undone is waited for."""
+    """At the start an operator is there. Later the program waits until the change is undone."""
     with pytest.raises(type(error)):
         session.lost(error)
     session.worked()
@@ -68,7 +68,7 @@ def test_error_for_a_person_ends_it_unless_it_has_worked(
 
 
 def test_second_connection_is_not_needed(session: LedgerSession, capfd: pytest.CaptureFixture[str]) -> None:
-    """It does not listen; when it can't be opened or fails, the first one goes on, and the log says so."""
+    """It does not listen. If it can't be opened or fails, the first one continues, and the log says so."""
     first = session.connect()
     session.open_second()
     assert session.second is not None

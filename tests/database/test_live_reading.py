@@ -1,4 +1,4 @@
-"""What reads the queue again and again, with a real database: the live status, the exporter, the notification test."""
+"""The commands that read the queue repeatedly, on a real database: live status, exporter, test of notifications."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from tests.support.postgres import Database, Server
 
 
 class Clock:
-    """A clock that goes on by a second each time that it is read."""
+    """A clock that advances by a second each time it is read."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -26,7 +26,7 @@ class Clock:
 
 
 def end_sessions(database: Database) -> None:
-    """End the sessions of the commands, as a server that restarts does."""
+    """End the sessions of the commands, as a restart of the server does."""
     ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'mailroom-operator'"
     assert database.run(ended)
 
@@ -52,7 +52,7 @@ def live(database: Database, clock: Clock) -> Iterator[LiveStatus]:
 
 
 def test_listen_test_sees_whether_notifications_arrive(database: Database, server: Server) -> None:
-    """They arrive, again and again; not from another database; and what can't be tested is told."""
+    """It sees them repeatedly, but none from another database. A test that is not possible is reported."""
     with psycopg.connect(database.url, autocommit=True) as listener:
         test = ListenTest(listener, database.url)
         for result in (test.run(), test.run()):
@@ -67,7 +67,7 @@ def test_listen_test_sees_whether_notifications_arrive(database: Database, serve
 
 
 def test_live_status_reads_the_history_less_often(database: Database, live: LiveStatus, clock: Clock) -> None:
-    """Again after fifty times as long as it took: here a second. What waits is read each time."""
+    """The pause is fifty times the duration of the read, here a second. The waiting rows are read each time."""
     assert live.read().history.of("sent") == []
     settle_one(database)
     database.sign_up("ben")
@@ -78,7 +78,7 @@ def test_live_status_reads_the_history_less_often(database: Database, live: Live
 
 
 def test_live_status_tests_notifications_less_often(live: LiveStatus, clock: Clock) -> None:
-    """Every 15 seconds; until then the last result stands."""
+    """It tests every 15 seconds and keeps the last result until then."""
     first = live.read().listen_result
     assert first.arrives
     assert live.read().listen_result is first
@@ -87,7 +87,7 @@ def test_live_status_tests_notifications_less_often(live: LiveStatus, clock: Clo
 
 
 def test_live_status_connects_again(database: Database, live: LiveStatus) -> None:
-    """A session that was ended is an error once."""
+    """A session that the server ended causes one error."""
     live.read()
     end_sessions(database)
     with pytest.raises(MailroomError):
@@ -103,7 +103,7 @@ def sample(exporter: Exporter, name: str, **labels: str) -> float | None:
 
 
 def test_exporter_shows_what_the_ledger_says(database: Database) -> None:
-    """How the queue is and what was settled; the second scrape of a series has its value."""
+    """It shows the queue and what was settled. The second scrape of a series has its value."""
     exporter = Exporter(database.url, "mailroom")
     assert sample(exporter, "up") == 1
     assert sample(exporter, "deliveries_settled_total", state="sent", reason="") == 0
@@ -116,8 +116,8 @@ def test_exporter_shows_what_the_ledger_says(database: Database) -> None:
     exporter.close()
 
 
-def test_exporter_without_an_answer_shows_only_that(database: Database) -> None:
-    """mailroom_up is 0, and no figure is that of an earlier scrape; then it connects again."""
+def test_exporter_without_an_answer_shows_no_figures(database: Database) -> None:
+    """mailroom_up is 0, and no figure of an earlier scrape is shown. Then it connects again."""
     exporter = Exporter(database.url, "mailroom")
     assert sample(exporter, "oldest_mailable_age_seconds") == 0
     end_sessions(database)

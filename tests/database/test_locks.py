@@ -1,4 +1,4 @@
-"""No step waits for a row, so no two steps, and no step and an application, can deadlock."""
+"""No step waits for a row. So neither two steps, nor a step and an application, can deadlock."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ TOKENS = range(1, ROWS + 1)
 
 @pytest.fixture
 def claimed(database: Database) -> Database:
-    """Rows that a collector has claimed; a deadlock is found in no time."""
+    """Rows that a collector has claimed. The server detects a deadlock within milliseconds."""
     database.sign_up_many(ROWS)
     database.run(f"ALTER DATABASE {database.name} SET deadlock_timeout = '10ms'")
     Steps(database.connection, "collector").claim(ROWS)
@@ -40,8 +40,8 @@ def begin(connection: Connection, holder: str, secrets: list[bytes]) -> set[int]
     return {token for (token,) in rows}
 
 
-def test_begins_at_once_let_one_through(claimed: Database, sessions: list[Connection]) -> None:
-    """Two senders begin the same rows at the same moment, again and again: each row is one's, none is refused both."""
+def test_simultaneous_begins_let_one_through(claimed: Database, sessions: list[Connection]) -> None:
+    """Two senders begin the same rows at the same moment, repeatedly. Each row goes to exactly one of them."""
     secrets = [secret for (secret,) in claimed.run("SELECT secret FROM tokens ORDER BY id")]
     for number in range(ROUNDS):
         begun: dict[str, set[int]] = {"one": set(), "two": set()}
@@ -90,7 +90,7 @@ def repeat(step: Callable[[], object]) -> Callable[[], None]:
 
 
 def test_no_mix_of_steps_deadlocks(claimed: Database, sessions: list[Connection]) -> None:
-    """All steps on the same rows, each in another order, while an application deletes accounts in any order."""
+    """All steps run on the same rows in different orders, while an application deletes accounts in any order."""
     secrets = [secret for (secret,) in claimed.run("SELECT secret FROM tokens ORDER BY id")]
     race(
         repeat(lambda: begin(sessions[0], "sender", random.sample(secrets, ROWS))),
@@ -112,8 +112,8 @@ def test_no_mix_of_steps_deadlocks(claimed: Database, sessions: list[Connection]
         ("SELECT mailroom_set_aside('mailroom', 'collector', %s, '{why,why}')", 1),
     ],
 )
-def test_collectors_step_leaves_out_what_is_locked(database: Database, step: str, then: int) -> None:
-    """And does the rest: an application that deletes one account holds up no other."""
+def test_collectors_step_skips_locked_rows(database: Database, step: str, then: int) -> None:
+    """It does the other rows: an application that deletes one account delays no other mail."""
     tokens = database.sign_up("bad", "good")
     Steps(database.connection, "collector").claim()
     with database.connect() as application:
@@ -123,7 +123,7 @@ def test_collectors_step_leaves_out_what_is_locked(database: Database, step: str
 
 
 def test_release_leaves_to_the_sender_what_it_is_about_to_begin(database: Database, steps: Steps) -> None:
-    """A row that went back to pending while it is being sent would be sent twice."""
+    """If a row went back to pending while it is sent, it would be sent twice."""
     tokens = database.sign_up("ann", "ben")
     steps.claim()
     with database.connect() as session:
@@ -135,8 +135,8 @@ def test_release_leaves_to_the_sender_what_it_is_about_to_begin(database: Databa
     assert database.state(tokens[1]) == "pending"
 
 
-def test_takeover_that_finds_a_row_locked_fails_as_a_whole_and_is_tried_again(database: Database, steps: Steps) -> None:
-    """None of what was emitted is left behind."""
+def test_takeover_that_finds_a_locked_row_fails_as_a_whole_and_is_repeated(database: Database, steps: Steps) -> None:
+    """No emitted row is left behind."""
     tokens = database.sign_up("ann", "ben")
     steps.claim()
     steps.emitted(tokens)
@@ -150,13 +150,16 @@ def test_takeover_that_finds_a_row_locked_fails_as_a_whole_and_is_tried_again(da
 
 
 def test_steps_of_the_version_before_do_not_wait_either(database: Database, steps: Steps) -> None:
-    """Its begin says locked in its own words; its settle, which has none, fails as a whole, to be told again."""
+    """Its begin reports locked rows in its own words.
+
+    Its settle has no code for them and fails as a whole, to be repeated.
+    """
     tokens = database.sign_up("ann", "ben")
     steps.claim()
     steps.begin(tokens)
     secrets = [secret for (secret,) in database.run("SELECT secret FROM tokens ORDER BY id")]
-    told = "'{sent,sent}'::delivery_outcome[], '{m,m}', '{NULL,NULL}', '{0,0}'"
-    settle = f"SELECT mailroom_settle('mailroom', 'me', %s, {told})"
+    outcomes = "'{sent,sent}'::delivery_outcome[], '{m,m}', '{NULL,NULL}', '{0,0}'"
+    settle = f"SELECT mailroom_settle('mailroom', 'me', %s, {outcomes})"
     with database.connect() as application:
         application.execute("BEGIN; DELETE FROM accounts WHERE login = 'ben'")
         assert database.run("SELECT attempt, refused FROM mailroom_begin('mailroom', 'me', 800, %s)", secrets) == [
@@ -170,8 +173,8 @@ def test_steps_of_the_version_before_do_not_wait_either(database: Database, step
     assert database.states() == {"sent": 2}
 
 
-def test_begin_of_the_version_before_tries_again_what_is_locked_for_a_moment(database: Database, steps: Steps) -> None:
-    """A sender of version 0.1 forgets a row that is refused, and its collector would keep it for good."""
+def test_begin_of_the_version_before_retries_rows_locked_for_a_moment(database: Database, steps: Steps) -> None:
+    """A sender of version 0.1 forgets a refused row, and its collector would keep the row for ever."""
     database.sign_up("ann", "ben")
     steps.claim()
     secrets = [secret for (secret,) in database.run("SELECT secret FROM tokens ORDER BY id")]
@@ -186,11 +189,11 @@ def test_begin_of_the_version_before_tries_again_what_is_locked_for_a_moment(dat
 
 
 def test_retry_refuses_what_stays_locked(database: Database, steps: Steps) -> None:
-    """An operator's command does not hang behind an application."""
+    """An operator's command does not wait for an application."""
     tokens = database.sign_up("ann", "ben")
     steps.claim()
     for token in tokens:
-        steps.set_aside(token, "why")
+        steps.reject(token, "why")
     with database.connect() as application:
         application.execute("BEGIN; DELETE FROM accounts WHERE login = 'ben'")
         assert dict(database.run("SELECT token, refused FROM mailroom_retry('mailroom', %s, false)", tokens)) == {

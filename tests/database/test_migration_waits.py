@@ -1,4 +1,4 @@
-"""What a migration waits for, and for how long: sign-ups behind it, other migrations, a person who thinks."""
+"""What a migration waits for and how long: sign-ups behind it, other migrations, a person who decides."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ NEWEST = migrations()[-1].version
 
 @pytest.fixture
 def at_ledger(server: Server) -> Iterator[Database]:
-    """A database at version 1, of which the application keeps a transaction open."""
+    """A database at version 1, in which a transaction of the application is open."""
     database = Database(server, server.new_database(template="template1"))
     Migrator(database.connection).run(1)
     yield database
@@ -32,7 +32,7 @@ def at_ledger(server: Server) -> Iterator[Database]:
 def migrate_in_vain(
     database: Database, target: int | None = None, lock_tries: LockTries = BRIEF
 ) -> tuple[str, list[str]]:
-    """Return the error, and what was warned of."""
+    """Return the error and the warnings of a migration that fails."""
     warned: list[str] = []
     with database.connect() as connection, pytest.raises(MailroomError) as raised:
         Migrator(connection, warn=lambda wait: warned.append(str(wait)), lock_tries=lock_tries).run(target)
@@ -40,15 +40,18 @@ def migrate_in_vain(
 
 
 @pytest.mark.parametrize("table", ["tokens", "deliveries"])
-def test_open_transaction_is_named_and_not_waited_for_without_end(at_ledger: Database, table: str) -> None:
-    """Who, as whom, since when, in which state, and what ends it; never the statement, which may hold a secret."""
+def test_open_transaction_is_named_and_the_wait_ends(at_ledger: Database, table: str) -> None:
+    """The message has process, role, start, state and the statement that ends it.
+
+    It never quotes the query, which may hold a secret.
+    """
     with psycopg.connect(at_ledger.url, application_name="nightly report") as reader:
         reader.execute(f"SELECT 'hunter2' FROM {table}".encode())
         error, warned = migrate_in_vain(at_ledger)
         pid = reader.info.backend_pid
         name = {"tokens": "4_actions.up", "deliveries": "3_operations.up"}[table]
-        who = f"pid {pid} (nightly report, role postgres, idle in transaction, since 20"
-        assert f"{name} waits for a lock (ACCESS EXCLUSIVE) on {table}, which others have: {who}" in error
+        blockers = f"pid {pid} (nightly report, role postgres, idle in transaction, since 20"
+        assert f"{name} waits for a lock (ACCESS EXCLUSIVE) on {table}, which others have: {blockers}" in error
         assert f"given up after 2 tries; end it (SELECT pg_terminate_backend({pid})), or run it again later" in error
         assert "hunter2" not in error
         assert len(warned) == 1
@@ -58,7 +61,7 @@ def test_open_transaction_is_named_and_not_waited_for_without_end(at_ledger: Dat
 
 
 def test_sign_up_behind_a_migration_waits_for_one_lock_timeout_at_most(at_ledger: Database) -> None:
-    """All locks of a try share one time: what was waited for one table is not had again for the next one."""
+    """All locks of one try share one timeout, so two tables do not double the wait."""
     lock_tries = LockTries(lock_timeout=3.0, tries=1)
     readers = {table: at_ledger.connect() for table in ("tokens", "deliveries")}
     for table, reader in readers.items():
@@ -73,14 +76,12 @@ def test_sign_up_behind_a_migration_waits_for_one_lock_timeout_at_most(at_ledger
     took = time.monotonic() - began
     down.join()
     readers["deliveries"].close()
-    assert (
-        0.6 * lock_tries.lock_timeout < took < 1.4 * lock_tries.lock_timeout
-    )  # 1.6 times, if the second were not limited
+    assert 0.6 * lock_tries.lock_timeout < took < 1.4 * lock_tries.lock_timeout  # 1.6 times with two timeouts
     assert at_ledger.one("SELECT version FROM schema_migrations") == 1
 
 
 def test_prepared_transaction_is_named(server: Server) -> None:
-    """It has no session that could be ended."""
+    """It has no session that could be terminated."""
     database = Database(server, server.new_database(template="template1"))
     try:
         if database.one("SHOW max_prepared_transactions") == "0":
@@ -100,19 +101,21 @@ def test_prepared_transaction_is_named(server: Server) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["golang-migrate", "its library", "mailroom 0.2"])
-def test_other_migration_is_waited_for_with_an_end(at_ledger: Database, place: int) -> None:
-    """Also one whose lock a pooler kept: it is named with what ends it."""
+def test_wait_for_another_migration_ends(at_ledger: Database, place: int) -> None:
+    """A pooler may have kept its lock. The message names the statement that releases it."""
     key = advisory_keys(at_ledger.name, "public", "schema_migrations")[place]
     with psycopg.connect(at_ledger.url, autocommit=True, application_name="deploy") as other:
         other.execute("SELECT pg_advisory_lock(%s)", (key,))
         error, warned = migrate_in_vain(at_ledger)
-        who = f"another migration of schema public to end, which others have: pid {other.info.backend_pid} (deploy, "
-        assert f"the migration waits for {who}" in error
+        blockers = (
+            f"another migration of schema public to end, which others have: pid {other.info.backend_pid} (deploy, "
+        )
+        assert f"the migration waits for {blockers}" in error
         assert len(warned) == 1
 
 
-def test_locked_record_is_waited_for_with_an_end(at_ledger: Database) -> None:
-    """Also to read the version is a wait."""
+def test_wait_for_a_locked_version_ends(at_ledger: Database) -> None:
+    """Reading the version may have to wait too."""
     with psycopg.connect(at_ledger.url, application_name="repair") as other:
         other.execute("LOCK TABLE schema_migrations")
         error, _ = migrate_in_vain(at_ledger)
@@ -121,7 +124,7 @@ def test_locked_record_is_waited_for_with_an_end(at_ledger: Database) -> None:
 
 
 def test_no_lock_outlives_a_migration(at_ledger: Database) -> None:
-    """Whether it ends well or not, its session holds nothing, of which a pooler could make others' misfortune."""
+    """Its session holds no lock after success or failure. A pooler would pass such a lock on to other clients."""
     held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     Migrator(at_ledger.connection).run(2)
     assert at_ledger.one(held) == 0
@@ -132,7 +135,10 @@ def test_no_lock_outlives_a_migration(at_ledger: Database) -> None:
 
 
 def test_question_holds_no_lock(at_ledger: Database) -> None:
-    """While a person thinks, sign-ups and other migrations go on; what changed meanwhile is not undone unasked."""
+    """While a person decides, sign-ups and other migrations continue.
+
+    A change made meanwhile is not undone without a question.
+    """
     others = at_ledger.connect()
 
     def think(_: str) -> bool:
@@ -150,7 +156,7 @@ def test_question_holds_no_lock(at_ledger: Database) -> None:
 
 
 def _locks_of(connection: Connection, tables: list[str], statement: str) -> dict[str, set[str]]:
-    """Return the locks that a step takes on tables that were there before; it is undone."""
+    """Return the locks that a step takes on tables that existed before. The step is rolled back."""
     query = "SELECT relation, mode FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted"
     ids = {name: connection.execute("SELECT %s::regclass::oid", (name,)).fetchall()[0][0] for name in tables}
     with connection.transaction(force_rollback=True):
@@ -160,8 +166,8 @@ def _locks_of(connection: Connection, tables: list[str], statement: str) -> dict
 
 
 @pytest.mark.parametrize("version", [one.version for one in migrations()])
-def test_locks_that_are_taken_first_are_those_that_a_step_needs(server: Server, version: int) -> None:
-    """None is missing, or its wait would come on top; none of them is stronger than the step's own, but for rows."""
+def test_migration_first_takes_the_locks_that_its_step_needs(server: Server, version: int) -> None:
+    """No lock is missing, which would add a second wait. Except for row locks, none is stronger than the step's own."""
     database = Database(server, server.new_database(template="template1"))
     try:
         migrator = Migrator(database.connection)

@@ -1,4 +1,4 @@
-"""Migrations: up, down, by either tool, and on a database that another mailroom made."""
+"""Migrations: up, down, by either tool, and on a database that another mailroom created."""
 
 import re
 import threading
@@ -29,7 +29,7 @@ def migrate(database: Database, options: str = "") -> Finished:
 
 
 def shape(connection: Connection) -> list[tuple[object, ...]]:
-    """Return every table's columns, constraints, indexes and triggers, every type and function."""
+    """Return every table's columns, constraints, indexes and triggers, and every type and function."""
     return connection.execute(
         """
         SELECT 'column', table_name, column_name, data_type, column_default, is_nullable
@@ -48,7 +48,7 @@ def shape(connection: Connection) -> list[tuple[object, ...]]:
 
 
 def test_migrate_run_twice_does_nothing_the_second_time(empty: Database) -> None:
-    """A second run says that there is nothing to do, and does nothing."""
+    """The second run reports that there is nothing to do."""
     first, second = migrate(empty), migrate(empty)
     assert first.out.splitlines() == [f"ran {one.version}_{one.name}.up" for one in migrations()]
     assert second.out == f"nothing to do: the schema is at version {NEWEST}\n"
@@ -56,14 +56,14 @@ def test_migrate_run_twice_does_nothing_the_second_time(empty: Database) -> None
 
 
 def test_migrate_dry_run_changes_nothing(empty: Database) -> None:
-    """A dry run tells the steps and leaves the database as it was."""
+    """A dry run prints the steps and leaves the database unchanged."""
     assert migrate(empty, "--dry-run").out.splitlines()[0] == "would run 0_init.up"
     assert shape(empty.connection) == []
 
 
 @pytest.mark.parametrize("version", [-1, *(one.version for one in migrations()[:-1])])
 def test_migrate_down_and_up_ends_where_it_began(empty: Database, version: int) -> None:
-    """Going down to any version and up again gives the same schema; down to -1 leaves nothing."""
+    """Going down to any version and up again gives the same schema. Going down to -1 leaves nothing."""
     migrate(empty)
     whole = shape(empty.connection)
     assert migrate(empty, f"--to {version} --yes").status == 0
@@ -73,8 +73,8 @@ def test_migrate_down_and_up_ends_where_it_began(empty: Database, version: int) 
     assert shape(empty.connection) == whole
 
 
-def test_going_down_wants_to_be_sure(database: Database) -> None:
-    """Without a terminal nothing is lost unless --yes says so; what would be is named. Going up asks nothing."""
+def test_going_down_needs_a_confirmation(database: Database) -> None:
+    """Without a terminal --yes is required. The question names what would be lost. Going up does not ask."""
     database.sign_up("ann")
     for target, loss in (
         (-1, "everything, with all accounts and tokens"),
@@ -89,8 +89,8 @@ def test_going_down_wants_to_be_sure(database: Database) -> None:
     assert migrate(database, "--to 0 --yes").status == migrate(database).status == 0
 
 
-def test_migrate_as_a_role_that_owns_nothing_says_which_one_does(database: Database) -> None:
-    """Not to grant it a table."""
+def test_migration_of_a_role_without_tables_names_the_owner(database: Database) -> None:
+    """It does not advise to grant a table."""
     database.run("DROP ROLE IF EXISTS somebody")
     database.run("CREATE ROLE somebody LOGIN")
     try:
@@ -104,7 +104,7 @@ def test_migrate_as_a_role_that_owns_nothing_says_which_one_does(database: Datab
 
 
 def test_migrate_as_a_role_that_may_not_create_the_schema_says_so(empty: Database) -> None:
-    """Told by the step that failed, as the server's words are in its own language."""
+    """mailroom adds the failed step in English, because the server may use another language."""
     empty.run("DROP ROLE IF EXISTS somebody")
     empty.run("CREATE ROLE somebody LOGIN")
     try:
@@ -118,7 +118,10 @@ def test_migrate_as_a_role_that_may_not_create_the_schema_says_so(empty: Databas
 
 
 def test_migrations_run_by_psql_give_the_same_schema(empty: Database, database: Database) -> None:
-    """The files are plain SQL: run one after another by a bare connection, they give what migrate gives."""
+    """The files are plain SQL.
+
+    Run one after another over a bare connection, they give the schema that migrate gives.
+    """
     for migration in migrations():
         with empty.connection.transaction():
             empty.connection.execute(migration.up.encode())
@@ -126,16 +129,16 @@ def test_migrations_run_by_psql_give_the_same_schema(empty: Database, database: 
     assert shape(empty.connection) == [row for row in shape(database.connection) if row[1] != bookkeeping]
 
 
-def test_migrate_goes_on_where_golang_migrate_stopped(empty: Database) -> None:
-    """The bookkeeping table is golang-migrate's own: a version that it recorded is taken up."""
+def test_migrate_continues_where_golang_migrate_stopped(empty: Database) -> None:
+    """The bookkeeping table is golang-migrate's own. migrate continues from the version recorded there."""
     empty.run(migrations()[0].up)
     empty.run("CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)")
     empty.run("INSERT INTO schema_migrations VALUES (0, false)")
     assert migrate(empty).out.splitlines() == [f"ran {one.version}_{one.name}.up" for one in migrations()[1:]]
 
 
-def test_migrate_tells_when_everybody_may_create_in_the_schema(empty: Database) -> None:
-    """Up to PostgreSQL 14 it is so unless it was revoked; the migration runs all the same."""
+def test_migrate_warns_when_everybody_may_create_in_the_schema(empty: Database) -> None:
+    """Up to PostgreSQL 14 this is the default. The migration runs nevertheless."""
     empty.run("GRANT CREATE ON SCHEMA public TO PUBLIC")
     first = migrate(empty)
     assert first.status == 0
@@ -146,7 +149,7 @@ def test_migrate_tells_when_everybody_may_create_in_the_schema(empty: Database) 
 
 
 def test_migrate_refuses_a_dirty_schema(empty: Database) -> None:
-    """Where another tool stopped halfway, a person must look first."""
+    """If another tool stopped in the middle, an operator must check first."""
     migrate(empty)
     empty.run("UPDATE schema_migrations SET dirty = true")
     result = migrate(empty, "--to 0")
@@ -156,7 +159,7 @@ def test_migrate_refuses_a_dirty_schema(empty: Database) -> None:
 
 
 def test_migrate_refuses_a_schema_that_its_steps_can_not_name(empty: Database) -> None:
-    """Before anything is made there."""
+    """It refuses before it creates anything there."""
     empty.run('CREATE SCHEMA "My mail"')
     url = empty.url + "&options=-csearch_path%3D%22My%5C%20mail%22"
     result = run("mailroom-collect migrate", env=environment(MAILROOM_DATABASE_URL=url))
@@ -165,14 +168,14 @@ def test_migrate_refuses_a_schema_that_its_steps_can_not_name(empty: Database) -
 
 
 def test_migrate_refuses_an_unknown_version(empty: Database) -> None:
-    """A version that this mailroom doesn't know is named, and nothing happens."""
+    """A version that this mailroom doesn't know is named, and nothing is changed."""
     result = migrate(empty, "--to 99")
     assert result.status == 1
     assert f"version 99, which this mailroom doesn't know; it knows -1 to {NEWEST}" in result.err
 
 
 def test_migrate_failing_changes_nothing(empty: Database) -> None:
-    """A step that fails leaves the database as the step before left it."""
+    """The database stays as the step before left it."""
     empty.run("CREATE FUNCTION mailroom_epoch() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'")
     result = migrate(empty)
     assert result.status == 1
@@ -181,7 +184,7 @@ def test_migrate_failing_changes_nothing(empty: Database) -> None:
 
 
 def test_migrate_waits_for_golang_migrate(empty: Database) -> None:
-    """While golang-migrate holds its lock, migrate waits; of two at once, each step is run by one."""
+    """migrate waits while golang-migrate holds its lock. Of two migrations at once, each step runs once."""
     name = "\0".join(("public", "schema_migrations", f"/{empty.name}"))
     lock = zlib.crc32(name.encode()) * 1486364155 & 0xFFFFFFFF
     results: list[Finished] = []
@@ -205,7 +208,7 @@ ANOTHER_MAILROOM = Path(__file__).parent / "another_mailroom.sql"
 
 @pytest.fixture
 def another(empty: Database) -> Database:
-    """A database that another mailroom made: eight tokens, of which it handed out three."""
+    """A database that another mailroom created: eight tokens, three of them handed out."""
     empty.run(ANOTHER_MAILROOM.read_text())
     empty.run("INSERT INTO accounts (email, login) SELECT n || '@b.c', 'u' || n FROM generate_series(1, 8) n")
     empty.run("UPDATE jobs SET last_seq = 3")
@@ -216,21 +219,21 @@ def another(empty: Database) -> Database:
 
 
 def test_another_mailrooms_waiting_tokens_become_deliveries(another: Database) -> None:
-    """What it had not handed out and is alive is mailed; what it handed out, or is stale, never again."""
+    """Tokens that it had not handed out and are valid are mailed. Tokens that were handed out or are stale are not."""
     result = migrate(another)
     assert result.status == 0, result.err
     assert another.run("SELECT token, state::text FROM deliveries ORDER BY 1") == [(4, "pending"), (8, "pending")]
 
 
 def test_another_mailroom_that_never_handed_out_anything(another: Database) -> None:
-    """Without a last_seq all that is alive is mailed."""
+    """Without a last_seq every valid token is mailed."""
     another.run("UPDATE jobs SET last_seq = NULL")
     migrate(another)
     assert another.run("SELECT token FROM deliveries ORDER BY 1") == [(n,) for n in (1, 2, 3, 4, 8)]
 
 
 def test_another_mailrooms_data_stays(another: Database) -> None:
-    """The upgrade drops no row, no trigger and no index of the other's."""
+    """The upgrade drops no row, trigger or index of the other mailroom."""
     before = another.run("SELECT * FROM tokens ORDER BY id"), another.run("SELECT * FROM accounts ORDER BY id")
     named = {(kind, name) for kind, _, name, *_ in shape(another.connection) if kind in ("trigger", "index")}
     migrate(another)
@@ -240,15 +243,15 @@ def test_another_mailrooms_data_stays(another: Database) -> None:
 
 
 def test_another_mailrooms_times_outlive_2038(another: Database) -> None:
-    """Its integer times become bigint, with their triggers still at work."""
+    """Its integer times become bigint, and their triggers still work."""
     migrate(another)
     another.run("UPDATE tokens SET expires_at = 4102444800 WHERE id = 8")
     another.run("UPDATE tokens SET consumed_at = 4102444800 WHERE id = 8")
     assert another.one("SELECT status FROM accounts WHERE login = 'u8'") == "active"
 
 
-def test_another_mailrooms_sign_up_works_on(another: Database) -> None:
-    """After the upgrade a sign-up makes one token and one delivery."""
+def test_another_mailrooms_sign_up_still_works(another: Database) -> None:
+    """After the upgrade a sign-up creates one token and one delivery."""
     migrate(another)
     another.run("INSERT INTO accounts (email, login) VALUES ('new@b.c', 'new')")
     assert another.run(
@@ -258,7 +261,7 @@ def test_another_mailrooms_sign_up_works_on(another: Database) -> None:
 
 
 def test_another_mailrooms_ledger_can_be_taken_down_again(another: Database) -> None:
-    """Going down to version 0 leaves the other's schema, and its notification, in working order."""
+    """Going down to version 0 leaves the other's schema and its notification working."""
     migrate(another)
     assert migrate(another, "--to 0 --yes").status == 0
     with another.connect() as listener:
@@ -268,7 +271,10 @@ def test_another_mailrooms_ledger_can_be_taken_down_again(another: Database) -> 
 
 
 def test_security_definer_functions_are_pinned_and_private(database: Database) -> None:
-    """What runs as its owner has a fixed search_path, or needs none (test_schema), and PUBLIC may not execute it."""
+    """A function that runs as its owner has a fixed search_path or needs none (test_schema).
+
+    PUBLIC may not execute it.
+    """
     rows = database.run(
         "SELECT proname, proconfig, has_function_privilege('public', oid, 'execute')"
         " FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
@@ -280,7 +286,7 @@ def test_security_definer_functions_are_pinned_and_private(database: Database) -
 
 
 def test_steps_in_another_schema_stay_there(empty: Database) -> None:
-    """Run with another search_path, the migrations make everything in that schema, and it works."""
+    """Run with another search_path, the migrations create everything in that schema, and it works."""
     empty.run("CREATE SCHEMA mail")
     url = empty.url + "&options=-csearch_path%3Dmail"
     result = run("mailroom-collect migrate", env=environment(MAILROOM_DATABASE_URL=url))

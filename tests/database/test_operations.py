@@ -1,4 +1,4 @@
-"""What an operator asks the ledger and does to it, as SQL: right, safe beside the steps, and cheap."""
+"""The SQL of the operator's commands: correct, safe beside the steps, and cheap."""
 
 import re
 import threading
@@ -36,7 +36,7 @@ OLD = 20_000
 
 @pytest.fixture(scope="module")
 def grown(server: Server) -> Any:
-    """Many deliveries that were settled over the last weeks, as autovacuum leaves them, and some of now."""
+    """Many deliveries settled over the last weeks, as autovacuum leaves them, and some settled now."""
     database = Database(server, server.new_database())
     database.sign_up_many(OLD)
     database.run(
@@ -58,7 +58,7 @@ def grown(server: Server) -> Any:
 
 
 def work(database: Database) -> tuple[int, int]:
-    """Return how often one of the large tables was read as a whole, and how many blocks of the ledger were."""
+    """Return how many full scans of the large tables there were, and how many blocks of the ledger were read."""
     database.count_reads()
     ((whole, blocks),) = database.run(
         "SELECT sum(t.seq_scan), (SELECT heap_blks_read + heap_blks_hit FROM pg_statio_user_tables"
@@ -70,8 +70,8 @@ def work(database: Database) -> tuple[int, int]:
 
 @pytest.mark.xdist_group("grown")
 @pytest.mark.parametrize("question", READING)
-def test_question_reads_what_it_is_about_and_not_the_whole_ledger(grown: Database, question: str) -> None:
-    """By index, and a small part of the blocks, however much was settled before."""
+def test_question_reads_a_small_part_of_the_ledger(grown: Database, question: str) -> None:
+    """It uses an index and reads few blocks, however many rows are settled."""
     ledger = grown.one("SELECT pg_relation_size('deliveries') / 8192")
     whole, blocks = work(grown)
     grown.run(f"SELECT * FROM {READING[question]}")
@@ -83,7 +83,7 @@ def test_question_reads_what_it_is_about_and_not_the_whole_ledger(grown: Databas
 
 @pytest.mark.xdist_group("grown")
 def test_prune_reads_what_it_removes(grown: Database) -> None:
-    """A batch costs what a batch is, wherever in the ledger it begins."""
+    """The cost of a batch depends on its size, not on its place in the ledger."""
     whole, blocks = work(grown)
     rows = grown.run("SELECT * FROM mailroom_prune('mailroom', '1 day', 5000, 500, true)")
     after = work(grown)
@@ -92,8 +92,8 @@ def test_prune_reads_what_it_removes(grown: Database) -> None:
     assert after[1] - blocks < 500
 
 
-def test_unsettled_are_told_by_state_holder_and_lease(database: Database) -> None:
-    """What waits, now or later; who holds how much, a sender as one whatever batches it has; whose lease ran out."""
+def test_unsettled_rows_are_grouped_by_state_holder_and_lease(database: Database) -> None:
+    """Rows wait now or later. A sender counts as one holder, whatever batches it has. Expired leases are counted."""
     tokens = database.sign_up(*"abcdefg")
     database.run("UPDATE deliveries SET due_at = now() + interval '1 min' WHERE token = %s", tokens[6])
     collect, first, second = (
@@ -114,7 +114,7 @@ def test_unsettled_are_told_by_state_holder_and_lease(database: Database) -> Non
 
 
 def test_oldest_is_the_first_that_may_still_be_mailed(database: Database, steps: Steps) -> None:
-    """Not one that expired, was consumed or suspended while it waited; whether it waits or is in a call."""
+    """It is not expired, consumed or suspended. It may wait or be in a call."""
     expired, suspended, ann, _ = database.sign_up("expired", "suspended", "ann", "ben")
     database.run("UPDATE tokens SET expires_at = 1 WHERE id = %s", expired)
     database.run("UPDATE accounts SET status = 'suspended' WHERE login = 'suspended'")
@@ -142,15 +142,15 @@ def test_oldest_is_the_first_that_may_still_be_mailed(database: Database, steps:
         (None, None),
     ],
 )
-def test_reason_is_without_what_differs_from_mail_to_mail(
+def test_reason_leaves_out_what_differs_between_mails(
     database: Database, error: str | None, reason: str | None
 ) -> None:
-    """So that there are few of them, and none names a person."""
+    """So there are few reasons, and none names a person."""
     assert database.one("SELECT mailroom_reason(%s)", error) == reason
 
 
 def test_recent_counts_by_minute_hour_and_day(database: Database) -> None:
-    """Each in its window; what is older than a day not at all."""
+    """Each row counts in its windows. Rows older than a day do not count."""
     database.sign_up_many(5)
     for token, (state, age) in enumerate(
         [("sent", "1 s"), ("sent", "2 min"), ("sent", "2 h"), ("sent", "25 h"), ("failed", "1 s")], 1
@@ -167,7 +167,7 @@ def test_recent_counts_by_minute_hour_and_day(database: Database) -> None:
 
 
 def test_pulse_has_a_number_for_each_whole_second(database: Database) -> None:
-    """The oldest first, 0 where nothing was sent; the second that goes on is not shown."""
+    """The oldest is first, and 0 where nothing was sent. The current second is not shown."""
     database.sign_up_many(3)
     with database.connection.transaction():
         database.run(
@@ -178,7 +178,7 @@ def test_pulse_has_a_number_for_each_whole_second(database: Database) -> None:
 
 
 def test_latency_is_right_to_2_percent(database: Database) -> None:
-    """The share of mails that took no longer."""
+    """It is the time within which this share of the mails was sent."""
     database.sign_up_many(1000)
     database.run(
         "UPDATE deliveries SET state = 'sent', settled_at = now(), queued_at = now() - token * interval '3 ms'"
@@ -188,15 +188,15 @@ def test_latency_is_right_to_2_percent(database: Database) -> None:
     assert most == pytest.approx(2850, rel=0.02)
 
 
-def test_latency_of_nothing_is_nothing(database: Database) -> None:
-    """Also where all mails are from before anybody took their time."""
+def test_latency_of_no_mail_is_null(database: Database) -> None:
+    """Mails from before the time was recorded do not count either."""
     database.sign_up("ann")
     database.run("UPDATE deliveries SET state = 'sent', settled_at = now(), queued_at = NULL")
     assert database.one("SELECT mailroom_latency('mailroom', '{0.5,0.95}')") == [None, None]
 
 
 def settlements(connection: Connection, after: str) -> tuple[str, dict[tuple[str, int | None], int]]:
-    """Return the next snapshot, and what was settled since the last one."""
+    """Return the next snapshot and the settlements since the last one."""
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         ((snapshot,),) = connection.execute("SELECT pg_current_snapshot()::text").fetchall()
@@ -208,8 +208,8 @@ def settlements(connection: Connection, after: str) -> tuple[str, dict[tuple[str
     return snapshot, {(state, bucket): number for state, bucket, number in rows}
 
 
-def test_settlement_is_counted_once_in_whatever_order_they_commit(database: Database) -> None:
-    """One that was dated before another and committed after it is neither lost nor counted twice."""
+def test_settlement_is_counted_once_in_any_order_of_commits(database: Database) -> None:
+    """A settlement that was dated earlier and committed later is neither lost nor counted twice."""
     tokens = database.sign_up("ann", "ben", "cid")
     with database.connect() as slow:
         Steps(database.connection, "fast").begin(tokens[:1])
@@ -227,7 +227,7 @@ def test_settlement_is_counted_once_in_whatever_order_they_commit(database: Data
 
 
 def test_settlements_are_sorted_into_buckets(database: Database) -> None:
-    """The first bound that is wide enough; one more for none; none where there is nothing to measure."""
+    """The bucket is the first bound that is wide enough, or one more. It is null if there is no time to measure."""
     database.sign_up_many(5)
     mark, _ = settlements(database.connection, "3:3:")
     database.run(
@@ -241,14 +241,14 @@ def test_settlements_are_sorted_into_buckets(database: Database) -> None:
 
 
 def test_expired_token_has_the_reason_that_is_counted_from_the_start(database: Database) -> None:
-    """An alert waits for its first increase (docs/alerts.yml)."""
+    """An alert watches its first increase (docs/alerts.yml)."""
     assert database.one("SELECT mailroom_stale('activation', 1, NULL, 'provisioned')") == EXPIRED
     assert f'reason=~"{EXPIRED}.*"' in (Path(__file__).parents[2] / "docs" / "alerts.yml").read_text()
 
 
 @pytest.fixture
 def failures(database: Database, steps: Steps) -> Database:
-    """ann failed, ben is skipped as suspended, cid was sent, dan waits, eve failed and expired since."""
+    """ann failed, ben is skipped as suspended, cid was sent, dan waits, eve failed and has expired since."""
     tokens = database.sign_up("ann", "ben", "cid", "dan", "eve")
     database.run("UPDATE accounts SET status = 'suspended' WHERE login = 'ben'")
     steps.claim(3)
@@ -280,12 +280,12 @@ def failures(database: Database, steps: Steps) -> Database:
     ],
 )
 def test_what_was_not_mailed_is_found(failures: Database, filters: str, tokens: list[int]) -> None:
-    """By token, account, reason and time; the newest first; nothing that was sent or waits."""
+    """The search is by token, account, reason and time. The newest is first, and sent or waiting rows are left out."""
     assert [row[0] for row in failures.run(f"SELECT token FROM mailroom_not_mailed('mailroom', {filters})")] == tokens
 
 
 def test_what_was_not_mailed_is_found_however_long_ago(failures: Database) -> None:
-    """Windows get wider until there are enough; the oldest is found as well."""
+    """The time windows grow until there are enough rows, and the oldest row is found too."""
     failures.run("UPDATE deliveries SET settled_at = now() - interval '90 days' WHERE token = 1")
     failures.run("UPDATE deliveries SET settled_at = now() - interval '3 days' WHERE token = 2")
     for limit, tokens in ((1, [5]), (2, [5, 2]), (3, [5, 2, 1]), (9, [5, 2, 1])):
@@ -295,14 +295,14 @@ def test_what_was_not_mailed_is_found_however_long_ago(failures: Database) -> No
         assert [token for (token,) in rows] == tokens
 
 
-def test_whether_a_retry_would_be_pointless_is_told(failures: Database) -> None:
-    """By the same rule as at a claim."""
+def test_pointless_retry_is_marked(failures: Database) -> None:
+    """The rule is the same as at a claim."""
     rows = failures.run("SELECT token, stale FROM mailroom_not_mailed('mailroom', NULL, NULL, NULL, NULL, NULL, NULL)")
     assert rows == [(5, "the token expired"), (1, None), (2, "the account is suspended")]
 
 
-def test_nothing_tells_a_secret_or_a_code(failures: Database) -> None:
-    """Of no function of an operator's does a column, or a value, hold one."""
+def test_operators_functions_return_no_secret(failures: Database) -> None:
+    """No column and no value holds a secret or a code."""
     secrets = [bytes(secret) for (secret,) in failures.run("SELECT secret FROM tokens")]
     codes = [code for (code,) in failures.run("SELECT code FROM tokens")]
     for question in READING.values():
@@ -311,7 +311,7 @@ def test_nothing_tells_a_secret_or_a_code(failures: Database) -> None:
 
 
 def test_retry_puts_back_what_may_still_be_mailed(failures: Database) -> None:
-    """And says of each other one why not, touching none of them."""
+    """For each other token it returns the reason and leaves its row unchanged."""
     refusals = [
         (2, "stale", "the account is suspended"),
         (3, "sent", "already sent"),
@@ -328,16 +328,16 @@ def test_retry_puts_back_what_may_still_be_mailed(failures: Database) -> None:
     assert sorted(Steps(failures.connection, "other").claim()) == [1, 4]
 
 
-def test_retry_leaves_what_was_handed_out(failures: Database) -> None:
-    """A reader that does not acknowledge may have mailed it."""
+def test_retry_leaves_emitted_tokens(failures: Database) -> None:
+    """A reader that does not acknowledge may have mailed them."""
     failures.run("UPDATE deliveries SET state = 'emitted' WHERE token = 1")
     refused = "it was handed out to a reader that does not acknowledge"
     assert failures.run("SELECT token, refused FROM mailroom_retry('mailroom', '{1}', false)") == [(1, refused)]
     assert failures.state(1) == "emitted"
 
 
-def test_retry_knows_a_token_that_is_gone(failures: Database) -> None:
-    """As a copy may leave it that runs without triggers."""
+def test_retry_recognizes_a_deleted_token(failures: Database) -> None:
+    """A copy that runs without triggers may leave such a delivery."""
     with failures.connect() as copying:
         copying.execute("SET session_replication_role = replica")
         copying.execute("DELETE FROM tokens WHERE id = 1")
@@ -348,27 +348,27 @@ def test_retry_knows_a_token_that_is_gone(failures: Database) -> None:
 
 @pytest.mark.parametrize("reason", ["the token expired; last try: Throttling", "the token expired", None])
 def test_first_reason_is_the_one_before_the_last_try(database: Database, reason: str | None) -> None:
-    """What metrics count by when there are too many reasons."""
+    """Metrics use it when there are too many reasons."""
     assert database.one("SELECT mailroom_first_reason(%s)", reason) == (reason and "the token expired")
 
 
-def test_retry_that_is_dry_changes_nothing(failures: Database) -> None:
-    """It says the same."""
+def test_dry_retry_changes_nothing(failures: Database) -> None:
+    """Its answer is the same."""
     dry = failures.run("SELECT * FROM mailroom_retry('mailroom', '{1,2,3,4,5}', true)")
     assert failures.state(1) == "failed"
     assert dry == failures.run("SELECT * FROM mailroom_retry('mailroom', '{1,2,3,4,5}', false)")
 
 
-def test_retry_rings(failures: Database) -> None:
-    """A collector that sleeps takes it up at once."""
+def test_retry_notifies(failures: Database) -> None:
+    """A sleeping collector claims the row at once."""
     with failures.connect() as listener:
         listener.execute("LISTEN token_insert")
         failures.run("SELECT mailroom_retry('mailroom', '{1}', false)")
         assert len(list(listener.notifies(timeout=10, stop_after=1))) == 1
 
 
-def test_retry_judges_by_what_is_there_when_the_row_is_its_own(failures: Database) -> None:
-    """Of two at once only one puts a row back; so is it with a sender that records it as sent meanwhile."""
+def test_retry_decides_by_the_locked_row(failures: Database) -> None:
+    """Of two retries only one puts a row back. If a sender records it as sent meanwhile, none does."""
     refusals: list[Any] = []
     with failures.connect() as other, failures.connect() as watching:
         other.execute("BEGIN")
@@ -386,7 +386,7 @@ def test_retry_judges_by_what_is_there_when_the_row_is_its_own(failures: Databas
 
 
 def old(database: Database, *logins: str) -> list[int]:
-    """Sign up, and let it be 50 days ago that the tokens were sent and expired."""
+    """Sign up, and move the tokens' sending and expiry 50 days into the past."""
     tokens = database.sign_up(*logins)
     database.run(
         "UPDATE deliveries SET state = 'sent', settled_at = now() - interval '50 days',"
@@ -410,8 +410,11 @@ def prune(database: Database, limit: str = "30 days", after: int = 0, rows: int 
     return row
 
 
-def test_prune_removes_what_is_old_and_over(database: Database) -> None:
-    """Not what is young, not settled, or whose token lives; in the order of tokens, a batch at a time."""
+def test_prune_removes_old_rows_of_expired_tokens(database: Database) -> None:
+    """It keeps young and unsettled rows and those of valid tokens.
+
+    It works in the order of tokens, one batch at a time.
+    """
     gone, alive, pending, failed = old(database, "gone", "alive", "pending", "failed")
     (young,) = database.sign_up("young")
     database.run("UPDATE tokens SET expires_at = 4102444800 WHERE id = %s", alive)
@@ -426,35 +429,35 @@ def test_prune_removes_what_is_old_and_over(database: Database) -> None:
     assert gone < alive
 
 
-def test_prune_removes_what_was_used(database: Database) -> None:
-    """A token that was consumed can never be mailed again, however long its life."""
+def test_prune_removes_rows_of_consumed_tokens(database: Database) -> None:
+    """A consumed token is never mailed again, however long its lifetime is."""
     (used,) = old(database, "used")
     database.run("UPDATE tokens SET expires_at = 4102444800, consumed_at = created_at + 60 WHERE id = %s", used)
     assert prune(database) == (used, True, 1, 0, 0, 0)
 
 
 def test_prune_ends_at_the_first_that_is_too_young(database: Database) -> None:
-    """What follows is not read, however much there is."""
+    """It does not read the rows behind it."""
     old(database, "a", "b")
     database.sign_up_many(50)
     assert prune(database, rows=10) == (10, True, 2, 0, 0, 0)
     assert prune(database) == (52, True, 0, 0, 0, 0)
 
 
-def test_prune_of_nothing_is_the_end(database: Database) -> None:
-    """An empty ledger, and the end of a full one."""
+def test_prune_of_nothing_reports_the_end(database: Database) -> None:
+    """An empty ledger and the end of a full one give the same answer."""
     assert prune(database) == (None, True, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("limit", ["23 hours", "-1 day", None])
-def test_prune_refuses_what_may_be_under_way(database: Database, limit: str | None) -> None:
-    """A lease may be a day long."""
+def test_prune_refuses_rows_that_may_be_in_progress(database: Database, limit: str | None) -> None:
+    """A lease may last a day."""
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="younger than 1 day"):
         database.run("SELECT mailroom_prune('mailroom', %s::interval, 0, 10, false)", limit)
 
 
 def test_pruned_delivery_is_never_mailed_again(database: Database, steps: Steps) -> None:
-    """Not when its row comes in late, by no claim, no retry, no first sender that takes over what was emitted."""
+    """Neither a late line, nor a claim, a retry or a takeover of emitted rows mails it."""
     (token,) = old(database, "ann")
     database.run("UPDATE deliveries SET state = 'emitted'")
     prune(database)
@@ -470,7 +473,7 @@ def test_pruned_delivery_is_never_mailed_again(database: Database, steps: Steps)
 
 
 def test_prune_leaves_what_is_put_back_meanwhile(database: Database) -> None:
-    """It does not wait for a row that another transaction has, and removes it another time, if it is still to go."""
+    """It does not wait for a locked row. A later prune removes the row if it is still settled."""
     (token,) = old(database, "ann")
     with database.connect() as other:
         other.execute("BEGIN")
@@ -481,7 +484,7 @@ def test_prune_leaves_what_is_put_back_meanwhile(database: Database) -> None:
 
 
 def test_old_rows_are_not_rewritten_by_the_migration(server: Server) -> None:
-    """They have no time of their queueing, and lie where they lay; new ones have it."""
+    """They have no queued_at and stay where they are. New rows have it."""
     database = Database(server, server.new_database(template="template1"))
     try:
         for migration in migrations()[:3]:
@@ -509,8 +512,8 @@ def test_old_rows_are_not_rewritten_by_the_migration(server: Server) -> None:
         database.close()
 
 
-def test_index_made_before_is_taken_as_it_is(server: Server) -> None:
-    """docs/operations.md: on a large ledger it is made before, without a lock that stops sign-ups."""
+def test_index_that_exists_is_kept(server: Server) -> None:
+    """docs/operations.md: on a large ledger the index is created first, without a lock that stops sign-ups."""
     database = Database(server, server.new_database(template="template1"))
     try:
         for migration in migrations()[:3]:
@@ -527,11 +530,11 @@ def test_index_made_before_is_taken_as_it_is(server: Server) -> None:
 
 
 def test_roles_of_the_recipe_suffice_and_read_no_table(failures: Database) -> None:
-    """docs/operations.md: who watches may only look; who operates may also put back and remove."""
+    """docs/operations.md: the monitor role may only read figures. The operator role may also retry and prune."""
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     (recipe,) = re.findall(r"^```sql\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     names = ("queue_status", "unsettled", "oldest", "recent", "pulse", "latency", "settlements")
-    looking = [f"SELECT * FROM {READING[name]}" for name in names]
+    reading = [f"SELECT * FROM {READING[name]}" for name in names]
     acting = [f"SELECT * FROM {question}" for name, question in READING.items() if name not in names]
     acting.append("SELECT mailroom_prune('mailroom', '1 day', 0, 10, false)")
     try:
@@ -539,9 +542,9 @@ def test_roles_of_the_recipe_suffice_and_read_no_table(failures: Database) -> No
         with failures.connect() as monitor, failures.connect() as operator:
             monitor.execute("SET ROLE mailroom_monitor")
             operator.execute("SET ROLE mailroom_operator")
-            for statement in looking:
+            for statement in reading:
                 monitor.execute(statement.encode())
-            for statement in looking + acting:
+            for statement in reading + acting:
                 operator.execute(statement.encode())
             for statement in [*acting, "SELECT FROM tokens", "SELECT FROM jobs"]:
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -1,4 +1,4 @@
-"""What mailroom-send check finds of the database: schema, queue, and a role that suffices and no more."""
+"""The database part of mailroom-send check: the schema, the queue, and a role with exactly the rights it needs."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from mailroom_sender.check.database_role import actions
-from mailroom_sender.check.database_role import database as look
+from mailroom_sender.check.database_role import database as check_role
 from mailroom_sender.check.finding import Finding, Status
 from tests.support.ledger import add_invitation
 from tests.support.postgres import Database, Server
@@ -17,7 +17,7 @@ STEPS = "mailroom_list_actions, mailroom_acknowledge, mailroom_begin_rows, mailr
 
 @pytest.fixture
 def role(database: Database) -> Iterator[str]:
-    """A role of its own that may do the sender's steps, as docs/roles.md makes it; its URL."""
+    """A role that may call the sender's steps, as docs/roles.md creates it. Yields its URL."""
     database.run(f"CREATE ROLE {ROLE} LOGIN PASSWORD 'hunter2'")
     database.run(f"GRANT EXECUTE ON FUNCTION {STEPS} TO {ROLE}")
     yield make_conninfo(database.url, user=ROLE, password="hunter2")
@@ -33,15 +33,18 @@ def one(findings: list[Finding]) -> tuple[Status, str]:
 
 
 def test_role_of_the_recipe_suffices(database: Database, role: str) -> None:
-    """It is said to be fit, and nothing was changed by asking."""
+    """The check reports that it is fit, and changes nothing."""
     database.sign_up("ann")
-    assert one(look(role, "mailroom")) == (Status.OK, f"role {ROLE} may do the sender's steps in queue mailroom; ")
+    assert one(check_role(role, "mailroom")) == (
+        Status.OK,
+        f"role {ROLE} may do the sender's steps in queue mailroom; ",
+    )
     assert database.one("SELECT acknowledged_at FROM jobs") is None
     assert database.states() == {"pending": 1}
 
 
 def test_actions_of_the_database_are_checked_too(database: Database, role: str) -> None:
-    """An action of the application has a template too; without a database, or its grant, the two are known."""
+    """An action of the application has a template too. Without a database or its grant, two actions are known."""
     add_invitation(database)
     assert [one.template for one in actions(role)] == ["activationv1", "passwordrecoveryv1", "invitationv1"]
     database.run(f"REVOKE EXECUTE ON FUNCTION mailroom_list_actions FROM {ROLE}")
@@ -50,9 +53,9 @@ def test_actions_of_the_database_are_checked_too(database: Database, role: str) 
 
 
 def test_missing_grant_is_named_with_the_statement(database: Database, role: str) -> None:
-    """What is missing can be pasted into psql."""
+    """The statement can be pasted into psql."""
     database.run(f"REVOKE EXECUTE ON FUNCTION mailroom_settle_rows FROM {ROLE}")
-    status, text = one(look(role, "mailroom"))
+    status, text = one(check_role(role, "mailroom"))
     assert (status, text.partition("; ")[2]) == (
         Status.TASK,
         f"GRANT EXECUTE ON FUNCTION mailroom_settle_rows TO {ROLE}",
@@ -60,59 +63,59 @@ def test_missing_grant_is_named_with_the_statement(database: Database, role: str
 
 
 def test_role_that_may_read_tokens_is_a_warning(database: Database, role: str) -> None:
-    """A sender needs no table; a column is enough to be told of."""
+    """A sender needs no table. The right to read one column is enough for the warning."""
     database.run(f"GRANT SELECT (secret) ON tokens TO {ROLE}")
-    status, text = one(look(role, "mailroom"))
+    status, text = one(check_role(role, "mailroom"))
     assert (status, f"role {ROLE} may read tokens" in text) == (Status.WARNING, True)
 
 
-def test_paused_queue_is_something_to_do(database: Database, role: str) -> None:
+def test_paused_queue_is_an_error(database: Database, role: str) -> None:
     """Nothing would be sent."""
     database.run("SELECT mailroom_pause('mailroom', 'a copy')")
-    assert one(look(role, "mailroom")) == (
+    assert one(check_role(role, "mailroom")) == (
         Status.TASK,
         "queue mailroom is paused (a copy): nothing is sent; mailroom-collect resume",
     )
 
 
 def test_functions_that_everybody_may_execute_are_a_warning(database: Database, role: str) -> None:
-    """As after a restore without rights."""
+    """This happens after a restore without rights."""
     database.run("GRANT EXECUTE ON FUNCTION mailroom_settle TO PUBLIC")
-    status, text = one(look(role, "mailroom"))
+    status, text = one(check_role(role, "mailroom"))
     assert (status, "every role may execute 1 function of mailroom" in text) == (Status.WARNING, True)
 
 
 def test_superuser_is_a_warning(database: Database) -> None:
-    """As whom the tests connect."""
-    status, text = one(look(database.url, "mailroom"))
+    """The tests connect as a superuser."""
+    status, text = one(check_role(database.url, "mailroom"))
     assert (status, "is a superuser" in text) == (Status.WARNING, True)
 
 
 def test_refused_role_gets_one_remedy(database: Database) -> None:
-    """The one that fits; who is let in by the network needs nothing of it."""
-    status, text = one(look(make_conninfo(database.url, user="nobody_here"), "mailroom"))
+    """It is the one that fits. If pg_hba.conf does not let the role in, a password does not help."""
+    status, text = one(check_role(make_conninfo(database.url, user="nobody_here"), "mailroom"))
     assert (status, text.count(";")) == (Status.TASK, 1)
     assert text.endswith("; create it, or correct MAILROOM_DATABASE_URL")
-    status, text = one(look("host=127.0.0.1 port=9 dbname=x", "mailroom"))
+    status, text = one(check_role("host=127.0.0.1 port=9 dbname=x", "mailroom"))
     assert (status, text.rpartition("; ")[2]) == (
         Status.TASK,
         "check MAILROOM_DATABASE_URL and whether the server runs",
     )
 
 
-def test_queue_is_looked_for(database: Database, role: str) -> None:
-    """A queue that is no job_type, and, for a role that may see it, one without its row."""
-    assert "there is no queue post" in one(look(role, "post"))[1]
+def test_unknown_queue_is_reported(database: Database, role: str) -> None:
+    """It is no value of job_type, or has no row in jobs, for a role that may read it."""
+    assert "there is no queue post" in one(check_role(role, "post"))[1]
     database.run("ALTER TYPE job_type ADD VALUE 'post'")
-    status, text = one(look(database.url, "post"))
+    status, text = one(check_role(database.url, "post"))
     assert (status, text) == (Status.TASK, "queue post has no row in jobs; insert that row in jobs")
 
 
 def test_missing_schema_is_named(server: Server) -> None:
-    """An empty database is to be migrated."""
+    """The check advises to migrate an empty database."""
     name = server.new_database(template="template1")
     try:
-        status, text = one(look(server.url(name), "mailroom"))
+        status, text = one(check_role(server.url(name), "mailroom"))
     finally:
         server.drop_database(name)
     assert status is Status.TASK
@@ -128,7 +131,7 @@ def test_missing_schema_is_named(server: Server) -> None:
         ("host=256.256.256.256 user=x password=hunter2", Status.TASK, "correct the host in MAILROOM_DATABASE_URL"),
     ],
 )
-def test_database_that_can_not_be_asked_is_said(url: str | None, status: Status, says: str) -> None:
-    """None, one that no program could read, and one that is not there; never with its password."""
-    found, text = one(look(url, "mailroom"))
+def test_unreachable_database_is_reported(url: str | None, status: Status, says: str) -> None:
+    """No URL, an invalid URL, or a server that is not there. The password is never shown."""
+    found, text = one(check_role(url, "mailroom"))
     assert (found, says in text) == (status, True), text

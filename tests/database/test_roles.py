@@ -1,4 +1,4 @@
-"""docs/roles.md: what a role can do at worst. Each function is there, and each test that it names exists."""
+"""docs/roles.md: the worst that a role can do. Each function is listed, and each test that it names exists."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs" / "roles.md").read_text()
 
 
 def test_page_names_each_function_that_runs_as_its_owner(database: Database) -> None:
-    """And no other; of each it names a test."""
+    """It names no other function, and gives a test for each."""
     rows = re.findall(r"^- (`mailroom_[^:]*):(.*?)(?=^- |^$)", PAGE, re.MULTILINE | re.DOTALL)
     named = {name for functions, _ in rows for name in re.findall(r"mailroom_\w+", functions)}
     assert named == {
@@ -23,8 +23,8 @@ def test_page_names_each_function_that_runs_as_its_owner(database: Database) -> 
     assert all("`test_" in rest for _, rest in rows)
 
 
-def test_tests_that_the_page_names_are_there() -> None:
-    """Under these names."""
+def test_tests_that_the_page_names_exist() -> None:
+    """They have these names."""
     written = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
     for name in set(re.findall(r"`(test_\w+)`", PAGE)):
         assert f"def {name}(" in written, name
@@ -32,7 +32,7 @@ def test_tests_that_the_page_names_are_there() -> None:
 
 @pytest.fixture
 def stranger(database: Database) -> Iterator[Connection]:
-    """A role that may connect, and has a schema of its own."""
+    """A role that may connect, and has its own schema."""
     database.run("CREATE ROLE stranger; CREATE SCHEMA strange AUTHORIZATION stranger")
     with database.connect() as connection:
         connection.execute("SET ROLE stranger")
@@ -41,7 +41,7 @@ def stranger(database: Database) -> Iterator[Connection]:
 
 
 def test_triggers_can_be_attached_to_nothing_else(database: Database, stranger: Connection) -> None:
-    """What writes into the ledger for the owner can't be called by a table of somebody else."""
+    """No table of another role can call the trigger functions that write into the ledger as the owner."""
     stranger.execute("CREATE TABLE strange.mine (id bigint)")
     functions = database.run(
         "SELECT oid::regproc::text FROM pg_proc WHERE prosecdef AND prorettype = 'trigger'::regtype ORDER BY 1"
@@ -66,7 +66,7 @@ def test_triggers_can_be_attached_to_nothing_else(database: Database, stranger: 
     ],
 )
 def test_no_lease_lasts_longer_than_a_day(database: Database, step: str) -> None:
-    """Prune counts on it, and nobody keeps mail back for longer without being there."""
+    """Prune relies on it. A program that is gone can hold mail back for a day at most."""
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="a lease may last for 1 day at most"):
         database.run(f"SELECT {step}")
     database.run(f"SELECT {step.replace('86400001', '86400000')}")
@@ -77,8 +77,8 @@ def answers(database: Database, *functions: str) -> str:
 
 
 @pytest.fixture
-def told(database: Database) -> Database:
-    """One of each state, with words that nobody else has."""
+def database_with_mails(database: Database) -> Database:
+    """A delivery in each state, with unique words."""
     tokens = database.sign_up("nameann", "nameben", "namecid", "namedan")
     steps = Steps(database.connection)
     steps.claim(3)
@@ -93,10 +93,10 @@ def secrets_of(database: Database) -> list[str]:
     return [text for secret, code in rows for text in (secret, repr(bytes.fromhex(secret))[2:-1], f"'{code}'")]
 
 
-def test_monitor_sees_nobodys_address(told: Database) -> None:
-    """Neither login nor address, secret nor code."""
+def test_monitor_sees_nobodys_address(database_with_mails: Database) -> None:
+    """The result has no login, address, secret or code."""
     said = answers(
-        told,
+        database_with_mails,
         "mailroom_queue('mailroom')",
         "mailroom_queue_status('mailroom')",
         "mailroom_unsettled('mailroom')",
@@ -107,20 +107,22 @@ def test_monitor_sees_nobodys_address(told: Database) -> None:
         "mailroom_settlements('mailroom', now() - interval '1 hour', '3:3:', pg_current_snapshot(), '{1}')",
     )
     assert "failed" in said
-    assert not [text for text in ["name", "@example.com", *secrets_of(told)] if text in said]
+    assert not [text for text in ["name", "@example.com", *secrets_of(database_with_mails)] if text in said]
 
 
-def test_operator_sees_no_secret(told: Database) -> None:
-    """But who was not mailed."""
-    said = answers(told, "mailroom_not_mailed('mailroom', NULL, NULL, NULL, NULL, NULL, 10)")
+def test_operator_sees_no_secret(database_with_mails: Database) -> None:
+    """It sees the logins and addresses of what was not mailed."""
+    said = answers(database_with_mails, "mailroom_not_mailed('mailroom', NULL, NULL, NULL, NULL, NULL, 10)")
     assert "nameben@example.com" in said
     assert "nameann" not in said
-    assert not [text for text in secrets_of(told) if text in said]
+    assert not [text for text in secrets_of(database_with_mails) if text in said]
 
 
-def test_retry_puts_back_nothing_that_was_sent(told: Database) -> None:
-    """Only what failed, of all that it is given."""
-    assert dict(told.run("SELECT token, refused FROM mailroom_retry('mailroom', '{1,2,3,4}', false)")) == {
+def test_retry_puts_back_nothing_that_was_sent(database_with_mails: Database) -> None:
+    """Of the given tokens it puts back only the failed ones."""
+    assert dict(
+        database_with_mails.run("SELECT token, refused FROM mailroom_retry('mailroom', '{1,2,3,4}', false)")
+    ) == {
         1: "already sent",
         2: None,
         3: "it is not given up: sending",

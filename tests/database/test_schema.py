@@ -1,4 +1,4 @@
-"""What the schema does by itself, by its triggers and defaults."""
+"""What the schema's triggers and defaults do."""
 
 import collections
 import time
@@ -33,13 +33,13 @@ def test_token_may_come_before_its_account(database: Database) -> None:
 
 
 def test_token_without_account_is_refused_at_commit(database: Database) -> None:
-    """A token can't outlive the transaction without its account."""
+    """A token without its account can't be committed."""
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
         database.run("INSERT INTO tokens (action, account) VALUES ('password_recovery', 77)")
 
 
 def test_sign_up_uses_the_real_tables_whatever_the_application_has_of_their_names(database: Database) -> None:
-    """What runs as its owner can't be led astray by a search_path, temporary tables or functions of the caller."""
+    """A search_path, temporary tables or functions of the caller can't mislead a function that runs as its owner."""
     database.run("CREATE SCHEMA evil")
     for name in ("inserted", "tokens", "deliveries", "jobs"):
         database.run(f"CREATE TABLE evil.{name} (LIKE public.accounts)")
@@ -71,7 +71,7 @@ STATUS += " unsuspended_at IS NOT NULL FROM accounts"
     ],
 )
 def test_status_change_leaves_its_times(database: Database, steps: list[str], expected: tuple[object, ...]) -> None:
-    """Each change of status leaves exactly the times that the contract names."""
+    """Each change of status sets exactly the times that the contract names."""
     database.sign_up("ann")
     for status in steps:
         database.run("UPDATE accounts SET status = %s", status)
@@ -86,7 +86,7 @@ def test_consumed_activation_activates(database: Database) -> None:
 
 
 def test_consumed_activation_leaves_a_suspended_account_alone(database: Database) -> None:
-    """A suspended account is not let back in by a link."""
+    """A link does not reactivate a suspended account."""
     (token,) = database.sign_up("ann")
     database.run("UPDATE accounts SET status = 'suspended'")
     database.run("UPDATE tokens SET consumed_at = 5 WHERE id = %s", token)
@@ -94,7 +94,7 @@ def test_consumed_activation_leaves_a_suspended_account_alone(database: Database
 
 
 def test_consumed_recovery_changes_nothing(database: Database) -> None:
-    """A recovery is no activation."""
+    """Consuming a recovery does not activate an account."""
     database.sign_up("ann")
     database.run("INSERT INTO tokens (action, account, consumed_at) SELECT 'password_recovery', id, NULL FROM accounts")
     database.run("UPDATE tokens SET consumed_at = 5 WHERE action = 'password_recovery'")
@@ -102,7 +102,7 @@ def test_consumed_recovery_changes_nothing(database: Database) -> None:
 
 
 def test_codes_are_spread_over_all_five_digits(database: Database) -> None:
-    """Codes are uniform from 00000 to 99999: chi-square of each digit's place stays small."""
+    """Codes are uniform from 00000 to 99999: the chi-square of each digit stays small."""
     rows = database.run("SELECT mailroom_random_code() FROM generate_series(1, 20000)")
     for place in range(5):
         counts = collections.Counter(code[place] for (code,) in rows)
@@ -124,7 +124,7 @@ def test_secrets_differ_in_every_bit(database: Database) -> None:
 
 
 def test_times_outlive_2038(database: Database) -> None:
-    """A token may expire after the last second that an integer can tell."""
+    """A token may expire after the largest time that an integer can hold."""
     database.sign_up("ann")
     database.run("UPDATE tokens SET expires_at = 4102444800")
     assert database.one("SELECT expires_at FROM tokens") == 4102444800
@@ -138,7 +138,10 @@ def test_times_outlive_2038(database: Database) -> None:
     ],
 )
 def test_inserted_tokens_notify_once(database: Database, statement: str, notifications: int) -> None:
-    """A statement that inserts tokens rings once, however many they are; one that inserts none does not."""
+    """A statement that inserts tokens notifies once, for any number of tokens.
+
+    A statement that inserts none does not.
+    """
     with database.connect() as listener:
         listener.execute("LISTEN token_insert")
         database.run(statement)
@@ -147,7 +150,7 @@ def test_inserted_tokens_notify_once(database: Database, statement: str, notific
     assert payloads == [""] * notifications + ["end"]
 
 
-def test_deleted_account_takes_everything_along(database: Database) -> None:
+def test_deleted_account_deletes_tokens_and_deliveries(database: Database) -> None:
     """Deleting an account leaves neither tokens nor deliveries."""
     database.sign_up("ann")
     database.run("DELETE FROM accounts")
@@ -155,7 +158,7 @@ def test_deleted_account_takes_everything_along(database: Database) -> None:
 
 
 def test_application_needs_no_right_to_the_ledger(database: Database) -> None:
-    """A role that may only write accounts and tokens signs people up, and can't read the ledger."""
+    """A role that may only write accounts and tokens can sign people up, and can't read the ledger."""
     role = f"app_{time.time_ns()}"
     database.run(f"CREATE ROLE {role}")
     try:

@@ -1,4 +1,4 @@
-"""A sender reads the actions again while it runs, over the connection that it has."""
+"""A running sender reads the actions again over its existing connection."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -38,7 +38,7 @@ def pool() -> Iterator[Executor]:
 
 
 def poll(unknown: UnknownActions, pool: Executor, now: float) -> list[UnknownRow]:
-    """Ask at a time, and return the rows for which the database has answered."""
+    """Poll at a time, and return the rows for which the database has answered."""
     ended: list[bool] = []
     unknown.poll(pool, now, lambda: ended.append(True), is_busy=False)
     until(lambda: ended, "the question is over")
@@ -48,7 +48,7 @@ def poll(unknown: UnknownActions, pool: Executor, now: float) -> list[UnknownRow
 def test_action_that_is_added_is_known_once_a_row_of_it_comes(
     database: Database, known: KnownActions, connection: SharedConnection, pool: Executor
 ) -> None:
-    """The row comes back to be decoded again."""
+    """The row is returned, to be decoded again."""
     unknown = UnknownActions(known, connection.read_actions)
     assert list(unknown.known) == ["1", "2"]
     add_invitation(database)
@@ -57,14 +57,14 @@ def test_action_that_is_added_is_known_once_a_row_of_it_comes(
     assert unknown.known["3"].name == "invitation"
 
 
-def test_lost_connection_keeps_the_rows_and_the_actions(
+def test_lost_connection_keeps_rows_and_actions(
     database: Database,
     known: KnownActions,
     connection: SharedConnection,
     pool: Executor,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """To read the actions is not worth a connection of its own: begin and settle make one, and it is asked again."""
+    """Reading the actions opens no connection. begin and settle open one, and the question is repeated."""
     unknown = UnknownActions(known, connection.read_actions)
     unknown.put(ROW)
     add_invitation(database)

@@ -1,4 +1,4 @@
-"""The sender's connection: a step in progress holds up no other step, and each answer reaches its asker."""
+"""The sender's connection: a step in progress delays no other step, and each caller gets its own answer."""
 
 import threading
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ def connection(database: Database) -> Iterator[SharedConnection]:
     connection.close()
 
 
-def test_answer_that_nobody_fetches_holds_up_no_other_step(connection: SharedConnection) -> None:
-    """Who asked may be busy for long, with credentials to be renewed say: settle goes on meanwhile."""
+def test_unread_answer_delays_no_other_step(connection: SharedConnection) -> None:
+    """The caller of begin may be busy, for example while it renews credentials. settle runs meanwhile."""
     asked = connection.query_soon("SELECT %s::integer", (1,))
     answers: list[object] = []
     other = threading.Thread(target=lambda: answers.append(connection.query("SELECT %s::integer", (2,))))
@@ -32,18 +32,16 @@ def test_answer_that_nobody_fetches_holds_up_no_other_step(connection: SharedCon
     assert asked() == [(1,)]
 
 
-def test_while_one_is_in_progress_another_is_run_when_called_for(connection: SharedConnection) -> None:
-    """In whatever order they are called for, each gets its own answer."""
+def test_step_started_during_another_runs_when_its_answer_is_needed(connection: SharedConnection) -> None:
+    """In any order of calls, each caller gets its own answer."""
     first, second = connection.query_soon("SELECT 1", ()), connection.query_soon("SELECT 2", ())
     assert second() == [(2,)]
     assert first() == [(1,)]
     assert second() == [(2,)]
 
 
-def test_answer_that_is_lost_with_its_connection_is_asked_for_again(
-    connection: SharedConnection, database: Database
-) -> None:
-    """The step may be run again; whoever uses the connection first finds out."""
+def test_answer_lost_with_its_connection_is_requested_again(connection: SharedConnection, database: Database) -> None:
+    """The step may be repeated. The next user of the connection notices the loss."""
     asked = connection.query_soon("SELECT pg_backend_pid(), pg_sleep(0.2)", ())
     backends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mailroom-send'"
     assert database.run(backends) == [(True,)]
@@ -51,17 +49,15 @@ def test_answer_that_is_lost_with_its_connection_is_asked_for_again(
     assert len(asked()) == 1
 
 
-def test_parameter_that_can_not_be_sent_leaves_the_connection_as_it_was(connection: SharedConnection) -> None:
-    """What raises in between takes no lock along."""
+def test_parameter_that_cannot_be_sent_leaves_the_connection_usable(connection: SharedConnection) -> None:
+    """An exception leaves no lock behind."""
     with pytest.raises(UnicodeEncodeError):
         connection.query_soon("SELECT %s", ("\ud800",))
     assert connection.query("SELECT 2", ()) == [(2,)]
 
 
-def test_sender_that_stops_tries_for_a_grace_period_and_no_longer(
-    database: Database, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Outcomes are worth five seconds; then the lease decides."""
+def test_stopping_sender_retries_for_the_grace_period(database: Database, capfd: pytest.CaptureFixture[str]) -> None:
+    """It tries to record outcomes for five seconds. After that, the lease decides."""
     clock = Clock()
     connection = SharedConnection(DatabaseSession(database.url, PIDS, answer_timeout=30.0), RetryWait(clock))
     connection.open()

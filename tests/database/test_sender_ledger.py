@@ -1,4 +1,4 @@
-"""What the sender's ledger makes of its calls, on a real database."""
+"""The sender's ledger, on a real database."""
 
 import base64
 import itertools
@@ -68,7 +68,7 @@ def _field(secret: bytes) -> str:
         ("TransientFailure", ["pending", "pending", "pending"]),
     ],
 )
-def test_failed_is_tried_once_more_and_no_further(
+def test_failed_is_tried_once_more(
     database: Database,
     ledger: DatabaseLedger,
     endpoint: Endpoint,
@@ -77,7 +77,7 @@ def test_failed_is_tried_once_more_and_no_further(
     status: str,
     states: list[str],
 ) -> None:
-    """SES's "Failed" may be an accident once; what it takes never, or not now, is not mixed up with that."""
+    """SES's "Failed" may be temporary once. Permanent refusals and holds are not counted with it."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
@@ -89,16 +89,16 @@ def test_failed_is_tried_once_more_and_no_further(
     seen: list[str] = []
     with ses_delivery(ledger, ses, tmp_path) as delivery:
         for number, _ in enumerate(states):
-            (other,) = database.sign_up(f"u{number}")  # of whom SES takes a mail: nothing is wrong with all
+            (other,) = database.sign_up(f"u{number}")  # SES accepts a mail of it, so the account and the From work
             delivery.start(claimed(database, ann, other))()
             seen.append(database.state(ann))
     assert seen == states
 
 
-def test_begin_that_was_answered_long_ago_is_asked_again(
+def test_old_answer_of_begin_is_renewed(
     database: Database, ledger: DatabaseLedger, clock: Clock, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A process that was stopped in between knows nothing of now; the call's time counts from the new answer."""
+    """A process that was stopped asks again. The time of the call counts from the new answer."""
     (token,) = database.sign_up("ann")
     rows, holder = claimed(database, token), ledger.new_holder()
     permission = ledger.begin_soon(rows, holder)
@@ -110,17 +110,17 @@ def test_begin_that_was_answered_long_ago_is_asked_again(
 
 
 def test_begin_is_good_for_a_quarter_of_the_lease(database: Database, ledger: DatabaseLedger, clock: Clock) -> None:
-    """The call and the settling have the rest."""
+    """The rest of the lease is for the call and for settle."""
     (token,) = database.sign_up("ann")
     rows, before = claimed(database, token), clock()
     (begun,) = ledger.begin(rows, ledger.new_holder()).begun
     assert before + LEASE_MS / 4000 <= begun.call_by <= clock() + LEASE_MS / 4000
 
 
-def test_outcome_whose_row_is_locked_is_recorded_once_it_is_free(
+def test_outcome_of_a_locked_row_is_recorded_when_the_lock_ends(
     database: Database, connection: SharedConnection
 ) -> None:
-    """An application that deletes an account for a while, and thinks better of it, makes no mail go twice."""
+    """An application that deletes an account and rolls back causes no second mail."""
     ledger = DatabaseLedger(connection, "mailroom", 30_000, not_sent_log())
     (token,) = database.sign_up("ann")
     begun = ledger.begin(claimed(database, token), ledger.new_holder()).begun
@@ -141,7 +141,7 @@ def test_outcome_whose_row_is_locked_is_recorded_once_it_is_free(
 def test_outcome_of_a_row_that_stays_locked_is_given_up_with_the_lease(
     database: Database, ledger: DatabaseLedger, connection: SharedConnection, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It is tried for half of the lease; then the log names the token, and the lease decides."""
+    """It is tried for half of the lease. Then the log names the token, and the lease decides."""
     (token,) = database.sign_up("ann")
     begun = ledger.begin(claimed(database, token), ledger.new_holder()).begun
     with database.connect() as application:
@@ -158,7 +158,7 @@ def test_outcome_of_a_row_that_stays_locked_is_given_up_with_the_lease(
 def test_pause_is_logged_once_and_its_end_too(
     database: Database, ledger: DatabaseLedger, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Rows of a paused queue may not be sent; each begin says so, the log only when it changes."""
+    """Every begin says that the queue is paused. The log says it only when it changes."""
     tokens = database.sign_up("ann", "ben")
     batches = [[row] for row in claimed(database, *tokens)]
     database.run("SELECT mailroom_pause('mailroom', 'a copy')")

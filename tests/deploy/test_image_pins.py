@@ -1,4 +1,4 @@
-"""What the image installs: pinned by hash, in the versions that the tests passed with."""
+"""The packages of the image: pinned by hash, in the versions that the tests passed with."""
 
 import re
 from importlib import metadata
@@ -22,8 +22,8 @@ def constraints() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("file", ["image.txt", "image-build.txt"])
-def test_image_installs_what_the_tests_passed_with(file: str) -> None:
-    """Each package has hashes and the version of the constraints; 'make image-pins' makes it so."""
+def test_image_installs_the_tested_versions(file: str) -> None:
+    """Each package has hashes and the version of the constraints. 'make image-pins' writes them."""
     pinned = pins(file)
     assert pinned
     assert pinned.items() <= constraints().items()
@@ -31,8 +31,8 @@ def test_image_installs_what_the_tests_passed_with(file: str) -> None:
     assert len([line for line in lines if "win32" not in line]) == len(pinned)
 
 
-def test_image_installs_all_that_the_programs_need() -> None:
-    """Whatever they depend on, and what that depends on in turn."""
+def test_image_installs_all_dependencies() -> None:
+    """The list has each dependency of the programs, and the dependencies of those."""
     needed, seen = ["mailroom-ses"], set[str]()
     while needed:
         package = needed.pop()

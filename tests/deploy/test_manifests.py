@@ -1,4 +1,4 @@
-"""What stands in deploy/ for containers: settings that exist, the version at hand, and a local SES that works."""
+"""The container files in deploy/: their settings exist, their version is current, and their local SES works."""
 
 import contextlib
 import json
@@ -48,8 +48,8 @@ def local_ses(*options: str) -> Iterator[tuple[Running, str]]:
         yield ses, f"http://127.0.0.1:{port}"
 
 
-def test_only_settings_that_exist_are_set() -> None:
-    """A misspelt variable would be passed over in silence."""
+def test_only_existing_settings_are_set() -> None:
+    """A misspelt variable would be ignored silently."""
     known = settings(collect) | settings(sender) | {"MAILROOM_DATABASE_URL", "MAILROOM_SECRET_KEY"}
     for file in FILES:
         assert set(re.findall(r"\bMAILROOM_[A-Z_]+", file.read_text())) <= known, file
@@ -64,8 +64,8 @@ def test_images_are_of_this_version() -> None:
     assert f"mailroom-migrate-{version.replace('.', '-')}\n" in (ROOT / "deploy" / "kubernetes.yaml").read_text()
 
 
-def test_examples_say_where_links_lead_and_which_set() -> None:
-    """Without a base URL the shipped templates don't render, and SES drops the mails in silence."""
+def test_examples_set_the_base_url_and_the_config_set() -> None:
+    """Without a base URL the shipped templates don't render, and SES drops the mails without an error."""
     for file in ("deploy/compose.yaml", "deploy/kubernetes.yaml", "docs/running.md"):
         text = (ROOT / file).read_text()
         assert re.search(r"MAILROOM_LINK_BASE_URL(: |=)\"?https://app\.example\.com", text), file
@@ -73,7 +73,7 @@ def test_examples_say_where_links_lead_and_which_set() -> None:
 
 
 def test_check_of_the_image_is_in_each_manifest() -> None:
-    """An image in the OCI format has lost it, and Kubernetes never heeds it."""
+    """An image in the OCI format has no health check, and Kubernetes ignores it."""
     (check,) = re.findall(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     compose = (ROOT / "deploy" / "compose.yaml").read_text()
     assert f"test: {json.dumps(['CMD', *json.loads(check)])}" in compose
@@ -81,7 +81,7 @@ def test_check_of_the_image_is_in_each_manifest() -> None:
 
 
 def test_compose_file_has_no_name() -> None:
-    """docker-compose 1.29, as Debian 12 has it, refuses the file otherwise."""
+    """docker-compose 1.29, the version of Debian 12, would refuse the file."""
     keys = re.findall(r"^([a-z-]+):", (ROOT / "deploy" / "compose.yaml").read_text(), re.MULTILINE)
     assert keys == ["x-mailroom", "services", "secrets", "volumes"]
 
@@ -93,13 +93,13 @@ def pipeline_of(manifest: str) -> str:
 
 
 @pytest.mark.parametrize("manifest", ["compose.yaml", "kubernetes.yaml"])
-def test_each_program_has_a_role_of_its_own_and_the_sender_no_key(
+def test_each_program_has_its_own_role_and_the_sender_no_key(
     manifest: str, server: Server, endpoint: Endpoint, sender_env: Environment, tmp_path: Path
 ) -> None:
-    """Compose's roles, none a superuser, migrate, grant and mail; the sender's environment names no signing key."""
+    """No role of the compose file is a superuser. The sender's environment has no signing key."""
     with app(server) as url:
-        for who in ("owner", "collector", "sender"):
-            (tmp_path / f"{who}-database-url").write_text(url(f"mailroom_{who}"))
+        for role in ("owner", "collector", "sender"):
+            (tmp_path / f"{role}-database-url").write_text(url(f"mailroom_{role}"))
         (tmp_path / "secret-key").write_text(KEY)
         migrated = run(
             f"MAILROOM_DATABASE_URL_FILE={tmp_path}/owner-database-url mailroom-collect migrate", env=environment()
@@ -125,7 +125,7 @@ def test_each_program_has_a_role_of_its_own_and_the_sender_no_key(
 
 @contextlib.contextmanager
 def app(server: Server) -> Iterator[Callable[[str], str]]:
-    """Make the database and the roles that the compose file's PostgreSQL begins with; yield a role's URL of it."""
+    """Create the database and the roles of the compose file's PostgreSQL. Yields a function from a role to its URL."""
     roles = (ROOT / "deploy" / "compose" / "roles.sql").read_text()
     with server.connect("postgres") as admin:
         try:
@@ -140,15 +140,15 @@ def app(server: Server) -> Iterator[Callable[[str], str]]:
 
 
 def test_urls_of_compose_name_its_roles() -> None:
-    """As the containers find them: a file for each role, with the role's password."""
+    """The containers find one file for each role, with the role's password."""
     folder = ROOT / "deploy" / "compose"
     roles = re.findall("CREATE ROLE ([a-z_]+) LOGIN PASSWORD '([^']+)'", (folder / "roles.sql").read_text())
     urls = {f"postgresql://{role}:{password}@postgres/app\n" for role, password in roles}
     assert {file.read_text() for file in folder.glob("*-database-url")} == urls
 
 
-def test_grants_of_compose_are_those_of_the_page() -> None:
-    """One list of what each program may do."""
+def test_grants_of_compose_equal_those_of_the_page() -> None:
+    """There is one list of what each program may do."""
     page = blocks(ROOT / "docs" / "roles.md", "sql")[0].text
     wanted = [line for line in page.splitlines() if line and not line.startswith("CREATE ROLE")]
     assert (ROOT / "deploy" / "compose" / "grants.sql").read_text().splitlines()[1:] == wanted
@@ -156,7 +156,7 @@ def test_grants_of_compose_are_those_of_the_page() -> None:
 
 @pytest.mark.first
 def test_local_ses_is_enough_to_try_the_commands(sender_env: Environment, tmp_path: Path) -> None:
-    """The steps of going-live.md without AWS: push, check with sample mails, a preview by SES; then all is ready."""
+    """The steps of going-live.md without AWS: push, check with sample mails, preview by SES. Then all is ready."""
     settings = {
         "AWS_ENDPOINT_URL_SES": "",
         "AWS_REGION": "eu-west-1",
@@ -190,7 +190,7 @@ def test_local_ses_is_enough_to_try_the_commands(sender_env: Environment, tmp_pa
 
 
 def test_local_ses_answers_as_boto3_expects() -> None:
-    """Errors have SES's codes; templates are listed; what is not known is said so."""
+    """Errors have SES's codes, templates are listed, and an unknown action is an error."""
     with local_ses() as (_, url):
         ses = boto3.client(
             "ses", region_name="eu-west-1", endpoint_url=url, aws_access_key_id="a",
@@ -223,7 +223,7 @@ def test_local_ses_answers_as_boto3_expects() -> None:
 
 
 def test_local_ses_takes_the_mails_and_prints_them(database: Database, pipeline_env: Environment) -> None:
-    """The compose file's processes, joined as there: a sign-up comes out as a mail with its link's secret."""
+    """A sign-up through the processes of the compose file is printed as a mail, with the secret of its link."""
     with local_ses("--json") as (ses, url):
         env = pipeline_env(AWS_ENDPOINT_URL_SES=url, MAILROOM_LOG_FORMAT="json")
         with running("trap : TERM; set -o pipefail; mailroom-collect | mailroom-send", env) as pipeline:
@@ -247,7 +247,7 @@ def test_local_ses_takes_the_mails_and_prints_them(database: Database, pipeline_
 
 
 def test_local_ses_prints_what_readers_would_see(sender_env: Environment, tmp_path: Path) -> None:
-    """The rendered mail with its link; without its template the data, and how to get it; nothing steers a terminal."""
+    """It prints the rendered mail with its link. Without a template it prints the data and how to add the template."""
     line = f"1,ann@example.com,a\u202enn,{field_of(1)},\n".encode()
     with local_ses() as (ses, url):
         env = sender_env(AWS_ENDPOINT_URL_SES=url, MAILROOM_LINK_BASE_URL="https://app.example.com")
@@ -267,8 +267,8 @@ def test_local_ses_prints_what_readers_would_see(sender_env: Environment, tmp_pa
 
 
 @pytest.mark.parametrize(("options", "is_let_in"), [((), False), (("--host", "0.0.0.0"), True)])
-def test_local_ses_lets_others_in_only_when_told_to(options: tuple[str, ...], is_let_in: bool) -> None:
-    """It prints live links. 127.0.0.2 is another address of this machine, as its network's are."""
+def test_local_ses_accepts_other_machines_only_when_allowed(options: tuple[str, ...], is_let_in: bool) -> None:
+    """It prints live links. 127.0.0.2 is another address of this machine, like that of its network."""
     with local_ses(*options) as (_, url), socket.socket() as client:
         assert (client.connect_ex(("127.0.0.2", int(url.rpartition(":")[2]))) == 0) is is_let_in
 
@@ -281,8 +281,8 @@ def test_local_ses_lets_others_in_only_when_told_to(options: tuple[str, ...], is
         ("0 --host no.such.invalid", "can't listen on port 0 of no.such.invalid: "),
     ],
 )
-def test_local_ses_says_why_it_can_t_listen(arguments: str, says: str) -> None:
-    """A line, exit status 2 and no traceback."""
+def test_local_ses_explains_why_it_cannot_listen(arguments: str, says: str) -> None:
+    """It prints one line, exits with 2 and shows no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         result = run(

@@ -1,1 +1,1 @@
-"""What `make mutants` says at its end."""
+"""The report at the end of `make mutants`."""

@@ -11,7 +11,7 @@ _NOTICED = {"killed", "timeout", "suspicious", "segfault", "caught by type check
 
 
 def counted(results: Iterable[str]) -> dict[str, Counter[bool]]:
-    """Return by module how many changes were noticed and how many were not, from lines of `mutmut results`."""
+    """Return for each module how many changes were noticed and how many were not, from lines of `mutmut results`."""
     modules: defaultdict[str, Counter[bool]] = defaultdict(Counter)
     for line in results:
         name, separator, status = line.strip().partition(": ")
@@ -21,7 +21,7 @@ def counted(results: Iterable[str]) -> dict[str, Counter[bool]]:
 
 
 def table(modules: dict[str, Counter[bool]]) -> list[str]:
-    """Return a line for each module and one for all of them."""
+    """Return a line for each module and one for the sum."""
     width = max(map(len, [*modules, "all"]))
     rows = [*modules.items(), ("all", sum(modules.values(), Counter[bool]()))]
     return [f"{'':{width}}  changes  noticed  not noticed"] + [

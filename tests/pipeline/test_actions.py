@@ -1,4 +1,4 @@
-"""A further action, from the SQL of the how-to to the mail, and to the application that takes its link."""
+"""A further action, from the SQL of the how-to to the mail and to the application that checks its link."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
 def test_guide_is_followed_while_the_pipeline_runs(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, tmp_path: Path
 ) -> None:
-    """Each block of docs/adding-an-action.md does what the page says; neither program is restarted."""
+    """Each block of docs/adding-an-action.md does what the page says. Neither program is restarted."""
     name_it, describe_it, mail_it = blocks("sql")
     (application,) = blocks("python")
     push_it, show_it, verify_it = blocks("sh")
@@ -66,8 +66,8 @@ def test_guide_is_followed_while_the_pipeline_runs(
     assert sign_in(database.connection, given["secret"], key) is None
 
 
-def test_verify_names_the_actions_that_there_are(database: Database, pipeline_env: Environment) -> None:
-    """Without a database only the two are known; with one, all of its own."""
+def test_verify_names_the_known_actions(database: Database, pipeline_env: Environment) -> None:
+    """Without a database these are the first two. With one, they are all actions of the database."""
     add_invitation(database)
     unknown = run("mailroom-collect verify --action invite", env=pipeline_env())
     assert (unknown.status, unknown.out) == (2, "")
@@ -83,7 +83,7 @@ def test_verify_names_the_actions_that_there_are(database: Database, pipeline_en
 def test_token_waits_for_its_action(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, tmp_path: Path
 ) -> None:
-    """An application that is ahead of the table loses nothing: its token is mailed once its action is there."""
+    """If the application knows an action earlier than the table, its token is mailed once the table has the action."""
     database.run("ALTER TYPE token_action ADD VALUE 'invitation'")
     with running(PIPELINE, pipeline_env(), tmp_path) as pipeline:
         pipeline.says("acknowledging")
@@ -104,8 +104,8 @@ def test_token_waits_for_its_action(
     assert json.loads(data)["code"] == database.one("SELECT code FROM tokens WHERE id = %s", invited)
 
 
-def test_number_that_is_not_in_the_table_is_kept(endpoint: Endpoint, pipeline_env: Environment, tmp_path: Path) -> None:
-    """A sender with a database asks for it, once, and then keeps the row in the file of what was rejected."""
+def test_unknown_number_is_kept(endpoint: Endpoint, pipeline_env: Environment, tmp_path: Path) -> None:
+    """A sender with a database asks for it once, and then writes the row to the file of rejected rows."""
     line = "9,u1@example.com,u1," + "A" * 86 + ",01234"
     result = run("mailroom-send", env=pipeline_env(), stdin=f"{line},{line}\n".encode(), cwd=tmp_path)
     assert result.status == 1, result.err

@@ -1,4 +1,4 @@
-"""What people can put into their own account, and what SES can answer, does no harm; secrets stay where they belong."""
+"""Hostile values of an account and hostile answers of SES do no harm, and secrets are not leaked."""
 
 import base64
 import html
@@ -18,7 +18,7 @@ from tests.support.processes import KEY, run, running
 from tests.support.ses_endpoint import Call, Endpoint, Reply, refused
 from tests.support.waiting import until
 
-HARMLESS = [  # mailed, as they are
+HARMLESS = [  # mailed unchanged
     'ann","secret":"mine',
     "ann,1,evil@example.com,evil,AAAA,12345",
     '"ann"',
@@ -35,14 +35,14 @@ HARMLESS = [  # mailed, as they are
     "\ud83d\udca9".encode("utf-16", "surrogatepass").decode("utf-16"),
     "x" * 254,
 ]
-REFUSED = [  # set aside with a reason
+REFUSED = [  # rejected with a reason
     "ann\n1,evil@example.com,evil,AAAA,12345",
     "ann\r\nBcc: evil@example.com",
     "ann\x1b[2J\x1b]0;owned\x07",
     "ann\x9b31m",
     "ann\x7f",
 ]
-ADDRESSES = [  # not one plain address
+ADDRESSES = [  # not exactly one plain address
     "a@b.c,evil@example.com",
     "a@b.c;evil@example.com",
     "a@b.c evil@example.com",
@@ -63,7 +63,7 @@ def account(database: Database, email: str, login: str) -> None:
 
 
 def test_logins_forge_nothing(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """Each hostile login is one mail to its own address with itself as data, or is set aside; nothing else goes."""
+    """Each hostile login is mailed once, to its own address and as data only, or is rejected. No other mail is sent."""
     for number, login in enumerate(HARMLESS + REFUSED):
         account(database, f"u{number}@example.com", login)
     with running(PIPELINE, pipeline_env(MAILROOM_BATCH_LIMIT="100")) as pipeline:
@@ -79,7 +79,7 @@ def test_logins_forge_nothing(database: Database, endpoint: Endpoint, pipeline_e
 
 
 def test_addresses_reach_nobody_else(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """What is more, or less, than one address is failed with a reason; its neighbour is mailed."""
+    """A value that is not exactly one address fails with a reason. The next row is mailed."""
     for number, address in enumerate(ADDRESSES):
         account(database, address, f"u{number}")
     account(database, "good@example.com", "good")
@@ -90,14 +90,14 @@ def test_addresses_reach_nobody_else(database: Database, endpoint: Endpoint, pip
 
 
 def test_answers_of_ses_forge_no_log_line(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """SES's words stay one line of the log and of stdout, without control or format characters."""
+    """SES's words are one line of the log and of stdout, without control or format characters."""
     endpoint.decide = lambda _: refused(
         "MessageRejected", "ann@example.com: bad\n2026/01/01 00:00:00 [PG] forged\u2028\u202e\u0085 x"
     )
     with running(PIPELINE, pipeline_env()) as pipeline:
         database.sign_up("ann")
         until(lambda: database.states() == {"failed": 1}, "the row is failed")
-        pipeline.prints("\n")  # what was answered is printed once it is recorded
+        pipeline.prints("\n")  # an answer is printed after it was recorded
         assert all(LOG_LINE.fullmatch(line) for line in pipeline.err.splitlines())
         assert "[PG] forged" not in pipeline.err.replace("\\n2026/01/01 00:00:00 [PG] forged", "")
         assert len(pipeline.out.splitlines()) == 1
@@ -105,14 +105,14 @@ def test_answers_of_ses_forge_no_log_line(database: Database, endpoint: Endpoint
 
 
 def echoing(call: Call) -> Reply:
-    """A SES that repeats all it was sent, in headers' reach and in its body."""
+    """A SES that repeats the whole request in its headers and its body."""
     return refused("MessageRejected", f"cannot send {call.destinations}")
 
 
 def test_secrets_appear_nowhere(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, sender_env: Environment, tmp_path: Path
 ) -> None:
-    """Everything that runs leave behind, with all DEBUG logs on, is searched for all that lets somebody in."""
+    """All output of a run, with all DEBUG logs on, is searched for the key, secrets, codes and passwords."""
     password, aws_secret = "sesame-open-up", "wJalrXUtnFEMI-very-secret"
     secret_env = {
         "MAILROOM_DATABASE_URL": database.url.replace("postgres:@", f"postgres:{password}@"),
@@ -120,7 +120,7 @@ def test_secrets_appear_nowhere(
         "PYTHONPATH": str(Path(__file__).parents[1] / "support" / "debugging"),
     }
     assert password in secret_env["MAILROOM_DATABASE_URL"]
-    told = ""
+    output = ""
     endpoint.decide = echoing
     database.sign_up("ann", "ben")
     database.recovery("ben")
@@ -130,12 +130,12 @@ def test_secrets_appear_nowhere(
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 if os.getpgid(int(process.name)) == pipeline.process.pid:
-                    told += (process / "cmdline").read_bytes().decode()
+                    output += (process / "cmdline").read_bytes().decode()
             except OSError:
                 continue
-        told += pipeline.err + pipeline.out
-    assert "mailroom-send" in told
-    assert "DEBUG:" in told  # the switch works
+        output += pipeline.err + pipeline.out
+    assert "mailroom-send" in output
+    assert "DEBUG:" in output  # DEBUG logging was really on
     wrong = [
         ("mailroom-collect", secret_env | {"MAILROOM_DATABASE_URL": f"postgresql://x:{password}@127.0.0.1:1/x y"}),
         ("mailroom-collect", secret_env | {"MAILROOM_SECRET_KEY": KEY + "0"}),
@@ -145,23 +145,23 @@ def test_secrets_appear_nowhere(
     for command, settings in wrong:
         done = run(command, env=pipeline_env(**settings))
         assert done.status != 0, command
-        told += done.out + done.err
+        output += done.out + done.err
     lone = run("mailroom-send", env=sender_env(**secret_env | {"MAILROOM_DATABASE_URL": ""}),
                stdin=(activation(1) + "\n").encode())  # fmt: skip
-    told += lone.out + lone.err
+    output += lone.out + lone.err
     responses = list((tmp_path / "output").glob("*.http"))
     assert responses
-    told += "".join(response.read_text() for response in responses)
-    told += str(database.run("SELECT error, message_id, holder FROM deliveries"))
+    output += "".join(response.read_text() for response in responses)
+    output += str(database.run("SELECT error, message_id, holder FROM deliveries"))
     secrets = {KEY, password, aws_secret, "97531", activation(1).split(",")[3][:40]}
     for (secret,) in database.run("SELECT secret FROM tokens"):
         secrets |= {secret.hex(), base64.urlsafe_b64encode(secret).decode()[:40], str(bytes(secret))[2:30]}
-    assert {secret for secret in secrets if secret in told} == set()
+    assert {secret for secret in secrets if secret in output} == set()
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "output").iterdir()} == {0o600}
 
 
 def test_settings_show_no_secret() -> None:
-    """Printed settings, as in a debugger or a crash report, hold neither the key nor the database's password."""
+    """Settings printed in a debugger or a crash report contain neither the key nor the database's password."""
     hidden = {name for name, field in CollectorSettings.__dataclass_fields__.items() if not field.repr}
     assert hidden == {"secret_key"}
     assert "secret" not in " ".join(SenderSettings.__dataclass_fields__)

@@ -1,4 +1,4 @@
-"""Each program is killed, or stopped for longer than a lease, at each of its I/O steps, one after another."""
+"""Each program is killed, or stopped for longer than a lease, at each of its I/O steps, one step per run."""
 
 import signal
 import time
@@ -18,19 +18,19 @@ from tests.support.waiting import until
 HALTING = str(Path(__file__).parents[1] / "support" / "halting")
 AT_ONCE = 4
 LEASE = 1.0  # seconds
-# So late that the collector has to extend its leases meanwhile.
+# Late enough that the collector must extend its leases meanwhile.
 LATE_SENDER = PIPELINE.replace("| mailroom-send", "| (sleep 0.6; exec mailroom-send)")
 NAMES = ("ann", "ben", "cid")
 MAY_DOUBLE = {
-    # SES has the mail, and the ledger does not know yet.
+    # SES has the mail, and the ledger does not know it yet.
     signal.SIGKILL: {"after call", "before settle_rows"},
-    # Stopped with the request in hand, after the last look at the clock.
+    # Stopped with a claimed request, after the last check of the clock.
     signal.SIGSTOP: {"before call", "after call", "before settle_rows"},
 }
 
 
 def is_stopped(pid: int) -> bool:
-    """Say whether the process is stopped, or gone."""
+    """Return whether the process is stopped or gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
     except FileNotFoundError:
@@ -38,7 +38,7 @@ def is_stopped(pid: int) -> bool:
 
 
 class Run:
-    """One pipeline that is halted at a step, another one that takes over, and what became of the mails."""
+    """One pipeline that is halted at a step, another one that continues the work, and the mails."""
 
     def __init__(self, server: Server, env: dict[str, str], folder: Path, halting: tuple[str, signal.Signals]) -> None:
         self.server = server
@@ -47,7 +47,7 @@ class Run:
         self.program, self.number = halting
 
     def at(self, step: int) -> list[str]:
-        """Halt at the step (0: at none), check the promises, and return the steps that were taken."""
+        """Halt at the step (0: at none), check the promises, and return the steps that ran."""
         folder = self.folder / str(step)
         folder.mkdir(parents=True)
         database = Database(self.server, self.server.new_database())
@@ -95,7 +95,7 @@ class Run:
         over = time.monotonic() + 1.5 * LEASE
 
         def all_that_another_can() -> bool:
-            # A collector that lives keeps what its reader, which may only be slow, has not begun.
+            # A live collector keeps the rows that its reader has not begun, because the reader may only be slow.
             return settled() or (time.monotonic() > over and set(database.states()) <= {"sent", "skipped", "claimed"})
 
         with running(PIPELINE, env):
@@ -124,10 +124,10 @@ class Run:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda number: number.name)
 @pytest.mark.parametrize("program", ["mailroom-collect", "mailroom-send"])
-def test_promises_hold_whatever_the_step(
+def test_promises_hold_at_every_step(
     server: Server, pipeline_env: Environment, tmp_path: Path, program: str, number: signal.Signals
 ) -> None:
-    """Nothing is lost; nothing is doubled but by a halt between SES and the ledger, and that is a doubt."""
+    """No mail is lost. Only a halt between SES and the ledger doubles a mail, and it is recorded as a doubt."""
     env = pipeline_env(
         MAILROOM_LEASE=str(int(LEASE * 1000)),
         MAILROOM_BATCH_LIMIT="2",
@@ -138,7 +138,7 @@ def test_promises_hold_whatever_the_step(
     steps = run.at(0)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         taken = list(pool.map(run.at, range(1, len(steps) + 1)))
-    # What was there at that number may differ from run to run, as some steps wait for a time.
+    # The step with this number may differ between runs, because some steps wait for a time.
     halted = {steps[step - 1] for step, steps in enumerate(taken, 1) if len(steps) >= step}
     assert len(halted) > 10, halted
     wanted = {

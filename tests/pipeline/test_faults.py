@@ -1,4 +1,4 @@
-"""Both programs where SES refuses in words that no table knows: nothing is lost to a fault that is nobody's row."""
+"""Both programs when SES refuses with unknown words: a fault that is not a row's loses no mail."""
 
 import json
 
@@ -15,14 +15,14 @@ REFUSAL = refused("MessageRejected", "Not today")
 def test_refusal_of_everything_puts_all_rows_back(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """None fails, a person is told, and all are mailed once SES takes them, each once."""
+    """No row fails, an error tells the operator, and each row is mailed once when SES accepts mails again."""
     endpoint.decide = lambda _: REFUSAL
     with running(PIPELINE, pipeline_env(MAILROOM_SES_CONCURRENCY="1", MAILROOM_LOG_FORMAT="json")) as pipeline:
         pipeline.says("acknowledging")
         database.sign_up_many(30)
         pipeline.says('"event": "calls_held"')
-        (told,) = [line for line in map(json.loads, pipeline.err.splitlines()) if line["event"] == "calls_held"]
-        assert (told["level"], told["program"]) == ("error", "mailroom-send")
+        (reported,) = [line for line in map(json.loads, pipeline.err.splitlines()) if line["event"] == "calls_held"]
+        assert (reported["level"], reported["program"]) == ("error", "mailroom-send")
         assert "failed" not in database.states()
         assert len(endpoint.calls) < 25
         endpoint.decide = lambda _: None
@@ -32,10 +32,10 @@ def test_refusal_of_everything_puts_all_rows_back(
     assert database.one("SELECT sum(doubts) FROM deliveries") == 0
 
 
-def test_run_of_bad_rows_among_good_ones_fails_one_by_one(
+def test_bad_rows_among_good_ones_fail_one_by_one(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """Also where they come first, and more than make a run."""
+    """This holds even if they come first and are more than a run."""
     bad = {f"u{n}@example.com" for n in range(1, 13)}
     endpoint.decide = lambda call: REFUSAL if bad & set(call.addresses) else None
     with running(PIPELINE, pipeline_env(MAILROOM_SES_CONCURRENCY="1")) as pipeline:
@@ -47,10 +47,10 @@ def test_run_of_bad_rows_among_good_ones_fails_one_by_one(
     ]
 
 
-def test_lone_refused_row_fails_once_another_mail_is_taken(
+def test_lone_refused_row_fails_once_another_mail_is_accepted(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """Until then it is tried again, as it may be nobody's fault that can be seen."""
+    """Until then it is tried again, because the cause is unknown."""
     endpoint.decide = lambda call: REFUSAL if "ann@example.com" in call.addresses else None
     with running(PIPELINE, pipeline_env()) as pipeline:
         pipeline.says("acknowledging")

@@ -1,4 +1,4 @@
-"""A database that stands still: what is given up leaves no session behind."""
+"""A database that hangs: an abandoned statement leaves no session behind."""
 
 from contextlib import closing
 
@@ -18,7 +18,10 @@ ALTER = b"ALTER TABLE deliveries ADD COLUMN note text"
 
 
 def lock(reader: Connection, alterer: Connection) -> None:
-    """Read for long, and let an ALTER TABLE wait for that, so that all others wait behind it."""
+    """Keep a reading transaction open, and let an ALTER TABLE wait for it.
+
+    All other statements then wait behind that.
+    """
     if reader.info.transaction_status == 0:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM deliveries")
@@ -31,10 +34,10 @@ def waiting(connection: Connection) -> bool:
 
 
 @pytest.mark.first
-def test_sessions_stay_as_many_behind_a_lock_that_is_not_given(
+def test_lock_that_is_never_released_leaves_no_sessions(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """Each statement that is given up is cancelled, in both programs; what was killed is ended by the server."""
+    """Both programs cancel each abandoned statement. The server ends the statements of killed programs."""
     env = pipeline_env(MAILROOM_LEASE="1000")
     with (
         closing(database.connect()) as reader, closing(database.connect()) as alterer,
@@ -44,7 +47,7 @@ def test_sessions_stay_as_many_behind_a_lock_that_is_not_given(
             pipeline.says("acknowledging")
             pipeline.says("listening")
         before = database.one(COUNT)
-        endpoint.decide = lambda _: lock(reader, alterer)  # the sender is to have something to settle
+        endpoint.decide = lambda _: lock(reader, alterer)  # gives the sender an outcome to record
         database.sign_up("ann")
         until(lambda: (one.err + other.err).count("the server has not answered for 10 s") >= 3, "all are given up")
         assert run("timeout -s KILL 1 mailroom-collect status", env=env).status

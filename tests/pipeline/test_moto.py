@@ -1,6 +1,6 @@
-"""Both programs against moto's SES, a second opinion beside our own endpoint.
+"""Both programs against moto's SES, an independent implementation.
 
-It answers a bulk call with message ids and no status, has an own text for a From that is not verified, and lacks some
+It answers a bulk call with message ids and no status, has its own text for a From that is not verified, and lacks some
 of the calls that the check makes.
 """
 
@@ -43,7 +43,7 @@ def env(moto: str, pipeline_env: Environment) -> Callable[..., dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def ses(moto: str) -> Iterator["SESClient"]:
-    """An account that is ready: the From's domain is verified, the templates are there."""
+    """An account that is ready: the From's domain is verified and the templates exist."""
     client = boto3.client(
         "ses", region_name="eu-west-1", endpoint_url=moto, aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="x"
     )
@@ -55,7 +55,7 @@ def ses(moto: str) -> Iterator["SESClient"]:
 
 
 def test_each_token_is_mailed_once(database: Database, ses: "SESClient", env: Callable[..., dict[str, str]]) -> None:
-    """A message id is enough: nothing goes again, and there is no doubt."""
+    """A message id is enough: no row is sent again, and none is a doubt."""
     before = ses.get_send_quota()["SentLast24Hours"]
     with running(PIPELINE, env()) as pipeline:
         pipeline.says("acknowledging")
@@ -67,10 +67,8 @@ def test_each_token_is_mailed_once(database: Database, ses: "SESClient", env: Ca
     assert (ids, doubts) == (5, 0)
 
 
-def test_from_that_is_not_verified_fails_nobody(
-    ses: "SESClient", env: Callable[..., dict[str, str]], tmp_path: Path
-) -> None:
-    """moto's words for it name the From, as AWS's do."""
+def test_unverified_from_fails_no_row(ses: "SESClient", env: Callable[..., dict[str, str]], tmp_path: Path) -> None:
+    """moto's text for it names the From, as AWS's text does."""
     assert ses
     settings = env(MAILROOM_SES_SOURCE="Mailroom <noreply@nowhere.example>", MAILROOM_DATABASE_URL="")
     result = run("mailroom-send", env=settings, stdin=(activation(1) + "\n").encode())
@@ -81,7 +79,7 @@ def test_from_that_is_not_verified_fails_nobody(
 def test_templates_are_pushed_and_compared(
     ses: "SESClient", env: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:
-    """What was pushed is the same there, and rendered there."""
+    """A pushed template is the same in moto, and is rendered there."""
     for name in NAMES:
         ses.delete_template(TemplateName=name)
     assert run("mailroom-send templates push", env=env()).out.splitlines() == [f"{name}: created" for name in NAMES]
@@ -94,12 +92,12 @@ def test_templates_are_pushed_and_compared(
 
 
 @pytest.mark.usefixtures("ses")
-def test_check_goes_on_after_an_answer_that_it_cannot_read(env: Callable[..., dict[str, str]], tmp_path: Path) -> None:
-    """moto lacks GetAccountSendingEnabled; the other checks are made."""
+def test_check_continues_after_an_unreadable_answer(env: Callable[..., dict[str, str]], tmp_path: Path) -> None:
+    """moto lacks GetAccountSendingEnabled. The other checks still run."""
     result = run("mailroom-send check --mail-to ann@example.com", env=env(), cwd=tmp_path)
-    told = {line[9:29].strip(): line[:9].strip() for line in result.out.splitlines()}
+    reported = {line[9:29].strip(): line[:9].strip() for line in result.out.splitlines()}
     assert "answers to GetAccountSendingEnabled can't be read" in result.out
     assert "for the reason above" not in result.out
     expected = {"sending": "to do", "identity": "ok", "DKIM": "ok", "configuration set": "to do", "sample mail": "ok"}
-    assert {check: told[check] for check in expected} == expected
-    assert all(told[name] == "ok" for name in NAMES), result.out
+    assert {check: reported[check] for check in expected} == expected
+    assert all(reported[name] == "ok" for name in NAMES), result.out

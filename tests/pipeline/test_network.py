@@ -1,4 +1,4 @@
-"""What is between the programs and the database: networks that go silent, poolers that drop LISTEN."""
+"""Failures between the programs and the database: networks that stall, poolers that drop LISTEN."""
 
 import json
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from tests.support.ses_endpoint import Endpoint
 from tests.support.tcp_proxy import Proxy, postgres_target, running_proxy
 from tests.support.waiting import until
 
-DEAF = "notifications do not arrive"
+NO_NOTIFICATIONS = "notifications do not arrive"
 
 
 def through(port: int, database: Database) -> str:
-    # Without the negotiation of encryption, whose answer is no message.
+    # Encryption is off, because the answer to its negotiation is not a message.
     return f"postgresql://postgres@127.0.0.1:{port}/{database.name}?sslmode=disable&gssencmode=disable"
 
 
@@ -29,10 +29,10 @@ def proxy(database: Database) -> Iterator[Proxy]:
 
 
 @pytest.mark.first
-def test_silent_network_is_noticed_by_both(
+def test_stalled_network_is_noticed_by_both(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, proxy: Proxy
 ) -> None:
-    """Statements whose answers never come are given up; afterwards everything is sent, once."""
+    """Statements whose answers never come are abandoned. Afterwards each row is sent once."""
     env = pipeline_env(
         MAILROOM_DATABASE_URL=through(proxy.port, database),
         MAILROOM_HEALTHCHECK_INTERVAL="1000",
@@ -42,13 +42,13 @@ def test_silent_network_is_noticed_by_both(
         pipeline.says("acknowledging")
         database.sign_up("ann")
         until(lambda: database.states() == {"sent": 1}, "the pipeline works")
-        # The sender is to have something to ask too.
-        endpoint.decide = lambda _: proxy.go_deaf()
+        # Gives the sender a question to the database, too.
+        endpoint.decide = lambda _: proxy.stall()
         database.sign_up("ben")
         pipeline.says("the server has not answered for 10 s", 2)
         endpoint.decide = lambda _: None
         proxy.cut()
-        proxy.hear_again()
+        proxy.resume()
         database.sign_up("cid")
         until(lambda: database.states() == {"sent": 3}, "all are sent", 60)
     assert sorted(endpoint.addresses) == ["ann@example.com", "ben@example.com", "cid@example.com"]
@@ -57,7 +57,7 @@ def test_silent_network_is_noticed_by_both(
 def test_cut_connections_are_made_again(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, proxy: Proxy
 ) -> None:
-    """Connections reset in the middle of the work lose nothing and double nothing."""
+    """Connections that are reset during the work lose no mail and double none."""
     with running(PIPELINE, pipeline_env(MAILROOM_DATABASE_URL=through(proxy.port, database))) as pipeline:
         pipeline.says("acknowledging")
         database.sign_up_many(2000)
@@ -69,33 +69,33 @@ def test_cut_connections_are_made_again(
 
 
 def test_dropped_notifications_are_noticed(database: Database, collector_env: Environment) -> None:
-    """Whoever swallows notifications is found out by an echo that does not come; rows flow by polling."""
+    """A test notification that does not arrive reveals a pooler that drops them. Rows are found by polling."""
     target = postgres_target(database.server.folder)
     with running_proxy(target, drops_notifications=True) as proxy:
         env = collector_env(MAILROOM_DATABASE_URL=through(proxy.port, database))
         with running("mailroom-collect", env) as collector:
-            collector.says(DEAF)
+            collector.says(NO_NOTIFICATIONS)
             for name in ("ann", "ben"):
                 database.sign_up(name)
                 collector.prints(f"{name}@example.com")
 
 
-def test_arriving_notifications_are_not_complained_of(database: Database, collector_env: Environment) -> None:
-    """With a database that notifies, each call is heard, and nothing is said; other collectors ignore it."""
+def test_arriving_notifications_cause_no_warning(database: Database, collector_env: Environment) -> None:
+    """The test notifications arrive, and other collectors ignore them."""
     env = collector_env(MAILROOM_HEALTHCHECK_INTERVAL="100")
     with running("mailroom-collect", env) as collector, running("mailroom-collect", env) as other:
         collector.says("listening")
         other.says("listening")
         with database.connect() as connection:
             connection.execute("LISTEN token_insert")
-            heard = {notice.payload for notice in connection.notifies(timeout=30, stop_after=30)}
-        assert len(heard) == 2
-        assert DEAF not in collector.err + other.err
+            payloads = {notice.payload for notice in connection.notifies(timeout=30, stop_after=30)}
+        assert len(payloads) == 2
+        assert NO_NOTIFICATIONS not in collector.err + other.err
 
 
 @pytest.fixture
 def pgbouncer(database: Database) -> Iterator[int]:
-    """PgBouncer in transaction mode before the database; yields its port."""
+    """PgBouncer in transaction mode in front of the database. Yields its port."""
     with running_pgbouncer(database) as port:
         yield port
 
@@ -103,10 +103,10 @@ def pgbouncer(database: Database) -> Iterator[int]:
 def test_pgbouncer_in_transaction_mode(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, pgbouncer: int
 ) -> None:
-    """Through the real one, mail flows by polling, each once, and a warning says what to change."""
+    """With a real PgBouncer each row is found by polling and mailed once, and a warning says what to change."""
     with running(PIPELINE, pipeline_env(MAILROOM_DATABASE_URL=through(pgbouncer, database))) as pipeline:
         pipeline.says("acknowledging")
-        pipeline.says(DEAF)
+        pipeline.says(NO_NOTIFICATIONS)
         database.sign_up_many(1000)
         until(lambda: database.states() == {"sent": 1000}, "all are sent", 60)
         assert pipeline.stop() == 0
@@ -116,8 +116,11 @@ def test_pgbouncer_in_transaction_mode(
 def test_status_through_pgbouncer_says_that_notifications_do_not_arrive(
     database: Database, collector_env: Environment, pgbouncer: int
 ) -> None:
-    """All else is told as ever: each statement may go by another connection."""
+    """All other figures are right, although each statement may use another connection."""
     database.sign_up("ann")
     env = collector_env(MAILROOM_DATABASE_URL=through(pgbouncer, database))
-    told = json.loads(run("mailroom-collect status --json", env=env).out)
-    assert (told["waiting"]["due"], told["notifications"]) == (1, {"arrive": False, "ms": None, "problem": None})
+    reported = json.loads(run("mailroom-collect status --json", env=env).out)
+    assert (reported["waiting"]["due"], reported["notifications"]) == (
+        1,
+        {"arrive": False, "ms": None, "problem": None},
+    )

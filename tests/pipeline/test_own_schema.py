@@ -1,4 +1,4 @@
-"""mailroom in a schema of its own, beside an application that has tables of the same names."""
+"""mailroom in its own schema, beside an application that has tables with the same names."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ CREATE TABLE schema_migrations (version varchar PRIMARY KEY); INSERT INTO schema
 
 @dataclass
 class Place:
-    """A database, and how roles reach it."""
+    """A database, and how roles connect to it."""
 
     database: Database
     address: str
@@ -41,7 +41,7 @@ class Place:
         return environment(MAILROOM_DATABASE_URL=self.url(role), MAILROOM_SCHEMA_NAME=SCHEMA, **settings)
 
     def untouched(self) -> list[str]:
-        """Return all that is in public, as the catalogue and the rows say it."""
+        """Return everything in public: the catalogue and the rows."""
         names = self.database.run("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1")
         tables = ("accounts", "tokens", "jobs", "deliveries", "schema_migrations")
         rows = [
@@ -65,7 +65,7 @@ def roles(server: Server) -> Iterator[None]:
 
 @pytest.fixture(params=["direct", "pgbouncer"])
 def place(server: Server, roles: None, request: pytest.FixtureRequest) -> Iterator[Place]:  # noqa: ARG001
-    """A database of an application that has accounts, tokens, jobs, deliveries and Rails' schema_migrations."""
+    """A database of an application with accounts, tokens, jobs, deliveries and Rails' schema_migrations."""
     database = Database(server, server.new_database(template="template1"))
     database.run(APPLICATIONS)
     database.run(f"GRANT CREATE ON DATABASE {database.name} TO {OWNER}")
@@ -80,7 +80,7 @@ def place(server: Server, roles: None, request: pytest.FixtureRequest) -> Iterat
 
 
 def install(place: Place) -> None:
-    """Migrate as a role that may create in the database, and give each role its rights and no more."""
+    """Migrate as a role that may create in the database, and give each role only the rights it needs."""
     before = place.untouched()
     migrated = run(
         f"mailroom-collect migrate --schema '{SCHEMA}'", env=environment(MAILROOM_DATABASE_URL=place.url(OWNER))
@@ -107,7 +107,7 @@ def install(place: Place) -> None:
 
 @pytest.mark.first
 def test_everything_works_in_a_schema_of_its_own(place: Place, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """Sign-up, pipeline and each command, with the rights that they need; what is the application's stays as it is."""
+    """Sign-up, pipeline and each command work with these rights. The application's tables stay unchanged."""
     install(place)
     before = place.untouched()
     command = (
@@ -136,8 +136,8 @@ def test_everything_works_in_a_schema_of_its_own(place: Place, endpoint: Endpoin
     verified = run("mailroom-collect verify --action nothing", env=place.env(OPERATOR))
     assert "there is no 'nothing' in mailroom_actions; give one of: activation, password_recovery" in verified.err
     for command in ("pause", "resume"):
-        told = run(f"mailroom-collect {command}", env=place.env(OPERATOR))
-        assert told.status == 0, told.err
+        result = run(f"mailroom-collect {command}", env=place.env(OPERATOR))
+        assert result.status == 0, result.err
     pruned = run("mailroom-collect prune --older-than 30d --dry-run", env=place.env(OPERATOR))
     assert pruned.out.startswith("would remove 0 deliveries"), pruned.err
     check = run(
@@ -149,8 +149,8 @@ def test_everything_works_in_a_schema_of_its_own(place: Place, endpoint: Endpoin
     assert place.untouched() == before
 
 
-def test_schema_that_is_forgotten_is_named(place: Place, pipeline_env: Environment) -> None:
-    """Both programs and all commands say where mailroom is, and by which setting they find it."""
+def test_wrong_schema_is_reported(place: Place, pipeline_env: Environment) -> None:
+    """Both programs and all commands say where mailroom is and which setting finds it."""
     install(place)
     way_out = f"it is in schema {SCHEMA}; set MAILROOM_SCHEMA_NAME={SCHEMA}"
     for role, command in (
@@ -169,7 +169,7 @@ def test_schema_that_is_forgotten_is_named(place: Place, pipeline_env: Environme
 
 
 def test_missing_right_to_the_schema_is_named(place: Place, pipeline_env: Environment) -> None:
-    """The first grant that one forgets."""
+    """The message names the missing grant."""
     install(place)
     place.database.run(f"REVOKE USAGE ON SCHEMA {QUOTED} FROM {SENDER}")
     result = run("mailroom-send", env=pipeline_env() | place.env(SENDER))
@@ -178,8 +178,8 @@ def test_missing_right_to_the_schema_is_named(place: Place, pipeline_env: Enviro
 
 
 @pytest.mark.parametrize("place", ["direct"], indirect=True)
-def test_migration_beside_an_application_touches_nothing_of_it(place: Place) -> None:
-    """Without a schema of its own: the table that is in the way is named, and the way out."""
+def test_migration_changes_no_table_of_the_application(place: Place) -> None:
+    """Without an own schema, the message names the conflicting table and the solution."""
     before = place.untouched()
     env = environment(MAILROOM_DATABASE_URL=place.url("postgres"))
     refused = run("mailroom-collect migrate", env=env)
@@ -202,8 +202,8 @@ def test_migration_beside_an_application_touches_nothing_of_it(place: Place) -> 
 
 @pytest.mark.parametrize("place", ["direct"], indirect=True)
 @pytest.mark.parametrize("path", [f"{QUOTED},public", f"public,{QUOTED}"])
-def test_search_path_is_no_guess(place: Place, path: str) -> None:
-    """A table of that name in another schema of the path is neither mailroom's nor in its way."""
+def test_tables_elsewhere_in_the_search_path_are_ignored(place: Place, path: str) -> None:
+    """A table with the same name in another schema does not count as mailroom's and does not conflict."""
     dry = run(
         "mailroom-collect migrate --dry-run --schema elsewhere",
         env=environment(MAILROOM_DATABASE_URL=place.url("postgres")),

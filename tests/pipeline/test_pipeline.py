@@ -15,19 +15,19 @@ from tests.support.processes import KEY, Running, kill_program, run, running
 from tests.support.ses_endpoint import Call, Endpoint, Reply, accepted, refused
 from tests.support.waiting import until
 
-# The trap lets the shell live until both have ended, and tell their status.
+# The trap keeps the shell alive until both programs have ended, and reports their exit status.
 PIPELINE = "trap : TERM INT; set -o pipefail; mailroom-collect | mailroom-send"
 
 
 def kill(program: str, pipeline: Running, number: signal.Signals = signal.SIGKILL) -> None:
-    """Signal one program of a pipeline, as a machine would."""
+    """Signal one program of a pipeline, as the operating system would."""
     assert kill_program(program, pipeline.process.pid, number), f"no {program} in the pipeline"
 
 
 def test_sign_up_is_mailed_and_its_outcome_recorded(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """A sign-up arrives at SES once, and the ledger knows its message id."""
+    """A sign-up reaches SES once, and the ledger records its message id."""
     with running(PIPELINE, pipeline_env()) as pipeline:
         pipeline.says("acknowledging")
         (token,) = database.sign_up("ann")
@@ -40,7 +40,7 @@ def test_sign_up_is_mailed_and_its_outcome_recorded(
 
 
 def test_bulk_insert_flows_at_once_and_whole(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """Ten thousand accounts of one INSERT are all mailed, each once, without waiting for the batch timer."""
+    """Ten thousand accounts of one INSERT are mailed once each, without waiting for the batch timer."""
     with running(PIPELINE, pipeline_env(MAILROOM_BATCH_TIMEOUT="200000")) as pipeline:
         pipeline.says("acknowledging")
         database.sign_up_many(10_000)
@@ -50,7 +50,7 @@ def test_bulk_insert_flows_at_once_and_whole(database: Database, endpoint: Endpo
 
 
 def test_refused_row_comes_again_by_itself(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """A transient failure puts the row back; the collector hands it out when it is due, without a notification."""
+    """A temporary failure releases the row. The collector prints it again when it is due, without a notification."""
     endpoint.replies.append(accepted([("TransientFailure", "try later")]))
     with running(PIPELINE, pipeline_env(MAILROOM_BATCH_TIMEOUT="200000", MAILROOM_BATCH_LIMIT="1")) as pipeline:
         pipeline.says("acknowledging")
@@ -60,8 +60,10 @@ def test_refused_row_comes_again_by_itself(database: Database, endpoint: Endpoin
     assert database.one("SELECT attempts FROM deliveries") == 2
 
 
-def test_never_is_recorded_with_its_reason(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """What SES will never take is failed in the ledger, with SES's words and without the secret."""
+def test_permanent_refusal_is_recorded_with_its_reason(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """The row fails in the ledger, with SES's words and without the secret."""
     endpoint.replies.append(accepted([("MessageRejected", "Email address is not verified: ann@example.com")]))
     with running(PIPELINE, pipeline_env()) as pipeline:
         pipeline.says("acknowledging")
@@ -74,7 +76,7 @@ def test_never_is_recorded_with_its_reason(database: Database, endpoint: Endpoin
 
 
 def test_unfit_address_is_recorded_as_failed(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """An address that SES can't take fails in the ledger; its neighbours go."""
+    """An address that SES can't accept fails in the ledger. The other rows are mailed."""
     with running(PIPELINE, pipeline_env()) as pipeline:
         pipeline.says("acknowledging")
         jorg, ann = database.sign_up("jörg", "ann")
@@ -82,8 +84,10 @@ def test_unfit_address_is_recorded_as_failed(database: Database, endpoint: Endpo
     assert endpoint.addresses == ["ann@example.com"]
 
 
-def test_stale_in_the_pipe_is_not_mailed(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """An account that is suspended after its row was printed gets no mail: begin is the last look."""
+def test_row_that_becomes_stale_in_the_pipe_is_not_mailed(
+    database: Database, endpoint: Endpoint, pipeline_env: Environment
+) -> None:
+    """begin is the last check, so an account that is suspended after printing gets no mail."""
     command = "mailroom-collect | (until [ -e go ]; do sleep 0.05; done; exec mailroom-send)"
     with running(command, pipeline_env()) as pipeline:
         ann, ben = database.sign_up("ann", "ben")
@@ -114,7 +118,10 @@ def test_killed_collector_loses_nothing(database: Database, endpoint: Endpoint, 
 
 
 def test_killed_sender_loses_nothing(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """After kill -9 of a sender, its collector gives back what it can, and only the call under way may be doubled."""
+    """After kill -9 of a sender, its collector releases what it can.
+
+    Only rows of the call in progress may be doubled.
+    """
     endpoint.decide = lambda call: replace(accepted([("Success", "m")] * len(call.destinations)), delay=0.05)
     env = pipeline_env(MAILROOM_LEASE="2000", MAILROOM_SES_CONCURRENCY="1")
     with running(PIPELINE, env) as pipeline:
@@ -131,7 +138,7 @@ def test_killed_sender_loses_nothing(database: Database, endpoint: Endpoint, pip
 
 
 def test_two_pipelines_share_one_database(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """Two pipelines that don't know of each other send every row once."""
+    """Two independent pipelines send every row once."""
     with running(PIPELINE, pipeline_env()) as one, running(PIPELINE, pipeline_env()) as two:
         one.says("acknowledging")
         two.says("acknowledging")
@@ -145,7 +152,7 @@ def test_two_pipelines_share_one_database(database: Database, endpoint: Endpoint
 
 
 def test_ses_outage_loses_nothing(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """While SES can't be reached, rows wait in the ledger; afterwards each is sent once."""
+    """While SES can't be reached, rows wait in the ledger. Afterwards each is sent once."""
     endpoint.decide = lambda _: Reply(status=503)
     with running(PIPELINE, pipeline_env()) as pipeline:
         pipeline.says("acknowledging")
@@ -166,20 +173,20 @@ def test_ses_outage_loses_nothing(database: Database, endpoint: Endpoint, pipeli
     ],
     ids=["paused", "quota", "credentials"],
 )
-def test_held_account_holds_everything_up_and_goes_on(
+def test_held_account_stops_all_calls_and_then_continues(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, reply: Reply, reason: str
 ) -> None:
-    """One call probes now and then, the pipe fills, the collector claims no more; then all is sent, once."""
+    """Single calls probe, the pipe fills, and the collector claims no more. Then each row is sent once."""
     endpoint.decide = lambda _: reply
     with running(PIPELINE, pipeline_env()) as pipeline:
         pipeline.says("acknowledging")
         database.sign_up_many(9000)
         pipeline.says(f"all calls wait, probing every 15 s: {reason}")
         until(lambda: database.states().get("claimed", 0) > 500, "the pipe is full")
-        until(lambda: "sending" not in database.states(), "the calls under way are answered")
+        until(lambda: "sending" not in database.states(), "the calls in progress are answered")
         assert database.states()["pending"] > 3000
         calls = len(endpoint.calls)
-        assert calls <= 4  # those that were under way
+        assert calls <= 4  # the calls that were in progress
         endpoint.decide = lambda _: None
         pipeline.says(f"calls are made again; they waited for: {reason}")
         until(lambda: database.states() == {"sent": 9000}, "all are sent", 60)
@@ -188,10 +195,10 @@ def test_held_account_holds_everything_up_and_goes_on(
 
 
 @pytest.mark.first
-def test_missing_template_holds_up_its_action_only(
+def test_missing_template_delays_only_its_action(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """Recoveries are mailed while the template of activations is missing; those come when it is there."""
+    """Recoveries are mailed while the template of activations is missing. Activations follow when it exists."""
     missing = refused("TemplateDoesNotExist", "activationv1")
     endpoint.decide = lambda call: missing if call.template == "activationv1" else None
     with running(PIPELINE, pipeline_env()) as pipeline:
@@ -206,10 +213,10 @@ def test_missing_template_holds_up_its_action_only(
         until(lambda: database.state(activation) == "sent", "the activation is sent", 60)
 
 
-def test_database_outage_of_the_sender_makes_it_wait(
+def test_sender_waits_during_a_database_outage(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """Sessions that the server ends are made again by both programs, and nothing is doubled."""
+    """Both programs replace the sessions that the server ended, and no mail is doubled."""
     with running(PIPELINE, pipeline_env()) as pipeline:
         pipeline.says("acknowledging")
         database.sign_up_many(500)
@@ -223,7 +230,7 @@ def test_database_outage_of_the_sender_makes_it_wait(
 
 @pytest.mark.first
 def test_restarted_database_loses_nothing(endpoint: Endpoint, sender_env: Environment) -> None:
-    """A server that is restarted at once, twice, in the middle of the work: all are sent; doubles are doubts."""
+    """The server is restarted twice during the work. All rows are sent, and any doubled mail is a doubt."""
     with running_server() as server:
         database = Database(server, server.new_database())
         env = sender_env(MAILROOM_DATABASE_URL=database.url, MAILROOM_BATCH_TIMEOUT="50", MAILROOM_LEASE="2000")
@@ -241,10 +248,10 @@ def test_restarted_database_loses_nothing(endpoint: Endpoint, sender_env: Enviro
         assert len(endpoint.addresses) - 3000 <= doubts
 
 
-def test_copy_of_a_row_that_is_under_way_is_not_sent(
+def test_copy_of_a_row_in_progress_is_not_sent(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """A line that comes in again while its first copy is being sent, in the same sender, is not sent."""
+    """A line that is read again while its first copy is being sent by the same sender is not sent."""
     (token,) = database.sign_up("ann")
     endpoint.decide = lambda call: replace(accepted([("Success", "m")] * len(call.destinations)), delay=2.0)
     feed = "(cat line; until [ -e go ]; do sleep 0.02; done; cat line; until [ -e end ]; do sleep 0.02; done)"
@@ -258,10 +265,8 @@ def test_copy_of_a_row_that_is_under_way_is_not_sent(
     assert endpoint.addresses == ["ann@example.com"]
 
 
-def test_mail_goes_to_the_address_of_the_moment(
-    database: Database, endpoint: Endpoint, pipeline_env: Environment
-) -> None:
-    """An address that changes while its row waits in the pipe: the row goes back, and is printed and sent anew."""
+def test_mail_goes_to_the_current_address(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """An address changes while its row is in the pipe: the row is released, printed again and sent."""
     (token,) = database.sign_up("ann")
     feed = "(cat line; until [ -e end ]; do sleep 0.02; done)"
     collect = "mailroom-collect | head -1 > line; until [ -e go ]; do sleep 0.02; done"
@@ -279,10 +284,8 @@ def test_mail_goes_to_the_address_of_the_moment(
     assert endpoint.addresses == ["new@example.com"]
 
 
-def test_many_rows_that_went_stale_in_the_pipe_are_a_few_lines(
-    database: Database, endpoint: Endpoint, pipeline_env: Environment
-) -> None:
-    """The sender names some of them, and counts the rest, with the reason."""
+def test_many_stale_rows_are_a_few_log_lines(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """The sender names some of them and counts the rest, with the reason."""
     database.run("SELECT mailroom_acknowledge('mailroom')")
     database.sign_up_many(300)
     env = pipeline_env(MAILROOM_BATCH_LIMIT="300", MAILROOM_LEASE="60000")
@@ -304,8 +307,8 @@ def test_many_rows_that_went_stale_in_the_pipe_are_a_few_lines(
 def test_paused_pipeline_sends_nothing_and_loses_nothing(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """Both programs say so once, when it begins and when it ends; each mail goes once."""
-    paused = threading.Event()  # until then SES does not answer, so that mails are left
+    """Both programs log the pause once and its end once. Each mail is sent once."""
+    paused = threading.Event()  # until then SES does not answer, so some mails are not sent
 
     def decide(_: Call) -> None:
         paused.wait(10)
@@ -336,10 +339,10 @@ def test_paused_pipeline_sends_nothing_and_loses_nothing(
     assert database.run("SELECT sum(doubts)::integer, max(attempts) FROM deliveries") == [(0, 1)]
 
 
-def test_stopped_sender_hands_back_what_it_did_not_begin(
+def test_stopped_sender_releases_the_rows_it_did_not_begin(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """SIGTERM to the sender alone: begun calls finish, all else is due again at once, and nothing was lost."""
+    """After SIGTERM to the sender, calls in progress finish and all other rows are due again at once."""
     endpoint.decide = lambda call: replace(accepted([("Success", "m")] * len(call.destinations)), delay=0.5)
     with running(PIPELINE, pipeline_env(MAILROOM_SES_CONCURRENCY="1")) as pipeline:
         pipeline.says("acknowledging")
@@ -353,10 +356,10 @@ def test_stopped_sender_hands_back_what_it_did_not_begin(
     assert database.one("SELECT max(due_at) <= now() FROM deliveries WHERE state = 'pending'")
 
 
-def test_transaction_that_deletes_an_account_holds_up_its_mail_alone(
+def test_transaction_that_deletes_an_account_delays_only_its_mail(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """An application that keeps it open for long, between the claim of that token and its begin."""
+    """It stays open for long, between the claim of that token and its begin."""
     with running(PIPELINE, pipeline_env(MAILROOM_LEASE="2000")) as pipeline, database.connect() as application:
         pipeline.says("acknowledging")
         kill("mailroom-send", pipeline, signal.SIGSTOP)
@@ -372,7 +375,10 @@ def test_transaction_that_deletes_an_account_holds_up_its_mail_alone(
 
 
 def test_debug_acknowledges_nothing(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """A debugging sender prints; the rows are emitted, and the first real sender takes over what is alive."""
+    """A sender in debug mode prints the rows, which become emitted.
+
+    The first real sender takes over those that may still be mailed.
+    """
     with running(PIPELINE, pipeline_env(MAILROOM_DEBUG="true")) as preview:
         (token,) = database.sign_up("ann")
         preview.prints("ann@example.com")
@@ -383,26 +389,22 @@ def test_debug_acknowledges_nothing(database: Database, endpoint: Endpoint, pipe
         until(lambda: database.state(token) == "sent", "the row is sent")
 
 
-def test_nothing_that_lets_somebody_in_is_told(
-    database: Database, endpoint: Endpoint, pipeline_env: Environment
-) -> None:
-    """Neither key, nor secret, nor code shows on stderr, on stdout or in the ledger's columns for people."""
+def test_output_and_ledger_show_no_secret(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
+    """No key, secret or code is on stderr, on stdout or in the ledger's text columns."""
     endpoint.replies.append(refused("InvalidTemplateData", "placeholder"))
     with running(PIPELINE, pipeline_env()) as pipeline:
         pipeline.says("acknowledging")
         (token,) = database.sign_up("ann")
         endpoint.decide = lambda call: refused("MessageRejected", " " * 200 + f"bad: {call.destinations}")
         until(lambda: database.state(token) == "failed", "the row is failed")
-        told = pipeline.out + pipeline.err + database.one("SELECT error FROM deliveries")
+        output = pipeline.out + pipeline.err + database.one("SELECT error FROM deliveries")
     secret, code = database.run("SELECT secret, code FROM tokens")[0]
     start = base64.urlsafe_b64encode(secret).decode()[:20]
-    assert all(word not in told for word in (KEY, start, secret.hex(), code))
+    assert all(word not in output for word in (KEY, start, secret.hex(), code))
 
 
-def test_reader_that_does_not_keep_the_promise_to_acknowledge_is_told_of(
-    database: Database, collector_env: Environment
-) -> None:
-    """In an acknowledged queue, rows that a reader takes and nobody begins stay leased, and the log says so."""
+def test_reader_that_acknowledges_no_row_is_logged(database: Database, collector_env: Environment) -> None:
+    """In an acknowledged queue, rows that a reader takes and no sender begins stay leased, and the log says so."""
     database.run("SELECT mailroom_acknowledge('mailroom')")
     (token,) = database.sign_up("ann")
     with running("mailroom-collect | cat", collector_env(MAILROOM_LEASE="1000")) as collector:
@@ -412,10 +414,10 @@ def test_reader_that_does_not_keep_the_promise_to_acknowledge_is_told_of(
         assert collector.out.count("\n") == 1
 
 
-def test_sender_that_was_stopped_for_longer_than_a_lease_mails_nothing_twice(
+def test_sender_stopped_for_longer_than_a_lease_mails_no_row_twice(
     database: Database, endpoint: Endpoint, pipeline_env: Environment
 ) -> None:
-    """A sender that wakes with old lines in its pipe asks before it sends: another has sent them by then."""
+    """It has old lines in its pipe and asks the ledger before it sends. Another sender has sent them by then."""
     env = pipeline_env(MAILROOM_LEASE="1000")
     with running(PIPELINE, env) as slow:
         slow.says("acknowledging")

@@ -1,4 +1,4 @@
-"""Settings of the role or the database change nothing of what mailroom does."""
+"""Settings of the role or the database do not change what mailroom does."""
 
 import json
 
@@ -12,7 +12,7 @@ from tests.support.ses_endpoint import Endpoint
 from tests.support.waiting import until
 
 WORST = {
-    # Pinned.
+    # mailroom sets these itself.
     "array_nulls": "off",
     "backslash_quote": "off",
     "bytea_output": "escape",
@@ -36,7 +36,7 @@ WORST = {
     "timezone": "Asia/Kathmandu",
     "transaction_timeout": "40ms",
     "transform_null_equals": "on",
-    # Indifferent.
+    # These make no difference.
     "check_function_bodies": "off",
     "debug_parallel_query": "regress",
     "default_toast_compression": "pglz",
@@ -63,7 +63,7 @@ WORST = {
 
 
 def make_worst(server: Server, name: str) -> None:
-    """Set what this version of PostgreSQL knows; all that a planner may use is switched off."""
+    """Set the worst value of each setting that this PostgreSQL has, and switch off every kind of plan."""
     with server.connect(name) as admin:
         admin.execute("LOAD 'plpgsql'")
         known = [setting for (setting,) in admin.execute("SELECT lower(name) FROM pg_settings")]
@@ -75,7 +75,7 @@ def make_worst(server: Server, name: str) -> None:
 
 
 def patient(server: Server, name: str) -> Connection:
-    """Return the application's session, with all settings but those that would only slow it down or end it."""
+    """Return the application's session, without the settings that would only slow it down or end it."""
     own = ["statement_timeout=0", "lock_timeout=0", "idle_session_timeout=0", "jit=off"]
     with server.connect("postgres") as admin:
         if admin.info.server_version >= 170000:
@@ -86,7 +86,7 @@ def patient(server: Server, name: str) -> Connection:
 
 
 def test_worst_settings_change_nothing(server: Server, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """Migrated, mailed, failed, retried and shown as ever, whatever is set for the database."""
+    """Migration, mails, failures, retries and status work, whatever is set for the database."""
     name = server.new_database(template="template1")
     make_worst(server, name)
     env = pipeline_env(MAILROOM_DATABASE_URL=server.url(name), MAILROOM_LOG_FORMAT="json")

@@ -1,4 +1,4 @@
-"""Upgrading without stopping mail: the version before works on the newest schema, also beside the new one."""
+"""An upgrade without stopping mail: the version before works on the newest schema, alone and beside the new version."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("upgrade")
 
 @pytest.fixture(scope="session")
 def old_bin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The old version's two commands, with the dependencies of the tests' own environment."""
+    """The old version's two commands, with the dependencies of the tests' environment."""
     site = tmp_path_factory.mktemp("old")
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
     subprocess.run([*install, str(OLD_WHEEL)], check=True, capture_output=True, timeout=100)
@@ -34,15 +34,15 @@ def old_bin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_old(env: Mapping[str, str], old_bin: Path) -> dict[str, str]:
-    """Make $OLD the folder of the old version's commands."""
+    """Set $OLD to the folder of the old version's commands."""
     return {**env, "OLD": str(old_bin)}
 
 
-def test_old_commands_are_the_old_version(old_bin: Path) -> None:
-    """What the tests here call old is old."""
+def test_old_commands_have_the_old_version(old_bin: Path) -> None:
+    """The commands that these tests call old report the old version."""
     for program in ("mailroom-collect", "mailroom-send"):
-        told = run(f"$OLD/{program} --version", env=with_old(dict(os.environ), old_bin))
-        assert told.out == f"{program}, version {OLD_VERSION}\n"
+        version = run(f"$OLD/{program} --version", env=with_old(dict(os.environ), old_bin))
+        assert version.out == f"{program}, version {OLD_VERSION}\n"
 
 
 OLD = "$OLD/mailroom-collect | $OLD/mailroom-send"
@@ -57,7 +57,7 @@ NEW = "mailroom-collect | mailroom-send"
 def test_old_code_works_on_the_newest_schema(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, old_bin: Path, pipelines: list[str]
 ) -> None:
-    """All sign-ups and recoveries are mailed once, what came before, meanwhile and one by one; nothing complains."""
+    """All sign-ups and recoveries are mailed once, from before, during and after the upgrade. No error is logged."""
     database.sign_up_many(1000)
     with contextlib.ExitStack() as stack:
         env = with_old(pipeline_env(), old_bin)

@@ -1,4 +1,4 @@
-"""The alert rules of docs/alerts.yml in a real Prometheus, over what the real exporter serves."""
+"""The alert rules of docs/alerts.yml in a real Prometheus that scrapes the real exporter."""
 
 import re
 import urllib.request
@@ -16,7 +16,7 @@ SETTLED = "mailroom_deliveries_settled_total"
 
 
 def expired(database: Database, prefix: str, last_try: str | None = None) -> list[int]:
-    """Let 40 tokens expire before they are mailed, after a try that failed for now or without any."""
+    """Let 40 tokens expire before they are mailed, with or without a temporary failure before."""
     tokens = database.sign_up(*(f"{prefix}{n}" for n in range(40)))
     database.run("UPDATE deliveries SET error = %s WHERE state = 'pending'", last_try)
     database.run("UPDATE tokens SET expires_at = 1")
@@ -24,8 +24,8 @@ def expired(database: Database, prefix: str, last_try: str | None = None) -> lis
     return tokens
 
 
-def looked_at(exporter: Running) -> str:
-    """Return the page as a person gets it, who takes nothing from Prometheus by that."""
+def page_read_by_a_person(exporter: Running) -> str:
+    """Return the page as a person gets it. Prometheus loses nothing by that."""
     found = re.search(r"http://127\.0\.0\.1:\d+/metrics", exporter.err)
     assert found
     with urllib.request.urlopen(found[0], timeout=10) as response:
@@ -34,7 +34,7 @@ def looked_at(exporter: Running) -> str:
 
 @pytest.mark.skipif(not is_installed(), reason="prometheus is not installed")
 def test_first_burst_raises_the_alerts(database: Database, tmp_path: Path) -> None:
-    """40 expired tokens, 40 failures of a reason that nobody saw before, 40 doubts: all at once, and the first ever."""
+    """40 expired tokens, 40 failures with a new reason and 40 doubts, all at once and for the first time."""
     env = environment(MAILROOM_DATABASE_URL=database.url)
     with (
         running("exec mailroom-collect metrics --port 0", env) as exporter,
@@ -50,7 +50,7 @@ def test_first_burst_raises_the_alerts(database: Database, tmp_path: Path) -> No
                 " WHERE token = ANY (%s)",
                 failed,
             )
-        until(lambda: "NeverSeenBefore" in looked_at(exporter), "the exporter has counted it")
+        until(lambda: "NeverSeenBefore" in page_read_by_a_person(exporter), "the exporter has counted it")
         until(
             lambda: prometheus.firing() == {"MailroomTokensExpire", "MailroomFailures", "MailroomDoubts"},
             "the alerts fire",

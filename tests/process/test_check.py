@@ -1,4 +1,4 @@
-"""mailroom-send check and templates as processes, as a person or a script starts them."""
+"""mailroom-send check and templates as processes, started by a person or a script."""
 
 import fcntl
 import json
@@ -39,7 +39,7 @@ def env(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> Environm
 
 
 def on_terminal(command: str, env: dict[str, str], columns: int = 80, types: bytes = b"", *, cwd: Path) -> Finished:
-    """Run a command on a terminal of its own, and type there what is to be typed."""
+    """Run a command on its own terminal, and type the given text there."""
     ours, theirs = open_pty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
     shell = ["/bin/bash", "-c", command]
@@ -50,14 +50,14 @@ def on_terminal(command: str, env: dict[str, str], columns: int = 80, types: byt
     try:
         while piece := os.read(ours, 4096):
             out += piece
-    except OSError:  # how Linux tells that the other end is closed
+    except OSError:  # how Linux reports that the other end is closed
         pass
     os.close(ours)
     return Finished(process.wait(30), out.decode(), "")
 
 
 def own_folder(tmp_path: Path, **changed: str) -> Path:
-    """Return a folder with the shipped templates, some files with other content."""
+    """Return a folder with the shipped templates, in which some files have other content."""
     folder = tmp_path / "own"
     folder.mkdir(exist_ok=True)
     for file in SHIPPED.iterdir():
@@ -68,7 +68,7 @@ def own_folder(tmp_path: Path, **changed: str) -> Path:
 
 
 def test_base_url_goes_with_every_mail(endpoint: Endpoint, env: Environment) -> None:
-    """The running sender sends what the shipped templates need."""
+    """The running sender sends the values that the shipped templates need."""
     assert run("mailroom-send", env=env(), stdin=recovery(1).encode() + b"\n").status == 0
     (call,) = endpoint.calls
     assert json.loads(call.destinations[0][1])["base_url"] == BASE
@@ -76,7 +76,10 @@ def test_base_url_goes_with_every_mail(endpoint: Endpoint, env: Environment) -> 
 
 
 def test_from_nothing_to_ready(endpoint: Endpoint, env: Environment, tmp_path: Path) -> None:
-    """check says what to do, doing it makes it ready: exit status 1, then 0; piped, there is no colour."""
+    """check says what to do.
+
+    After that is done, the exit status is 0 instead of 1. Without a terminal there is no colour.
+    """
     before = run("mailroom-send check", env=env(), cwd=tmp_path)
     assert before.status == 1, before.err
     assert "mailroom-send templates push activationv1" in before.out
@@ -91,20 +94,20 @@ def test_from_nothing_to_ready(endpoint: Endpoint, env: Environment, tmp_path: P
 
 
 def test_json_is_for_programs(endpoint: Endpoint, env: Environment) -> None:
-    """One object, with the same findings; the exit status stays."""
+    """One object has the same findings, and the exit status is the same."""
     result = run("mailroom-send check --json", env=env())
-    told = json.loads(result.out)
-    assert (result.status, told["ready"]) == (1, False)
-    (region,) = [one for one in told["checks"] if one["check"] == "region"]
+    reported = json.loads(result.out)
+    assert (result.status, reported["ready"]) == (1, False)
+    (region,) = [one for one in reported["checks"] if one["check"] == "region"]
     found = f"eu-west-1, asked at {endpoint.url}"
     assert region == {"check": "region", "status": "ok", "found": found, "to_do": None, "permission": None}
-    permissions = [one["permission"] for one in told["checks"] if one["permission"]]
+    permissions = [one["permission"] for one in reported["checks"] if one["permission"]]
     assert "ses:GetTemplate" in permissions
     assert all(permission.startswith("ses:") for permission in permissions)
 
 
 def test_terminal_gets_colours_and_lines_that_fit(env: Environment, tmp_path: Path) -> None:
-    """Status in colour, nothing wider than the terminal; NO_COLOR takes the colours and nothing else."""
+    """The status is coloured, and no line is wider than the terminal. NO_COLOR turns only the colours off."""
     colours = on_terminal("mailroom-send check", env(TERM="xterm"), 72, cwd=tmp_path)
     plain = on_terminal("mailroom-send check", env(TERM="xterm", NO_COLOR="1"), 72, cwd=tmp_path)
     assert colours.status == plain.status == 1
@@ -114,7 +117,7 @@ def test_terminal_gets_colours_and_lines_that_fit(env: Environment, tmp_path: Pa
 
 
 def test_templates_are_compared(endpoint: Endpoint, env: Environment, tmp_path: Path) -> None:
-    """list tells missing, different and same; diff shows what push would change, and says so by its status."""
+    """list shows missing, different and same. diff shows what push would change, and its exit status says so."""
     folder = own_folder(tmp_path)
     assert run("mailroom-send templates list", env=env()).out == (
         "activationv1        missing\npasswordrecoveryv1  missing\n"
@@ -139,8 +142,10 @@ def test_templates_are_compared(endpoint: Endpoint, env: Environment, tmp_path: 
     )
 
 
-def test_what_differs_is_not_overwritten_unasked(endpoint: Endpoint, env: Environment, tmp_path: Path) -> None:
-    """A script must say --yes; a person is asked; --dry-run only tells."""
+def test_different_template_is_not_overwritten_without_consent(
+    endpoint: Endpoint, env: Environment, tmp_path: Path
+) -> None:
+    """A script must give --yes, a person is asked, and --dry-run only prints."""
     own = {"SubjectPart": "Mine", "TextPart": "{{secret}}", "HtmlPart": "{{secret}}"}
     endpoint.account.templates[NAMES[0]] = dict(own)
     refused = run("mailroom-send templates push", env=env())
@@ -151,7 +156,7 @@ def test_what_differs_is_not_overwritten_unasked(endpoint: Endpoint, env: Enviro
     no = on_terminal("mailroom-send templates push", env(), types=b"n\n", cwd=tmp_path)
     assert "activationv1: update subject, text, html? [y/N]" in no.out
     assert no.status == 130
-    assert endpoint.account.templates == {NAMES[0]: own}  # nothing was done by any of them
+    assert endpoint.account.templates == {NAMES[0]: own}  # none of them changed anything
     yes = on_terminal("mailroom-send templates push", env(), types=b"y\n", cwd=tmp_path)
     assert yes.status == 0
     assert endpoint.account.templates[NAMES[0]]["SubjectPart"] == "Activate your account"
@@ -162,8 +167,8 @@ def test_what_differs_is_not_overwritten_unasked(endpoint: Endpoint, env: Enviro
     ]
 
 
-def test_push_says_which_senders_must_be_there_first(endpoint: Endpoint, env: Environment) -> None:
-    """A sender that does not send a value which a template newly uses would have its mails dropped in silence."""
+def test_push_names_the_senders_that_must_be_upgraded_first(endpoint: Endpoint, env: Environment) -> None:
+    """SES would drop the mails of a sender that lacks a value which the new template uses."""
     assert run("mailroom-send templates push", env=env()).err == ""
     template = endpoint.account.templates[NAMES[1]]
     template["TextPart"] = template["TextPart"].replace("{{login_text}}", "{{login}}")
@@ -195,10 +200,10 @@ def test_push_says_which_senders_must_be_there_first(endpoint: Endpoint, env: En
         ("push --fodler x", {}, "See 'mailroom-send templates push --help'."),
     ],
 )
-def test_what_does_not_go_is_one_line(
+def test_failure_is_one_line(
     endpoint: Endpoint, env: Environment, tmp_path: Path, arguments: str, settings: dict[str, str], message: str
 ) -> None:
-    """It says what is wrong, where and what to do; exit status 2, and SES is as it was."""
+    """It says what is wrong, where, and what to do. The exit status is 2, and SES is unchanged."""
     own_folder(tmp_path, activationv1_txt="{{name}} {{secret}}")
     for name in ("empty", "half", "latin1", "markup"):
         (tmp_path / name).mkdir()
@@ -214,8 +219,8 @@ def test_what_does_not_go_is_one_line(
     assert not endpoint.account.templates
 
 
-def test_templates_alone_tell_their_commands(env: Environment) -> None:
-    """A group without a command shows its help, line by line; exit status 2, as click has it."""
+def test_templates_without_a_command_lists_its_commands(env: Environment) -> None:
+    """The help is printed and the exit status is 2, as click defines it."""
     alone, asked = (run(f"mailroom-send templates{option}", env=env()) for option in ("", " --help"))
     assert (alone.status, alone.out, alone.err) == (2, "", asked.out)
     assert "\n  push" in alone.err
@@ -223,14 +228,14 @@ def test_templates_alone_tell_their_commands(env: Environment) -> None:
 
 @pytest.mark.parametrize("action", ["GetTemplate", "CreateTemplate"])
 def test_missing_permission_is_named(endpoint: Endpoint, env: Environment, action: str) -> None:
-    """push says which one it lacks."""
+    """push names the permission that it lacks."""
     endpoint.account.denied.add(action)
     result = run("mailroom-send templates push", env=env())
     assert (result.status, f"{action} is not permitted; allow ses:{action}" in result.err) == (2, True)
 
 
-def test_preview_is_what_the_mail_will_be(endpoint: Endpoint, env: Environment, tmp_path: Path) -> None:
-    """Files for browser, eye and mail program: without AWS, and the same ones by SES."""
+def test_preview_shows_the_mail(endpoint: Endpoint, env: Environment, tmp_path: Path) -> None:
+    """It writes files for a browser, a person and a mail program: without AWS, or rendered by SES."""
     here = run("mailroom-send templates preview", env=env(AWS_ACCESS_KEY_ID=""), cwd=tmp_path)
     assert here.out.splitlines() == [f"preview/{name}{end}" for name in NAMES for end in (".txt", ".html", ".eml")]
     assert not endpoint.account.asked
@@ -248,14 +253,14 @@ def test_preview_is_what_the_mail_will_be(endpoint: Endpoint, env: Environment, 
 
 
 def test_preview_without_a_base_url_says_so(env: Environment, tmp_path: Path) -> None:
-    """It needs no setting at all."""
+    """The preview needs no setting."""
     result = run("mailroom-send templates preview activationv1", env=env(MAILROOM_LINK_BASE_URL=""), cwd=tmp_path)
     assert result.status == 0
     assert result.err == "MAILROOM_LINK_BASE_URL is not set: the links show https://app.example.com\n"
 
 
 def test_bad_address_for_samples_is_refused(endpoint: Endpoint, env: Environment) -> None:
-    """Before anything is asked."""
+    """It is refused before any question to SES."""
     result = run("mailroom-send check --mail-to nobody", env=env())
     assert (result.status, "--mail-to: its email has no @; give an address like" in result.err) == (2, True)
     assert not endpoint.account.asked

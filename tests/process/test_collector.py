@@ -1,4 +1,4 @@
-"""mailroom-collect as a process: from the database to its stdout, through every ending."""
+"""mailroom-collect as a process: from the database to its stdout, and each way in which it ends."""
 
 import itertools
 import json
@@ -38,8 +38,8 @@ def test_sign_up_is_printed_and_verifies(database: Database, collector_env: Envi
     assert database.run("SELECT secret, code FROM tokens") == [(secret, match[2])]
 
 
-def test_terminal_is_told_what_becomes_of_its_rows(database: Database, collector_env: Environment) -> None:
-    """Before a row is claimed, the log says that nobody mails it, and how to see what waits without claiming."""
+def test_terminal_warns_that_printed_rows_are_not_mailed(database: Database, collector_env: Environment) -> None:
+    """Before a row is claimed, the log says that nobody mails it, and how to see waiting rows without a claim."""
     database.sign_up("ann")
     ours, theirs = open_pty()
     try:
@@ -67,18 +67,18 @@ def test_recovery_is_signed_with_its_code(database: Database, collector_env: Env
     assert verify_token(field, action=Action.PASSWORD_RECOVERY, key=bytes.fromhex(KEY), code=code)
 
 
-def test_what_waited_is_printed_at_the_start(database: Database, collector_env: Environment) -> None:
-    """Tokens that were committed while no collector ran are not missed."""
+def test_waiting_rows_are_printed_at_the_start(database: Database, collector_env: Environment) -> None:
+    """Tokens that were committed while no collector ran are printed."""
     database.sign_up("ann", "ben")
     with running(COLLECT, collector_env(MAILROOM_BATCH_TIMEOUT="200000")) as collector:
         collector.prints("ben@example.com")
 
 
-def test_batch_is_taken_when_its_time_is_up(database: Database, collector_env: Environment) -> None:
+def test_batch_ends_after_its_timeout(database: Database, collector_env: Environment) -> None:
     """Fewer rows than the limit are printed in one line after the batch timeout."""
     database.sign_up("first")
     with running(COLLECT, collector_env(MAILROOM_BATCH_TIMEOUT="1500")) as collector:
-        collector.prints("first@example.com")  # at the start all that waits is taken at once
+        collector.prints("first@example.com")  # at the start all waiting rows are claimed at once
         database.sign_up("ann")
         database.sign_up("ben")
         assert collector.out.count("\n") == 1
@@ -86,19 +86,19 @@ def test_batch_is_taken_when_its_time_is_up(database: Database, collector_env: E
         assert [line.count("@") for line in collector.out.splitlines()] == [1, 2]
 
 
-def test_batch_is_taken_when_it_is_full(database: Database, collector_env: Environment) -> None:
-    """The limit's number of waiting rows ends the wait early, also when their notifications were folded."""
+def test_full_batch_ends_at_once(database: Database, collector_env: Environment) -> None:
+    """The limit's number of waiting rows ends the wait early, even if PostgreSQL merged their notifications."""
     database.sign_up("first")
     env = collector_env(MAILROOM_BATCH_TIMEOUT="200000", MAILROOM_BATCH_LIMIT="3")
     with running(COLLECT, env) as collector:
-        collector.prints("first@example.com")  # at the start all that waits is taken at once
+        collector.prints("first@example.com")  # at the start all waiting rows are claimed at once
         database.sign_up("ann", "ben", "cid")
         collector.prints("cid@example.com")
         assert [line.count("@") for line in collector.out.splitlines()] == [1, 3]
 
 
 def test_backlog_is_printed_in_lines_of_at_most_the_limit(database: Database, collector_env: Environment) -> None:
-    """A thousand accounts of one INSERT come at once, in order, in full lines."""
+    """A thousand accounts of one INSERT are printed at once, in order, in full lines."""
     with running(COLLECT, collector_env(MAILROOM_BATCH_TIMEOUT="200000")) as collector:
         collector.says("listening")
         database.sign_up_many(1005)
@@ -111,7 +111,10 @@ def test_backlog_is_printed_in_lines_of_at_most_the_limit(database: Database, co
 
 
 def test_odd_logins_are_quoted_or_rejected(database: Database, collector_env: Environment) -> None:
-    """A comma and a quote are quoted; what is odd otherwise fails with a reason; the rest flows."""
+    """A comma and a quote are quoted.
+
+    A login with a control character fails with a reason. The other rows are printed.
+    """
     database.sign_up('com,ma "q"', "new\nline", "short", "plain")
     database.run("INSERT INTO accounts (email, login) VALUES ('nobody@example.com', '')")
     database.run("UPDATE tokens SET secret = 'x' WHERE account = (SELECT id FROM accounts WHERE login = 'short')")
@@ -127,7 +130,7 @@ def test_odd_logins_are_quoted_or_rejected(database: Database, collector_env: En
 
 
 def test_stale_account_is_not_printed(database: Database, collector_env: Environment) -> None:
-    """An account that was suspended before its turn is skipped, and the log says so without its name."""
+    """An account that was suspended before its claim is skipped. The log says so without its name."""
     database.sign_up("ann", "ben")
     database.run("UPDATE accounts SET status = 'suspended' WHERE login = 'ann'")
     with running(COLLECT, collector_env()) as collector:
@@ -148,7 +151,7 @@ def test_overlapping_transactions_are_both_printed(database: Database, collector
 
 
 def test_lapsed_lease_and_due_retry_need_no_notification(database: Database, collector_env: Environment) -> None:
-    """What a dead holder held, and what was to be tried later, comes by itself."""
+    """Rows of an expired lease and rows to be retried are claimed without a notification."""
     tokens = database.sign_up("ann", "ben")
     database.run(
         "UPDATE deliveries SET state = 'claimed', holder = 'dead', due_at = now() + interval '700 ms'"
@@ -161,16 +164,16 @@ def test_lapsed_lease_and_due_retry_need_no_notification(database: Database, col
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_it_with_0(collector_env: Environment, number: signal.Signals) -> None:
-    """SIGTERM and SIGINT end an idle collector at once, with 0."""
+def test_signal_ends_an_idle_collector_with_0(collector_env: Environment, number: signal.Signals) -> None:
+    """SIGTERM and SIGINT end it at once."""
     with running(COLLECT, collector_env()) as collector:
         collector.says("listening")
         collector.signal(number)
         assert collector.wait() == 0
 
 
-def test_signal_finishes_the_line_and_gives_back_the_rest(database: Database, collector_env: Environment) -> None:
-    """With a full pipe, SIGTERM waits for the reader to take the line; what was not begun is given back."""
+def test_signal_finishes_the_line_and_releases_the_rest(database: Database, collector_env: Environment) -> None:
+    """With a full pipe, SIGTERM waits until the reader takes the line. Lines without a written byte are released."""
     database.sign_up_many(3000)
     with running("mkfifo pipe; exec mailroom-collect > pipe", collector_env(MAILROOM_BATCH_LIMIT="100")) as collector:
         until((collector.folder / "pipe").exists, "the pipe is there")
@@ -185,7 +188,7 @@ def test_signal_finishes_the_line_and_gives_back_the_rest(database: Database, co
 
 
 def test_reader_that_reads_one_line_leaves_the_rest(database: Database, collector_env: Environment) -> None:
-    """`mailroom-collect | head -1` ends by itself; what head did not read, the next collector prints."""
+    """`mailroom-collect | head -1` ends by itself. The next collector prints the lines that head did not read."""
     database.sign_up_many(5000)
     head = run("mailroom-collect | head -1; exit ${PIPESTATUS[0]}", env=collector_env())
     assert head.status == 1
@@ -197,7 +200,7 @@ def test_reader_that_reads_one_line_leaves_the_rest(database: Database, collecto
 
 
 def test_reader_that_goes_away_is_noticed_while_idle(database: Database, collector_env: Environment) -> None:
-    """Without anything to print, the collector still sees its reader go, and ends with 1."""
+    """An idle collector notices that its reader is gone, and ends with 1."""
     with running("mailroom-collect | until [ -e go ]; do sleep 0.05; done; exit ${PIPESTATUS[0]}",
                  collector_env()) as collector:  # fmt: skip
         collector.says("listening")
@@ -207,8 +210,8 @@ def test_reader_that_goes_away_is_noticed_while_idle(database: Database, collect
     assert database.states() == {}
 
 
-def test_full_disk_gives_the_rows_back(database: Database, collector_env: Environment) -> None:
-    """When stdout can't be written, the collector says why, gives its rows back and ends with 1."""
+def test_full_disk_releases_the_rows(database: Database, collector_env: Environment) -> None:
+    """When stdout can't be written, the collector says why, releases its rows and ends with 1."""
     database.sign_up("ann")
     result = run("mailroom-collect > /dev/full", env=collector_env())
     assert result.status == 1
@@ -217,7 +220,7 @@ def test_full_disk_gives_the_rows_back(database: Database, collector_env: Enviro
 
 
 def test_lost_connection_is_made_again(database: Database, collector_env: Environment) -> None:
-    """A connection that the server ends is made again, and what came meanwhile is printed."""
+    """A connection that the server ended is made again, and rows that arrived meanwhile are printed."""
     with running(COLLECT, collector_env()) as collector:
         collector.says("listening")
         database.run(
@@ -230,25 +233,25 @@ def test_lost_connection_is_made_again(database: Database, collector_env: Enviro
         collector.prints("ann@example.com")
 
 
-def test_database_that_is_not_there_yet_is_waited_for(collector_env: Environment) -> None:
-    """A server that refuses connections is tried again, for ever, saying so."""
+def test_unavailable_database_is_waited_for(collector_env: Environment) -> None:
+    """The collector tries for ever to connect to a server that refuses connections, and says so."""
     with running(COLLECT, collector_env(MAILROOM_DATABASE_URL="host=127.0.0.1 port=9")) as collector:
         collector.says("trying again in", 3)
         assert collector.stop() == 0
 
 
-def test_idle_connection_is_checked(database: Database, collector_env: Environment) -> None:
-    """After the health check interval the collector polls the ledger, notified or not."""
+def test_idle_collector_polls_after_the_health_check_interval(database: Database, collector_env: Environment) -> None:
+    """It does so without a notification."""
     database.sign_up("first", "ann")
     database.run("UPDATE deliveries SET due_at = now() + interval '1 day' WHERE token = 2")
     with running(COLLECT, collector_env(MAILROOM_HEALTHCHECK_INTERVAL="300")) as collector:
         collector.prints("first@example.com")
-        database.run("UPDATE deliveries SET due_at = now() WHERE token = 2")  # nobody notifies
+        database.run("UPDATE deliveries SET due_at = now() WHERE token = 2")  # no notification is sent
         collector.prints("ann@example.com")
 
 
-def test_channel_of_ones_own_is_heard_beside_the_ledgers(database: Database, collector_env: Environment) -> None:
-    """A sign-up notifies token_insert, and is printed as fast as with the default; so is what the other one tells."""
+def test_other_channel_is_used_beside_the_ledgers(database: Database, collector_env: Environment) -> None:
+    """A sign-up notifies token_insert and is printed at once, and so is a row announced on the other channel."""
     env = collector_env(MAILROOM_CHANNEL_NAME="other", MAILROOM_BATCH_LIMIT="1", MAILROOM_LEASE="60000")
     with running(COLLECT, env) as collector:
         collector.says("listening on other and token_insert")
@@ -269,7 +272,7 @@ def test_channel_of_ones_own_is_heard_beside_the_ledgers(database: Database, col
 def test_strangers_lock_holds_no_mail_up(
     database: Database, collector_env: Environment, lock: str, number: int
 ) -> None:
-    """Any role that may connect can take the locks by which inserts skip NOTIFY: mail then waits a second or two."""
+    """Any role may take the locks that make inserts skip NOTIFY. Mail then waits for a second or two."""
     env = collector_env(MAILROOM_BATCH_LIMIT="1", MAILROOM_LEASE="60000")
     with database.connect() as stranger, running(COLLECT, env) as collector:
         collector.says("listening")
@@ -281,8 +284,11 @@ def test_strangers_lock_holds_no_mail_up(
             assert time.monotonic() - began < 10  # a regular poll comes after a minute
 
 
-def test_paused_queue_prints_nothing_and_goes_on(database: Database, collector_env: Environment) -> None:
-    """What is printed and not begun goes back; a collector that starts meanwhile says so; resume ends it at once."""
+def test_paused_queue_prints_nothing_until_it_is_resumed(database: Database, collector_env: Environment) -> None:
+    """Rows that were printed and not begun are released.
+
+    A collector that starts meanwhile says so. Resume takes effect at once.
+    """
     Steps(database.connection).acknowledge()
     env = collector_env(MAILROOM_LEASE="60000")
     with running(COLLECT, env) as collector:
@@ -308,7 +314,7 @@ def test_paused_queue_prints_nothing_and_goes_on(database: Database, collector_e
 
 
 def test_many_stale_tokens_are_a_few_lines(database: Database, collector_env: Environment) -> None:
-    """Some by their numbers, the rest as a count, with its reason."""
+    """The log names some of them, and counts the rest with the reason."""
     database.sign_up_many(3000)
     database.run("UPDATE tokens SET expires_at = 1 WHERE id > 10")
     database.run("UPDATE tokens SET consumed_at = 1 WHERE id <= 10")
@@ -323,8 +329,8 @@ def test_many_stale_tokens_are_a_few_lines(database: Database, collector_env: En
     assert len(named) + sum(counted) == 3000
 
 
-def test_hidden_rows_end_it_with_what_to_do(server: Server, collector_env: Environment) -> None:
-    """Under FORCE ROW LEVEL SECURITY no mail is skipped: it waits, and the operator is told."""
+def test_hidden_rows_end_the_collector_with_advice(server: Server, collector_env: Environment) -> None:
+    """Under FORCE ROW LEVEL SECURITY no mail is skipped: it waits, and the operator learns what to do."""
     database = Database(server, server.new_database(template="template1"))
     database.run("CREATE ROLE rls_owner; GRANT CREATE, USAGE ON SCHEMA public TO rls_owner")
     try:
@@ -349,12 +355,12 @@ def locked_out(server: Server) -> str:
     with server.connect("postgres") as admin:
         if not admin.execute("SELECT FROM pg_roles WHERE rolname = 'locked_out'").fetchall():
             admin.execute("CREATE ROLE locked_out LOGIN PASSWORD 'right'")
-            server.let_in_by_password("locked_out")
+            server.require_password("locked_out")
     return "locked_out"
 
 
 def test_wrong_password_needs_an_operator(database: Database, collector_env: Environment, locked_out: str) -> None:
-    """A wrong password is named, not shown, and ends it with 2."""
+    """The message names the password setting and never shows it. The exit status is 2."""
     url = database.url.replace("postgres:@", f"{locked_out}:wr0ng@")
     until(lambda: "password" in run(COLLECT, env=collector_env(MAILROOM_DATABASE_URL=url)).err, "the server reloads")
     result = run(COLLECT, env=collector_env(MAILROOM_DATABASE_URL=url))
@@ -365,7 +371,7 @@ def test_wrong_password_needs_an_operator(database: Database, collector_env: Env
 
 
 def test_role_without_rights_needs_an_operator(database: Database, collector_env: Environment, locked_out: str) -> None:
-    """A role that may not run the steps is told what to grant, and ends it with 2."""
+    """The message says what to grant. The exit status is 2."""
     database.sign_up("ann")
     url = database.url.replace("postgres:@", f"{locked_out}:right@")
     until(lambda: "denied" in run(COLLECT, env=collector_env(MAILROOM_DATABASE_URL=url)).err, "the server reloads")
@@ -375,7 +381,7 @@ def test_role_without_rights_needs_an_operator(database: Database, collector_env
 
 
 def test_missing_database_needs_an_operator(database: Database, collector_env: Environment) -> None:
-    """A database that does not exist is named, and ends it with 2."""
+    """The message names the database. The exit status is 2."""
     url = database.url.replace(f"/{database.name}?", "/nowhere?")
     result = run(COLLECT, env=collector_env(MAILROOM_DATABASE_URL=url))
     assert (result.status, 'database "nowhere" does not exist; create it' in result.err) == (2, True)
@@ -385,7 +391,7 @@ def test_missing_database_needs_an_operator(database: Database, collector_env: E
     ("version", "what"), [("-1", "has no mailroom schema"), ("0", "is outdated"), ("1", "is outdated")]
 )
 def test_old_schema_needs_an_operator(collector_env: Environment, version: str, what: str) -> None:
-    """A missing or outdated schema is told apart, with the command that helps, and ends it with 2."""
+    """A missing and an outdated schema have different messages, with the command that helps. The exit status is 2."""
     run(f"mailroom-collect migrate --to {version} --yes", env=collector_env())
     result = run(COLLECT, env=collector_env())
     assert result.status == 2
@@ -393,8 +399,8 @@ def test_old_schema_needs_an_operator(collector_env: Environment, version: str, 
     assert "run 'mailroom-collect migrate'" in result.err
 
 
-def test_bytes_that_are_no_text_harm_only_their_row(server: Server, collector_env: Environment) -> None:
-    """A database without an encoding may hold anything; what is not UTF-8 is rejected."""
+def test_invalid_text_harms_only_its_row(server: Server, collector_env: Environment) -> None:
+    """A database without an encoding may hold any bytes. A row that is not UTF-8 is rejected."""
     with server.connect("postgres") as admin:
         admin.execute("CREATE DATABASE mailroom_ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
     database = Database(server, "mailroom_ascii")
@@ -415,14 +421,14 @@ def test_bytes_that_are_no_text_harm_only_their_row(server: Server, collector_en
 
 
 def test_unknown_queue_needs_an_operator(collector_env: Environment) -> None:
-    """A queue that is not there is named beside those that are."""
+    """The message names the queue and the queues that exist."""
     result = run(COLLECT, env=collector_env(MAILROOM_QUEUE_NAME="mialroom"))
     assert result.status == 2
     assert 'there is no queue "mialroom" in this database; set MAILROOM_QUEUE_NAME to one of: mailroom' in result.err
 
 
 def test_fast_sign_ups_skip_notify_and_are_printed_all_the_same(database: Database, collector_env: Environment) -> None:
-    """Many notifications start fast polling: inserts skip NOTIFY, all are printed, and then they notify again."""
+    """Many notifications start fast polling. Inserts skip NOTIFY and are printed. Later, inserts notify again."""
     steps = Steps(database.connection)
     with running(COLLECT, collector_env(MAILROOM_BATCH_LIMIT="1")) as collector:
         collector.says("listening")
@@ -431,10 +437,10 @@ def test_fast_sign_ups_skip_notify_and_are_printed_all_the_same(database: Databa
         def sign_up_until_polled_fast() -> bool:
             for _ in range(50):
                 database.sign_up(f"fast{next(logins)}")
-            return steps.another_attends()
+            return steps.another_polls_fast()
 
         until(sign_up_until_polled_fast, "the collector polls fast")
-        until(lambda: not steps.another_attends(), "it stops when nothing comes")
+        until(lambda: not steps.another_polls_fast(), "it stops when nothing comes")
         database.sign_up("slow")
         collector.prints("slow@example.com")
         collector.prints("fast", 2 * (next(logins) - 1))  # in the address and as the login
@@ -444,13 +450,13 @@ def test_fast_sign_ups_skip_notify_and_are_printed_all_the_same(database: Databa
 def test_sign_ups_that_skipped_notify_are_printed_when_their_collector_dies(
     database: Database, collector_env: Environment
 ) -> None:
-    """The collector that polls fast may be killed; another one then takes over within seconds."""
+    """When the collector that polls fast is killed, another collector prints them within seconds."""
     with running(COLLECT, collector_env(MAILROOM_LEASE="3000")) as other:
         other.says("listening")
         with database.connect() as session, database.connect() as application:
-            assert Steps(session).attend()
-            application.execute("INSERT INTO accounts (email, login) VALUES ('s@example.com', 'silent')")
-            other.prints("s@example.com")  # it polls every second, though nothing notified
+            assert Steps(session).start_fast_polling()
+            application.execute("INSERT INTO accounts (email, login) VALUES ('s@example.com', 'quiet')")
+            other.prints("s@example.com")  # it polls every second without a notification
             application.autocommit = False
             application.execute("INSERT INTO accounts (email, login) VALUES ('l@example.com', 'late')")
             session.close()
@@ -459,7 +465,7 @@ def test_sign_ups_that_skipped_notify_are_printed_when_their_collector_dies(
 
 
 def test_notification_during_a_statement_is_seen(database: Database, collector_env: Environment) -> None:
-    """What is committed while the collector waits for another answer is printed right after it."""
+    """A row that is committed while the collector waits for another answer is printed right after that answer."""
     database.run(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$;"
         "CREATE TRIGGER slow BEFORE UPDATE ON deliveries FOR EACH ROW WHEN (NEW.state = 'emitted')"
@@ -475,7 +481,7 @@ def test_notification_during_a_statement_is_seen(database: Database, collector_e
 
 
 def test_regular_poll_is_one_poll(database: Database, collector_env: Environment) -> None:
-    """When a poll is due and nothing waits, a statement or two are made, and not claims without end."""
+    """A poll without waiting rows runs one or two statements, and no endless claims."""
     database.sign_up("ann")
     with running("mailroom-collect | cat", collector_env(MAILROOM_HEALTHCHECK_INTERVAL="300")) as collector:
         collector.prints("ann@example.com")
@@ -484,7 +490,7 @@ def test_regular_poll_is_one_poll(database: Database, collector_env: Environment
         assert pid is not None
         before, began = switches(pid), time.monotonic()
         until(lambda: switches(pid) >= before + 20, "some checks are over")
-        assert time.monotonic() - began > 0.3  # without end, it waits a thousand times a second
+        assert time.monotonic() - began > 0.3  # an endless loop waits a thousand times a second
 
 
 def switches(pid: int) -> int:

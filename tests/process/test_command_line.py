@@ -1,4 +1,4 @@
-"""How both programs are started, and how they end when an error ends them."""
+"""How both programs start, and how an error ends them."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ PROGRAMS = [("mailroom-collect", "mailroom_collector"), ("mailroom-send", "mailr
 
 @pytest.mark.parametrize(("program", "package"), PROGRAMS)
 def test_package_runs_as_the_program(program: str, package: str) -> None:
-    """`python -m` gives the same help, under the program's name, and the same errors and exit status."""
+    """`python -m` prints the same help under the program's name, and has the same errors and exit status."""
     for arguments in ("--help", "--version", "--no-such-option"):
         as_module, as_program = (
             run(f"{start} {arguments}", env=environment()) for start in (f"{sys.executable} -m {package}", program)
@@ -33,7 +33,7 @@ def test_package_runs_as_the_program(program: str, package: str) -> None:
     ],
 )
 def test_error_that_ends_a_program_has_fields(command: str, message: str, hint: str) -> None:
-    """In JSON: the event, what to do, and the exit status, which is also the program's."""
+    """In JSON it has the event, what to do, and the program's exit status."""
     env = {name: value for name, value in environment().items() if name != "MAILROOM_DATABASE_URL"}
     result = run(command, env=env | {"MAILROOM_LOG_FORMAT": "json"})
     event = json.loads(result.err.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""What the database refuses means the same to both programs and the commands: words, level, and whether to wait."""
+"""An error of the database means the same to both programs and the commands: words, level, and whether they wait."""
 
 import contextlib
 import json
@@ -25,16 +25,16 @@ ALL = (*STEPS, "mailroom-collect status", "mailroom-collect metrics --port 0")
 
 @pytest.fixture(scope="session")
 def role(server: Server) -> Iterator[str]:
-    """A role with a password, which the server asks for."""
+    """A role with a password, which the server requires."""
     with server.connect("postgres") as admin:
         admin.execute(f"CREATE ROLE {ROLE} LOGIN SUPERUSER PASSWORD 'right'")
-        server.let_in_by_password(ROLE)
+        server.require_password(ROLE)
         yield ROLE
 
 
 @pytest.fixture
 def url(database: Database, role: str) -> Iterator[str]:
-    """How the role connects; what a test changes of it is undone."""
+    """The role's URL. Afterwards the changes that a test made to the role are undone."""
     url = make_conninfo(database.url, user=role, password="right")
     until(lambda: not can_connect(database.url, role), "the server asks for the password")
     yield url
@@ -52,9 +52,9 @@ def can_connect(url: str, role: str) -> bool:
 
 @contextlib.contextmanager
 def changed(database: Database, change: str) -> Iterator[None]:
-    """Change something, while the block lasts where it would be in the way of the test's end."""
+    """Make a change, and undo it after the block if it would disturb the end of the test."""
     with database.server.connect("postgres") as admin:
-        # Within the database, unless it is about the database itself.
+        # Within the database, unless the change is to the database itself.
         if change.startswith("mailroom"):
             run(change, env=environment(MAILROOM_DATABASE_URL=database.url))
         else:
@@ -72,7 +72,7 @@ def run_all(commands: tuple[str, ...], env: dict[str, str]) -> list[tuple[str, F
 
 
 def logged(lines: str) -> list[tuple[str, str]]:
-    """Return level and message of each log line of the database."""
+    """Return level and message of each log line about the database."""
     return [(line["level"], line["message"]) for line in map(json.loads, lines.splitlines())]
 
 
@@ -103,10 +103,10 @@ REFUSED: list[tuple[str, dict[str, str], str, str, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case[2])
-def test_what_only_a_person_can_fix_ends_all_with_2(
+def test_configuration_error_ends_everything_with_2(
     case: tuple[str, dict[str, str], str, str, tuple[str, ...]], database: Database, url: str, pipeline_env: Environment
 ) -> None:
-    """At the start, in the same words, at level error, with what to do."""
+    """At the start all print the same words, at level error, with what to do."""
     change, parts, said, hint, commands = case
     messages = set()
     with running_proxy(postgres_target(database.server.folder)) as proxy:
@@ -124,8 +124,8 @@ def test_what_only_a_person_can_fix_ends_all_with_2(
         assert len(messages) == 1, messages
 
 
-def test_unknown_queue_is_named_beside_those_that_are(pipeline_env: Environment) -> None:
-    """In the same words, by both and by the commands."""
+def test_unknown_queue_is_named_beside_the_known_ones(pipeline_env: Environment) -> None:
+    """Both programs and the commands use the same words."""
     env = pipeline_env(MAILROOM_QUEUE_NAME="mialroom", MAILROOM_LOG_FORMAT="json")
     said = {(finished.status, *logged(finished.err)[-1]) for _, finished in run_all(ALL, env)}
     hint = 'there is no queue "mialroom" in this database; set MAILROOM_QUEUE_NAME to one of: mailroom'
@@ -143,10 +143,10 @@ def test_unknown_queue_is_named_beside_those_that_are(pipeline_env: Environment)
         ),
     ],
 )  # fmt: skip
-def test_what_may_pass_is_waited_for_by_both(
+def test_temporary_error_is_waited_for_by_both(
     change: str, parts: dict[str, str], said: str, database: Database, url: str, pipeline_env: Environment
 ) -> None:
-    """In the same words, at level warning; a command, which waits for nothing, ends with 2."""
+    """Both warn in the same words. A command does not wait, and ends with 2."""
     env = pipeline_env(MAILROOM_DATABASE_URL=make_conninfo(url, **parts), MAILROOM_LOG_FORMAT="json")
     messages = set()
     with (
@@ -165,10 +165,10 @@ def test_what_may_pass_is_waited_for_by_both(
 
 
 @pytest.mark.first
-def test_what_a_person_must_fix_is_waited_for_once_it_has_worked(
+def test_configuration_error_is_waited_for_once_it_has_worked(
     database: Database, url: str, pipeline_env: Environment, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    """Loudly. A password that was changed, and then written into the file, needs no restart; nor does a failover."""
+    """It is logged as an error. A new password in the file or a failover needs no restart."""
     file = tmp_path / "url"
     file.write_text(url)
     env = pipeline_env(MAILROOM_DATABASE_URL_FILE=str(file), MAILROOM_LOG_FORMAT="json")

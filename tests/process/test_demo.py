@@ -1,4 +1,4 @@
-"""`make run`, but for the setting up."""
+"""`make run`, without the setup."""
 
 import contextlib
 import os
@@ -29,9 +29,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def demo_env(folder: Path, **settings: str) -> dict[str, str]:
-    """Return a bare environment on a machine whose first user of the server's package was another one."""
+    """Return a bare environment, on a machine where another user was the first to use the server's package."""
     temporary = folder / "tmp"
-    (temporary / ".lockfile").mkdir(parents=True, exist_ok=True)  # what even root can't open for writing
+    (temporary / ".lockfile").mkdir(parents=True, exist_ok=True)  # a file that even root can't open for writing
     return {
         "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(folder), "TMPDIR": str(temporary), **settings
     }  # fmt: skip
@@ -39,7 +39,7 @@ def demo_env(folder: Path, **settings: str) -> dict[str, str]:
 
 @pytest.mark.first
 def test_demo_shows_requests_of_both_kinds_and_ends_cleanly(folder: Path) -> None:
-    """Sample sign-ups and recoveries are seen as requests; Ctrl-C ends everything; the next run finds its data."""
+    """Sign-ups and recoveries are shown as requests. Ctrl-C ends everything, and the next run finds its data."""
     env = demo_env(folder)
     first = ""
     for _ in range(2):
@@ -53,14 +53,17 @@ def test_demo_shows_requests_of_both_kinds_and_ends_cleanly(folder: Path) -> Non
             first = first or demo.out
     assert "nothing to do: the schema is at version" in demo.err
     numbers = sorted({int(number) for number in re.findall(r"user([0-9]+)@example", first)})
-    assert numbers == list(range(1, numbers[-1] + 1))  # none looks as if it were lost
+    assert numbers == list(range(1, numbers[-1] + 1))  # no row seems to be lost
     servers = subprocess.run(["grep", "-lsr", str(folder), *Path("/proc").glob("[0-9]*/cmdline")],
                              capture_output=True, text=True, check=False)  # fmt: skip
     assert servers.stdout == ""
 
 
-def test_demo_on_a_terminal_is_for_people(folder: Path) -> None:
-    """A mail is two lines, slowly; a sign-up by hand, as the instruction says, is seen; Ctrl-C ends it."""
+def test_demo_on_a_terminal_shows_mails(folder: Path) -> None:
+    """A mail is two lines, and they come slowly.
+
+    A sign-up by hand, as the instruction says, is shown. Ctrl-C ends it.
+    """
     ours, theirs = open_pty()
     with running(f"exec {sys.executable} -m demo >{os.ttyname(theirs)}", demo_env(folder), folder) as demo:
         os.close(theirs)
@@ -77,8 +80,8 @@ def test_demo_on_a_terminal_is_for_people(folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_demo_tells_another_user_of_the_folder_to_take_a_copy(folder: Path) -> None:
-    """One line and exit status 2, no traceback: in a folder that can't be made, and in one that is another's."""
+def test_demo_advises_another_user_to_copy_the_folder(folder: Path) -> None:
+    """It prints one line, for a folder that it can't create and for one of another user. The exit status is 2."""
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
     command = f"exec setpriv --reuid 65534 --regid 65534 --clear-groups {sys.executable} -m demo"
     first = run(command, env=env, cwd=folder)
@@ -90,22 +93,22 @@ def test_demo_tells_another_user_of_the_folder_to_take_a_copy(folder: Path) -> N
     assert second.err == f".demo belongs to root, and you may not write there. {copy}"
 
 
-def test_root_is_told_what_the_server_s_package_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it happens: the user it makes, and the folders it opens. Others hear nothing."""
+def test_root_learns_what_the_server_s_package_will_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo first names the user that it creates and the folders that it opens. Other users see no such message."""
     closed = tmp_path / "home"
     closed.mkdir(mode=0o700)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(embedded, "_USER", "no-such-user")
-    told = embedded.what_root_changes(closed / ".demo" / "postgres")
-    assert "the system user no-such-user is created ('userdel no-such-user' removes it)" in told
-    assert re.search(rf"everybody may then list .*{closed}(,|\.$)", told)
-    assert "\n" not in told
+    message = embedded.what_root_changes(closed / ".demo" / "postgres")
+    assert "the system user no-such-user is created ('userdel no-such-user' removes it)" in message
+    assert re.search(rf"everybody may then list .*{closed}(,|\.$)", message)
+    assert "\n" not in message
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert embedded.what_root_changes(closed / ".demo" / "postgres") == ""
 
 
 class Output:
-    """What came out of a terminal."""
+    """The output that a terminal has received."""
 
     def __init__(self, fd: int) -> None:
         os.set_blocking(fd, False)
@@ -114,7 +117,7 @@ class Output:
 
     @property
     def text(self) -> str:
-        with contextlib.suppress(OSError):  # nothing more now, or nobody writes any more
+        with contextlib.suppress(OSError):  # there is no output now, or the writers have ended
             while data := os.read(self._fd, 65536):
                 self._seen += data
         return self._seen.decode()
@@ -123,7 +126,7 @@ class Output:
 def test_demo_on_a_given_database_writes_no_samples(
     database: Database, collector_env: Environment, tmp_path: Path
 ) -> None:
-    """With MAILROOM_DATABASE_URL set, the demo shows what waits there, and writes nothing of its own."""
+    """With MAILROOM_DATABASE_URL set, the demo shows the rows that wait there, and writes none."""
     (token,) = database.sign_up("ann")
     with running(f"exec {sys.executable} -m demo", collector_env(PYTHONPATH=str(ROOT)), tmp_path) as demo:
         demo.prints("ann@example.com")

@@ -1,4 +1,4 @@
-"""What `make docs` makes: reference, manual pages, shell completion and schema, as committed and as used."""
+"""The results of `make docs`: reference, manual pages, shell completion and schema, as committed and as used."""
 
 import re
 import shutil
@@ -23,8 +23,8 @@ def without_date(text: str) -> str:
     return re.sub(r"\A\.Dd .*\n", "", text)
 
 
-def test_committed_files_are_what_the_commands_give(tmp_path: Path) -> None:
-    """`make docs` changes nothing, but perhaps a manual page's date; nothing old lies beside."""
+def test_committed_files_are_up_to_date(tmp_path: Path) -> None:
+    """`make docs` changes nothing but the date of a manual page, and leaves no other file there."""
     make_docs(tmp_path)
     made = {str(file.relative_to(tmp_path)): file.read_text() for file in tmp_path.rglob("*") if file.is_file()}
     for name, content in made.items():
@@ -36,22 +36,22 @@ def test_committed_files_are_what_the_commands_give(tmp_path: Path) -> None:
     assert beside | {"reference.md", "log-events.md", "schema.sql"} == set(made)
 
 
-def test_reference_tells_every_variable_of_the_code() -> None:
-    """What the source reads from the environment stands in the table, and no more of mailroom's than it reads."""
+def test_reference_has_every_variable_of_the_code() -> None:
+    """The table has each variable that the source reads, and no other variable of mailroom."""
     reference = (DOCS / "reference.md").read_text()
-    told = set(re.findall(r"^\| `([A-Z_]+)` \|", reference, re.MULTILINE))
+    reported = set(re.findall(r"^\| `([A-Z_]+)` \|", reference, re.MULTILINE))
     source = "".join(file.read_text() for file in (ROOT / "src").rglob("*.py"))
     read = set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', source)) | set(
         re.findall(r'"(MAILROOM_[A-Z_]+)"', source)
     )
     assert "NO_COLOR" in read
-    assert read - told == set()
-    assert {name for name in told if name.startswith("MAILROOM_")} <= read
+    assert read - reported == set()
+    assert {name for name in reported if name.startswith("MAILROOM_")} <= read
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_manual_page_is_correct_mdoc(page: str) -> None:
-    """mandoc, and groff, have nothing to say of it, where they are installed."""
+    """mandoc and groff report no fault, if they are installed."""
     checks: list[list[str | Path]] = [
         [program, *arguments, DOCS / "man" / page]
         for program, *arguments in (
@@ -88,7 +88,7 @@ CASES = [
 
 @pytest.mark.parametrize(("words", "expected"), [*CASES, ("mailroom-collect --secret-key-file ke", ["with default"])])
 def test_bash_completes(tmp_path: Path, words: str, expected: list[str]) -> None:
-    """Commands, options, choices, templates and files; without a setting, a secret or a database."""
+    """Bash completes commands, options, choices, templates and files, without a setting, a secret or a database."""
     program = words.split(maxsplit=1)[0]
     script = BASH.format(root=ROOT, program=program, words=words, function=program.replace("-", "_"))
     done = run(script, env={"PATH": environment()["PATH"]}, cwd=tmp_path)
@@ -99,7 +99,7 @@ def test_bash_completes(tmp_path: Path, words: str, expected: list[str]) -> None
 
 @pytest.mark.parametrize(("words", "expected"), CASES)
 def test_fish_completes(tmp_path: Path, words: str, expected: list[str]) -> None:
-    """The same in fish, where it is installed."""
+    """Fish completes the same, if it is installed."""
     if not shutil.which("fish"):
         pytest.skip("fish is not installed")
     program = words.split(maxsplit=1)[0]
@@ -108,8 +108,8 @@ def test_fish_completes(tmp_path: Path, words: str, expected: list[str]) -> None
     assert [line.partition("\t")[0] for line in done.out.splitlines()] == expected, done.err
 
 
-def test_broken_environment_hinders_no_completion(tmp_path: Path) -> None:
-    """Whatever the settings are: completing looks at none of them."""
+def test_completion_works_in_a_broken_environment(tmp_path: Path) -> None:
+    """It reads no setting."""
     script = BASH.format(
         root=ROOT, program="mailroom-collect", words="mailroom-collect mi", function="mailroom_collect"
     )
@@ -131,7 +131,7 @@ def test_broken_environment_hinders_no_completion(tmp_path: Path) -> None:
     ],
 )
 def test_help_and_completion_import_nothing_slow(command: str, heavy: str) -> None:
-    """Neither waits for the AWS SDK or the database driver; and help does not pay for completion."""
+    """Help and completion load neither the AWS SDK nor the database driver. Help does not load completion either."""
     env = environment(
         PYTHONPROFILEIMPORTTIME="1", _MAILROOM_SEND_COMPLETE="bash_complete" if "COMP_" in command else ""
     )

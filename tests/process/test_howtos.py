@@ -1,4 +1,4 @@
-"""The how-tos: their SQL, Python and shell do what the pages say."""
+"""The SQL, Python and shell of the how-tos do what the pages say."""
 
 import json
 import re
@@ -26,7 +26,7 @@ ROLES = ("mailroom_collector", "mailroom_sender", "mailroom_collector_b")
 
 
 def code(page: str, language: str, about: str = "") -> str:
-    """Return the one block of a page that holds the text."""
+    """Return the one block of a page that contains the text."""
     (found,) = [block.text for block in blocks(ROOT / "docs" / page, language) if about in block.text]
     return found
 
@@ -39,7 +39,7 @@ def python(page: str, about: str) -> dict[str, Any]:
 
 @pytest.fixture
 def roles(server: Server) -> Iterator[None]:
-    """Remove the roles of the pages afterwards, from whatever database they have rights in."""
+    """Afterwards remove the roles of the pages from every database in which they have rights."""
     yield
     with server.connect("postgres") as admin:
         for (name,) in admin.execute("SELECT datname FROM pg_database WHERE datallowconn").fetchall():
@@ -53,7 +53,7 @@ def roles(server: Server) -> Iterator[None]:
 
 
 def test_missing_mail_is_found_in_the_ledger(database: Database) -> None:
-    """The first question of the page tells of each token of an address, with its state and reason."""
+    """The page's first query returns each token of an address, with its state and reason."""
     (token,) = database.sign_up("ann")
     question = code("no-mail.md", "sql")
     assert database.run(question)[0][0] == token
@@ -64,8 +64,8 @@ def test_missing_mail_is_found_in_the_ledger(database: Database) -> None:
     assert "why" in row
 
 
-def test_lines_of_the_log_that_matter_are_the_programs_own() -> None:
-    """Each line that the page quotes is one that the source can write."""
+def test_quoted_log_lines_exist() -> None:
+    """The source contains each log line that the page quotes."""
     page = (
         (ROOT / "docs" / "no-mail.md").read_text().partition("The lines that matter")[2].partition("An exit status")[0]
     )
@@ -78,10 +78,8 @@ def test_lines_of_the_log_that_matter_are_the_programs_own() -> None:
         assert all(part in source for part in parts), line
 
 
-def test_both_keys_are_good_while_the_key_is_rotated(
-    database: Database, collector_env: Environment, tmp_path: Path
-) -> None:
-    """Links signed before and after the collector's restart pass the page's check; others do not."""
+def test_both_keys_are_valid_during_a_rotation(database: Database, collector_env: Environment, tmp_path: Path) -> None:
+    """Links signed before and after the collector's restart pass the page's check. Others do not."""
     check = python("rotating-secrets.md", "keys: list")["token_secret"]
     keys = [bytes.fromhex(OTHER_KEY), bytes.fromhex(KEY)]
     for login, key in (("ann", KEY), ("bob", OTHER_KEY)):
@@ -103,7 +101,7 @@ def test_both_keys_are_good_while_the_key_is_rotated(
 
 @pytest.mark.usefixtures("roles")
 def test_second_role_inherits_the_steps(database: Database) -> None:
-    """The new role of a rotation may do what the old one may, and the old one may then log in no more."""
+    """The new role may do what the old role may, and the old role can't log in any more."""
     database.run(blocks(ROOT / "docs" / "roles.md", "sql")[0].text)
     database.run(code("rotating-secrets.md", "sql", "IN ROLE"))
     database.run(code("rotating-secrets.md", "sql", "NOLOGIN"))
@@ -121,8 +119,8 @@ def test_second_role_inherits_the_steps(database: Database) -> None:
     ]
 
 
-def test_commands_for_aws_are_what_aws_knows(tmp_path: Path) -> None:
-    """Each aws command of the page has the words and parameters of AWS's own model."""
+def test_aws_commands_are_valid(tmp_path: Path) -> None:
+    """The words and parameters of each aws command on the page exist in AWS's own model."""
     (tmp_path / "aws").write_text(AWS)
     (tmp_path / "aws").chmod(0o755)
     env = {
@@ -160,8 +158,8 @@ def test_second_queue_gets_each_token_too(database: Database, collector_env: Env
 
 
 @pytest.mark.usefixtures("roles")
-def test_users_of_ones_own_move_in(server: Server, pipeline_env: Environment, endpoint: Endpoint) -> None:
-    """mailroom in a schema of its own, fed by a trigger: a new user is mailed, a confirmed one is confirmed in both."""
+def test_existing_user_table_is_connected(server: Server, pipeline_env: Environment, endpoint: Endpoint) -> None:
+    """A trigger feeds mailroom in its own schema. A new user is mailed, and a confirmed user is confirmed in both."""
     database = Database(server, server.new_database(template="template1"))
     try:
         database.run("CREATE TABLE users (email text UNIQUE, name text, confirmed boolean NOT NULL DEFAULT false)")
@@ -205,7 +203,7 @@ def test_own_reader_reads_every_line(database: Database, collector_env: Environm
 
 
 def test_own_writer_is_mailed(endpoint: Endpoint, sender_env: Environment) -> None:
-    """The page's line is sent, and its field is what the collector would have signed."""
+    """The page's line is sent, and its field equals the collector's signature."""
     field = python("own-programs.md", "secret_field")["secret_field"]
     key, secret = bytes.fromhex(KEY), secret_of(1)
     assert field(secret, key) == field_of(1)
@@ -217,7 +215,7 @@ def test_own_writer_is_mailed(endpoint: Endpoint, sender_env: Environment) -> No
 
 @pytest.mark.parametrize("program", ["mailroom-collect", "mailroom-send"])
 def test_line_for_bash_completes(program: str) -> None:
-    """The line for ~/.bashrc tells bash how to complete both programs."""
+    """With the line for ~/.bashrc, bash completes both programs."""
     line = code("shell-completion.md", "bash")
     function = f"_{program.replace('-', '_')}_completion"
     done = run(f"{line}\ncomplete -p {program}", env={"PATH": environment()["PATH"]})

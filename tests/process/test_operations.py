@@ -1,4 +1,4 @@
-"""status, failed, retry, prune and metrics as processes: what a person, a monitor and a script get to see."""
+"""status, failed, retry, prune and metrics as processes, as a person, a monitor and a script use them."""
 
 import contextlib
 import fcntl
@@ -33,7 +33,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.fixture
 def env(database: Database) -> dict[str, str]:
-    """What an operator has: the URL, and no key."""
+    """An operator's environment: the URL, and no key."""
     env = environment(MAILROOM_DATABASE_URL=database.url)
     del env["MAILROOM_SECRET_KEY"]
     return env
@@ -64,7 +64,7 @@ def documented(page: str, heading: str) -> set[str]:
 def test_status_follows_a_mail(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, env: dict[str, str]
 ) -> None:
-    """Waiting; then sent, and how fast; failed with its reason; a sender that acknowledges; no key undocumented."""
+    """It waits. Then it is sent, with its latency, or failed, with its reason. Each key of the JSON is documented."""
     (ann,) = database.sign_up("ann")
     before = json.loads(run("mailroom-collect status --json", env=env).out)
     assert (before["waiting"]["due"], before["oldest"]["token"], before["acknowledged_at"]) == (1, ann, None)
@@ -89,8 +89,8 @@ def test_status_follows_a_mail(
     assert documented("operations.md", "status") == keys - {"oldest", "reasons", "leases", "paused"}
 
 
-def test_status_shows_who_holds_what(database: Database, env: dict[str, str]) -> None:
-    """As a table, without colours where nobody sees them."""
+def test_status_shows_the_leases_of_each_process(database: Database, env: dict[str, str]) -> None:
+    """They are a table, without colours outside a terminal."""
     database.sign_up("ann", "ben")
     Steps(database.connection, "collect:web1:4711:0123456789abcdef").claim()
     out = run("mailroom-collect status", env=env).out
@@ -99,16 +99,16 @@ def test_status_shows_who_holds_what(database: Database, env: dict[str, str]) ->
     assert "\x1b" not in out
 
 
-def test_status_sees_that_a_collector_attends(database: Database, env: dict[str, str]) -> None:
-    """And does not take the lock for that."""
+def test_status_reports_fast_polling(database: Database, env: dict[str, str]) -> None:
+    """It does not take the lock to find out."""
     with database.connect() as collector:
-        Steps(collector).attend()
+        Steps(collector).start_fast_polling()
         assert "one polls fast" in run("mailroom-collect status", env=env).out
     assert "inserts notify" in run("mailroom-collect status", env=env).out
 
 
-def test_status_counts_who_is_connected(database: Database, env: dict[str, str], collector_env: Environment) -> None:
-    """Also for a role that may see nobody's queries; who asks is not counted."""
+def test_status_counts_connections(database: Database, env: dict[str, str], collector_env: Environment) -> None:
+    """This works for a role that can't read other sessions' queries. Its own connection is not counted."""
     database.run("DROP ROLE IF EXISTS monitor")
     database.run("CREATE ROLE monitor LOGIN")
     database.run(
@@ -137,7 +137,7 @@ def test_status_counts_who_is_connected(database: Database, env: dict[str, str],
 
 
 def test_q_ends_the_watch_that_fits_24_lines(database: Database, env: dict[str, str]) -> None:
-    """All figures are there, what is left out is counted, and the terminal is as it was."""
+    """All figures are shown, omitted lines are counted, and the terminal is restored."""
     tokens = database.sign_up(*(f"u{n}" for n in range(12)))
     for n, token in enumerate(tokens):
         steps = Steps(database.connection, f"collect:web{n}:4711:0123456789abcdef")
@@ -165,20 +165,20 @@ def test_q_ends_the_watch_that_fits_24_lines(database: Database, env: dict[str, 
 
 @pytest.mark.parametrize(("age", "status"), [(5, 0), (61, 1)])
 def test_check_is_for_monitors(database: Database, env: dict[str, str], age: int, status: int) -> None:
-    """0 while mail flows, 1 when a token waits for too long; one line."""
+    """The exit status is 0 while mail flows, and 1 when a token waits too long. The output is one line."""
     database.sign_up("ann")
     database.run("UPDATE deliveries SET queued_at = queued_at - %s * interval '1 s'", age)
     result = run("mailroom-collect status --check --max-age 60", env=env)
     assert (result.status, result.out.count("\n"), result.err) == (status, 1, "")
 
 
-def test_paused_queue_is_told_everywhere(env: dict[str, str]) -> None:
-    """In the text, first of all, in JSON, by the check, and until it is resumed; a second resume changes nothing."""
+def test_paused_queue_is_shown_everywhere(env: dict[str, str]) -> None:
+    """The text begins with it, and JSON and the check have it, until it is resumed. A second resume changes nothing."""
     assert run("mailroom-collect pause --reason 'a copy'", env=env).out.startswith("queue mailroom is paused since 2")
     shown = run("mailroom-collect status", env=env).out.splitlines()
     assert re.fullmatch(r"  PAUSED +since \S+ \S+ UTC: a copy; nothing is sent until .*", shown[1])
-    told = json.loads(run("mailroom-collect status --json", env=env).out)["paused"]
-    assert (told["reason"], told["since"].endswith("Z")) == ("a copy", True)
+    reported = json.loads(run("mailroom-collect status --json", env=env).out)["paused"]
+    assert (reported["reason"], reported["since"].endswith("Z")) == ("a copy", True)
     check = run("mailroom-collect status --check --max-age 60", env=env)
     assert (check.status, check.out.endswith(" UTC: a copy\n")) == (1, True)
     assert run("mailroom-collect resume", env=env).out.startswith("queue mailroom is resumed; it was paused since 2")
@@ -189,8 +189,11 @@ def test_paused_queue_is_told_everywhere(env: dict[str, str]) -> None:
         assert (refused.status, "--reason is not allowed" in refused.err) == (2, True)
 
 
-def test_functions_that_everybody_may_execute_are_told(database: Database, env: dict[str, str]) -> None:
-    """As after a restore without rights: by migrate, with the statement that ends it, by status and by its check."""
+def test_functions_that_everybody_may_execute_are_reported(database: Database, env: dict[str, str]) -> None:
+    """This happens after a restore without rights.
+
+    migrate, status and its check report it, and migrate prints the statement to fix it.
+    """
     database.run("GRANT EXECUTE ON FUNCTION mailroom_claim_any, mailroom_settle_rows TO PUBLIC")
     assert "every role may execute 2 functions of mailroom" in " ".join(
         run("mailroom-collect status", env=env).out.split()
@@ -214,18 +217,18 @@ def test_functions_that_everybody_may_execute_are_told(database: Database, env: 
     ],
     ids=["refused", "no socket", "unreadable"],
 )
-def test_check_that_can_not_ask_says_2(env: dict[str, str], url: str, hint: str) -> None:
-    """A database that is away is not the same as mail that waits."""
+def test_check_without_a_database_exits_with_2(env: dict[str, str], url: str, hint: str) -> None:
+    """An unreachable database differs from waiting mail."""
     result = run("mailroom-collect status --check --max-age 60", env=env | {"MAILROOM_DATABASE_URL": url})
     assert result.status == 2
     assert len(result.err.splitlines()) == 1
     shown = run("mailroom-collect status", env=env | {"MAILROOM_DATABASE_URL": url})
-    assert (shown.status, shown.err[19:]) == (2, result.err[19:])  # but for the time
+    assert (shown.status, shown.err[19:]) == (2, result.err[19:])  # equal except for the time
     assert hint in shown.err
 
 
 def test_outdated_schema_is_named(server: Server, env: dict[str, str]) -> None:
-    """It says how to bring it up to date."""
+    """The message says how to upgrade it."""
     database = Database(server, server.new_database())
     try:
         url = {"MAILROOM_DATABASE_URL": database.url}
@@ -238,7 +241,7 @@ def test_outdated_schema_is_named(server: Server, env: dict[str, str]) -> None:
 
 
 def test_migrate_down_asks_on_a_terminal(database: Database, env: dict[str, str]) -> None:
-    """It names what is lost; no, or Ctrl-C, leaves everything as it was, and ends the line."""
+    """It names what would be lost. "No" and Ctrl-C change nothing and end the line."""
     database.sign_up("ann")
     with Terminal("exec mailroom-collect migrate --to -1", env) as terminal:
         terminal.says("this removes everything, with all accounts and tokens; go on? [y/N]")
@@ -247,7 +250,7 @@ def test_migrate_down_asks_on_a_terminal(database: Database, env: dict[str, str]
         assert terminal.read().endswith("\nnothing was changed\r\n")
     with Terminal("exec mailroom-collect migrate --to 3", env) as terminal:
         terminal.says("[y/N]")
-        # As often as a person would: Python may miss one that comes in the moment before it reads.
+        # Python may miss an interrupt that arrives just before it reads, so it is repeated.
         until(lambda: interrupted(terminal.process), "it ends")
         assert terminal.process.returncode == 130
         assert terminal.read().endswith("\r\n")
@@ -259,7 +262,7 @@ def test_migrate_down_asks_on_a_terminal(database: Database, env: dict[str, str]
 
 
 def interrupted(process: "subprocess.Popen[bytes]") -> bool:
-    """Send Ctrl-C, and say whether the process ends by it within a second."""
+    """Send Ctrl-C, and return whether the process ends within a second."""
     process.send_signal(signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(1)
@@ -267,7 +270,7 @@ def interrupted(process: "subprocess.Popen[bytes]") -> bool:
 
 
 class Terminal:
-    """A command on a terminal of its own."""
+    """A command on its own terminal."""
 
     def __init__(self, command: str, env: dict[str, str], rows: int = 40, columns: int = 80) -> None:
         self.master, slave = open_pty()
@@ -288,7 +291,7 @@ class Terminal:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def read(self) -> str:
-        """Return all that was written so far."""
+        """Return all output so far."""
         try:
             while data := os.read(self.master, 65536):
                 self.text += data.decode()
@@ -309,8 +312,8 @@ class Terminal:
         os.close(self.master)
 
 
-def test_verify_says_that_it_reads_from_the_terminal() -> None:
-    """Who gives it no input sees what it waits for, and how to end it."""
+def test_verify_says_that_it_reads_the_terminal() -> None:
+    """Without other input it says what it waits for, and how to end it."""
     with Terminal("exec mailroom-collect verify --action activation", environment()) as terminal:
         terminal.says("reading the secret field from the terminal; end it with Enter and Ctrl-D")
         os.write(terminal.master, b"abc\n\x04")
@@ -318,8 +321,8 @@ def test_verify_says_that_it_reads_from_the_terminal() -> None:
         assert terminal.process.wait(timeout=20) == 1
 
 
-def test_watch_shows_changes_and_leaves_the_terminal_as_it_was(database: Database, env: dict[str, str]) -> None:
-    """It draws again as things change, also into another size; Ctrl-C ends it with 0, cursor and screen as before."""
+def test_watch_shows_changes_and_restores_the_terminal(database: Database, env: dict[str, str]) -> None:
+    """It redraws after changes and after a resize. Ctrl-C ends it with 0 and restores cursor and screen."""
     with Terminal("exec mailroom-collect status --watch", env) as terminal:
         terminal.says("none ever acknowledged")
         database.sign_up("ann")
@@ -340,8 +343,8 @@ def test_watch_shows_changes_and_leaves_the_terminal_as_it_was(database: Databas
     assert "Traceback" not in terminal.text
 
 
-def test_watch_has_no_colours_where_none_are_wanted(env: dict[str, str]) -> None:
-    """NO_COLOR is heeded: no letter is bold or red."""
+def test_watch_with_no_color_has_no_colours(env: dict[str, str]) -> None:
+    """With NO_COLOR set, no letter is bold or red."""
     with Terminal("exec mailroom-collect status", env | {"NO_COLOR": "1"}) as terminal:
         terminal.says("leases")
         assert "\x1b[" not in terminal.text
@@ -352,15 +355,15 @@ def test_watch_has_no_colours_where_none_are_wanted(env: dict[str, str]) -> None
 
 @pytest.fixture
 def restarting(env: dict[str, str]) -> Iterator[tuple[Database, dict[str, str]]]:
-    """A database on a server of its own, that others don't need; and what an operator has for it."""
+    """A database on its own server, which can be restarted, and an operator's environment for it."""
     with running_server() as server:
         database = Database(server, server.new_database())
         yield database, env | {"MAILROOM_DATABASE_URL": database.url}
         database.connection.close()
 
 
-def test_watch_survives_a_database_that_is_away(restarting: tuple[Database, dict[str, str]]) -> None:
-    """It says so and shows on once it is back."""
+def test_watch_survives_a_database_outage(restarting: tuple[Database, dict[str, str]]) -> None:
+    """It reports the outage, and shows the figures again afterwards."""
     database, env = restarting
     with Terminal("exec mailroom-collect status --watch", env) as terminal:
         terminal.says("none ever acknowledged")
@@ -371,7 +374,7 @@ def test_watch_survives_a_database_that_is_away(restarting: tuple[Database, dict
 
 
 def test_watch_into_a_pipe_is_lines(env: dict[str, str]) -> None:
-    """Blocks for people, JSON lines for programs; no escape sequence in either."""
+    """People get blocks of text, programs get JSON lines. Neither has escape sequences."""
     with running("exec mailroom-collect status --watch --json", env) as watching:
         watching.prints("\n", 2)
         assert {json.loads(line)["queue"] for line in watching.out.splitlines()} == {"mailroom"}
@@ -386,7 +389,7 @@ def test_watch_into_a_pipe_is_lines(env: dict[str, str]) -> None:
 
 
 def test_failed_lists_the_newest_first(database: Database, env: dict[str, str]) -> None:
-    """Who, when, how often tried and why; as JSON all that is documented; never the secret."""
+    """It lists account, time, tries and reason. The JSON has all documented keys and never the secret."""
     failures(database, "ann", "be\x1b[31mn")
     result = run("mailroom-collect failed", env=env)
     heads = result.out.splitlines()[::2]
@@ -404,7 +407,7 @@ def test_failed_lists_the_newest_first(database: Database, env: dict[str, str]) 
 
 
 def test_failed_fits_the_terminal(database: Database, env: dict[str, str]) -> None:
-    """At 80 columns a long address has lines of its own, and a long reason goes on in the next line."""
+    """At 80 columns a long address has its own lines, and a long reason is wrapped."""
     failures(database, "a" * 60)
     database.run("UPDATE deliveries SET error = %s", "because " * 30)
     with Terminal("exec mailroom-collect failed", env | {"NO_COLOR": "1"}) as terminal:
@@ -434,7 +437,7 @@ def test_failed_fits_the_terminal(database: Database, env: dict[str, str]) -> No
 def test_choice_that_matches_nothing_is_explained(
     database: Database, env: dict[str, str], choice: str, words: str
 ) -> None:
-    """An account, token or reason that does not exist is not the same as one of which nothing failed."""
+    """An unknown account, token or reason differs from one without a failure."""
     (_, ben, _) = database.sign_up("ann", "ben", "cid")
     steps = Steps(database.connection)
     steps.claim(2)
@@ -450,15 +453,15 @@ def test_choice_that_matches_nothing_is_explained(
             assert words in result.err.splitlines()
         elif choice.startswith("--token"):
             assert result.status == 1
-            told = words.replace("is not listed", "would not be put back")
-            assert result.out.splitlines()[:2] == ["would put back 0 of 1", told]
+            reported = words.replace("is not listed", "would not be put back")
+            assert result.out.splitlines()[:2] == ["would put back 0 of 1", reported]
         else:
             assert (result.status, result.out) == (0, "would put back 0 of 0\n")
             assert words in result.err.splitlines()
 
 
-def test_role_that_may_not_read_accounts_is_told_so(database: Database, env: dict[str, str]) -> None:
-    """It is not told that there is no account, which it can't see."""
+def test_role_that_may_not_read_accounts_gets_an_error(database: Database, env: dict[str, str]) -> None:
+    """It does not get the answer that the account does not exist."""
     database.run("DROP ROLE IF EXISTS operating")
     database.run("CREATE ROLE operating LOGIN")
     database.run("GRANT EXECUTE ON FUNCTION mailroom_not_mailed, mailroom_retry_rows TO operating")
@@ -477,7 +480,7 @@ def test_role_that_may_not_read_accounts_is_told_so(database: Database, env: dic
 def test_retry_is_mailed_at_once(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, env: dict[str, str]
 ) -> None:
-    """A running pipeline takes it up; what is pointless is said to be, and stays."""
+    """A running pipeline sends it at once. A pointless retry is named and changes nothing."""
     ann, ben = failures(database, "ann", "ben")
     database.run("UPDATE tokens SET expires_at = 1 WHERE id = %s", ben)
     with running(PIPELINE, pipeline_env()) as pipeline:
@@ -494,8 +497,8 @@ def test_retry_is_mailed_at_once(
     assert database.states() == {"sent": 1, "failed": 1}
 
 
-def test_retry_of_many_wants_to_be_sure(database: Database, env: dict[str, str]) -> None:
-    """On a terminal it asks; a script says --yes; a dry run only tells."""
+def test_retry_of_many_needs_a_confirmation(database: Database, env: dict[str, str]) -> None:
+    """On a terminal it asks, a script gives --yes, and a dry run only prints."""
     failures(database, *(f"u{n}" for n in range(12)))
     refused = run("mailroom-collect retry --all", env=env)
     assert (refused.status, refused.out) == (2, "")
@@ -539,7 +542,7 @@ def test_retry_of_many_wants_to_be_sure(database: Database, env: dict[str, str])
     ],
 )
 def test_bad_option_is_named(env: dict[str, str], command: str, message: str) -> None:
-    """One line, exit status 2, nothing touched."""
+    """The message is one line, the exit status is 2, and nothing is changed."""
     result = run(f"mailroom-collect {command}", env=env)
     assert result.status == 2
     (line,) = result.err.splitlines()
@@ -548,7 +551,7 @@ def test_bad_option_is_named(env: dict[str, str], command: str, message: str) ->
 
 
 def test_unknown_queue_is_named(env: dict[str, str]) -> None:
-    """With those that there are."""
+    """The message lists the queues that exist."""
     result = run("mailroom-collect --queue-name other status", env=env)
     assert result.status == 2
     assert 'there is no queue "other" in this database; set MAILROOM_QUEUE_NAME to one of: mailroom' in result.err
@@ -559,7 +562,7 @@ def test_unknown_queue_is_named(env: dict[str, str]) -> None:
 
 @pytest.fixture
 def aged(database: Database) -> Database:
-    """2,500 deliveries that were settled 40 days ago, and one of today."""
+    """2,500 deliveries that were settled 40 days ago, and one that was settled today."""
     database.sign_up_many(2500)
     database.run(
         "UPDATE deliveries SET state = CASE WHEN token % 100 = 0 THEN 'failed' ELSE 'sent' END::delivery_state,"
@@ -571,7 +574,7 @@ def aged(database: Database) -> Database:
 
 
 def test_prune_says_what_it_would_do_and_does_it(aged: Database, env: dict[str, str]) -> None:
-    """The same numbers; in batches; what is young stays, and so do the tokens."""
+    """The dry run prints the same numbers. It works in batches, and keeps young deliveries and all tokens."""
     dry = run("mailroom-collect prune --older-than 30d --dry-run", env=env)
     assert re.fullmatch(r"would remove 2,500 deliveries settled before .* UTC: sent 2,475, failed 25\n", dry.out)
     assert aged.one("SELECT count(*) FROM deliveries") == 2501
@@ -582,7 +585,7 @@ def test_prune_says_what_it_would_do_and_does_it(aged: Database, env: dict[str, 
 
 
 def test_prune_shows_its_progress_on_a_terminal(aged: Database, env: dict[str, str]) -> None:
-    """A bar that is gone when it is done."""
+    """A bar is shown, and removed at the end."""
     with Terminal("exec mailroom-collect prune --older-than 30d", env) as terminal:
         terminal.says("2,500 deliveries")
         terminal.says("removed 2,500")
@@ -591,10 +594,10 @@ def test_prune_shows_its_progress_on_a_terminal(aged: Database, env: dict[str, s
     assert aged.states() == {"pending": 1}
 
 
-def test_prune_beside_a_pipeline_harms_no_mail(
+def test_prune_beside_a_pipeline_affects_no_mail(
     aged: Database, endpoint: Endpoint, pipeline_env: Environment, env: dict[str, str]
 ) -> None:
-    """What is signed up meanwhile is mailed, each once."""
+    """People who sign up meanwhile are mailed once."""
     with running(PIPELINE, pipeline_env()) as pipeline:
         pipeline.says("acknowledging")
         with running("exec mailroom-collect prune --older-than 30d", env) as pruning:
@@ -609,7 +612,7 @@ def test_prune_beside_a_pipeline_harms_no_mail(
 
 
 class Scraped:
-    """An exporter that runs, as Prometheus sees it."""
+    """A running exporter, as Prometheus sees it."""
 
     def __init__(self, exporter: Running) -> None:
         exporter.says("metrics of queue")
@@ -634,10 +637,10 @@ COUNT = 'mailroom_commit_to_sent_seconds_count{queue="mailroom"}'
 UP = 'mailroom_up{queue="mailroom"}'
 
 
-def test_metrics_follow_a_pipeline_and_never_go_back(
+def test_metrics_follow_a_pipeline_and_never_decrease(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, env: dict[str, str]
 ) -> None:
-    """Counters count each mail once, whatever is pruned meanwhile; the bell and the oldest age are there."""
+    """Counters count each mail once, even if rows are pruned. Fast polling and the oldest age are included."""
     answers = iter([("MessageRejected", "no")])
     endpoint.decide = lambda call: accepted([next(answers, ("Success", "m")) for _ in call.destinations])
     with running(METRICS, env) as exporter, running(PIPELINE, pipeline_env()) as pipeline:
@@ -667,8 +670,8 @@ def test_metrics_follow_a_pipeline_and_never_go_back(
     assert last['mailroom_notifications_arrive{queue="mailroom"}'] == 1
 
 
-def test_metrics_go_on_when_the_database_was_away(restarting: tuple[Database, dict[str, str]]) -> None:
-    """mailroom_up is 0 meanwhile, the counters stay, and what was settled is counted once it is back."""
+def test_metrics_continue_after_a_database_outage(restarting: tuple[Database, dict[str, str]]) -> None:
+    """mailroom_up is 0 meanwhile, and the counters stay. Rows settled meanwhile are counted afterwards."""
     database, env = restarting
     with running(METRICS, env) as exporter, database.server.connect("postgres") as admin:
         scraped = Scraped(exporter)
@@ -694,14 +697,14 @@ def test_metrics_go_on_when_the_database_was_away(restarting: tuple[Database, di
 
 
 def test_metrics_without_a_database_at_the_start_wait_for_it(env: dict[str, str]) -> None:
-    """A server that is not up yet is no reason to end; a wrong password is."""
+    """It waits for a server that has not started. A wrong password ends it."""
     with running(METRICS, env | {"MAILROOM_DATABASE_URL": "host=127.0.0.1 port=9 dbname=x"}) as exporter:
         assert Scraped(exporter).values()[UP] == 0
         assert exporter.stop() == 0
 
 
 def test_metrics_port_that_is_taken_is_named(env: dict[str, str]) -> None:
-    """One line, exit status 2."""
+    """The message is one line, and the exit status is 2."""
     with running(METRICS, env) as exporter:
         port = Scraped(exporter).url.split(":")[2].split("/")[0]
         result = run(f"mailroom-collect metrics --port {port}", env=env)
@@ -710,7 +713,7 @@ def test_metrics_port_that_is_taken_is_named(env: dict[str, str]) -> None:
 
 
 def test_metrics_without_the_extra_name_it(env: dict[str, str], tmp_path: Path) -> None:
-    """Installed without prometheus-client, only this command does not work, and says what to do."""
+    """Without prometheus-client only this command fails, and it says what to do."""
     (tmp_path / "prometheus_client.py").write_text("raise ImportError")
     result = run("mailroom-collect metrics --port 0", env=env | {"PYTHONPATH": str(tmp_path)})
     assert result.status == 2
@@ -718,7 +721,7 @@ def test_metrics_without_the_extra_name_it(env: dict[str, str], tmp_path: Path) 
 
 
 def served(env: dict[str, str], database: Database) -> set[str]:
-    """Return the names of all metrics that there can be."""
+    """Return the names of all metrics that can be served."""
     failures(database, "ann", "ben")
     database.run("UPDATE deliveries SET state = 'sent', error = NULL WHERE token = 1")
     database.run("UPDATE jobs SET acknowledged_at = now()")
@@ -728,10 +731,8 @@ def served(env: dict[str, str], database: Database) -> set[str]:
     return set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
 
 
-def test_each_metric_is_documented_and_each_that_is_asked_for_is_served(
-    database: Database, env: dict[str, str]
-) -> None:
-    """docs/metrics.md lists them; dashboard and alerts ask for no other."""
+def test_metrics_in_docs_dashboard_and_alerts_are_served(database: Database, env: dict[str, str]) -> None:
+    """docs/metrics.md lists each metric. The dashboard and the alerts use no other."""
     names = served(env, database)
     assert documented("metrics.md", "What is served") == names
     dashboard: Any = json.loads((DOCS / "grafana-dashboard.json").read_text())
@@ -744,7 +745,7 @@ def test_each_metric_is_documented_and_each_that_is_asked_for_is_served(
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
 def test_promtool_finds_no_fault(env: dict[str, str]) -> None:
-    """In the names and types of the metrics, and in the alert rules."""
+    """It checks the names and types of the metrics, and the alert rules."""
     with running(METRICS, env) as exporter:
         text = Scraped(exporter).text()
     for command, given in (
@@ -756,7 +757,7 @@ def test_promtool_finds_no_fault(env: dict[str, str]) -> None:
 
 
 def test_dashboard_is_laid_out_without_overlaps() -> None:
-    """Each panel has an id and a place of its own, and asks the data source that the reader chose."""
+    """Each panel has its own id and place, and queries the data source that the reader chose."""
     dashboard: Any = json.loads((DOCS / "grafana-dashboard.json").read_text())
     taken: set[tuple[int, int]] = set()
     for panel in dashboard["panels"]:

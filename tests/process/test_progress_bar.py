@@ -1,4 +1,4 @@
-"""The progress bar, on a terminal of the test's own."""
+"""The progress bar, on a terminal of the test."""
 
 import contextlib
 import fcntl
@@ -25,12 +25,12 @@ take() { for ((n = 0; n < $1; n++)); do read -r _; done; }
 await() { until [ -e "$1" ]; do sleep 0.01; done; }
 mailroom-collect | { take 10; await more; take 150; await rest; exec cat; }
 """
-"""Takes ten lines, 150 lines and the rest, each when the test says so: the bar hangs on no machine's speed."""
+"""Takes ten lines, 150 lines and the rest, each when the test says so, whatever the machine's speed is."""
 BAR = re.compile(r"\r\x1b\[K(\[#*-*\]  \d+ %  [\d,]+/[\d,]+  [\d:-]+  [\d,]+/s)\r")
 
 
 class Screen:
-    """What a program has drawn."""
+    """The characters that a program has drawn."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -45,7 +45,7 @@ class Screen:
 
 
 def counts(text: str) -> list[int]:
-    """Return the rows that each bar says are printed."""
+    """Return the count of printed rows that each bar shows."""
     return [int(re.findall(r"([\d,]+)/", bar)[0].replace(",", "")) for bar in BAR.findall(text)]
 
 
@@ -53,7 +53,7 @@ def counts(text: str) -> list[int]:
 def on_terminal(
     env: Mapping[str, str], columns: int, folder: Path
 ) -> Iterator[tuple["subprocess.Popen[bytes]", Screen]]:
-    """Run the collector into a reader that stops, its stderr being a terminal."""
+    """Run the collector with a terminal as its stderr, and a reader that stops."""
     ours, theirs = open_pty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     os.set_blocking(ours, False)
@@ -77,16 +77,16 @@ def on_terminal(
 
 
 @pytest.mark.parametrize("columns", [80, 60])
-def test_backlog_shows_a_bar_that_goes(
+def test_backlog_shows_a_bar_that_is_removed(
     database: Database, collector_env: Environment, tmp_path: Path, columns: int
 ) -> None:
-    """It counts up to the whole backlog, fits the terminal, and is gone before the next line of the log."""
+    """It counts up to the whole backlog, fits the terminal, and is removed before the next log line."""
     database.sign_up_many(6000)
     with on_terminal(collector_env(TERM="xterm", NO_COLOR="1"), columns, tmp_path) as (process, screen):
         until(lambda: counts(screen.text), "a bar is drawn")
         first = counts(screen.text)[-1]
         (tmp_path / "more").touch()
-        until(lambda: counts(screen.text)[-1] > first, "the bar goes on")
+        until(lambda: counts(screen.text)[-1] > first, "the bar continues")
         (tmp_path / "rest").touch()
         until(lambda: database.states() == {"emitted": 6000}, "all are printed")
         os.killpg(process.pid, signal.SIGTERM)
@@ -103,7 +103,7 @@ def test_backlog_shows_a_bar_that_goes(
 def test_terminal_that_cannot_draw_gets_lines_only(
     database: Database, collector_env: Environment, tmp_path: Path, env: dict[str, str]
 ) -> None:
-    """Nothing but whole lines of the log reaches it, for longer than a bar takes to appear."""
+    """It receives only whole log lines, for longer than a bar takes to appear."""
     database.sign_up_many(6000)
     with on_terminal(collector_env(**env), 80, tmp_path) as (_, screen):
         until(lambda: database.states().get("emitted"), "the first are printed")

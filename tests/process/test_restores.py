@@ -1,4 +1,4 @@
-"""docs/restores-and-copies.md: its commands, run by PostgreSQL's own tools on real databases."""
+"""The commands of docs/restores-and-copies.md, run by PostgreSQL's own tools on real databases."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ PAGE = ROOT / "docs" / "restores-and-copies.md"
 
 @pytest.fixture
 def empty(server: Server) -> Iterator[Database]:
-    """A database without any schema, whose server has the tables' owner as its only role."""
+    """A database without a schema, whose server has the tables' owner as its only role."""
     database = Database(server, server.new_database(template="template1"))
     yield database
     database.close()
@@ -23,7 +23,7 @@ def empty(server: Server) -> Iterator[Database]:
 
 @pytest.fixture
 def production(database: Database) -> Database:
-    """Accounts of the past, one of whose tokens was sent, and one who has just signed up."""
+    """Old accounts, of which one was mailed, and one account that has just signed up."""
     database.sign_up_many(40)
     Steps(database.connection).claim(40)
     Steps(database.connection).begin([1])
@@ -35,7 +35,7 @@ def production(database: Database) -> Database:
 
 
 def shell(database: Database, about: str, folder: Path, **variables: str) -> None:
-    """Run the one block of the page that holds the text."""
+    """Run the one block of the page that contains the text."""
     (block,) = [block.text for block in blocks(PAGE, "sh") if about in block.text]
     env = environment(**variables)
     env["PATH"] = f"{database.server.tools}:{env['PATH']}"
@@ -44,7 +44,7 @@ def shell(database: Database, about: str, folder: Path, **variables: str) -> Non
 
 
 def test_staging_copy_mails_nobody(production: Database, empty: Database, tmp_path: Path) -> None:
-    """It is paused as soon as it is there, holds no real address, and says that its rights are missing."""
+    """The copy is paused at once, holds no real address, and reports that its rights are missing."""
     shell(production, "pause --reason", tmp_path, PRODUCTION=production.url, STAGING=empty.url)
     copy = Steps(empty.connection)
     assert empty.one("SELECT count(*) FROM accounts") == empty.one("SELECT count(*) FROM tokens") == 41
@@ -65,8 +65,8 @@ def test_staging_copy_mails_nobody(production: Database, empty: Database, tmp_pa
     assert Steps(production.connection).claim(100) == [41]
 
 
-def test_ledger_is_restored_as_it_was(production: Database, server: Server, tmp_path: Path) -> None:
-    """Into a migrated schema, without a token or a delivery more."""
+def test_ledger_is_restored_unchanged(production: Database, server: Server, tmp_path: Path) -> None:
+    """It is restored into a migrated schema, without an extra token or delivery."""
     target = Database(server, server.new_database())
     try:
         staging = Database(server, server.new_database(template="template1"))

@@ -1,4 +1,4 @@
-"""mailroom-send as a process, without a database: from its stdin to SES, through every ending."""
+"""mailroom-send as a process, without a database: from its stdin to SES, and each way in which it ends."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def rejected(folder: Path) -> list[dict[str, str]]:
 
 
 def test_mixed_line_is_one_call_for_each_action(endpoint: Endpoint, sender_env: Environment) -> None:
-    """Every row of a mixed batch arrives once, with its template, source, configuration set and data."""
+    """Every row of a mixed batch is mailed once, with its template, source, configuration set and data."""
     result = send(sender_env(), ",".join([activation(1), recovery(2), activation(3)]))
     assert result.status == 0
     first, second = sorted(endpoint.calls, key=lambda call: call.template)
@@ -47,14 +47,14 @@ def test_mixed_line_is_one_call_for_each_action(endpoint: Endpoint, sender_env: 
 
 
 def test_waiting_rows_share_calls_of_50(endpoint: Endpoint, sender_env: Environment) -> None:
-    """Rows of many lines that wait are put together, at most 50 to a call, each once."""
+    """Rows of many waiting lines are combined, at most 50 in a call, and each is sent once."""
     result = send(sender_env(), *(activation(n) for n in range(120)))
     assert result.status == 0
     assert sorted(len(call.destinations) for call in endpoint.calls) == [20, 50, 50]
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(120))
 
 
-def test_row_does_not_wait_for_company(endpoint: Endpoint, sender_env: Environment) -> None:
+def test_row_does_not_wait_for_others(endpoint: Endpoint, sender_env: Environment) -> None:
     """A single row is sent at once while the input stays open."""
     with running(f"(echo '{activation(1)}'; until [ -e go ]; do sleep 0.05; done) | mailroom-send",
                  sender_env()) as sender:  # fmt: skip
@@ -77,8 +77,8 @@ def test_answers_are_printed(endpoint: Endpoint, sender_env: Environment) -> Non
     assert field_of(1) not in result.out + result.err
 
 
-def test_bad_rows_harm_only_themselves(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
-    """Bad lines and rows go to the reject file with their reasons; everything else is sent."""
+def test_bad_row_harms_only_itself(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
+    """Bad lines and rows go to the reject file with their reasons. Everything else is sent."""
     bad = activation(2).replace("1,", "9,", 1)
     result = send(sender_env(), f"{activation(1)},{bad},{activation(3)}", "gar,bage", activation(4), 'un"quoted,,,,')
     assert result.status == 1
@@ -94,7 +94,7 @@ def test_bad_rows_harm_only_themselves(endpoint: Endpoint, sender_env: Environme
 
 
 def test_line_without_its_newline_is_not_sent(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
-    """What a writer that died left half is kept, not sent."""
+    """A line that a dead writer left incomplete is kept and not sent."""
     result = run("mailroom-send", env=sender_env(), stdin=f"{activation(1)}\n{activation(2)}".encode())
     assert result.status == 1
     assert endpoint.addresses == ["u1@example.com"]
@@ -106,7 +106,7 @@ def test_line_without_its_newline_is_not_sent(endpoint: Endpoint, sender_env: En
     [("ann@BÜCHER.example", "ann@xn--bcher-kva.example"), ("ann@straße.example", "ann@xn--strae-oqa.example")],
 )
 def test_domain_is_sent_as_punycode(endpoint: Endpoint, sender_env: Environment, email: str, address: str) -> None:
-    """A domain beyond ASCII reaches SES as the host name that it stands for, and no other."""
+    """SES gets a domain that is not ASCII as the same host name in Punycode."""
     send(sender_env(), activation(1, email=email))
     assert endpoint.addresses == [address]
 
@@ -118,16 +118,16 @@ def test_domain_is_sent_as_punycode(endpoint: Endpoint, sender_env: Environment,
         ("Café <noreply@bücher.example>", "=?utf-8?b?Q2Fmw6k=?= <noreply@xn--bcher-kva.example>"),
     ],
 )
-def test_from_is_sent_as_ses_takes_it(endpoint: Endpoint, sender_env: Environment, source: str, encoded: str) -> None:
-    """A name that needs quotes is quoted, one beyond ASCII is encoded; debug mode shows the same."""
+def test_from_is_encoded_for_ses(endpoint: Endpoint, sender_env: Environment, source: str, encoded: str) -> None:
+    """A name that needs quotes is quoted, and one that is not ASCII is encoded. Debug mode shows the same."""
     assert send(sender_env(MAILROOM_SES_SOURCE=source), activation(1)).status == 0
     assert endpoint.calls[0].source == encoded
     shown = send(sender_env(MAILROOM_SES_SOURCE=source, MAILROOM_DEBUG="true"), activation(1))
     assert json.loads(shown.out)["Source"] == encoded
 
 
-def test_default_from_is_refused_by_name_before_ses_does(endpoint: Endpoint, sender_env: Environment) -> None:
-    """AWS takes no mail from localhost: the sender does not start. What only acts as SES may take it."""
+def test_default_from_is_refused_at_the_start(endpoint: Endpoint, sender_env: Environment) -> None:
+    """AWS accepts no mail from localhost, so the sender does not start. A local SES may accept it."""
     env = sender_env(MAILROOM_SES_SOURCE="")
     acting = send(env, activation(1))
     assert "MAILROOM_SES_SOURCE is noreply@localhost, and SES refuses every mail from localhost" in acting.err
@@ -152,36 +152,36 @@ def test_address_that_ses_cannot_take_is_refused(
 def test_markup_in_a_login_is_escaped_unless_turned_off(
     endpoint: Endpoint, sender_env: Environment, setting: str, login: str
 ) -> None:
-    """A login can't become markup in a mail; plain-text templates can have it as it is."""
+    """A login can't become markup in a mail. A setting turns the escapes off for plain-text templates."""
     env = sender_env(MAILROOM_SES_ESCAPE_HTML=setting, MAILROOM_LINK_BASE_URL="https://app.example.com")
     send(env, activation(1, login="<b>&{{secret}}"))
     data = json.loads(endpoint.calls[0].destinations[0][1])
     assert (data["login"], data["login_text"]) == (login, "<b>&{{secret}}")
 
 
-def test_start_tells_of_links_that_would_be_missing(sender_env: Environment) -> None:
-    """Once, as a warning, and not when it is set."""
+def test_start_warns_without_a_base_url(sender_env: Environment) -> None:
+    """It warns once that links would be missing, and does not warn when the setting is set."""
     unset, set_ = (
         send(sender_env(MAILROOM_LOG_FORMAT="json", MAILROOM_LINK_BASE_URL=url), activation(1), activation(2))
         for url in ("", "https://app.example.com")
     )
-    (told,) = [event for event in map(json.loads, unset.err.splitlines()) if "LINK_BASE_URL" in event["message"]]
-    assert told["level"] == "warning"
-    assert told["message"].startswith("MAILROOM_LINK_BASE_URL is unset: SES would not render")
+    (reported,) = [event for event in map(json.loads, unset.err.splitlines()) if "LINK_BASE_URL" in event["message"]]
+    assert reported["level"] == "warning"
+    assert reported["message"].startswith("MAILROOM_LINK_BASE_URL is unset: SES would not render")
     assert "LINK_BASE_URL" not in set_.err
 
 
-def test_debug_says_what_it_withholds(sender_env: Environment) -> None:
-    """First of all, as a warning; what SES would need is no matter then."""
+def test_debug_warns_of_what_it_withholds(sender_env: Environment) -> None:
+    """This warning is first. Settings for SES do not matter then."""
     result = send(sender_env(MAILROOM_LOG_FORMAT="json", MAILROOM_DEBUG="true"))
-    (told,) = map(json.loads, result.err.splitlines())
-    assert told["level"] == "warning"
-    assert "a printed row stays claimed until its collector ends" in told["message"]
-    assert "where no sender acknowledges, it counts as handed out" in told["message"]
+    (reported,) = map(json.loads, result.err.splitlines())
+    assert reported["level"] == "warning"
+    assert "a printed row stays claimed until its collector ends" in reported["message"]
+    assert "where no sender acknowledges, it counts as handed out" in reported["message"]
 
 
-def test_terminal_is_told_that_it_is_read(sender_env: Environment, tmp_path: Path) -> None:
-    """Who starts it without a pipe hears what it waits for; Ctrl-D ends it."""
+def test_reading_a_terminal_is_logged(sender_env: Environment, tmp_path: Path) -> None:
+    """A sender started without a pipe says what it waits for. Ctrl-D ends it."""
     ours, theirs = open_pty()
     try:
         os.write(ours, b"\x04")
@@ -203,7 +203,7 @@ TEXT = f"activation  u1@example.com  login u1\n  https://app.example.com/activat
 def test_debug_shows_people_mails_and_programs_requests(
     sender_env: Environment, setting: str, *, on_terminal: bool, is_text: bool
 ) -> None:
-    """Text on a terminal and the exact request elsewhere, unless the setting says otherwise."""
+    """A terminal gets text, other output is the exact request, unless the setting says otherwise."""
     env = sender_env(
         MAILROOM_DEBUG="true", MAILROOM_DEBUG_FORMAT=setting, MAILROOM_LINK_BASE_URL="https://app.example.com"
     )
@@ -220,7 +220,7 @@ def test_debug_shows_people_mails_and_programs_requests(
 
 
 def test_only_debug_mode_shows_mails(endpoint: Endpoint, sender_env: Environment) -> None:
-    """A sender that sends prints SES's answers, whatever the setting of debug mode, and no link."""
+    """A sender that sends prints SES's answers and no link, whatever the setting of debug mode is."""
     result = send(sender_env(MAILROOM_DEBUG_FORMAT="text"), activation(1))
     assert endpoint.addresses == ["u1@example.com"]
     assert json.loads(result.out)["destinations"][0]["outcome"] == "sent"
@@ -228,7 +228,7 @@ def test_only_debug_mode_shows_mails(endpoint: Endpoint, sender_env: Environment
 
 
 def test_debug_prints_the_exact_request_and_sends_nothing(endpoint: Endpoint, sender_env: Environment) -> None:
-    """Debug mode needs neither credentials nor SES: it prints the API parameters of each call."""
+    """Debug mode prints the API parameters of each call. It needs neither credentials nor SES."""
     env = sender_env(MAILROOM_DEBUG="true", MAILROOM_DATABASE_URL="host=127.0.0.1 port=9")
     del env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"]
     result = send(env, recovery(1))
@@ -249,7 +249,7 @@ def test_debug_prints_the_exact_request_and_sends_nothing(endpoint: Endpoint, se
 
 
 def test_error_response_is_kept_raw(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
-    """SES's HTTP error goes to a file, status line, headers and body, and the call is made again."""
+    """SES's HTTP error goes to a file with status line, headers and body, and the call is repeated."""
     endpoint.replies.append(refused("Throttling", "Maximum sending rate exceeded."))
     result = send(sender_env(), activation(1))
     assert result.status == 0
@@ -270,8 +270,8 @@ def test_error_response_is_kept_raw(endpoint: Endpoint, sender_env: Environment,
         refused("SomethingNew", "nobody knows"),
     ],
 )
-def test_refused_call_is_made_again_and_mails_once(endpoint: Endpoint, sender_env: Environment, reply: Reply) -> None:
-    """A call that was certainly not accepted is repeated until it is, and no row is lost or doubled."""
+def test_refused_call_is_repeated_and_mails_once(endpoint: Endpoint, sender_env: Environment, reply: Reply) -> None:
+    """A call that was certainly not accepted is repeated until it is. No row is lost or mailed twice."""
     endpoint.replies.append(reply)
     assert send(sender_env(), activation(1), recovery(2)).status == 0
     assert sorted(endpoint.addresses) == ["u1@example.com", "u2@example.com"]
@@ -289,7 +289,7 @@ def test_refused_call_is_made_again_and_mails_once(endpoint: Endpoint, sender_en
 def test_lost_answer_is_repeated_and_counted_as_a_doubt(
     endpoint: Endpoint, sender_env: Environment, reply: Reply
 ) -> None:
-    """Where SES was asked and its answer never came, the rows go again, and the log says "perhaps twice"."""
+    """If SES's answer never came, the rows are sent again, and the log says that they may have been mailed twice."""
     endpoint.replies.append(reply)
     result = send(sender_env(MAILROOM_LEASE="1000"), activation(1))
     assert len(endpoint.calls) == 2
@@ -299,7 +299,7 @@ def test_lost_answer_is_repeated_and_counted_as_a_doubt(
 def test_poisoned_call_is_split_until_the_row_is_alone(
     endpoint: Endpoint, sender_env: Environment, tmp_path: Path
 ) -> None:
-    """One row for which SES refuses the whole call is found and rejected; its neighbours go, each once."""
+    """One row for which SES refuses the whole call is found and rejected. The other rows are mailed once."""
     poison = "u13@example.com"
     endpoint.decide = lambda call: refused("InvalidParameterValue", "no") if poison in call.addresses else None
     send(sender_env(), ",".join(activation(n) for n in range(50)))
@@ -308,10 +308,10 @@ def test_poisoned_call_is_split_until_the_row_is_alone(
     assert len(files(tmp_path, "ses_*.http")) == 1
 
 
-def test_what_an_operator_must_mend_goes_to_a_replay_file(
+def test_row_of_a_missing_template_goes_to_a_replay_file(
     endpoint: Endpoint, sender_env: Environment, tmp_path: Path
 ) -> None:
-    """At the end of the input, rows that a missing template holds are kept as lines that can be sent later."""
+    """At the end of the input, such rows are kept as lines that can be sent later."""
     endpoint.decide = lambda _: refused("TemplateDoesNotExist", "Template activationv1 does not exist")
     lines = [activation(n) for n in range(60)]
     held = send(sender_env(MAILROOM_SES_CONCURRENCY="1"), *lines)
@@ -325,8 +325,8 @@ def test_what_an_operator_must_mend_goes_to_a_replay_file(
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(60))
 
 
-def test_missing_template_of_one_action_does_not_hold_up_the_other(endpoint: Endpoint, sender_env: Environment) -> None:
-    """Recoveries flow while activations wait for their template."""
+def test_missing_template_delays_only_its_action(endpoint: Endpoint, sender_env: Environment) -> None:
+    """Recoveries are mailed while activations wait for their template."""
     endpoint.decide = lambda call: (
         refused("TemplateDoesNotExist", "no such template") if call.template == "activationv1" else None
     )
@@ -340,7 +340,7 @@ def test_missing_template_of_one_action_does_not_hold_up_the_other(endpoint: End
 
 
 def test_signal_finishes_calls_and_keeps_the_rest(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
-    """SIGTERM ends it with 0: calls that are begun finish, what was read and not begun goes to a replay file."""
+    """SIGTERM ends it with 0. Calls in progress finish, and rows that were read and not begun go to a replay file."""
     endpoint.decide = lambda call: Reply(body=accepted([("Success", "m")] * len(call.destinations)).body, delay=1.0)
     lines = [activation(n) for n in range(150)]
     (tmp_path / "lines").write_text("".join(line + "\n" for line in lines))
@@ -356,8 +356,8 @@ def test_signal_finishes_calls_and_keeps_the_rest(endpoint: Endpoint, sender_env
     assert 0 < len(sent) < 150
 
 
-def test_answer_that_trickles_does_not_hold_up_the_end(sender_env: Environment, tmp_path: Path) -> None:
-    """SIGTERM waits for a call no longer than its deadline, half a lease; what became of its row is not known."""
+def test_slow_answer_delays_the_end_up_to_its_deadline(sender_env: Environment, tmp_path: Path) -> None:
+    """SIGTERM waits for a call for half a lease at most. Then the outcome of its rows is unknown."""
     with running_raw_endpoint(trickling(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n", b"x")) as endpoint:
         command = f"(echo '{activation(1)}'; exec sleep 60) | (exec mailroom-send)"
         env = sender_env(MAILROOM_LEASE="1000", MAILROOM_SES_MAX_RATE="100", AWS_ENDPOINT_URL_SES=endpoint.url)
@@ -370,14 +370,14 @@ def test_answer_that_trickles_does_not_hold_up_the_end(sender_env: Environment, 
     assert replay.read_text() == activation(1) + "\n"
 
 
-def test_end_of_input_with_nothing_is_fine(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
-    """An empty input ends with 0 and leaves no file."""
+def test_empty_input_ends_with_0(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
+    """It leaves no file."""
     assert send(sender_env()).status == 0
     assert (endpoint.calls, files(tmp_path, "*")) == ([], [])
 
 
 def test_closed_stdout_does_not_stop_the_mails(endpoint: Endpoint, sender_env: Environment) -> None:
-    """Answers that nobody reads are no reason to keep mails back."""
+    """The mails are sent, although nobody reads the answers."""
     lines = "".join(activation(n) + "\n" for n in range(120))
     result = run("mailroom-send | true; exit ${PIPESTATUS[0]}", env=sender_env(), stdin=lines.encode())
     assert result.status == 0
@@ -386,7 +386,7 @@ def test_closed_stdout_does_not_stop_the_mails(endpoint: Endpoint, sender_env: E
 
 @pytest.mark.parametrize("said_by", ["ses", "setting"])
 def test_calls_keep_to_the_rate(endpoint: Endpoint, sender_env: Environment, said_by: str) -> None:
-    """At 20 recipients a second, from SES or from a setting, 60 rows take two seconds after a burst of one."""
+    """At 20 recipients a second, from SES or from a setting, 60 rows take two seconds after a burst of one second."""
     endpoint.max_send_rate = "20.0" if said_by == "ses" else "1000.0"
     env = sender_env(**({} if said_by == "ses" else {"MAILROOM_SES_MAX_RATE": "20"}))
     done = send(env, *(activation(n) for n in range(60)))
@@ -397,15 +397,15 @@ def test_calls_keep_to_the_rate(endpoint: Endpoint, sender_env: Environment, sai
     assert ("SES allows 20 recipients a second" in done.err) == (said_by == "ses")
 
 
-def test_rate_that_ses_does_not_tell_is_no_obstacle(endpoint: Endpoint, sender_env: Environment) -> None:
-    """Without the permission for GetSendQuota mails go, and the log says what to do."""
+def test_unknown_rate_stops_no_mail(endpoint: Endpoint, sender_env: Environment) -> None:
+    """Without the permission for GetSendQuota mails are sent, and the log says what to do."""
     done = send(sender_env(), activation(1))
     assert endpoint.addresses == ["u1@example.com"]
     assert "the rate of SES can't be read (AccessDenied)" in done.err
 
 
 def test_throttling_slows_all_calls_down(endpoint: Endpoint, sender_env: Environment) -> None:
-    """A throttled call is made again, and the log says how fast calls are from then on."""
+    """A throttled call is repeated, and the log says the new rate."""
     endpoint.replies.append(refused("Throttling", "Maximum sending rate exceeded."))
     done = send(sender_env(), activation(1))
     assert endpoint.addresses == ["u1@example.com"]

@@ -1,4 +1,4 @@
-"""mailroom-send where SES refuses: whose fault it is decides who waits and who fails. Without a database."""
+"""mailroom-send without a database when SES refuses: the cause decides which rows wait and which fail."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def unverified(*identities: str) -> Reply:
 
 def send(env: dict[str, str], *lines: str) -> Finished:
     done = run("mailroom-send", env=env, stdin="".join(line + "\n" for line in lines).encode())
-    # 1: what was rejected or not sent is in a file.
+    # 1: some rows were rejected or not sent, and are in a file
     assert done.status == (1 if "not all of the input was sent" in done.err else 0), done.err
     return done
 
@@ -48,7 +48,7 @@ def env(sender_env: Environment) -> dict[str, str]:
 
 
 def errors(done: Finished) -> list[str]:
-    """Return what is said at level error, but for the last line, which says what was not sent."""
+    """Return the messages at level error, except the last line, which says what was not sent."""
     events = [event for event in map(json.loads, done.err.splitlines()) if event["level"] == "error"]
     return [event["message"] for event in events if not event["message"].startswith("not all of the input was sent")]
 
@@ -67,10 +67,10 @@ OTHERS = [activation(n, email=f"u{n}@other.example") for n in range(40)]
     ],
     ids=["domain", "parent", "address", "sandbox", "named"],
 )
-def test_recipient_that_is_named_fails_alone(
+def test_named_recipient_fails_alone(
     endpoint: Endpoint, env: dict[str, str], tmp_path: Path, emails: list[str], reply: Reply
 ) -> None:
-    """It is found by its name in two calls, not by halving; the others go, each once."""
+    """Two calls find it by its name, without halving. The other rows are mailed once."""
     endpoint.decide = lambda call: reply if any("brand2" in address for address in call.addresses) else None
     bad = [activation(100 + n, email=email) for n, email in enumerate(emails)]
     done = send(env, ",".join(OTHERS[:9] + bad + OTHERS[9:]))
@@ -96,10 +96,10 @@ def test_recipient_that_is_named_fails_alone(
         (accepted([("SomethingNew", "Your account is under review")] * 30), "see the SES console"),
     ],
 )  # fmt: skip
-def test_fault_of_all_calls_fails_nobody(
+def test_fault_of_the_account_fails_no_row(
     endpoint: Endpoint, env: dict[str, str], tmp_path: Path, reply: Reply, hint: str
 ) -> None:
-    """The From, the configuration set, the template or the account: all wait, and a person hears what to do."""
+    """From, configuration set, template or account are at fault: all rows wait, and an error says what to do."""
     endpoint.decide = lambda _: reply
     done = send(env, ",".join(OTHERS[:30]))
     assert (rejected(tmp_path), replayed(tmp_path)) == ([], sorted(OTHERS[:30]))
@@ -108,10 +108,10 @@ def test_fault_of_all_calls_fails_nobody(
     assert hint in error
 
 
-def test_recipient_at_the_identity_of_the_from_waits_for_what_the_others_tell(
+def test_recipient_at_the_identity_of_the_from_waits_for_other_rows(
     endpoint: Endpoint, env: dict[str, str], tmp_path: Path
 ) -> None:
-    """Denied is the domain of both: that others go shows that it is not the From's; that none goes, that it is."""
+    """The denied domain is that of both. If other rows are accepted, the row is at fault, and otherwise the From."""
     staff = activation(100, email="ann@example.com")
     endpoint.decide = lambda call: denied("identity/example.com") if "ann@example.com" in call.addresses else None
     send(env, ",".join([staff, *OTHERS]))
@@ -126,7 +126,7 @@ def test_recipient_at_the_identity_of_the_from_waits_for_what_the_others_tell(
 def test_daily_quota_is_waited_for(
     endpoint: Endpoint, env: dict[str, str], tmp_path: Path, message: str, is_whole: bool
 ) -> None:
-    """Under any of AWS's words; a warning, as it ends by itself."""
+    """Each of AWS's texts is recognized. It is a warning, because the wait ends by itself."""
     reply = refused("Throttling", message) if is_whole else accepted([("AccountThrottled", message)] * 2)
     endpoint.decide = lambda _: reply
     done = send(env, ",".join(OTHERS[:2]))
@@ -135,8 +135,10 @@ def test_daily_quota_is_waited_for(
     assert not errors(done)
 
 
-def test_unknown_refusal_of_one_row_slows_nobody_down(endpoint: Endpoint, env: dict[str, str], tmp_path: Path) -> None:
-    """A code that no table has is split like any other 4xx; the other 588 go at once."""
+def test_unknown_refusal_of_one_row_delays_no_other_row(
+    endpoint: Endpoint, env: dict[str, str], tmp_path: Path
+) -> None:
+    """An unknown code is split like any other 4xx. The other 588 rows are mailed at once."""
     bad = {f"u{n}@example.com" for n in range(0, 600, 50)}
     endpoint.decide = lambda call: refused("SomethingNew", "nobody knows") if bad & set(call.addresses) else None
     done = send(env, *(activation(n) for n in range(600)))
@@ -146,7 +148,7 @@ def test_unknown_refusal_of_one_row_slows_nobody_down(endpoint: Endpoint, env: d
 
 
 def test_run_of_bad_addresses_fails_one_by_one(endpoint: Endpoint, env: dict[str, str], tmp_path: Path) -> None:
-    """Twelve bad ones in a row, among good ones, are no reason to hold anything."""
+    """Twelve bad addresses in a row among good ones hold no other row."""
     bad = {f"u{n}@example.com" for n in range(12)}
 
     def decide(call: Call) -> Reply | None:
@@ -159,8 +161,8 @@ def test_run_of_bad_addresses_fails_one_by_one(endpoint: Endpoint, env: dict[str
     assert not errors(done)
 
 
-def test_refusal_of_everything_fails_nobody(endpoint: Endpoint, env: dict[str, str], tmp_path: Path) -> None:
-    """Words that no table knows, for every row: after a few calls all wait, and a person is told."""
+def test_refusal_of_everything_fails_no_row(endpoint: Endpoint, env: dict[str, str], tmp_path: Path) -> None:
+    """Each row is refused with an unknown text. After a few calls all rows wait, and an error is logged."""
     endpoint.decide = lambda _: refused("MessageRejected", f"Not today, request {len(endpoint.calls)}")
     lines = [activation(n) for n in range(100)]
     done = send(env, *lines)
@@ -171,7 +173,10 @@ def test_refusal_of_everything_fails_nobody(endpoint: Endpoint, env: dict[str, s
 
 
 def test_lone_refused_row_is_kept(endpoint: Endpoint, env: dict[str, str], tmp_path: Path) -> None:
-    """Where SES takes no other mail, nobody can tell whose fault it is: tried a few times, then kept to be sent."""
+    """If SES accepts no other mail, nobody can tell the cause.
+
+    The row is tried a few times, then kept to be sent later.
+    """
     endpoint.decide = lambda _: refused("MessageRejected", "no")
     send(env, activation(1))
     assert (len(endpoint.calls), rejected(tmp_path), replayed(tmp_path)) == (4, [], [activation(1)])
@@ -179,7 +184,7 @@ def test_lone_refused_row_is_kept(endpoint: Endpoint, env: dict[str, str], tmp_p
 
 @pytest.mark.parametrize("status", ["", "<Status>Queued</Status>"])
 def test_message_id_is_enough(endpoint: Endpoint, env: dict[str, str], status: str) -> None:
-    """What carries one was taken, whatever its status is called: it never goes again."""
+    """SES accepted a destination with a message id, whatever its status is. It is not mailed again."""
     whole = accepted([("Success", "m-1"), ("Success", "m-2")]).body
     endpoint.decide = lambda _: Reply(body=whole.replace(b"<Status>Success</Status>", status.encode()))
     done = send(env, ",".join(OTHERS[:2]))
@@ -188,8 +193,8 @@ def test_message_id_is_enough(endpoint: Endpoint, env: dict[str, str], status: s
     assert [(one["outcome"], one["message_id"]) for one in answer["destinations"]] == [("sent", "m-1"), ("sent", "m-2")]
 
 
-def test_status_that_goes_on_trying_and_a_message_id_is_a_doubt(endpoint: Endpoint, env: dict[str, str]) -> None:
-    """SES may have taken it, so the log says that it goes twice."""
+def test_temporary_status_with_a_message_id_is_a_doubt(endpoint: Endpoint, env: dict[str, str]) -> None:
+    """SES may have accepted it, so the log says that it may have been mailed twice."""
     reply = accepted([("Success", "m-1")]).body.replace(b"Success", b"TransientFailure")
     endpoint.replies.append(Reply(body=reply))
     done = send(env, OTHERS[0])
@@ -197,7 +202,7 @@ def test_status_that_goes_on_trying_and_a_message_id_is_a_doubt(endpoint: Endpoi
 
 
 @pytest.mark.parametrize(("rate", "words"), [("1000000.0", "1,000,000 recipients"), ("1.0", "1 recipient")])
-def test_rate_is_told_as_people_write_it(endpoint: Endpoint, sender_env: Environment, rate: str, words: str) -> None:
-    """No exponents."""
+def test_rate_is_logged_without_an_exponent(endpoint: Endpoint, sender_env: Environment, rate: str, words: str) -> None:
+    """Large and small rates are written as people write them."""
     endpoint.max_send_rate = rate
     assert f"SES allows {words} a second" in send(sender_env(), activation(1)).err

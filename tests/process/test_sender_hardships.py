@@ -1,4 +1,4 @@
-"""mailroom-send on bytes that are no lines, and on a disk that takes nothing."""
+"""mailroom-send with input that is not valid lines, and with a full disk."""
 
 import array
 import csv
@@ -25,7 +25,7 @@ WHOLE = (activation(7) + "," + recovery(8)).encode()
 
 @st.composite
 def spoilt_lines(draw: st.DrawFn) -> bytes:
-    """A good line after some bytes of it were dropped, doubled, or replaced by others."""
+    """A good line after bytes of it were dropped, doubled or replaced."""
     line = WHOLE
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(line)))
@@ -42,8 +42,8 @@ def sender(sender_env: Environment) -> Iterator["subprocess.Popen[bytes]"]:
         yield process
 
 
-def test_any_bytes_harm_nothing(endpoint: Endpoint, sender: "subprocess.Popen[bytes]") -> None:
-    """Whatever comes in, the line behind it is sent, and nothing is sent that another reader of CSV does not see."""
+def test_invalid_bytes_harm_nothing(endpoint: Endpoint, sender: "subprocess.Popen[bytes]") -> None:
+    """The next line is sent, whatever comes before it. No row is sent that another CSV reader does not see."""
     assert sender.stdin is not None
     stdin = sender.stdin
     number = 1000
@@ -62,7 +62,7 @@ def test_any_bytes_harm_nothing(endpoint: Endpoint, sender: "subprocess.Popen[by
 
     flows()
     stdin.close()
-    assert sender.wait(30) == 1  # the junk was rejected
+    assert sender.wait(30) == 1  # the invalid bytes were rejected
     lower = {field.lower() for field in seen_by_another}
     for _, address, data in endpoint.mailed:
         assert address.lower() in lower
@@ -77,14 +77,14 @@ def _fields(line: str) -> list[str]:
 
 
 def file_limit(pid: int) -> Callable[[int], object]:
-    """Return what sets how large a file the process may write: at 0 its disk is as good as full."""
+    """Return a function that limits the size of the process's files. At 0 the disk appears full."""
     return lambda size: resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def test_full_disk_stops_the_reading_and_loses_nothing(
     endpoint: Endpoint, sender_env: Environment, tmp_path: Path
 ) -> None:
-    """A bad row that can't be written stops the reading, and is written once the disk takes it."""
+    """A bad row that can't be written stops the reading, and is written once the disk has space."""
     (tmp_path / "rest").write_text(activation(1) + "\n")
     feed = "(until [ -e go ]; do sleep 0.02; done; echo bad-row; until [ -e on ]; do sleep 0.02; done; cat rest)"
     with running(f"{feed} | mailroom-send 2>&1 | cat", sender_env(), tmp_path) as sender:
@@ -114,11 +114,11 @@ def waiting_bytes(pid: int) -> int:
 
 
 def test_missing_output_folder_is_waited_for(sender_env: Environment, tmp_path: Path) -> None:
-    """A folder that went away, as with a file system that did, is logged; when it is back, the rows are written."""
+    """A folder that disappeared is logged. When it is back, the rows are written."""
     folder = tmp_path / "output"
     feed = "(until [ -e go ]; do sleep 0.02; done; echo bad-row; until [ -e end ]; do sleep 0.02; done)"
     with running(f"{feed} | mailroom-send", sender_env(), tmp_path) as sender:
-        sender.says("nothing is acknowledged")  # the folder was made and checked before
+        sender.says("nothing is acknowledged")  # the start checked the folder
         folder.rmdir()
         (tmp_path / "go").touch()
         sender.says("can't be written")

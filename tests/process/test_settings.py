@@ -1,4 +1,4 @@
-"""Settings of both programs: each bad value's message, and that nothing is touched."""
+"""Settings of both programs: the message of each bad value, and that nothing is changed."""
 
 import tempfile
 from pathlib import Path
@@ -49,7 +49,7 @@ FOREIGN_URLS = [
     ],
 )
 def test_collector_names_a_bad_setting(variable: str, value: str, message: str) -> None:
-    """One line names the variable, what is wrong and what is allowed; exit status 2."""
+    """One line names the variable, what is wrong and what is allowed. The exit status is 2."""
     result = run("mailroom-collect", env=environment(MAILROOM_DATABASE_URL=URL) | {variable: value})
     assert result.status == 2
     (line,) = result.err.splitlines()
@@ -85,7 +85,10 @@ def test_collector_names_a_bad_setting(variable: str, value: str, message: str) 
     ],
 )
 def test_sender_names_a_bad_setting(tmp_path: Path, variable: str, value: str, message: str) -> None:
-    """One line names the variable, what is wrong and what is allowed; exit status 2. An empty one counts as unset."""
+    """One line names the variable, what is wrong and what is allowed.
+
+    The exit status is 2. An empty value counts as unset.
+    """
     env = environment(MAILROOM_SES_OUTPUT_PATH=str(tmp_path), AWS_EC2_METADATA_DISABLED="true") | {variable: value}
     result = run("mailroom-send", env=env, cwd=tmp_path)
     assert result.status == 2
@@ -97,15 +100,15 @@ def test_sender_names_a_bad_setting(tmp_path: Path, variable: str, value: str, m
 
 @pytest.mark.parametrize("command", ["mailroom-collect", "mailroom-send"])
 def test_unknown_option_is_named(command: str) -> None:
-    """A typing error is one line that points to --help."""
+    """A typing error gives one line that points to --help."""
     result = run(f"{command} --bathc-limit 3", env=environment())
     assert result.status == 2
     (line,) = result.err.splitlines()
     assert f"See '{command} --help'." in line
 
 
-def test_help_tells_ranges_and_defaults_as_they_are_written() -> None:
-    """No formula, no unit twice, and a flag's default in the words that it takes."""
+def test_help_writes_ranges_and_defaults_in_words() -> None:
+    """It has no formula and no unit twice, and shows a flag's default as the value that can be set."""
     shown = " ".join(run("mailroom-send --help", env=environment()).out.split())
     for text in ("default: false]", "default: true]", "1 to 64]", "1 to 1000000]", "1 to 63 bytes."):
         assert text in shown
@@ -114,20 +117,20 @@ def test_help_tells_ranges_and_defaults_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize("command", ["mailroom-collect", "mailroom-send"])
-def test_version_is_told(command: str) -> None:
+def test_version_is_printed(command: str) -> None:
     """--version names program and version."""
     result = run(f"{command} --version", env=environment())
     assert (result.status, result.out.split()[0]) == (0, f"{command},")
 
 
-def test_option_beats_variable() -> None:
+def test_option_overrides_variable() -> None:
     """An option with the same words overrides the environment."""
     result = run("mailroom-collect --batch-limit x", env=environment(MAILROOM_BATCH_LIMIT="5"))
     assert "MAILROOM_BATCH_LIMIT / --batch-limit: 'x' is not allowed" in result.err
 
 
 def test_secrets_come_from_files() -> None:
-    """Containers give secrets as files; a trailing newline is no part of them. One that all can read is told."""
+    """A trailing newline is not part of a secret. The log warns of a file that everybody can read."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -159,7 +162,7 @@ def test_secrets_come_from_files() -> None:
     ],
 )
 def test_verify_checks_a_token(arguments: str, stdin: str, status: int, out: str) -> None:
-    """The token is read from standard input, never from the process list; the exit status tells."""
+    """The token is read from stdin, never from the process list. The exit status is the result."""
     field = "Qg84W2nmW8ClkDGZBdoC7UXM0BakAhmlBmR4emc4JJji0aMHLqfdM07rn1sHN8tvGk9go-hsKJMwvtqdGm5Cjw"
     result = run(
         f"mailroom-collect verify {arguments}", env=environment(), stdin=stdin.replace("FIELD", field).encode()
@@ -177,7 +180,7 @@ def test_verify_checks_a_token(arguments: str, stdin: str, status: int, out: str
         (b"x" * 86, "its signature does not match"),
     ],
 )
-def test_verify_tells_what_is_no_field_from_what_is_badly_signed(stdin: bytes, message: str) -> None:
+def test_verify_distinguishes_a_bad_field_from_a_bad_signature(stdin: bytes, message: str) -> None:
     """A cut or empty field is named as such."""
     result = run("mailroom-collect verify --action activation", env=environment(), stdin=stdin)
     assert result.status == 1
@@ -185,7 +188,7 @@ def test_verify_tells_what_is_no_field_from_what_is_badly_signed(stdin: bytes, m
 
 
 @pytest.mark.parametrize("command", ["", "migrate", "verify", "status", "failed", "retry", "prune", "metrics"])
-def test_help_is_for_people(command: str) -> None:
+def test_help_is_readable(command: str) -> None:
     """No short help is cut at 80 columns, and ranges are written in words."""
     result = run(f"mailroom-collect {command} --help", env=environment(COLUMNS="80"))
     assert result.status == 0
@@ -200,7 +203,7 @@ def test_help_is_for_people(command: str) -> None:
     [("mailroom-collect >&-", "stdout is closed; pipe it into"), ("mailroom-send <&-", "stdin is closed; pipe")],
 )
 def test_closed_descriptor_is_named(tmp_path: Path, command: str, message: str) -> None:
-    """Without the descriptor that a program works on, it says so and touches nothing."""
+    """If the program's stdin or stdout is closed, it says so and changes nothing."""
     result = run(command, env=environment(MAILROOM_DATABASE_URL=URL, MAILROOM_DEBUG="true"), cwd=tmp_path)
     assert result.status == 2
     assert message in result.err
@@ -218,8 +221,11 @@ def test_closed_descriptor_is_named(tmp_path: Path, command: str, message: str) 
         "mailroom-send templates push --dry-run",
     ],
 )
-def test_variable_that_is_no_setting_is_warned_of(command: str, tmp_path: Path) -> None:
-    """Once, with the nearest name and never with its value; a setting of the other program is none such."""
+def test_unknown_variable_is_warned_of(command: str, tmp_path: Path) -> None:
+    """It warns once, with the nearest name and never with the value.
+
+    A setting of the other program causes no warning.
+    """
     env = environment(
         MAILROOM_DATABASE_URL=URL, MAILROOM_SES_SOURCE="a@b.example", MAILROOM_BATCH_LIMIT="5",
         MAILROOM_SECRET_KYE="hunter2", AWS_EC2_METADATA_DISABLED="true",

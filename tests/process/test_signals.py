@@ -1,4 +1,4 @@
-"""What people's habits send to a pipeline: a closed terminal, Ctrl-C, a stop of the service."""
+"""Signals that people send to a pipeline: a closed terminal, Ctrl-C, a stop of the service."""
 
 import signal
 
@@ -18,7 +18,7 @@ MAILS = 300
 def test_signal_to_the_pipeline_ends_both_in_order(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, number: signal.Signals
 ) -> None:
-    """Both end with 0 in the middle of their work; the next pipeline sends the rest, and no mail goes twice."""
+    """Both end with 0 in the middle of their work. The next pipeline sends the rest, and no mail twice."""
     database.sign_up_many(MAILS)
     env = pipeline_env(MAILROOM_SES_MAX_RATE="100")
     with running(PIPELINE, env) as pipeline:
@@ -34,7 +34,7 @@ def test_signal_to_the_pipeline_ends_both_in_order(
     assert sorted(endpoint.addresses) == sorted(f"u{n}@example.com" for n in range(1, MAILS + 1))
 
 
-def test_pipeline_under_nohup_goes_on(database: Database, pipeline_env: Environment) -> None:
+def test_pipeline_under_nohup_continues(database: Database, pipeline_env: Environment) -> None:
     """A program that was started to ignore SIGHUP ignores it."""
     with running("nohup mailroom-collect | nohup mailroom-send", pipeline_env()) as pipeline:
         pipeline.says("acknowledging")

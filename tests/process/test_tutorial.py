@@ -1,4 +1,4 @@
-"""The tutorial, typed block by block: what it promises happens."""
+"""The tutorial, typed block by block: each promise of the page holds."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ READS = {
     f"Get{what}"
     for what in ("AccountSendingEnabled", "IdentityVerificationAttributes", "IdentityDkimAttributes", "Template")
 }
-READS |= {"DescribeConfigurationSet", "TestRenderTemplate"}  # what the sender may not
+READS |= {"DescribeConfigurationSet", "TestRenderTemplate"}  # what the sender may not see
 ROLES = ("mailroom_owner", "mailroom_collector", "mailroom_sender", "app")
 SUDO = """#!/bin/sh
 # Stands in for sudo: installs nothing, and is the database's superuser.
@@ -40,7 +40,7 @@ def server_for_app(server: Server) -> Iterator[Server]:
 
 @pytest.fixture
 def env(endpoint: Endpoint, tmp_path: Path) -> dict[str, str]:
-    """A bare machine on which PostgreSQL runs and everything is installed; AWS is a local SES."""
+    """A bare machine with PostgreSQL and everything installed. AWS is a local SES."""
     commands, home = tmp_path / "commands", tmp_path / "home"
     for folder in (commands, home / ".aws"):
         folder.mkdir(parents=True)
@@ -69,12 +69,12 @@ def terminals(env: dict[str, str], tmp_path: Path) -> Iterator[list[Terminal]]:
 def test_tutorial_leads_to_two_mails(
     terminals: list[Terminal], endpoint: Endpoint, server_for_app: Server, tmp_path: Path
 ) -> None:
-    """All blocks but the installation, as they stand; only the place of the database is changed."""
+    """All blocks except the installation run as written. Only the database's address is changed."""
     first, second = terminals
     endpoint.max_send_rate, endpoint.account.quota = "1.0", (200.0, 0.0)
     endpoint.account.config_sets["app"] = ["renderingFailure"]
     install, values, *typed = blocks(ROOT / "docs" / "tutorial.md", "sh")
-    assert "pip install ." in install.text  # what it installs, test_wheel tries
+    assert "pip install ." in install.text  # test_wheel tests the installation
     first.type(values.text)
     with server_for_app.connect("postgres") as connection:
         place = f"export PGHOST={connection.info.host} PGPORT={connection.info.port}"
@@ -97,7 +97,7 @@ def test_tutorial_leads_to_two_mails(
             endpoint.account.denied = READS if "as sender mailroom-send check" in block.text else set()
             said.append(first.type(block.text))
 
-    # The two samples of the check, to the simulator; then the two real ones.
+    # The check's two samples go to the simulator; then come the two real mails.
     simulator, me = "success@simulator.amazonses.com", "you@example.net"
     assert [(template, address) for template, address, _ in endpoint.mailed] == [
         (template, address) for address in (simulator, me) for template in ("activationv1", "passwordrecoveryv1")
@@ -120,7 +120,7 @@ def link_of(endpoint: Endpoint, place: int) -> str:
 
 
 def assert_least_privilege(tmp_path: Path) -> None:
-    """What the two processes are given: no AWS for the collector, no key for the sender; and what IAM was told."""
+    """The collector gets no AWS credentials and the sender no key. IAM got a policy with the permissions needed."""
     home = tmp_path / "home" / "mailroom"
     collector, sender = (home / "collector.env").read_text(), (home / "sender.env").read_text()
     assert "AWS" not in collector

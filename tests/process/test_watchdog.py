@@ -1,4 +1,4 @@
-"""Loops that hang, and what a service manager is told; in both programs."""
+"""Loops that hang, and what a service manager learns, for both programs."""
 
 import os
 import re
@@ -46,7 +46,7 @@ LOOPING = f"exec {sys.executable} -c '{LOOP}'"
 
 
 def test_loop_that_hangs_ends_the_process_and_says_where() -> None:
-    """A loop with nothing to do lives; one that stands still is ended by SIGALRM, and the log names the place."""
+    """An idle loop stays alive. SIGALRM ends one that hangs, and the log names the place."""
     with running(LOOPING, environment()) as looping:
         looping.prints("turn", 6)
         (looping.folder / "hang").touch()
@@ -57,7 +57,7 @@ def test_loop_that_hangs_ends_the_process_and_says_where() -> None:
 
 
 def test_loop_that_hangs_in_its_log_is_ended_too() -> None:
-    """Where even the last words hang, the kernel ends it."""
+    """If writing the last log line hangs too, the kernel ends the process."""
     with running(f"mkfifo pipe; {LOOPING}", environment()) as looping:
         looping.prints("turn", 1)
         (looping.folder / "mute").touch()
@@ -66,12 +66,12 @@ def test_loop_that_hangs_in_its_log_is_ended_too() -> None:
 
 
 def test_stopped_process_does_not_hang() -> None:
-    """A process that was stopped for longer than a hang may last goes on."""
+    """A process that was stopped for longer than the watchdog's limit continues."""
     with running(LOOPING, environment()) as looping:
         looping.prints("turn", 2)
         looping.signal(signal.SIGSTOP)
         pid = looping.process.pid
-        ticks = os.times().elapsed + 1.5  # longer than the limit: the time itself is what is tested
+        ticks = os.times().elapsed + 1.5  # longer than the limit, because the time itself is tested
         until(lambda: os.times().elapsed > ticks and Path(f"/proc/{pid}/stat").read_text().split()[2] == "T")
         seen = looping.out.count("turn")
         looping.signal(signal.SIGCONT)
@@ -79,50 +79,54 @@ def test_stopped_process_does_not_hang() -> None:
         assert looping.err == ""
 
 
-def test_manager_is_told_of_the_collector(database: Database, collector_env: Environment, tmp_path: Path) -> None:
-    """READY once it listens; WATCHDOG again and again, also when idle; what it does; STOPPING when it ends."""
+def test_manager_gets_the_states_of_the_collector(
+    database: Database, collector_env: Environment, tmp_path: Path
+) -> None:
+    """READY once it listens, WATCHDOG repeatedly even when idle, a status, and STOPPING when it ends."""
     with managing(tmp_path / "notify") as manager:
         env = collector_env(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="400000")
         with running("trap : TERM; mailroom-collect | cat", env) as collector:
-            until(lambda: manager.heard("READY=1"), "it is ready")
+            until(lambda: manager.received("READY=1"), "it is ready")
             collector.says("listening")
-            until(lambda: manager.heard("STATUS=0 rows printed since the start"), "it tells what it does")
-            heard = manager.heard("WATCHDOG=1")
-            until(lambda: manager.heard("WATCHDOG=1") >= heard + 3, "it is alive")
-            assert not manager.heard("STOPPING")
+            until(lambda: manager.received("STATUS=0 rows printed since the start"), "its status says what it does")
+            count = manager.received("WATCHDOG=1")
+            until(lambda: manager.received("WATCHDOG=1") >= count + 3, "it is alive")
+            assert not manager.received("STOPPING")
             collector.stop()
-        assert (manager.heard("STOPPING=1"), manager.heard("READY=1")) == (1, 1)
+        assert (manager.received("STOPPING=1"), manager.received("READY=1")) == (1, 1)
     assert database.states() == {}
 
 
 @pytest.mark.parametrize(("pid", "is_asked"), [("shell", True), ("another", False)])
-def test_manager_is_told_of_the_sender(endpoint: Endpoint, pipeline_env: Environment, pid: str, is_asked: bool) -> None:
-    """READY once the ledger acknowledges; alive, if the manager asked it or its shell."""
+def test_manager_gets_the_states_of_the_sender(
+    endpoint: Endpoint, pipeline_env: Environment, pid: str, is_asked: bool
+) -> None:
+    """READY once the ledger has acknowledged it, and WATCHDOG if the manager asked this process or its shell."""
     with managing(f"@mailroom-{uuid.uuid4().hex}") as manager:
         env = pipeline_env(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="400000")
         command = f"export WATCHDOG_PID={'$$' if pid == 'shell' else '1'}; cat fifo | mailroom-send"
         with running(f"trap : TERM; mkfifo fifo; exec 3<>fifo; {command}", env) as sender:
-            until(lambda: manager.heard("READY=1"), "it is ready")
+            until(lambda: manager.received("READY=1"), "it is ready")
             sender.says("acknowledging")
-            until(lambda: manager.heard("STATUS=0 mails since the start"), "it tells what it does")
+            until(lambda: manager.received("STATUS=0 mails since the start"), "its status says what it does")
             if is_asked:
-                until(lambda: manager.heard("WATCHDOG=1") >= 3, "it is alive")
+                until(lambda: manager.received("WATCHDOG=1") >= 3, "it is alive")
             sender.stop()
-        assert (manager.heard("STOPPING=1"), manager.heard("WATCHDOG=1") > 0) == (1, is_asked)
+        assert (manager.received("STOPPING=1"), manager.received("WATCHDOG=1") > 0) == (1, is_asked)
     assert endpoint.calls == []
 
 
-def test_manager_hears_why_a_program_waits(collector_env: Environment, tmp_path: Path) -> None:
+def test_manager_learns_why_a_program_waits(collector_env: Environment, tmp_path: Path) -> None:
     """Without its database it is not ready, and the status says why."""
     with managing(tmp_path / "notify") as manager:
         env = collector_env(NOTIFY_SOCKET=manager.path, MAILROOM_DATABASE_URL="host=127.0.0.1 port=1 user=x")
         with running("exec mailroom-collect | cat", env):
-            until(lambda: manager.heard("STATUS=waiting for the database: "), "it says what it waits for")
-        assert not manager.heard("READY")
+            until(lambda: manager.received("STATUS=waiting for the database: "), "it says what it waits for")
+        assert not manager.received("READY")
 
 
-def test_manager_that_is_gone_disturbs_nothing(collector_env: Environment) -> None:
-    """A socket without anybody behind it is no reason to stop."""
+def test_missing_manager_stops_no_program(collector_env: Environment) -> None:
+    """A socket without a reader does not end it."""
     with running("exec mailroom-collect | cat", collector_env(NOTIFY_SOCKET="/nowhere/notify")) as collector:
         collector.says("listening")
         collector.stop()
@@ -130,7 +134,7 @@ def test_manager_that_is_gone_disturbs_nothing(collector_env: Environment) -> No
 
 
 def test_errors_of_settings_are_json_too(tmp_path: Path) -> None:
-    """By the variable, and by the option wherever it stands; a bad format is named."""
+    """They name the variable, or the option wherever it stands. A bad log format is named too."""
     bad = environment(MAILROOM_LOG_FORMAT="json", MAILROOM_LEASE="0")
     assert run("mailroom-collect", env=bad).err.startswith('{"time": "')
     for program in ("mailroom-collect", "mailroom-send"):

@@ -1,4 +1,4 @@
-"""What is installed from the built wheel works outside the checkout."""
+"""A built wheel that was installed works outside the checkout."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) -> None:
-    """The wheel brings both commands, migrations, templates, manual pages and completion, and needs no checkout."""
+    """It contains both commands, migrations, templates, manual pages and completion."""
     build: list[str | Path] = [
         sys.executable,
         "-m",
@@ -26,7 +26,7 @@ def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) ->
     ]
     subprocess.run([*build, "--wheel-dir", tmp_path, ROOT], check=True, capture_output=True, timeout=100)
     (wheel,) = tmp_path.glob("mailroom_ses-*.whl")
-    # The dependencies are those of the tests' own environment; mailroom itself comes from the wheel.
+    # The dependencies are those of the tests' own environment. mailroom itself comes from the wheel.
     home = tmp_path / "venv"
     venv.create(home, with_pip=False)
     install: list[str | Path] = [
@@ -65,7 +65,7 @@ def test_wheel_works_outside_the_checkout(database: Database, tmp_path: Path) ->
             f"fish/vendor_completions.d/{program}.fish",
         ):
             assert (home / "share" / brought).is_file(), brought
-    if shutil.which("man"):  # which looks beside the folders of PATH
+    if shutil.which("man"):  # man searches beside the folders of PATH
         assert (
             run("man -w mailroom-send", env=env, cwd=tmp_path).out.strip() == f"{home}/share/man/man1/mailroom-send.1"
         )

@@ -1,4 +1,4 @@
-"""`make sql-mutants`: makes each wrong change of changes.py in turn, and tells which of them no test notices.
+"""`make sql-mutants`: makes each wrong change of changes.py, and prints the changes that no test notices.
 
 python -m tests.sql_mutants [TEXT ...]    only changes whose name has one of these texts in it
 """
@@ -18,7 +18,7 @@ _LIMIT = 900.0  # seconds for the tests of one change
 
 
 def named(number: int, change: Change) -> str:
-    """Return what a person reads of a change."""
+    """Return the change as a person reads it."""
     return f"{change.function} #{number}: {change.find!r} -> {change.replace!r}"
 
 
@@ -34,7 +34,7 @@ def changed(connection: Connection, change: Change) -> str:
 
 
 def is_noticed(statement: str, log: Path) -> bool:
-    """Run the tests on a schema with the change; say whether one of them fails."""
+    """Run the tests on a schema with the change. Return whether a test fails."""
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(statement)
         file.flush()
@@ -49,7 +49,7 @@ def is_noticed(statement: str, log: Path) -> bool:
 
 
 def main(texts: list[str]) -> int:
-    """Make the changes one after the other; return how many were not noticed."""
+    """Make the changes one after another. Return how many were not noticed."""
     chosen = [(number, change) for number, change in enumerate(CHANGES) if wanted(named(number, change), texts)]
     with running_server() as server, server.connect("mailroom_template") as connection:
         statements = {number: changed(connection, change) for number, change in chosen}
@@ -69,7 +69,7 @@ def main(texts: list[str]) -> int:
 
 
 def wanted(name: str, texts: list[str]) -> bool:
-    """Say whether a change was asked for."""
+    """Return whether the change was asked for."""
     return not texts or any(text in name for text in texts)
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.storm --seconds 300 --seed 1`: a kill storm, and a table of what it proves."""
+"""`python -m tests.storm --seconds 300 --seed 1`: a storm of failures, and a table of what it proves."""
 
 import argparse
 import signal
@@ -19,7 +19,7 @@ def _list(counts: Mapping[str, int]) -> str:
 
 
 def table(storm: Storm, verdict: Verdict, seed: int, seconds: float, took: float) -> str:
-    """Return what happened, in rows of a name and what it was."""
+    """Return what happened, as rows of a name and a value."""
     by_log = sum(bool(line) for line in verdict.doubles.values())
     rows = {
         "seed, seconds": f"{seed}, {seconds:g} and {took - seconds:.0f} to settle",

@@ -1,5 +1,8 @@
-"""Compares SES's own record with what was committed. It knows nothing of how mailroom works but two
-things: the ledger's column doubts, and an audit of each begin, written by a trigger of the storm's own."""
+"""Compares SES's own record with the commits of the application.
+
+It knows only two things of mailroom: the ledger's column doubts, and an audit of each begin, which a trigger of the
+storm itself writes.
+"""
 
 import base64
 import json
@@ -33,7 +36,7 @@ class Verdict:
     went_stale: int = 0
     lost: list[int] = field(default_factory=list)
     ghosts: list[str] = field(default_factory=list)
-    doubles: dict[int, str] = field(default_factory=dict)  # token to the log's line that explains it, or ""
+    doubles: dict[int, str] = field(default_factory=dict)  # token to the log line that explains it, or ""
     unexplained: list[int] = field(default_factory=list)
     doubts: int = 0
     longest_call: float = 0.0  # seconds from begin to SES
@@ -46,7 +49,7 @@ class Verdict:
 
 
 def judge(database: Database, endpoint: Endpoint, clock: float, stale_since: dict[int, float], log: str) -> Verdict:
-    """Judge after everything has settled. `clock`: what to add to the endpoint's times to get the epoch."""
+    """Judge when every delivery is settled. `clock` is the difference between the endpoint's times and the epoch."""
     verdict = Verdict(states=database.states())
     tokens = {
         bytes(secret): (token, expires, is_stale)
@@ -91,7 +94,7 @@ def judge(database: Database, endpoint: Endpoint, clock: float, stale_since: dic
 
 
 def _explanations(log: str) -> dict[int, str]:
-    """Return for each token of which the log says that it may have been mailed twice a line that says so."""
+    """Return, for each token that the log says may have been mailed twice, a line that says so."""
     found: dict[int, str] = {}
     for line in log.splitlines():
         for many, one in _DOUBT.findall(line):

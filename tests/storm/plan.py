@@ -1,4 +1,4 @@
-"""Pure: what is written and what goes wrong, and when. The same seed makes the same plan."""
+"""Pure: which writes and failures happen, and when. The same seed makes the same plan."""
 
 import random
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _FAULTS: Final = {
     "restart PostgreSQL": 2,
     "cut network": 8,
     "delay network": 4,
-    "deaf network": 4,
+    "stall network": 4,
     "SES fails": 3,
     "SES throttles": 3,
     "SES stalls": 3,
@@ -38,7 +38,7 @@ _FAULTS: Final = {
 
 @dataclass(frozen=True)
 class Event:
-    """Something to do at a time (seconds from the start)."""
+    """An action at a time (seconds from the start)."""
 
     at: float
     kind: str
@@ -48,7 +48,7 @@ class Event:
 
 
 def plan(seed: int, seconds: float) -> list[Event]:
-    """Return the events of a storm, in order: about six writes a second, and a fault every other second."""
+    """Return the events of a storm in order: about six writes per second, and a failure every other second."""
     chance = random.Random(seed)
     events: list[Event] = []
     for kinds, pause in ((_WRITES, 1 / 6), (_FAULTS, 1.6)):
@@ -65,7 +65,7 @@ def _amount(kind: str, chance: random.Random) -> float:
         return chance.choice([20, 50, 300, 1000])
     if kind.startswith("stop"):
         return LEASE + chance.uniform(0.5, 3)
-    if kind.startswith(("delay", "deaf")):
+    if kind.startswith(("delay", "stall")):
         return chance.uniform(1, 2 * LEASE)
     if kind.startswith("SES"):
         return chance.uniform(0.5, 3)

@@ -1,4 +1,4 @@
-"""How SES misbehaves: a little always, and a lot of one kind when in a mood."""
+"""How SES fails: a little all the time, and often in one way while in a mood."""
 
 import random
 import time
@@ -11,7 +11,7 @@ _WELL = 88
 
 
 class Moods:
-    """Decides each call's answer by a seeded chance, and counts."""
+    """Decides each call's answer by a seeded chance, and counts the answers."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
@@ -20,11 +20,11 @@ class Moods:
         self.counts: dict[str, int] = {}
 
     def get_into(self, mood: str, seconds: float) -> None:
-        """Be in a mood for a time."""
+        """Be in a mood for a number of seconds."""
         self._mood, self._until = mood, time.monotonic() + seconds
 
     def decide(self, call: Call) -> Reply | None:
-        """Return the answer to a call; None: accept all of it. Called with the endpoint's lock held."""
+        """Return the answer to a call. None means that all of it is accepted. Called with the endpoint's lock held."""
         kind = self._kind()
         self.counts[kind] = self.counts.get(kind, 0) + 1
         everyone = [("Success", f"m{self._chance.getrandbits(60)}") for _ in call.destinations]
@@ -33,7 +33,7 @@ class Moods:
                 return Reply(status=503, body=b"<html>Service Unavailable</html>", content_type="text/html")
             case "SES throttles":
                 return refused("Throttling", "Maximum sending rate exceeded.")
-            case "SES stalls":  # for longer than anybody waits, and takes the mails
+            case "SES stalls":  # longer than any caller waits, and accepts the mails
                 return Reply(body=accepted(everyone).body, delay=LEASE)
             case "SES cuts":
                 return Reply(status=None)

@@ -1,4 +1,4 @@
-"""The storm: pipelines behind a network that fails, on a server that restarts, with a SES in moods."""
+"""The storm: pipelines on an unreliable network, a server that restarts, and a SES that fails in phases."""
 
 import contextlib
 import os
@@ -24,12 +24,12 @@ from tests.support.tcp_proxy import Proxy, postgres_target, running_proxy
 from tests.support.waiting import until
 
 _SETTLE = 240.0
-"""Seconds after the storm in which everything must be settled: a row may have to wait a minute for its next try."""
+"""Seconds after the storm within which every row must be settled. A row may wait a minute for its next try."""
 
 
 @dataclass
 class Pipeline:
-    """One pipeline, started again whenever it ends, and the network between it and the database."""
+    """One pipeline, which is restarted whenever it ends, and its network to the database."""
 
     env: dict[str, str]
     log: Path
@@ -51,11 +51,11 @@ class Pipeline:
         self.starts += 1
 
     def signal(self, program: str, number: signal.Signals) -> int | None:
-        """Signal one of the programs, if it runs; return its process id."""
+        """Signal one of the programs, if it runs. Return its process id."""
         return kill_program(program, self.process.pid, number) if self.process else None
 
     def end(self) -> None:
-        """Kill what there is."""
+        """Kill all its processes."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -64,7 +64,7 @@ class Pipeline:
 
 @dataclass
 class Storm:
-    """Everything that takes part."""
+    """Everything that takes part in the storm."""
 
     server: Server
     database: Database
@@ -75,8 +75,8 @@ class Storm:
     faults: Counter[str] = field(default_factory=Counter)
     timers: list[threading.Timer] = field(default_factory=list)
 
-    def rage(self, events: list[Event]) -> None:
-        """Do what the plan says, when it says so, or as soon as the machine can."""
+    def run_plan(self, events: list[Event]) -> None:
+        """Do each event of the plan at its time, or as soon as possible after it."""
         starts = time.monotonic()
         for event in events:
             while (wait := starts + event.at - time.monotonic()) > 0:
@@ -104,8 +104,8 @@ class Storm:
         match what:
             case "kill" | "stop" | "end":
                 if not self._hurt_process(pipeline, what, which, event.amount):
-                    return  # it was dead already
-            case "cut" | "delay" | "deaf":
+                    return  # the process was gone already
+            case "cut" | "delay" | "stall":
                 self._hurt_network(pipeline.proxy, what, event.amount)
             case "terminate":
                 self._terminate_backends()
@@ -136,8 +136,8 @@ class Storm:
                 proxy.delay = 0.05
                 self._later(seconds, lambda: setattr(proxy, "delay", 0.0))
             case _:
-                proxy.go_deaf()
-                self._later(seconds, proxy.hear_again)
+                proxy.stall()
+                self._later(seconds, proxy.resume)
 
     def _terminate_backends(self) -> None:
         with self.server.connect(self.database.name) as admin:
@@ -147,7 +147,7 @@ class Storm:
             )
 
     def settle(self) -> None:
-        """Let the weather be fine until nothing waits any more."""
+        """Stop all failures and wait until no delivery waits."""
         self.moods.well = True
         self.database.reconnect()
 
@@ -201,7 +201,7 @@ def run_storm(server: Server, endpoint: Endpoint, folder: Path, seed: int, secon
     writers = Writers(server, database.name)
     with _pipelines(database, endpoint, folder) as pipelines:
         storm = Storm(server, database, endpoint, moods, writers, pipelines)
-        storm.rage(plan(seed, seconds))
+        storm.run_plan(plan(seed, seconds))
         storm.settle()
     verdict = judge(database, endpoint, clock, writers.stale_since, storm.log)
     writers.close()

@@ -1,4 +1,4 @@
-"""A short storm in CI; `make storm SECONDS=300 SEED=1` is the real one."""
+"""A short storm in CI. `make storm SECONDS=300 SEED=1` runs a long one."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ SEED, SECONDS = 2, 15.0
 
 
 def test_same_seed_makes_the_same_plan() -> None:
-    """A storm that found something can be repeated."""
+    """A storm that found a bug can be repeated."""
     assert plan(7, 60) == plan(7, 60) != plan(8, 60)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
 def test_storm_keeps_the_promises(endpoint: Endpoint, tmp_path: Path) -> None:
-    """Nothing lost, nothing stale, and nothing twice that the ledger does not know of."""
-    with running_server() as server:  # of its own, as it is restarted
+    """No mail is lost or stale, and each doubled mail is recorded in the ledger."""
+    with running_server() as server:  # its own server, because the storm restarts it
         storm, verdict = run_storm(server, endpoint, tmp_path, SEED, SECONDS)
     assert verdict.holds, table(storm, verdict, SEED, SECONDS, SECONDS)
     assert verdict.mailed > 100

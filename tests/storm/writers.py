@@ -1,4 +1,4 @@
-"""The application: signs up, rolls back, suspends, consumes; and remembers what went stale when."""
+"""The application: it signs people up, rolls back, suspends, consumes, and notes when a token becomes stale."""
 
 import random
 import time
@@ -14,7 +14,7 @@ _ACCOUNT = "INSERT INTO accounts (email, login) SELECT n || '@example.com', n FR
 
 @dataclass
 class Writers:
-    """Writes as an application does. A write whose commit the server did not answer may have happened."""
+    """Writes as an application does. If the server did not answer a commit, the write may have happened."""
 
     server: Server
     name: str
@@ -25,7 +25,7 @@ class Writers:
     _connection: Connection | None = None
 
     def write(self, event: Event) -> None:
-        """Do what the event says; an outage of the server is the application's to bear."""
+        """Do the write of the event. An outage of the server is not an error here."""
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = self.server.connect(self.name)
@@ -89,7 +89,7 @@ class Writers:
         self._went_stale(tokens)
 
     def _spoil(self, connection: Connection, kind: str, count: int) -> None:
-        """Make some of the newest tokens stale, which are likely to be on their way."""
+        """Make some of the newest tokens stale, which are probably in the pipe."""
         newest = connection.execute("SELECT id, account FROM tokens ORDER BY id DESC LIMIT %s", (count,)).fetchall()
         if kind == "suspended":
             accounts = [account for _, account in newest]

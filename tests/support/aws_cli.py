@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Stands in for the `aws` command: refuses what AWS's own models do not know, and answers as AWS would.
+"""Stands in for the `aws` command: refuses calls that AWS's own models do not know, and answers as AWS would.
 
-Knows the answers that the tutorial uses. Calls are written to the file that AWS_CALLS names. Parameters
-are JSON, file://NAME, or plain text; the command's shorthand syntax is refused.
+It has the answers that the tutorial uses. Calls are written to the file that AWS_CALLS names. Parameters are JSON,
+file://NAME, or plain text. The command's shorthand syntax is refused.
 """
 
 import json
@@ -25,12 +25,12 @@ _ANSWERS: dict[str, dict[str, Any]] = {
     "CreateTopic": {"TopicArn": f"arn:aws:sns:eu-west-1:{ACCOUNT}:mailroom-events"},
     "CreateAccessKey": {"AccessKey": {"AccessKeyId": "AKIAEXAMPLE", "SecretAccessKey": "a/secret+key"}},
 }
-_RENAMED = {"notification-endpoint": "endpoint"}  # by the command, as --endpoint-url would be meant
+_RENAMED = {"notification-endpoint": "endpoint"}  # by the command, as --endpoint-url would be
 _OF_THE_COMMAND = {"query": True, "output": True, "region": True, "profile": True}  # takes a value
 
 
 def main(words: list[str]) -> None:
-    """Check a call, write it down and answer it."""
+    """Check a call, record it and answer it."""
     service, action, *rest = words
     session = botocore.session.get_session()
     model = session.get_service_model(service)

@@ -51,20 +51,20 @@ class Steps:
         text = query.replace("'mailroom'", f"'{self._queue}'")
         return self._connection.execute(text.encode(), parameters).fetchall()
 
-    def look(self, most: int = 10) -> tuple[int, int | None]:
+    def check(self, most: int = 10) -> tuple[int, int | None]:
         query = "SELECT waiting, next_due_ms FROM mailroom_look('mailroom', %s)"
         ((waiting, next_due_ms),) = self._rows(query, most)
         return waiting, next_due_ms
 
-    def another_attends(self) -> bool:
+    def another_polls_fast(self) -> bool:
         return bool(self._rows("SELECT attended FROM mailroom_look('mailroom', 1)")[0][0])
 
-    def attend(self, *, already: bool = False) -> bool:
+    def start_fast_polling(self, *, already: bool = False) -> bool:
         return bool(self._rows("SELECT mailroom_attend(%s)", already)[0][0])
 
-    def leave(self, *, attending: bool = True) -> bool:
-        """Say whether all inserts that did not ring have ended."""
-        return bool(self._rows("SELECT mailroom_leave(%s)", attending)[0][0])
+    def stop_fast_polling(self, *, is_polling_fast: bool = True) -> bool:
+        """Return whether all inserts that skipped NOTIFY have ended."""
+        return bool(self._rows("SELECT mailroom_leave(%s)", is_polling_fast)[0][0])
 
     def claim(self, most: int = 10, lease_ms: int = LEASE_MS) -> list[int]:
         """Return the tokens that were claimed, in order."""
@@ -81,7 +81,7 @@ class Steps:
     def emitted(self, tokens: Sequence[int]) -> int:
         return int(self._rows("SELECT mailroom_emitted('mailroom', %s, %s)", self._holder, list(tokens))[0][0])
 
-    def set_aside(self, token: int, reason: str) -> int:
+    def reject(self, token: int, reason: str) -> int:
         query = "SELECT mailroom_set_aside('mailroom', %s, %s, %s)"
         return int(self._rows(query, self._holder, [token], [reason])[0][0])
 
@@ -100,10 +100,10 @@ class Steps:
         return dict(self._rows(query, self._holder, lease_ms, secrets, addresses))
 
     def settle(self, token: int, outcome: str, delay_ms: int = 0) -> bool:
-        """Say whether the outcome was taken."""
+        """Return whether the outcome was recorded."""
         return self.settle_code(token, outcome, delay_ms) == "settled"
 
     def settle_code(self, token: int, outcome: str, delay_ms: int = 0) -> str:
-        """Say what became of the outcome."""
+        """Return the code that says what became of the outcome."""
         query = "SELECT code FROM mailroom_settle_rows('mailroom', %s, %s, %s::delivery_outcome[], %s, %s, %s)"
         return str(self._rows(query, self._holder, [token], [outcome], ["m"], ["why"], [delay_ms])[0][0])

@@ -1,4 +1,4 @@
-"""Lines of the wire format, written independently of the collector."""
+"""Lines of the wire format, written without the collector's code."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ def secret_of(number: int) -> bytes:
 
 
 def field_of(number: int, code: str | None = None) -> str:
-    """Return the secret field of an activation, or with a code of a recovery."""
+    """Return the secret field of an activation, or with a code that of a recovery."""
     secret = secret_of(number)
     signed = b"/activate" + secret if code is None else b"/recover" + secret + code.encode()
     signature = hmac.new(bytes.fromhex(KEY), signed, "sha256").digest()

@@ -1,4 +1,4 @@
-"""A service manager's end of sd_notify."""
+"""The service manager's side of sd_notify."""
 
 import contextlib
 import socket
@@ -7,15 +7,15 @@ from pathlib import Path
 
 
 class Manager:
-    """Takes what programs tell on NOTIFY_SOCKET."""
+    """Receives what programs send to NOTIFY_SOCKET."""
 
     def __init__(self, taker: socket.socket, path: str) -> None:
         self.path = path
         self._taker = taker
         self.messages: list[str] = []
 
-    def heard(self, message: str) -> int:
-        """Return how often a message that begins like this has come by now."""
+    def received(self, message: str) -> int:
+        """Return how many messages with this beginning have come so far."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 self.messages.append(self._taker.recv(4096).decode())

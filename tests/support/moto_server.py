@@ -1,4 +1,4 @@
-"""moto's SES as a process: an implementation that is not ours."""
+"""moto's SES as a process: an independent implementation."""
 
 import contextlib
 import re
@@ -15,7 +15,7 @@ _RUNNING = re.compile(r"Running on (http://[0-9.:]+)")
 
 @contextlib.contextmanager
 def running_moto() -> Iterator[str]:
-    """Serve on a free port of the loopback interface; yields the URL."""
+    """Serve on a free port of the loopback interface. Yields the URL."""
     # Not imported: moto changes botocore in the process that imports it.
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
     with tempfile.NamedTemporaryFile() as said, subprocess.Popen(command, stdout=said, stderr=said) as process:

@@ -18,7 +18,7 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block, and the comment right before it."""
+    """A fenced block, and the comment just before it."""
 
     language: str
     text: str
@@ -39,14 +39,14 @@ def pages() -> list[Path]:
 
 
 def links(page: Path) -> list[str]:
-    """Return what a page links to or shows, but for other hosts."""
+    """Return the targets of a page's links and pictures, without those on other hosts."""
     prose = _BLOCK.sub("", page.read_text())
     found = re.findall(r"\]\(([^()\s]+)\)", prose)
     return [link for link in found if not re.match(r"[a-z]+:", link)]
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the names by which a page's headings are linked to."""
+    """Return the anchors of a page's headings."""
     prose = _BLOCK.sub("", page.read_text())
     headings = re.findall(r"^#+ +(.*?) *$", prose, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

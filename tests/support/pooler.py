@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode, as many put it before their database."""
+"""PgBouncer in transaction mode, which many put in front of their database."""
 
 import contextlib
 import os
@@ -18,9 +18,9 @@ PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 
 @contextlib.contextmanager
 def running_pgbouncer(database: Database, roles: Sequence[str] = ()) -> Iterator[int]:
-    """Serve on a free port of the loopback interface; yields the port. Skips the test where it is not installed.
+    """Serve on a free port of the loopback interface. Yields the port. Skips the test if it is not installed.
 
-    Everybody is let in, as postgres, or with `roles`, each of these as itself.
+    Everybody may log in, as postgres, or with `roles`, each of these as itself.
     """
     if PGBOUNCER is None:
         pytest.skip("pgbouncer is not installed")
@@ -38,7 +38,7 @@ def running_pgbouncer(database: Database, roles: Sequence[str] = ()) -> Iterator
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n{auth}\n"
         "pool_mode = transaction\ndefault_pool_size = 3\n"
     )
-    # It refuses to run as root, as PostgreSQL does.
+    # It refuses to run as root, like PostgreSQL.
     command = [PGBOUNCER, *(["-u", "pgserver"] if os.geteuid() == 0 else []), str(folder / "ini")]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -1,4 +1,4 @@
-"""A real PostgreSQL of the tests' own, and a fresh migrated database for each test."""
+"""A real PostgreSQL for the tests, and a fresh migrated database for each test."""
 
 import contextlib
 import itertools
@@ -31,13 +31,13 @@ class Server:
         self.folder = folder
         self.restarted = False
         with self.connect("postgres") as admin:
-            # The tests' data need not outlive a crash of the machine.
+            # The tests' data need not survive a crash of the machine.
             settings = {"fsync": "off", "max_connections": "200", "password_encryption": "scram-sha-256"}
             for setting, value in settings.items():
                 admin.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(setting), value))
             admin.execute("SELECT pg_reload_conf()")
         with self.connect("template1") as connection:
-            connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # as from PostgreSQL 15 on
+            connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # the default from PostgreSQL 15 on
         self.new_database("mailroom_template", template="template1")
         with self.connect("mailroom_template") as connection:
             Migrator(connection).run(None)
@@ -52,7 +52,7 @@ class Server:
         return psycopg.connect(self.url(database), autocommit=True, options=options)
 
     def new_database(self, name: str = "", template: str = "mailroom_template") -> str:
-        """Make a database and return its name."""
+        """Create a database and return its name."""
         name = name or f"mailroom_{next(self._numbers)}"
         with self.connect("postgres") as admin:
             admin.execute(
@@ -70,12 +70,12 @@ class Server:
         return str(self._server.bin_path)
 
     def restart(self) -> None:
-        """Restart at once, as after a crash: sessions end, and what did not wait for the disk is lost."""
+        """Restart at once, as after a crash: sessions end, and transactions that did not wait for the disk are lost."""
         self._pg_ctl("-m", "immediate", "-w", "-l", str(self.folder / "log"), "restart")
         self.restarted = True
 
     def stop_restarted(self) -> None:
-        """Stop the server if it is not the process any more that its package knows of."""
+        """Stop the server if its package does not know its current process."""
         if self.restarted:
             self._pg_ctl("-m", "immediate", "-w", "stop")
 
@@ -85,8 +85,8 @@ class Server:
         quiet = subprocess.DEVNULL
         subprocess.run(command, user=user, stdin=quiet, stdout=quiet, stderr=quiet, check=True, cwd="/")
 
-    def let_in_by_password(self, role: str) -> None:
-        """Let this role in with its password only."""
+    def require_password(self, role: str) -> None:
+        """Let this role log in with its password only."""
         hba = self.folder / "pg_hba.conf"
         hba.write_text(f"local all {role} scram-sha-256\n" + hba.read_text())
         with self.connect("postgres") as admin:
@@ -110,7 +110,7 @@ def running_server() -> Iterator[Server]:
 
 
 class Database:
-    """One migrated database, with what tests do in it."""
+    """One migrated database, with the actions that tests need."""
 
     def __init__(self, server: Server, name: str) -> None:
         self.server = server
@@ -126,7 +126,7 @@ class Database:
         return self.server.connect(self.name)
 
     def reconnect(self) -> None:
-        """Connect again, after the server was restarted."""
+        """Connect again after the server was restarted."""
         self.connection.close()
         self.connection = self.connect()
 
@@ -139,14 +139,14 @@ class Database:
         return value
 
     def count_reads(self) -> None:
-        """Let the server's statistics be those of now. Skips the test where the server can't be asked to."""
+        """Update the server's statistics. Skips the test where the server can't do that."""
         if self.connection.info.server_version < 150_000:
             pytest.skip("before PostgreSQL 15, statistics come when they come")
         self.run("SELECT pg_stat_force_next_flush()")
         self.run("SELECT pg_stat_clear_snapshot()")
 
     def sign_up(self, *logins: str) -> list[int]:
-        """Insert accounts in one transaction; return their activation tokens."""
+        """Insert accounts in one transaction. Return their activation tokens."""
         with self.connection.transaction():
             for login in logins:
                 self.run("INSERT INTO accounts (email, login) VALUES (%s, %s)", f"{login}@example.com", login)
@@ -165,7 +165,7 @@ class Database:
         )
 
     def recovery(self, login: str) -> int:
-        """Activate an account and ask for a password recovery; return its token."""
+        """Activate an account and ask for a password recovery. Return its token."""
         self.run("UPDATE tokens SET consumed_at = 1 WHERE account = (SELECT id FROM accounts WHERE login = %s)", login)
         return int(
             self.one(

@@ -16,7 +16,7 @@ _BIN = Path(sys.executable).parent
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return a bare environment in which the console scripts are found, and make coverage can measure them."""
+    """Return a bare environment with the console scripts in it. Coverage can measure them."""
     measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     return {"PATH": f"{_BIN}:/usr/bin:/bin", "MAILROOM_SECRET_KEY": KEY, **measured, **settings}
 
@@ -30,7 +30,10 @@ def run(command: str, *, env: Mapping[str, str], stdin: bytes = b"", cwd: Path |
 
 
 def kill_program(program: str, group: int, number: signal.Signals) -> int | None:
-    """Signal one program of a process group, as a machine would; return its process id, None if it does not run."""
+    """Signal one program of a process group, as the operating system would.
+
+    Return its process id, or None if it is not running.
+    """
     pid = program_of(program, group)
     if pid is not None:
         try:
@@ -41,7 +44,7 @@ def kill_program(program: str, group: int, number: signal.Signals) -> int | None
 
 
 def program_of(program: str, group: int) -> int | None:
-    """Return the process id of one program of a process group, None if it does not run."""
+    """Return the process id of one program of a process group, or None if it is not running."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")
@@ -55,7 +58,7 @@ def program_of(program: str, group: int) -> int | None:
 
 
 class Finished:
-    """What a command left behind."""
+    """The output and exit status of a command."""
 
     def __init__(self, status: int, out: str, err: str) -> None:
         self.status = status
@@ -64,7 +67,7 @@ class Finished:
 
 
 class Running:
-    """A shell command that goes on, its output in files that can be looked at meanwhile."""
+    """A shell command that is running. Its output goes to files, which can be read meanwhile."""
 
     def __init__(self, command: str, env: Mapping[str, str], folder: Path) -> None:
         self.folder = folder
@@ -93,7 +96,7 @@ class Running:
         until(lambda: self.err.count(text) >= times, lambda: f"'{text}' on stderr, which is:\n{self.err}\n")
 
     def prints(self, text: str, times: int = 1) -> None:
-        """Wait until stdout holds the text that often."""
+        """Wait until stdout holds the text this many times."""
         until(lambda: self.out.count(text) >= times, lambda: f"{times} x '{text}' on stdout; stderr:\n{self.err}\n")
 
     def signal(self, number: signal.Signals) -> None:
@@ -111,7 +114,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(command: str, env: Mapping[str, str], folder: Path | None = None) -> Iterator[Running]:
-    """Run a shell command in the folder, or one of its own, while the block lasts; no process of it is left behind."""
+    """Run a shell command in the folder, or in a new one, during the block. Afterwards no process of it is left."""
     with tempfile.TemporaryDirectory() as own:
         process = Running(command, env, folder or Path(own))
         try:

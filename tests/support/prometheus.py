@@ -25,18 +25,18 @@ scrape_configs:
 
 
 def is_installed() -> bool:
-    """Say whether there is one on this machine (Debian: apt-get install prometheus)."""
+    """Return whether Prometheus is installed (Debian: apt-get install prometheus)."""
     return shutil.which("prometheus") is not None
 
 
 class Prometheus:
-    """Answers what it knows."""
+    """A running Prometheus that answers queries."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def query(self, expression: str) -> list[float]:
-        """Return the values of an expression now, one for each series; none as long as it does not answer."""
+        """Return the current values of an expression, one for each series; none if it does not answer."""
         found = self._get(f"query?{urllib.parse.urlencode({'query': expression})}")
         return [float(one["value"][1]) for one in found["result"]] if found else []
 
@@ -56,12 +56,12 @@ class Prometheus:
 
 @contextlib.contextmanager
 def running_prometheus(exporter: Running, folder: Path) -> Iterator[Prometheus]:
-    """Let one scrape an exporter that runs, once a second, until the block ends; its data go into the folder."""
+    """Let it scrape a running exporter once a second during the block. Its data are in the folder."""
     exporter.says("metrics of queue")
     found = re.search(r"http://(127\.0\.0\.1:\d+)/metrics", exporter.err)
     assert found
     (folder / "prometheus.yml").write_text(_CONFIG.format(rules=_ALERTS, target=found[1]))
-    with socket.socket() as taken:  # it does not say which port it got for 0
+    with socket.socket() as taken:  # it does not print the port that it got for 0
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
     command = f"exec prometheus --config.file=prometheus.yml --storage.tsdb.path=data --web.listen-address={address}"

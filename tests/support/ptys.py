@@ -1,4 +1,4 @@
-"""Pseudo-terminals, for what looks different to a person."""
+"""Pseudo-terminals, for output that differs on a terminal."""
 
 import os
 
@@ -6,8 +6,8 @@ import pytest
 
 
 def open_pty() -> tuple[int, int]:
-    """Return the two ends; skip the test where there are none, as in a chroot without /dev/pts."""
+    """Return the two ends. Skips the test if there are none, as in a chroot without /dev/pts."""
     try:
         return os.openpty()
     except OSError as error:
-        pytest.skip(f"no pseudo-terminal is to be had: {error}")
+        pytest.skip(f"no pseudo-terminal can be opened: {error}")

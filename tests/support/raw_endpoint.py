@@ -1,4 +1,4 @@
-"""An HTTP endpoint that answers with whatever bytes a test chooses, and as slowly as it chooses."""
+"""An HTTP endpoint that answers with the bytes that a test chooses, as slowly as it chooses."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ Answer = Callable[[socket.socket], None]
 
 @dataclass
 class RawEndpoint:
-    """What to answer a request with, and how many connections and requests there were."""
+    """The answer to each request, and the numbers of connections and requests."""
 
     url: str
     answer: Answer
@@ -62,7 +62,7 @@ def running_raw_endpoint(answer: Answer) -> Iterator[RawEndpoint]:
 
 
 def trickling(head: bytes, piece: bytes) -> Answer:
-    """Return what answers with the head, and then with a piece every 50 ms for ever."""
+    """Return an answer that sends the head, and then a piece every 50 ms for ever."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(head)
@@ -74,7 +74,7 @@ def trickling(head: bytes, piece: bytes) -> Answer:
 
 
 def endless(head: bytes) -> Answer:
-    """Return what answers with the head, and then with bytes for ever."""
+    """Return an answer that sends the head, and then bytes for ever."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(head)
@@ -85,6 +85,6 @@ def endless(head: bytes) -> Answer:
 
 
 def whole(body: bytes) -> Answer:
-    """Return what answers with 200 and the body, and keeps the connection."""
+    """Return an answer with 200 and the body, which keeps the connection."""
     data = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     return lambda connection: connection.sendall(data)

@@ -1,4 +1,4 @@
-"""Real parts of a sender, put together as a test needs them."""
+"""Real parts of a sender, combined as a test needs them."""
 
 import contextlib
 import time
@@ -29,7 +29,7 @@ PIDS = ("SELECT pg_backend_pid()", ())
 
 
 class Clock:
-    """A monotonic clock that a test can set forward."""
+    """A monotonic clock that a test can move forward."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -63,7 +63,7 @@ def ses_client(**settings: Any) -> SesClient:
 def ses_delivery(
     ledger: SenderLedger, ses: SesClient, folder: Path, clock: Clock | None = None
 ) -> Iterator[SesDelivery]:
-    """Make a delivery whose answers go to the file `answers` in the folder."""
+    """Return a delivery that writes its answers to the file `answers` in the folder."""
     with (folder / "answers").open("a") as answers:
         calls = SesCalls(ses, ENVELOPE, ResponseFiles(folder), CallOutput(answers.fileno()))
         yield SesDelivery(ledger, calls, not_sent_log(), clock or Clock())

@@ -1,6 +1,6 @@
-"""What a local SES knows of an account: identities, configuration sets, templates, quota; and its answers about them.
+"""The local SES's knowledge of an account, and its answers: identities, configuration sets, templates, quota.
 
-XML as SES answers (query protocol, version 2010-12-01), and STS's GetCallerIdentity.
+Answers are XML as SES sends it (query protocol, version 2010-12-01), and STS's GetCallerIdentity.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PARTS = ("SubjectPart", "TextPart", "HtmlPart")
 
 
 class Refused(Exception):
-    """An error as SES names it."""
+    """An error in SES's terms."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class Refused(Exception):
 
 @dataclass
 class Account:
-    """All is well with it, but for what a test changes."""
+    """An account without faults, until a test changes it."""
 
     arn: str = "arn:aws:iam::123456789012:user/mailroom"
     identities: dict[str, str] = field(default_factory=lambda: {"example.com": "Success"})
@@ -43,7 +43,7 @@ class Account:
     quota: tuple[float, float] = (50_000.0, 120.0)  # a day, and used; the rate is the endpoint's max_send_rate
     is_enabled: bool = True
     denied: set[str] = field(default_factory=set)  # actions that are not permitted
-    garbage: set[str] = field(default_factory=set)  # actions whose answer is not SES's
+    garbage: set[str] = field(default_factory=set)  # actions whose answer is not from SES
     errors: dict[str, deque[Refused]] = field(default_factory=dict)  # for the next calls of an action, in order
     asked: Counter[str] = field(default_factory=Counter)
 

@@ -1,4 +1,4 @@
-"""A local SES that keeps a record of its own and can misbehave. It knows the calls that mailroom makes."""
+"""A local SES that keeps its own record and can fail. It knows the calls that mailroom makes."""
 
 import contextlib
 import re
@@ -21,7 +21,7 @@ _NAMESPACE = "http://ses.amazonaws.com/doc/2010-12-01/"
 
 @dataclass(frozen=True)
 class Call:
-    """One call as it reached the endpoint."""
+    """One call that reached the endpoint."""
 
     template: str
     source: str
@@ -36,7 +36,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the endpoint answers. No status: the connection is cut after the request was taken."""
+    """The answer to a call. Without a status the connection is cut after the request was accepted."""
 
     status: int | None = 200
     body: bytes = b""
@@ -74,27 +74,32 @@ def refused(code: str, message: str, status: int = 400) -> Reply:
 
 @dataclass
 class Endpoint:
-    """The endpoint's record, and what it is to do next."""
+    """The endpoint's record, and its next answers."""
 
     url: str = ""
     calls: list[Call] = field(default_factory=list)
     mailed: list[tuple[str, str, str]] = field(default_factory=list)  # template, address, data
-    replies: deque[Reply] = field(default_factory=deque)  # for the next calls, in order; then all is well
+    replies: deque[Reply] = field(default_factory=deque)  # for the next calls, in order; after them all is accepted
     decide: Callable[[Call], Reply | None] = lambda _: None
     max_send_rate: str | None = None  # None: GetSendQuota is not permitted
     account: Account = field(default_factory=Account)
-    refused_keys: dict[str, str] = field(default_factory=dict)  # access key ids, and the code with which they are
+    refused_keys: dict[str, str] = field(
+        default_factory=dict
+    )  # access key ids, and the code with which they are refused
     mailed_at: list[float] = field(default_factory=list)  # monotonic seconds of each entry of mailed
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _messages: int = 0
 
     @property
     def addresses(self) -> list[str]:
-        """The addresses mailed to, in order."""
+        """The addresses that were mailed, in order."""
         return [address for _, address, _ in self.mailed]
 
     def answer(self, call: Call) -> Reply:
-        """Record a call and choose its answer. A cut connection or garbage has mailed; a refusal has not."""
+        """Record a call and choose its answer.
+
+        A call that is cut or gets garbage was mailed. A refused call was not.
+        """
         with self._lock:
             self.calls.append(call)
             reply = self.replies.popleft() if self.replies else self.decide(call)
@@ -108,7 +113,7 @@ class Endpoint:
             return reply
 
     def accept(self, call: Call) -> Reply:
-        """Return the answer that takes all of a call."""
+        """Return the answer that accepts all of a call."""
         return accepted([("Success", self._message_id()) for _ in call.destinations])
 
     def _message_id(self) -> str:
@@ -171,7 +176,7 @@ def running_endpoint(given: Endpoint | None = None) -> Iterator[Endpoint]:
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
             body = self.rfile.read(length)
-            if len(body) < length:  # the client died in the middle of its request
+            if len(body) < length:  # the client died while it sent its request
                 self.close_connection = True
                 return
             form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
@@ -182,7 +187,7 @@ def running_endpoint(given: Endpoint | None = None) -> Iterator[Endpoint]:
                 time.sleep(reply.delay)
             if reply.status is None:
                 self.close_connection = True
-                # With a reset, so that the client sees the cut and not an end.
+                # With a reset, so that the client sees a cut and not an end.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return
             with contextlib.suppress(OSError):
@@ -199,7 +204,7 @@ def running_endpoint(given: Endpoint | None = None) -> Iterator[Endpoint]:
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
-            if not isinstance(sys.exception(), ConnectionError):  # a client that was killed
+            if not isinstance(sys.exception(), ConnectionError):  # a client was killed
                 super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     server = Server(("127.0.0.1", 0), Handler)

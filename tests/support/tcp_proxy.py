@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts, delays, goes deaf, or drops notifications, as networks and poolers do."""
+"""A TCP proxy that cuts, delays, stalls, or drops notifications, as networks and poolers do."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ _NOTIFICATION = b"A"  # NotificationResponse (PostgreSQL, 55.7)
 
 @dataclass
 class Proxy:
-    """What the proxy does to the bytes; changes take effect at once, on all connections."""
+    """How the proxy changes the bytes. Changes take effect at once, on all connections."""
 
     target: Callable[[], socket.socket]
     drops_notifications: bool = False
@@ -25,12 +25,12 @@ class Proxy:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _ended: bool = False
 
-    def go_deaf(self) -> None:
+    def stall(self) -> None:
         """Let nothing pass any more; the peers' packets are still acknowledged."""
         self._open.clear()
 
-    def hear_again(self) -> None:
-        """Let everything pass, also what was held back."""
+    def resume(self) -> None:
+        """Let everything pass again, including what was held back."""
         self._open.set()
 
     def cut(self) -> None:
@@ -84,7 +84,7 @@ def _pieces(read: socket.socket) -> Iterator[bytes]:
 
 
 def _without_notifications(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Cut a server's stream in messages (a type, a length that counts itself), and leave notifications out."""
+    """Split a server's stream into messages (a type, and a length that counts itself), and leave notifications out."""
     held = b""
     for piece in pieces:
         held += piece
@@ -101,7 +101,7 @@ def _without_notifications(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def running_proxy(target: Callable[[], socket.socket], *, drops_notifications: bool = False) -> Iterator[Proxy]:
     """Serve on a free port of the loopback interface."""
     proxy = Proxy(target, drops_notifications)
-    proxy.hear_again()
+    proxy.resume()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy.port = listener.getsockname()[1]
         thread = threading.Thread(target=proxy.serve, args=(listener,), daemon=True)
@@ -111,12 +111,12 @@ def running_proxy(target: Callable[[], socket.socket], *, drops_notifications: b
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
-            proxy.hear_again()
+            proxy.resume()
             proxy.cut()
 
 
 def postgres_target(folder: Path) -> Callable[[], socket.socket]:
-    """Return what connects to the server whose socket is in the folder."""
+    """Return a function that connects to the server whose socket is in the folder."""
 
     def connect() -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
@@ -131,5 +131,5 @@ def postgres_target(folder: Path) -> Callable[[], socket.socket]:
 
 
 def tcp_target(port: int) -> Callable[[], socket.socket]:
-    """Return what connects to a port of the loopback interface."""
+    """Return a function that connects to a port of the loopback interface."""
     return lambda: socket.create_connection(("127.0.0.1", port))

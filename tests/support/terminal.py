@@ -1,4 +1,4 @@
-"""A terminal in which a page's blocks are typed, one after the other, in one bash."""
+"""A terminal in which a page's blocks are typed, one after another, into one bash."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from tests.support.waiting import until
 
 
 class Terminal:
-    """A bash that keeps its variables and its folder from block to block, and ends at the first command that fails."""
+    """A bash that keeps its variables and its folder between blocks, and ends at the first command that fails."""
 
     def __init__(self, env: Mapping[str, str], cwd: Path, folder: Path) -> None:
         folder.mkdir()
@@ -32,14 +32,14 @@ class Terminal:
         return (self._folder / "err").read_text()
 
     def type(self, block: str, stdin: str = "") -> str:
-        """Run a block to its end; return what it printed."""
+        """Run a block to its end. Return its output."""
         before = len(self.out)
         self.start(block, stdin)
         self.finish()
         return self.out[before:]
 
     def start(self, block: str, stdin: str = "") -> None:
-        """Begin a block that goes on."""
+        """Begin a block that keeps running."""
         self._typed += 1
         script, given = self._folder / f"{self._typed}.sh", self._folder / f"{self._typed}.in"
         script.write_text(block)
@@ -49,7 +49,7 @@ class Terminal:
         self._bash.stdin.flush()
 
     def finish(self) -> None:
-        """Wait until the block has ended well."""
+        """Wait until the block has ended with 0."""
         done = self._folder / f"{self._typed}.done"
         until(
             lambda: done.exists() or self._bash.poll() is not None,
@@ -59,11 +59,14 @@ class Terminal:
         assert done.exists(), f"block {self._typed} failed:\n{self.out}\n{self.err}"
 
     def interrupt(self) -> None:
-        """Press Ctrl-C: all that runs in the foreground gets it; bash goes on, as the programs end in their own way."""
+        """Press Ctrl-C.
+
+        All processes in the foreground get it. bash continues, because the programs end with an exit status.
+        """
         os.killpg(self._bash.pid, signal.SIGINT)
 
     def close(self) -> None:
-        """End it, whatever runs."""
+        """End it and its processes."""
         if self._bash.stdin is not None:
             self._bash.stdin.close()
         with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Waiting on a condition, with a deadline; never for a time."""
+"""Waiting for a condition, with a deadline, and never for a time."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,10 @@ from collections.abc import Callable
 def until(
     condition: Callable[[], object], what: str | Callable[[], str] = "the condition", seconds: float = 30.0
 ) -> None:
-    """Return as soon as the condition holds; fail when it does not in time, with `what` as it is then."""
+    """Return as soon as the condition holds.
+
+    Fail if it does not hold in time, with the value of `what` at that moment.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -5,6 +5,6 @@ from mailroom_sender.address import host_name, identity
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
-    """No test gets what was worked out for another one."""
+    """Clear the caches, so that no test uses the results of another one."""
     host_name.to_ascii.cache_clear()
     identity.address_of.cache_clear()

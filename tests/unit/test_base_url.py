@@ -1,4 +1,4 @@
-"""The address that links begin with."""
+"""The URL with which links begin."""
 
 import pytest
 
@@ -19,8 +19,8 @@ from mailroom_sender.address.base_url import checked_base_url, is_local
         ("http://[::1]:8080", "http://[::1]:8080"),
     ],
 )
-def test_good_base_url_is_taken_without_slashes_at_its_end(given: str, taken: str) -> None:
-    """Host, port and path of an https URL; http for this machine only."""
+def test_good_base_url_is_accepted_without_trailing_slashes(given: str, taken: str) -> None:
+    """It has host, port and path of an https URL. http is for this machine only."""
     assert checked_base_url(given) == taken
 
 
@@ -54,13 +54,13 @@ def test_good_base_url_is_taken_without_slashes_at_its_end(given: str, taken: st
     ],
 )
 def test_bad_base_url_is_refused(given: str) -> None:
-    """Nothing that could leave its HTML attribute, or lead somebody astray."""
+    """It could end its HTML attribute or mislead a reader."""
     with pytest.raises(ValueError, match="an https:// URL of host and path"):
         checked_base_url(given)
 
 
-def test_own_machine_is_known() -> None:
-    """A link there is of no use to the reader of a mail."""
+def test_own_machine_is_recognized() -> None:
+    """A link to it is of no use to the reader of a mail."""
     assert is_local("http://localhost:3000")
     assert is_local("https://LOCALHOST")
     assert not is_local("https://app.example.com")

@@ -1,4 +1,4 @@
-"""The parts of a batch that are still to be called."""
+"""The parts of a batch that still need a call."""
 
 from mailroom_sender.delivery.batch_parts import BatchParts
 from mailroom_sender.input.action import MailAction
@@ -11,7 +11,7 @@ NEVER = Verdict(Outcome.NEVER, "named")
 
 
 def taken(parts: BatchParts) -> list[str]:
-    """Take all parts; return the numbers of the rows of each."""
+    """Take all parts. Return the numbers of the rows of each."""
     found = []
     while parts:
         announced = parts.next
@@ -29,39 +29,39 @@ def parts_after(*verdicts: Verdict, splits: bool = True) -> BatchParts:
     return parts
 
 
-def test_batch_is_one_part_at_first() -> None:
-    """Nothing is postponed."""
+def test_batch_begins_as_one_part() -> None:
+    """No part is postponed."""
     parts = BatchParts(ROWS)
     assert (taken(parts), parts.postponed_for) == (["012345678"], "")
 
 
-def test_refused_part_is_halved_and_the_rest_waits_behind() -> None:
-    """The first half is the larger one, and comes first."""
+def test_refused_part_is_halved_before_the_other_parts() -> None:
+    """The first half is the larger one, and is called first."""
     assert taken(parts_after(SPLIT, SPLIT, SPLIT, SPLIT)) == ["01", "23", "4567"]
     parts = BatchParts(ROWS[:3])
     parts.put_back(parts.pop(), [SPLIT] * 3, splits=True)
     assert taken(parts) == ["01", "2"]
 
 
-def test_rows_beside_those_that_were_named_go_together() -> None:
-    """Whether parts are halved or not."""
+def test_rows_beside_named_rows_go_together() -> None:
+    """This is so whether or not parts are halved."""
     for splits in (True, False):
         assert taken(parts_after(SPLIT, NEVER, SPLIT, NEVER, splits=splits)) == ["02", "4567"]
 
 
-def test_rows_that_go_apart_are_called_after_the_others() -> None:
-    """And before the rest."""
+def test_separated_rows_are_called_after_the_others() -> None:
+    """They still come before the rest of the batch."""
     for splits in (True, False):
         assert taken(parts_after(SPLIT, APART, SPLIT, APART, splits=splits)) == ["02", "13", "4567"]
 
 
-def test_part_of_which_nothing_goes_again_is_done() -> None:
-    """What comes after it is next."""
+def test_part_without_rows_to_repeat_is_done() -> None:
+    """The part after it is next."""
     assert taken(parts_after(NEVER, NEVER, NEVER, NEVER)) == ["4567"]
 
 
-def test_postponed_parts_come_back_when_they_are_resumed() -> None:
-    """With SES's words to the last of them until then."""
+def test_postponed_parts_are_called_after_the_resume() -> None:
+    """Until then they keep SES's words about the last call of them."""
     parts = parts_after(SPLIT, SPLIT, SPLIT, SPLIT, splits=False)
     assert parts.postponed_for == "no"
     parts.resume()
@@ -71,7 +71,7 @@ def test_postponed_parts_come_back_when_they_are_resumed() -> None:
 
 
 def test_part_of_one_row_is_postponed_like_others() -> None:
-    """Alone."""
+    """It is postponed alone."""
     parts = BatchParts(ROWS[:1])
     parts.put_back(parts.pop(), [SPLIT], splits=False)
     assert (taken(parts), parts.postponed_for) == ([], "no")

@@ -1,4 +1,4 @@
-"""How far one batch is: what is called next, what is settled when, and what everybody waits for."""
+"""The progress of a batch: the next call, when each row is settled, and what all calls wait for."""
 
 from collections.abc import Callable, Iterable
 
@@ -17,7 +17,7 @@ HELD = Verdict(Outcome.HOLD, "paused", hold=holds.ACCOUNT)
 
 
 class Play:
-    """A batch against an SES that is a function of the rows in a call; each call takes a second."""
+    """A batch against an SES that decides by the rows of a call. Each call takes a second."""
 
     def __init__(self, rows: Iterable[int], ses: Callable[[list[int]], list[Verdict]], run: RefusalRun | None = None):
         self.progress = BatchProgress([row(number) for number in rows], run or RefusalRun())
@@ -55,7 +55,7 @@ def row(number: int) -> Row:
 
 
 def refusing(*bad: int) -> Callable[[list[int]], list[Verdict]]:
-    """Return an SES that refuses calls in which one of these is."""
+    """Return an SES that refuses each call with one of these rows."""
 
     def answer(numbers: list[int]) -> list[Verdict]:
         if not set(bad) & set(numbers):
@@ -65,24 +65,24 @@ def refusing(*bad: int) -> Callable[[list[int]], list[Verdict]]:
     return answer
 
 
-def test_bad_row_fails_and_its_neighbours_go() -> None:
-    """Wherever it stands; each row is settled once."""
+def test_bad_row_fails_and_other_rows_are_sent() -> None:
+    """It fails at any place in the batch. Each row is settled once."""
     for bad in range(10):
         play = Play(range(10), refusing(bad)).play()
         others = [number for number in range(10) if number != bad]
         assert (play.numbers(Outcome.NEVER), play.numbers(Outcome.SENT)) == ([bad], others)
 
 
-def test_run_of_bad_rows_is_ended_by_a_part_that_is_taken() -> None:
-    """More of them than make a run: what is left is tried whole before anything is held, and then split on."""
+def test_accepted_part_ends_a_run_of_bad_rows() -> None:
+    """There are more bad rows than a run. The rest is tried as a whole before a hold, and then split again."""
     bad = range(3 * RUN_LENGTH)
     play = Play(range(50), refusing(*bad)).play()
     assert (play.numbers(Outcome.NEVER), len(play.numbers(Outcome.SENT))) == ([*bad], 50 - len(bad))
     assert play.progress.held is None
 
 
-def test_refusal_of_all_is_held_after_a_few_calls() -> None:
-    """Each row is put back, none fails; the next batch, a probe, costs the same at most."""
+def test_refusal_of_all_rows_becomes_a_hold_after_a_few_calls() -> None:
+    """Each row is released and none fails. The next batch, a probe, needs no more calls."""
     run = RefusalRun()
     for start in (0, 100):
         play = Play(range(50), refusing(*range(50)), run)
@@ -91,13 +91,13 @@ def test_refusal_of_all_is_held_after_a_few_calls() -> None:
         assert play.numbers(Outcome.HOLD) == [*range(50)]
         assert play.progress.held
         assert play.progress.held.hold is holds.REFUSALS
-        told = f"5 or more mails in a row were refused, and none was taken between: {WHY}"
-        assert play.progress.held.reason == told
+        expected = f"5 or more mails in a row were refused, and none was taken between: {WHY}"
+        assert play.progress.held.reason == expected
         assert len(play.calls) < 20
 
 
-def test_row_that_was_put_back_fails_when_others_were_taken_meanwhile() -> None:
-    """Also one that was refused in company only."""
+def test_released_row_fails_when_others_are_accepted_meanwhile() -> None:
+    """This includes a row that was refused only together with others."""
     run = RefusalRun()
     Play(range(20), refusing(*range(20)), run).play()
     good = Play([100], refusing(), run)
@@ -108,8 +108,8 @@ def test_row_that_was_put_back_fails_when_others_were_taken_meanwhile() -> None:
     assert again.play().numbers(Outcome.NEVER) == [19]
 
 
-def test_hold_leaves_the_rest_uncalled() -> None:
-    """When a part is held, all that is left of the batch waits for the same reason."""
+def test_hold_ends_the_calls_of_a_batch() -> None:
+    """When a part is held, the rest of the batch waits for the same reason."""
     answers = iter([[Verdict(Outcome.SPLIT, WHY)] * 4, [HELD] * 2])
     play = Play(range(4), lambda _: next(answers)).play()
     assert [len(call) for call in play.calls] == [4, 2]
@@ -117,15 +117,15 @@ def test_hold_leaves_the_rest_uncalled() -> None:
 
 
 def test_undecided_row_is_settled_before_its_lease_ends() -> None:
-    """As one that is to be tried again."""
+    """It is settled as a row to be tried again."""
     play = Play(range(2), refusing(0, 1))
     play.now = LEASE_NEARLY_OVER
     play.play()
     assert play.numbers(Outcome.REFUSED) == [0, 1]
 
 
-def test_second_failed_needs_a_second_opinion_too() -> None:
-    """`Failed` may speak of all: once more, and then only if another mail was taken."""
+def test_second_failed_is_checked_again() -> None:
+    """`Failed` may be true of all rows. The row is tried again, and fails only if another mail is accepted."""
     failed = Verdict(Outcome.ONCE_MORE, "Failed: x")
     for others, expected in (([failed], Outcome.REFUSED), ([Verdict(Outcome.SENT)], Outcome.NEVER)):
         progress = BatchProgress([row(0), row(1)], RefusalRun())
@@ -143,8 +143,8 @@ def begun(*numbers: int) -> list[Begun]:
     return [Begun(row(number), number, 1, "me", LEASE_NEARLY_OVER) for number in numbers]
 
 
-def test_batch_knows_whether_ses_took_a_mail_of_it() -> None:
-    """From the first one on; a refusal says nothing of it."""
+def test_batch_records_whether_ses_accepted_a_mail() -> None:
+    """The first accepted mail counts. A refusal says nothing about it."""
     progress = BatchProgress([row(0), row(1)], RefusalRun())
     assert (progress.source_works, progress.logged, progress.held) == (False, set(), None)
     progress.answered(begun(0), [REFUSED], 0, 1)
@@ -153,8 +153,8 @@ def test_batch_knows_whether_ses_took_a_mail_of_it() -> None:
     assert progress.source_works is True
 
 
-def test_hold_of_a_single_row_is_the_batch_s() -> None:
-    """Only if all rows of a call are held."""
+def test_hold_of_rows_holds_the_batch() -> None:
+    """This is so only if all rows of a call are held."""
     progress = BatchProgress([row(0)], RefusalRun())
     progress.answered(begun(0), [HELD], 0, 1)
     assert progress.held is HELD
@@ -163,8 +163,8 @@ def test_hold_of_a_single_row_is_the_batch_s() -> None:
     assert progress.held is None
 
 
-def test_row_that_is_proved_to_be_at_fault_fails_at_once() -> None:
-    """Not only when the batch is decided."""
+def test_row_proved_to_be_at_fault_fails_at_once() -> None:
+    """It does not wait for the decision on the batch."""
     run = RefusalRun()
     progress = BatchProgress([row(0)], run)
     run.refused("0", WHY, 1)
@@ -172,8 +172,8 @@ def test_row_that_is_proved_to_be_at_fault_fails_at_once() -> None:
     assert progress.answered(begun(0), [REFUSED], 3, 4) == [Verdict(Outcome.NEVER, WHY)]
 
 
-def test_row_beside_one_that_was_named_was_not_refused() -> None:
-    """The refusal spoke of the other; so what was taken after it is no proof."""
+def test_row_beside_a_named_row_was_not_refused() -> None:
+    """The refusal named the other row. So a mail accepted afterwards proves nothing about this one."""
     run = RefusalRun()
     progress = BatchProgress([row(0), row(1)], run)
     progress.parts.pop()
@@ -182,8 +182,8 @@ def test_row_beside_one_that_was_named_was_not_refused() -> None:
     assert progress.answered(begun(0), [REFUSED], 3, 4) == [REFUSED]
 
 
-def test_row_that_nobody_can_judge_waits_until_its_lease_is_nearly_over() -> None:
-    """As long as a part of its batch is still to be called; the very end of its time is still in time."""
+def test_undecided_row_waits_until_its_lease_almost_ends() -> None:
+    """It waits while its batch has another part to call. The last moment of the lease is still in time."""
     progress = BatchProgress([row(0), row(1)], RefusalRun())
     (one,) = begun(0)
     assert progress.settled_now([one], progress.answered([one], [REFUSED], 0, 1)) == []
@@ -192,8 +192,8 @@ def test_row_that_nobody_can_judge_waits_until_its_lease_is_nearly_over() -> Non
     assert progress.decided(LEASE_NEARLY_OVER + 2) == []
 
 
-def test_row_that_nobody_can_judge_is_tried_again_when_its_batch_ends() -> None:
-    """Without a hold, as one refusal is no run."""
+def test_undecided_row_is_tried_again_when_its_batch_ends() -> None:
+    """There is no hold, because one refusal is not a run."""
     progress = BatchProgress([row(0)], RefusalRun())
     progress.parts.pop()
     (one,) = begun(0)
@@ -202,8 +202,8 @@ def test_row_that_nobody_can_judge_is_tried_again_when_its_batch_ends() -> None:
     assert progress.held is None
 
 
-def test_run_over_several_batches_is_held_as_well() -> None:
-    """The last of them waits, and no row of it is called."""
+def test_run_over_several_batches_is_held() -> None:
+    """The last batch waits, and no row of it is called."""
     run = RefusalRun()
     plays = [Play([number], refusing(number), run) for number in range(RUN_LENGTH)]
     for number, play in enumerate(plays):
@@ -213,8 +213,8 @@ def test_run_over_several_batches_is_held_as_well() -> None:
     assert plays[-1].settled[RUN_LENGTH - 1] is plays[-1].progress.held
 
 
-def test_call_of_the_very_moment_of_a_refusal_proves_nothing() -> None:
-    """It may have been made before; one that was made later does."""
+def test_call_at_the_moment_of_a_refusal_proves_nothing() -> None:
+    """It may have been made before the refusal. A later call proves something."""
     for called_at, outcome in ((1.0, Outcome.REFUSED), (1.1, Outcome.NEVER)):
         progress = BatchProgress([row(0), row(1)], RefusalRun())
         progress.answered(begun(0), [REFUSED], 0, 1.0)

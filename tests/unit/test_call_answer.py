@@ -1,4 +1,4 @@
-"""What stdout says of a call: its fields stand in docs, and programs read them."""
+"""The output for a call on stdout. The docs list its fields, and programs read them."""
 
 from mailroom_sender.output.call_answer import call_answer
 from mailroom_sender.ses.verdict import Accepted, Lost, Outcome, Refused, SesAnswer, Verdict
@@ -13,7 +13,7 @@ def answered(answer: SesAnswer, *verdicts: Verdict) -> dict[str, object]:
 
 
 def test_statuses_are_printed_for_each_destination() -> None:
-    """In order, without what lets somebody in; a message id is no secret."""
+    """They are in order and contain no secret. A message id is not secret."""
     statuses = [
         {"Status": "Success", "MessageId": "m-123456"},
         {"Status": f"Odd {TWO.secret}", "Error": "not printed"},
@@ -28,8 +28,8 @@ def test_statuses_are_printed_for_each_destination() -> None:
     }
 
 
-def test_refusal_has_its_http_status_and_reason() -> None:
-    """Of no destination is there a status then."""
+def test_refusal_has_http_status_and_reason() -> None:
+    """It has no status of a destination."""
     printed = answered(Refused(400, "MessageRejected", "no"), *[Verdict(Outcome.SPLIT, "MessageRejected: no")] * 2)
     assert (printed["http_status"], printed["error"]) == (400, "MessageRejected: no")
     assert printed["destinations"] == [
@@ -37,8 +37,8 @@ def test_refusal_has_its_http_status_and_reason() -> None:
     ]
 
 
-def test_answer_that_can_not_be_matched_to_the_destinations_is_an_error() -> None:
-    """Too few statuses, none, or no answer at all."""
+def test_answer_that_does_not_match_the_destinations_is_an_error() -> None:
+    """It has too few statuses, none, or there is no answer."""
     doubt = [Verdict(Outcome.UNKNOWN, "why")] * 2
     for answer in (Accepted([{"Status": "Success"}]), Accepted(None), Accepted([]), Lost("why")):
         printed = answered(answer, *doubt)

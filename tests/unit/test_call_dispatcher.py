@@ -1,4 +1,4 @@
-"""Rows to calls to results, with the real parts, the local SES and a fake clock; only the poll is the test's."""
+"""From rows to calls to results, with the real parts, the local SES and a fake clock. The test polls."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -28,7 +28,7 @@ def pool() -> Iterator[Executor]:
 
 
 class Calls:
-    """A dispatcher of its own schedule."""
+    """A dispatcher with its own schedule."""
 
     def __init__(self, delivery: Delivery, unsent: UnsentRows, pool: Executor, clock: Clock) -> None:
         pace = Pace()
@@ -39,7 +39,7 @@ class Calls:
         self._pool = pool
 
     def send(self, *batch: Row) -> None:
-        """Make the calls for rows that may be made now, and take their results."""
+        """Make the calls that are allowed now for these rows, and take their results."""
         for row in batch:
             self.schedule.put(row)
         ended: list[bool] = []
@@ -59,15 +59,15 @@ def calls(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, p
 
 
 def test_rows_are_mailed_in_one_call_and_counted(calls: Calls, endpoint: Endpoint) -> None:
-    """Nothing is left to do then, until the summary is due."""
+    """Then nothing is due until the summary."""
     calls.send(*rows(1, 2))
     assert [call.addresses for call in endpoint.calls] == [["u1@example.com", "u2@example.com"]]
     assert (calls.dispatcher.summary.sent, len(calls.schedule), calls.dispatcher.is_busy) == (2, 0, False)
     assert calls.dispatcher.deadline(calls.clock()) == calls.dispatcher.summary.due_at
 
 
-def test_row_that_is_not_taken_is_scheduled_again(calls: Calls, endpoint: Endpoint) -> None:
-    """At its time, of which the loop is told."""
+def test_row_that_is_not_accepted_is_scheduled_again(calls: Calls, endpoint: Endpoint) -> None:
+    """The loop learns the time of the next try."""
     endpoint.replies.append(accepted([("TransientFailure", "busy")]))
     calls.send(*rows(1))
     assert 0.4 < calls.dispatcher.deadline(calls.clock()) - calls.clock() <= 1
@@ -78,8 +78,10 @@ def test_row_that_is_not_taken_is_scheduled_again(calls: Calls, endpoint: Endpoi
     assert endpoint.addresses == ["u1@example.com"]
 
 
-def test_held_calls_go_on_with_the_probe(calls: Calls, endpoint: Endpoint, capfd: pytest.CaptureFixture[str]) -> None:
-    """While the account is paused no call is made but one every 15 s."""
+def test_held_calls_continue_with_the_probe(
+    calls: Calls, endpoint: Endpoint, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """While the account is held there is one call every 15 s."""
     endpoint.replies.append(refused("AccountSendingPausedException", "paused"))
     calls.send(*rows(1))
     assert calls.schedule.is_held
@@ -96,14 +98,14 @@ def test_held_calls_go_on_with_the_probe(calls: Calls, endpoint: Endpoint, capfd
 
 
 def test_throttling_lowers_the_rate(calls: Calls, endpoint: Endpoint, capfd: pytest.CaptureFixture[str]) -> None:
-    """By half, from what went in the last second or a guess, and the log says to what."""
+    """It becomes half of the rate of the last second, or of a guess. The log says the new rate."""
     endpoint.replies.append(refused("Throttling", "Maximum sending rate exceeded."))
     calls.send(*rows(1))
     assert calls.schedule.pace.rate(calls.clock()) == pytest.approx(25.0, rel=0.1)
     assert "lowering the rate to 25.0 recipients a second" in capfd.readouterr().err
 
 
-def test_stopped_dispatcher_begins_no_more_calls(calls: Calls, endpoint: Endpoint) -> None:
+def test_stopped_dispatcher_begins_no_call(calls: Calls, endpoint: Endpoint) -> None:
     """Its rows stay in the schedule."""
     calls.dispatcher.stop()
     calls.send(*rows(1))
@@ -111,7 +113,7 @@ def test_stopped_dispatcher_begins_no_more_calls(calls: Calls, endpoint: Endpoin
 
 
 class Faulty(Preview):
-    """A fault of mailroom's own."""
+    """A bug of mailroom."""
 
     def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
         def fail() -> DeliveryResult:
@@ -120,10 +122,10 @@ class Faulty(Preview):
         return fail
 
 
-def test_fault_of_mailroom_keeps_the_rows_and_tells_no_secret(
+def test_bug_keeps_the_rows_and_logs_no_secret(
     tmp_path: Path, pool: Executor, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody knows what became of them; the error's text may hold anything."""
+    """The outcome of the rows is unknown, and the error's text may contain a secret."""
     unsent = UnsentRows(tmp_path)
     faulty = Faulty(ENVELOPE, unsent, CallOutput(1), as_text=False)
     calls = Calls(faulty, unsent, pool, Clock())

@@ -1,4 +1,4 @@
-"""Which rows go into the next call, and when it is made."""
+"""Which rows go into the next call, and when the call is made."""
 
 from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
@@ -24,13 +24,13 @@ def schedule(*rows: Row, rate: float = float("inf")) -> CallSchedule:
 
 
 def test_without_rows_no_call_is_made() -> None:
-    """Time alone brings none."""
+    """The passing of time causes no call."""
     assert schedule().call_at(100.0) == NEVER
     assert len(schedule()) == 0
 
 
-def test_call_is_made_at_once_with_the_rows_that_are_there() -> None:
-    """Those of the action that waits longest, up to what one call may have."""
+def test_call_is_made_at_once_with_the_waiting_rows() -> None:
+    """The rows are those of the action that waits longest, up to the limit of a call."""
     made = schedule(row("1"), row("2", R), row("3"))
     assert made.call_at(100.0) == 100.0
     assert [one.login for one in made.take_batch(100.0)] == ["1", "3"]
@@ -39,12 +39,12 @@ def test_call_is_made_at_once_with_the_rows_that_are_there() -> None:
 
 
 def test_first_calls_wait_for_the_rate() -> None:
-    """But not for ever: until a moment that is handed in."""
+    """They wait until a given moment at most."""
     assert schedule(row("1")).call_at(100.0, not_before=105.0) == 105.0
 
 
-def test_rate_holds_the_next_call_up() -> None:
-    """A burst of one second's recipients, and then as the rate allows; a call is no larger than the burst."""
+def test_rate_delays_the_next_call() -> None:
+    """There is a burst of one second's recipients, and then the rate. No call is larger than the burst."""
     made = schedule(*(row(str(number)) for number in range(4)), rate=2.0)
     assert len(made.take_batch(100.0)) == 2
     assert made.call_at(100.0) == 101.0
@@ -52,7 +52,7 @@ def test_rate_holds_the_next_call_up() -> None:
 
 
 def test_held_action_waits_alone_and_its_probe_goes_first() -> None:
-    """The other action goes on; at the probe's time one call is made, and the next one only after its answer."""
+    """The other action is not delayed. The probe is one call at its time. The next call waits for its answer."""
     made = schedule(row("1"), row("2", R), row("3"))
     hold = Verdict(Outcome.HOLD, "no template", hold=holds.TEMPLATE)
     assert made.answered("activation", [hold], 100.0, 0.0) == [
@@ -68,8 +68,8 @@ def test_held_action_waits_alone_and_its_probe_goes_first() -> None:
     assert (made.is_held, made.call_at(117.0)) == (False, 117.0)
 
 
-def test_row_that_is_tried_again_waits_for_its_time_and_then_for_a_call() -> None:
-    """It counts as waiting all the while, and goes behind the rows that are there."""
+def test_retried_row_waits_for_its_time_and_then_for_a_call() -> None:
+    """It counts as waiting all the time, and comes after the rows that are already there."""
     made = schedule(row("1"))
     made.retry(row("2"), 110.0)
     assert (len(made), made.retry_at) == (2, 110.0)
@@ -81,8 +81,8 @@ def test_row_that_is_tried_again_waits_for_its_time_and_then_for_a_call() -> Non
     assert [one.login for one in made.take_batch(110.0)] == ["3", "2"]
 
 
-def test_every_row_that_waits_is_taken_at_the_end() -> None:
-    """Those that wait for a call come before those that wait for their time."""
+def test_all_waiting_rows_are_taken_at_the_end() -> None:
+    """Rows that wait for a call come before rows that wait for their time."""
     made = schedule(row("1"))
     made.retry(row("2"), 110.0)
     assert [one.login for one in made.take_all()] == ["1", "2"]

@@ -1,4 +1,4 @@
-"""What mailroom-send check finds of an account: each thing that can be wrong, and how it is told."""
+"""What mailroom-send check finds in an account: each thing that can be wrong, and its message."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def settings(tmp_path: Path) -> SenderSettings:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[Endpoint, pytest.MonkeyPatch]]:
-    """One endpoint for all, as its client takes a while to make."""
+    """One endpoint for all tests, because a client takes long to create."""
     with running_endpoint() as endpoint, pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             patch.delenv(name, raising=False)
@@ -63,7 +63,7 @@ def aws(served: tuple[Endpoint, pytest.MonkeyPatch]) -> Iterator[AwsQuestions]:
 
 @pytest.fixture
 def endpoint(served: tuple[Endpoint, pytest.MonkeyPatch]) -> Endpoint:
-    """Everything is ready."""
+    """An endpoint for which everything is ready."""
     endpoint, _ = served
     endpoint.account = Account()
     endpoint.calls.clear()
@@ -82,7 +82,7 @@ def account(endpoint: Endpoint) -> Account:
 
 @pytest.fixture
 def found(endpoint: Endpoint, settings: SenderSettings, aws: AwsQuestions) -> Callable[..., list[Finding]]:
-    """Check all but the database."""
+    """Check everything except the database."""
     assert endpoint.account
 
     def check(
@@ -98,7 +98,7 @@ def found(endpoint: Endpoint, settings: SenderSettings, aws: AwsQuestions) -> Ca
 
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Callable[[], AwsQuestions]]]:
-    """Make clients for which a service can't be reached."""
+    """Return clients for which a service can't be reached."""
     made: list[AwsQuestions] = []
 
     def without(service: str) -> Callable[[], AwsQuestions]:
@@ -115,7 +115,7 @@ def of(findings: list[Finding], check: str) -> list[Finding]:
     return [finding for finding in findings if finding.check == check]
 
 
-def test_account_that_is_ready_is_said_to_be(found: Callable[..., list[Finding]]) -> None:
+def test_ready_account_passes(found: Callable[..., list[Finding]]) -> None:
     """Every line is ok, and each question to SES names its permission."""
     findings = found()
     assert {finding.status for finding in findings} == {Status.OK}, findings
@@ -153,10 +153,10 @@ def test_account_that_is_ready_is_said_to_be(found: Callable[..., list[Finding]]
         (lambda a: a.templates[NAMES[1]].pop("TextPart"), NAMES[1], Status.WARNING, "has no text part"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_with_what_to_do(
+def test_each_fault_has_its_status_and_advice(
     account: Account, found: Callable[..., list[Finding]], change: Change, check: str, status: Status, says: str
 ) -> None:
-    """Each fault gives its line its status; all other checks stay as they were."""
+    """Only its own line changes. All other checks stay the same."""
     change(account)
     findings = found()
     worst = [finding for finding in of(findings, check) if finding.status is status]
@@ -165,8 +165,8 @@ def test_what_is_wrong_is_said_with_what_to_do(
     assert {f.check for f in findings if f.status is not Status.OK} <= {check}
 
 
-def test_documented_policies_are_what_is_asked(found: Callable[..., list[Finding]]) -> None:
-    """The policies in docs allow what the check names, what the commands for templates call, and nothing else."""
+def test_documented_policies_match_the_calls(found: Callable[..., list[Finding]]) -> None:
+    """The policies in docs allow the calls of the check and of the template commands, and no others."""
     sender, check = policies("going-live.md")
     assert check == {finding.permission for finding in found() if finding.permission}
     assert sender == {"ses:SendBulkTemplatedEmail", "ses:GetSendQuota"}
@@ -185,7 +185,7 @@ def policies(page: str) -> list[set[str]]:
 
 
 def test_sandbox_is_recognized(endpoint: Endpoint, account: Account, found: Callable[..., list[Finding]]) -> None:
-    """200 mails a day, one a second: nobody but verified addresses would get mail."""
+    """200 mails a day and one a second mean a sandbox, in which only verified addresses get mail."""
     endpoint.max_send_rate, account.quota = "1.0", (200.0, 3.0)
     (quota,) = of(found(), "quota")
     assert (quota.status, "sandbox" in quota.todo) == (Status.WARNING, True)
@@ -205,10 +205,10 @@ def test_sandbox_is_recognized(endpoint: Endpoint, account: Account, found: Call
         ({"output_path": Path("/proc/1/x")}, "output folder", Status.TASK, ""),
     ],
 )
-def test_settings_that_do_not_fit_are_said(
+def test_settings_that_do_not_fit_are_reported(
     found: Callable[..., list[Finding]], changes: dict[str, object], check: str, status: Status, says: str
 ) -> None:
-    """What AWS and the sender's settings make together."""
+    """These are combinations of AWS's and the sender's settings."""
     findings = [finding for finding in of(found(**changes), check) if finding.status is not Status.OK]
     if not findings and changes.get("output_path") == Path("/proc/1/x"):
         pytest.skip("os.access() says that root may make it")
@@ -232,11 +232,11 @@ def test_settings_that_do_not_fit_are_said(
          "its HTML uses {{login_text}}, in which & < > are not escaped", "use {{login}} in the HTML"),
     ],
 )  # fmt: skip
-def test_login_that_is_shown_otherwise_is_said(
+def test_unsafe_display_of_a_login_is_reported(
     account: Account, found: Callable[..., list[Finding]], changed: dict[str, str], escape_html: bool, status: Status,
     found_: str, todo: str,
 ) -> None:  # fmt: skip
-    """Escaped where that shows, not escaped where it matters, or free to turn the sentence around it."""
+    """A login is escaped where that shows, not escaped where it is needed, or may reverse the text around it."""
     kept = {"SubjectPart": "s", "TextPart": "{{secret}} {{code}}", "HtmlPart": "{{secret}} {{code}}"}
     account.templates[NAMES[1]] = {part: kept[part] + changed.get(part, "") for part in kept}
     exists, renders = of(found(escape_html=escape_html), NAMES[1])
@@ -245,64 +245,64 @@ def test_login_that_is_shown_otherwise_is_said(
         assert (exists.found, exists.todo) == (found_, todo)
 
 
-def test_missing_permissions_are_warnings_that_name_them(account: Account, found: Callable[..., list[Finding]]) -> None:
-    """Whoever may do nothing but send hears what is not checked, and is not kept from sending."""
+def test_missing_permission_is_a_warning(account: Account, found: Callable[..., list[Finding]]) -> None:
+    """It names the permission. A user that may only send learns which checks were skipped, and can still send."""
     ses = {"GetAccountSendingEnabled", "GetIdentityVerificationAttributes", "DescribeConfigurationSet", "GetTemplate",
            "TestRenderTemplate"}  # fmt: skip
     account.denied.update(ses)
     findings = found()
-    told = {f.permission: f for f in findings if f.status is Status.WARNING}
-    assert set(told) == {f"ses:{action}" for action in ses}
-    assert all(f.todo == f"allow {permission}" for permission, f in told.items())
+    reported = {f.permission: f for f in findings if f.status is Status.WARNING}
+    assert set(reported) == {f"ses:{action}" for action in ses}
+    assert all(f.todo == f"allow {permission}" for permission, f in reported.items())
     assert exit_status(findings) == 0
 
 
-def test_base_url_is_missed_without_seeing_the_template(account: Account, found: Callable[..., list[Finding]]) -> None:
-    """TestRenderTemplate alone tells it, too."""
+def test_missing_base_url_is_found_without_reading_the_template(
+    account: Account, found: Callable[..., list[Finding]]
+) -> None:
+    """TestRenderTemplate alone shows it."""
     account.denied.add("GetTemplate")
     findings = [f for f in of(found(link_base_url=None), NAMES[0]) if f.status is Status.TASK]
     assert "set MAILROOM_LINK_BASE_URL" in findings[0].todo
 
 
-def test_throttled_call_is_made_again_later(
-    endpoint: Endpoint, account: Account, found: Callable[..., list[Finding]]
-) -> None:
-    """SES takes these calls once a second, whoever makes them."""
+def test_throttled_call_is_repeated(endpoint: Endpoint, account: Account, found: Callable[..., list[Finding]]) -> None:
+    """SES accepts these calls once a second, whoever makes them."""
     account.errors["GetTemplate"] = deque([Refused("Throttling", "Rate exceeded")] * 3)
     assert {finding.status for finding in found()} == {Status.OK}
     account.errors["GetTemplate"] = deque([Refused("Throttling", "Rate exceeded")] * 5)
     findings = found()
-    (told,) = [f for f in findings if f.status is not Status.OK]
-    assert (told.status, told.found.partition(" (")[0]) == (
+    (reported,) = [f for f in findings if f.status is not Status.OK]
+    assert (reported.status, reported.found.partition(" (")[0]) == (
         Status.WARNING,
         f"not checked: {endpoint.url} throttles GetTemplate",
     )
 
 
-def test_refusal_names_who_refuses_what(
+def test_refusal_names_the_service_and_the_call(
     endpoint: Endpoint, account: Account, found: Callable[..., list[Finding]]
 ) -> None:
-    """An endpoint of one's own is not AWS; the reason stands there once, and no advice that advises nothing."""
+    """A custom endpoint is not called AWS. The reason is printed once, without useless advice."""
     account.errors["GetTemplate"] = deque([Refused("InvalidAction", "not here")] * 2)
-    told = [f for f in found() if f.status is not Status.OK]
-    assert {(f.status, f.found, f.todo) for f in told} == {
+    reported = [f for f in found() if f.status is not Status.OK]
+    assert {(f.status, f.found, f.todo) for f in reported} == {
         (Status.TASK, f"{endpoint.url} refuses GetTemplate (InvalidAction: not here)", "")
     }
 
 
-def test_broken_answer_is_no_reason_to_wait(
+def test_server_error_is_not_repeated(
     endpoint: Endpoint, account: Account, found: Callable[..., list[Finding]]
 ) -> None:
-    """A 500 is AWS's fault, and says nothing of the account."""
+    """A 500 is AWS's fault and says nothing about the account."""
     account.errors["GetAccountSendingEnabled"] = deque([Refused("InternalFailure", "oops", 500)])
-    (told,) = [f for f in found() if f.status is not Status.OK]
-    assert (told.check, told.status) == ("sending", Status.WARNING)
+    (reported,) = [f for f in found() if f.status is not Status.OK]
+    assert (reported.check, reported.status) == ("sending", Status.WARNING)
     said = "does not answer GetAccountSendingEnabled as it should (InternalFailure: oops)"
-    assert told.found == f"not checked: {endpoint.url} {said}"
+    assert reported.found == f"not checked: {endpoint.url} {said}"
 
 
 def test_calls_of_one_name_are_a_second_apart(account: Account) -> None:
-    """The pause is kept between calls of one name only."""
+    """The pause is between calls of one name only."""
     slept: list[float] = []
     aws = AwsQuestions(sleep=slept.append)
     for action in ("GetTemplate", "GetTemplate", "TestRenderTemplate"):
@@ -313,8 +313,10 @@ def test_calls_of_one_name_are_a_second_apart(account: Account) -> None:
 
 
 @pytest.mark.parametrize("code", ["InvalidClientTokenId", "ExpiredToken", "SignatureDoesNotMatch"])
-def test_refused_credentials_are_said_once(account: Account, found: Callable[..., list[Finding]], code: str) -> None:
-    """After that nobody is asked in vain."""
+def test_refused_credentials_are_reported_once(
+    account: Account, found: Callable[..., list[Finding]], code: str
+) -> None:
+    """No further call is made."""
     account.errors["GetCallerIdentity"] = deque([Refused(code, "no", 403)])
     account.errors["GetAccountSendingEnabled"] = deque([Refused(code, "no", 403)])
     findings = found()
@@ -322,61 +324,67 @@ def test_refused_credentials_are_said_once(account: Account, found: Callable[...
     assert sum(account.asked.values()) == 2
 
 
-def test_what_is_not_ses_is_told_twice_and_no_more(endpoint: Endpoint, found: Callable[..., list[Finding]]) -> None:
-    """A proxy's page, where SES should be, is something to do."""
+def test_endpoint_that_is_not_ses_is_reported_twice_at_most(
+    endpoint: Endpoint, found: Callable[..., list[Finding]]
+) -> None:
+    """A proxy's page in place of SES is an error."""
     endpoint.account.garbage.update(_ACTIONS)
     findings = found()
-    told = [f.found for f in findings if f.status is Status.TASK]
-    assert told == [
+    reported = [f.found for f in findings if f.status is Status.TASK]
+    assert reported == [
         f"what {endpoint.url} answers to {action} can't be read (ResponseParserError)" for action in _ACTIONS[:2]
     ]
     assert {f.found for f in findings if f.status is Status.WARNING} == {"not checked, for the reason above"}
 
 
 @pytest.mark.parametrize("action", ["GetAccountSendingEnabled", "GetTemplate"])
-def test_one_action_that_ses_does_not_know_keeps_no_other_from_being_asked(
+def test_unknown_action_stops_no_other_check(
     endpoint: Endpoint, found: Callable[..., list[Finding]], action: str
 ) -> None:
-    """An SES that is not AWS's may lack some."""
+    """An SES that is not AWS's may lack some actions."""
     endpoint.account.garbage.add(action)
-    told = {f.found for f in found() if f.status is not Status.OK}
-    assert told == {f"what {endpoint.url} answers to {action} can't be read (ResponseParserError)"}
+    reported = {f.found for f in found() if f.status is not Status.OK}
+    assert reported == {f"what {endpoint.url} answers to {action} can't be read (ResponseParserError)"}
 
 
-def test_sts_that_is_out_of_reach_is_no_obstacle(
+def test_unreachable_sts_is_no_error(
     found: Callable[..., list[Finding]], unreachable: Callable[[str], Callable[[], AwsQuestions]]
 ) -> None:
-    """A network may let SES through and nothing else."""
+    """A network may allow only SES."""
     findings = found(connect=unreachable("STS"))
     assert [(f.check, f.status) for f in findings if f.status is not Status.OK] == [("credentials", Status.WARNING)]
 
 
-def test_ses_that_is_out_of_reach_is_asked_once(
+def test_unreachable_ses_is_called_once(
     found: Callable[..., list[Finding]], unreachable: Callable[[str], Callable[[], AwsQuestions]]
 ) -> None:
-    """One timeout, not ten."""
+    """There is one timeout, not ten."""
     findings = found(connect=unreachable("SES"))
-    (told,) = [f for f in findings if f.status is Status.TASK]
-    assert "can't be reached" in told.found
+    (reported,) = [f for f in findings if f.status is Status.TASK]
+    assert "can't be reached" in reported.found
     assert {f.found for f in findings if f.status is Status.WARNING} == {"not checked, for the reason above"}
 
 
-def test_region_that_nobody_chose_is_a_warning(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> None:
-    """us-east-1 is only a guess; an endpoint of one's own is told of, in case it was left over."""
+def test_default_region_is_a_warning(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> None:
+    """us-east-1 is only a guess. A custom endpoint is reported too, because it may be forgotten."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_SES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     aws = AwsQuestions()
     aws.close()
-    told = judgement.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
-    assert (told.status, told.found, told.todo) == (Status.WARNING, "us-east-1, as none is set", "set AWS_REGION")
+    reported = judgement.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
+    assert (reported.status, reported.found, reported.todo) == (
+        Status.WARNING,
+        "us-east-1, as none is set",
+        "set AWS_REGION",
+    )
     assert judgement.region("eu-west-1", True, endpoint.url).found == f"eu-west-1, asked at {endpoint.url}"
 
 
-def test_no_credentials_are_said(
+def test_missing_credentials_are_reported(
     account: Account, settings: SenderSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The rest is checked all the same."""
+    """The other checks still run."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -387,8 +395,8 @@ def test_no_credentials_are_said(
     assert not account.asked
 
 
-def test_sample_mails_are_sent_when_asked_for(endpoint: Endpoint, found: Callable[..., list[Finding]]) -> None:
-    """The very calls that the sender would make; a refusal is something to do."""
+def test_sample_mails_are_sent_on_request(endpoint: Endpoint, found: Callable[..., list[Finding]]) -> None:
+    """They use the calls of the sender. A refusal is an error."""
     endpoint.decide = lambda call: (
         accepted([("MessageRejected", "Email address is not verified")]) if call.template == NAMES[1] else None
     )
@@ -401,17 +409,17 @@ def test_sample_mails_are_sent_when_asked_for(endpoint: Endpoint, found: Callabl
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_lines_fit_the_terminal(width: int) -> None:
-    """Nothing is cut off, and nothing is wider than it may be."""
+    """Nothing is cut off, and no line is too wide."""
     finding = Finding("rendering failures", Status.TASK, "word " * 40, "do this " * 20, "ses:Something")
-    told = lines(finding, width)
-    assert max(map(len, told)) <= max(width, 50)
-    assert " ".join(" ".join(told).split()).count("do this") == 20
-    assert told[0].startswith("to do    rendering failures   word")
+    reported = lines(finding, width)
+    assert max(map(len, reported)) <= max(width, 50)
+    assert " ".join(" ".join(reported).split()).count("do this") == 20
+    assert reported[0].startswith("to do    rendering failures   word")
     assert len(lines(finding, None)) == 1
 
 
 def test_counts_are_summed_up() -> None:
-    """The last line says whether it may go live."""
+    """The last line says whether the configuration is ready for going live."""
     todo, warning = (Finding("x", status, "") for status in (Status.TASK, Status.WARNING))
     assert summary([todo, warning, warning]) == "1 thing to do, 2 warnings"
     assert summary([warning]) == "ready, with 1 warning"

@@ -1,4 +1,4 @@
-"""The tokens of one claim: signed, unfit, or of an action that is not known."""
+"""The tokens of one claim: signed, unfit, or with an unknown action."""
 
 from mailroom_collector.sign.chunk import sign_chunk
 from mailroom_collector.sign.line import encode_row
@@ -12,8 +12,8 @@ def token(number: int, *, action: int = 1, secret: bytes = bytes(32), login: str
     return Token(number, action, f"{login}@example.com", login, secret, None)
 
 
-def test_each_token_of_a_chunk_goes_one_way() -> None:
-    """Rows keep their order; what is unfit has its reason; what is of an unknown action can be tried again."""
+def test_each_token_of_a_chunk_has_one_result() -> None:
+    """Rows keep their order. An unfit token has a reason. A token of an unknown action can be tried again."""
     good, short, unknown, odd, last = (
         token(1),
         token(2, secret=b"x"),

@@ -1,4 +1,4 @@
-"""What is to be done now, and until when to wait."""
+"""The next action of the collector, and its time."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ from mailroom_runtime.backoff import Backoff, backoff
 
 @pytest.fixture
 def timer() -> ClaimTimer:
-    """Idle at time 0: ten rows or five seconds make a batch, a check after a hundred."""
+    """Idle at time 0. A batch is ten rows or five seconds, and a check follows after a hundred seconds."""
     timer = ClaimTimer(batch_limit=10, batch_timeout=5.0, check_interval=100.0)
     timer.connected(0.0)
     timer.drained(0.0)
@@ -19,21 +19,21 @@ def timer() -> ClaimTimer:
 
 
 def test_connection_is_followed_by_a_claim() -> None:
-    """What was announced while nobody listened is claimed at once."""
+    """Rows that were announced while there was no connection are claimed at once."""
     timer = ClaimTimer(10, 5.0, 100.0)
     timer.connected(0.0)
     assert timer.is_due(0.0)
 
 
-def test_idle_waits_for_the_health_check(timer: ClaimTimer) -> None:
-    """Without news the next thing to do is the check."""
+def test_idle_timer_waits_for_the_health_check(timer: ClaimTimer) -> None:
+    """Without notifications the next action is the check."""
     assert timer.deadline() == 100.0
     assert not timer.is_due(99.9)
     assert timer.is_due(100.0)
 
 
-def test_drain_does_what_it_was_time_for(timer: ClaimTimer) -> None:
-    """Also when no count follows, as while the collector polls fast: it is not done over and over."""
+def test_drain_does_all_that_was_due(timer: ClaimTimer) -> None:
+    """This is so without a count too, as during fast polling. Nothing is repeated without end."""
     timer.counted(10.0, waiting=0, next_due_ms=2500)
     assert timer.is_due(12.5)
     timer.drained(12.6)
@@ -43,8 +43,8 @@ def test_drain_does_what_it_was_time_for(timer: ClaimTimer) -> None:
     assert timer.deadline() == 210.1
 
 
-def test_batch_ends_after_its_time_from_the_first_row(timer: ClaimTimer) -> None:
-    """Rows that come later do not prolong the wait of the first."""
+def test_batch_ends_a_fixed_time_after_its_first_row(timer: ClaimTimer) -> None:
+    """Later rows do not extend the wait of the first one."""
     timer.counted(10.0, waiting=1, next_due_ms=None)
     timer.counted(14.0, waiting=2, next_due_ms=None)
     assert not timer.is_due(14.9)
@@ -52,34 +52,34 @@ def test_batch_ends_after_its_time_from_the_first_row(timer: ClaimTimer) -> None
 
 
 def test_full_batch_is_due_at_once(timer: ClaimTimer) -> None:
-    """As many rows as fit a line end the wait."""
+    """A full line of rows ends the wait."""
     timer.counted(10.0, waiting=10, next_due_ms=None)
     assert timer.is_due(10.0)
 
 
-def test_row_that_falls_due_by_itself_is_waited_for(timer: ClaimTimer) -> None:
-    """A retry or a lease that ran out needs no announcement, and no batch timer."""
+def test_row_that_becomes_due_is_waited_for(timer: ClaimTimer) -> None:
+    """A retry or an expired lease needs neither a notification nor a batch timer."""
     timer.counted(10.0, waiting=0, next_due_ms=2500)
     assert timer.deadline() == 12.5
     assert timer.is_due(12.5)
 
 
-def test_row_that_somebody_else_took_ends_the_batch(timer: ClaimTimer) -> None:
-    """When another collector was faster, the timer is of no use."""
+def test_row_claimed_by_another_collector_ends_the_batch(timer: ClaimTimer) -> None:
+    """The timer then has no purpose."""
     timer.counted(10.0, waiting=1, next_due_ms=None)
     timer.counted(11.0, waiting=0, next_due_ms=None)
     assert timer.deadline() == 111.0
 
 
-def test_disconnected_forgets_what_was_due(timer: ClaimTimer) -> None:
-    """Without a connection there is nothing to claim."""
+def test_disconnected_timer_forgets_what_was_due(timer: ClaimTimer) -> None:
+    """Without a connection nothing can be claimed."""
     timer.counted(10.0, waiting=10, next_due_ms=5)
     timer.disconnected()
     assert not timer.is_due(11.0)
 
 
-def test_chunk_doubles_while_the_reader_keeps_up_and_halves_when_not() -> None:
-    """Claims grow in whole lines up to the most, and never below one line."""
+def test_chunk_doubles_while_the_reader_is_fast_and_halves_otherwise() -> None:
+    """Claims grow in full lines up to the limit, and never fall below one line."""
     chunk = ChunkSize(rows_per_line=30, most_rows=100)
     sizes = []
     for step in (chunk.kept_up, chunk.kept_up, chunk.kept_up, chunk.stalled, chunk.stalled, chunk.stalled):
@@ -88,15 +88,15 @@ def test_chunk_doubles_while_the_reader_keeps_up_and_halves_when_not() -> None:
     assert sizes == [60, 90, 90, 30, 30, 30]
 
 
-def test_chunk_of_lines_longer_than_the_most_is_one_line() -> None:
-    """A limit above the usual chunk is still claimed whole."""
+def test_chunk_of_a_line_above_the_limit_is_one_line() -> None:
+    """A line with more rows than the usual chunk is claimed as a whole."""
     chunk = ChunkSize(rows_per_line=5000, most_rows=1000)
     chunk.kept_up()
     assert chunk.rows == 5000
 
 
 def test_backoff_doubles_to_its_cap_and_starts_again() -> None:
-    """100 ms, doubled to 30 s, with jitter down to a half; a success starts over."""
+    """It is 100 ms, doubled up to 30 s, with jitter down to a half. A success resets it."""
     reconnection = Backoff(0.1, 30.0)
     waits = [reconnection.failed(1.0) for _ in range(12)]
     assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
@@ -109,8 +109,11 @@ def test_backoff_doubles_to_its_cap_and_starts_again() -> None:
 PLACE = Place(datetime(2026, 1, 31, tzinfo=UTC), 7)
 
 
-def test_scan_goes_on_behind_the_last_row_while_claims_are_full() -> None:
-    """Claimed rows are not passed again; a short claim leads back to the start, and a short one there ends it."""
+def test_scan_continues_behind_the_last_row_while_claims_are_full() -> None:
+    """It does not read claimed rows again.
+
+    A short claim goes back to the start, and a short one there ends the scan.
+    """
     scan = Scan()
     assert scan.begin(10.0) is None
     assert not scan.claimed(PLACE, full=True)
@@ -121,7 +124,7 @@ def test_scan_goes_on_behind_the_last_row_while_claims_are_full() -> None:
 
 
 def test_scan_starts_again_once_a_second() -> None:
-    """In a backlog without an end, what became due in front of it waits a second at most."""
+    """In an endless backlog, a row that becomes due at the start waits a second at most."""
     scan = Scan()
     scan.begin(10.0)
     scan.claimed(PLACE, full=True)
@@ -131,14 +134,14 @@ def test_scan_starts_again_once_a_second() -> None:
 
 
 def test_connection_is_followed_by_a_check_after_the_interval() -> None:
-    """The first check of a new connection comes a whole interval later."""
+    """The first check of a new connection comes after one interval."""
     timer = ClaimTimer(10, 5.0, 100.0)
     timer.connected(7.0)
     assert timer.deadline() == 107.0
 
 
 def test_without_notifications_it_checks_every_second(timer: ClaimTimer) -> None:
-    """While notifications don't arrive, a second is the interval from now on; later the usual one."""
+    """While notifications don't arrive, the interval is a second. Later it is the usual one again."""
     timer.set_notifications_missing(10.0, is_missing=True)
     assert timer.deadline() == 11.0
     timer.counted(11.0, waiting=0, next_due_ms=None)
@@ -149,14 +152,14 @@ def test_without_notifications_it_checks_every_second(timer: ClaimTimer) -> None
     assert timer.deadline() == 112.0
 
 
-def test_check_of_every_second_does_not_put_off_an_earlier_one(timer: ClaimTimer) -> None:
-    """What is due sooner stays due."""
+def test_check_every_second_delays_no_earlier_one(timer: ClaimTimer) -> None:
+    """A check that is due sooner stays due."""
     timer.set_notifications_missing(99.5, is_missing=True)
     assert timer.deadline() == 100.0
 
 
 def test_count_says_whether_there_are_more_rows_than_before(timer: ClaimTimer) -> None:
-    """The same number is no news; after a drain the count begins at nothing."""
+    """The same number is not new. After a drain the count starts at zero."""
     assert timer.counted(10.0, waiting=1, next_due_ms=None)
     assert not timer.counted(11.0, waiting=1, next_due_ms=None)
     assert timer.counted(12.0, waiting=2, next_due_ms=None)
@@ -164,7 +167,7 @@ def test_count_says_whether_there_are_more_rows_than_before(timer: ClaimTimer) -
     assert timer.counted(14.0, waiting=1, next_due_ms=None)
 
 
-def test_drain_at_the_very_moment_has_done_what_was_due(timer: ClaimTimer) -> None:
+def test_drain_at_the_moment_itself_does_what_was_due(timer: ClaimTimer) -> None:
     """The moment itself counts as reached, for a row and for a check."""
     timer.counted(10.0, waiting=0, next_due_ms=2500)
     timer.drained(12.5)
@@ -174,7 +177,7 @@ def test_drain_at_the_very_moment_has_done_what_was_due(timer: ClaimTimer) -> No
 
 
 def test_chunk_of_five_lines_is_halved_to_two() -> None:
-    """A half, rounded down, and not a third."""
+    """It is a half, rounded down, and not a third."""
     chunk = ChunkSize(rows_per_line=1, most_rows=7)
     for _ in range(3):
         chunk.kept_up()
@@ -184,6 +187,6 @@ def test_chunk_of_five_lines_is_halved_to_two() -> None:
 
 
 def test_backoff_grows_to_any_cap() -> None:
-    """It stops doubling after 32 failures, before a float could overflow, however large the cap is."""
+    """It stops doubling after 32 failures, before a float could overflow, whatever the cap is."""
     waits = [backoff(failures, 1.0, first=1.0, cap=float("inf")) for failures in (1, 2, 33, 34, 5000)]
     assert waits == [1.0, 2.0, 2.0**32, 2.0**32, 2.0**32]

@@ -1,4 +1,4 @@
-"""Templates here beside those in SES."""
+"""Local templates compared with those in SES."""
 
 from dataclasses import replace
 
@@ -23,14 +23,14 @@ from mailroom_sender.texts.template import Template, from_ses
 OURS = Template("t", "Subject", "Hello {{login}}\nBye", "<p>{{login}}</p>")
 
 
-def test_same_template_is_the_same_whatever_ends_its_lines() -> None:
-    """The kind of line break, and blanks at ends."""
+def test_line_ends_make_no_difference() -> None:
+    """The kind of line break and trailing blanks are ignored."""
     theirs = Template("t", "Subject \n", "Hello {{login}} \r\nBye\r\n\r\n", "<p>{{login}}</p>\n")
     assert (different_parts(OURS, theirs), state(OURS, theirs), difference(OURS, theirs)) == ([], "same", [])
 
 
-def test_what_differs_is_named() -> None:
-    """By its parts; a template that is not there is missing."""
+def test_different_parts_are_named() -> None:
+    """A template that does not exist is missing."""
     theirs = replace(OURS, text="Hello", html="<p> {{login}}</p>")
     assert different_parts(OURS, theirs) == ["text", "html"]
     assert state(OURS, theirs) == "different: text, html"
@@ -38,7 +38,7 @@ def test_what_differs_is_named() -> None:
 
 
 def test_difference_is_a_unified_diff_of_each_part() -> None:
-    """From what SES has to what is here; without line ends."""
+    """It goes from SES's text to the local text, without line ends."""
     theirs = replace(OURS, subject="Other", text="Hello {{login}}\nSee you")
     assert difference(OURS, theirs) == [
         "--- SES/t.subject", "+++ here/t.subject", "@@ -1 +1 @@", "-Other", "+Subject",
@@ -46,16 +46,16 @@ def test_difference_is_a_unified_diff_of_each_part() -> None:
     ]  # fmt: skip
 
 
-def test_difference_to_nothing_has_all_parts() -> None:
-    """But empty ones."""
+def test_diff_against_nothing_has_all_parts() -> None:
+    """Empty parts are left out."""
     assert difference(replace(OURS, html=""), None) == [
         "--- /dev/null", "+++ here/t.subject", "@@ -0,0 +1 @@", "+Subject",
         "--- /dev/null", "+++ here/t.txt", "@@ -0,0 +1,2 @@", "+Hello {{login}}", "+Bye",
     ]  # fmt: skip
 
 
-def test_values_that_nobody_sends_are_told_with_the_parts_that_need_them() -> None:
-    """In the order in which they are met."""
+def test_unsent_values_are_named_with_the_parts_that_need_them() -> None:
+    """They are in order of appearance."""
     template = Template("t", "{{b}} {{a}}", "{{login}} {{b}}", "{{c}}")
     assert list(unknown_names(template, ["login"]).items()) == [
         ("a", ["subject"]),
@@ -64,8 +64,8 @@ def test_values_that_nobody_sends_are_told_with_the_parts_that_need_them() -> No
     ]
 
 
-def test_template_that_needs_more_than_the_one_before_says_what_senders_need() -> None:
-    """Not for what SES's template uses already, in whatever part."""
+def test_template_that_needs_more_values_names_what_senders_need() -> None:
+    """Values that SES's template already uses in any part are left out."""
     ours = replace(OURS, text="{{login_text}} {{base_url}}")
     assert newly_needed(ours, OURS) == [SENT_BY["login_text"], SENT_BY["base_url"]]
     assert newly_needed(ours, replace(OURS, html="{{login_text}}")) == [SENT_BY["base_url"]]
@@ -73,7 +73,7 @@ def test_template_that_needs_more_than_the_one_before_says_what_senders_need() -
 
 
 @pytest.mark.parametrize(
-    ("name", "parts", "told"),
+    ("name", "parts", "expected"),
     [
         ("x", ["html"], ("its html uses {{x}}, which is not sent", "use only login, secret")),
         ("x", ["text", "html"], ("its text and html use {{x}}, which is not sent", "use only login, secret")),
@@ -84,16 +84,16 @@ def test_template_that_needs_more_than_the_one_before_says_what_senders_need() -
         ),
     ],
 )
-def test_complaint_says_what_to_do(name: str, parts: list[str], told: tuple[str, str]) -> None:
-    """A value that a setting brings is not the template's fault."""
-    assert fault_and_remedy(name, parts, ["login", "secret"]) == told
+def test_complaint_says_what_to_do(name: str, parts: list[str], expected: tuple[str, str]) -> None:
+    """If a setting provides the value, the template is not at fault."""
+    assert fault_and_remedy(name, parts, ["login", "secret"]) == expected
 
 
 ENVELOPE = Envelope("a@b.example", "tracking", escape_html=True, base_url="https://b.example")
 
 
-def test_samples_are_what_the_sender_would_send() -> None:
-    """The data is that of the very call."""
+def test_samples_equal_the_mails_of_the_sender() -> None:
+    """The data is that of the real call."""
     known = samples(ENVELOPE, "ann@b.example")
     html, base = "Tom &amp; Jerry", "https://b.example"
     activation = {"login": html, "secret": SECRET, "login_text": LOGIN, "base_url": base}
@@ -106,16 +106,16 @@ def test_samples_are_what_the_sender_would_send() -> None:
     assert samples(ENVELOPE)[0].request["Destinations"][0]["Destination"] == {"ToAddresses": ["ann@example.com"]}
 
 
-def test_template_of_no_mail_may_use_what_any_mail_has() -> None:
-    """One of a mail has that mail's data."""
+def test_template_of_no_action_may_use_the_common_values() -> None:
+    """A template of an action has the data of its mails."""
     known = [Sample("one", {"a": "1"}, {}), Sample("two", {"b": "2"}, {})]
     assert data_for("one", known) == {"a": "1"}
     assert data_for("two", known) == {"b": "2"}
     assert data_for("three", known) == {"a": "1", "b": "2"}
 
 
-def test_template_goes_to_ses_and_comes_back() -> None:
-    """A part that it does not have is not sent, and comes back empty."""
+def test_template_is_the_same_after_a_round_trip() -> None:
+    """An absent part is not sent, and comes back empty."""
     template = Template("t", "s", "", "<p>")
     assert template.to_ses() == {"TemplateName": "t", "SubjectPart": "s", "HtmlPart": "<p>"}
     assert from_ses({"Template": template.to_ses()}) == template
@@ -135,7 +135,7 @@ def test_template_goes_to_ses_and_comes_back() -> None:
     ],
 )
 def test_message_has_the_parts_of_the_mail(mail: Mail, kind: str) -> None:
-    """In ASCII, quoted-printable, with the lines' ends of mail."""
+    """The message is ASCII, quoted-printable, with CRLF."""
     message = compose(mail, "Mailroom <noreply@example.com>", "ann@example.com")
     head = message.partition(b"\r\n\r\n")[0].decode("ascii").split("\r\n")
     assert head[:3] == ["From: Mailroom <noreply@example.com>", "To: ann@example.com", "Subject: s"]
@@ -147,5 +147,5 @@ def test_message_has_the_parts_of_the_mail(mail: Mail, kind: str) -> None:
 
 
 def test_message_without_a_subject_has_an_empty_one() -> None:
-    """As a reader would see it."""
+    """A reader would see it like this."""
     assert parse("Content-Type: text/plain\n\nx") == Mail("", "x", None)

@@ -1,4 +1,4 @@
-"""The table of failures: every SQLSTATE and every word means what it is."""
+"""The table of failures: the meaning of every SQLSTATE and every text."""
 
 from pathlib import Path
 
@@ -24,11 +24,11 @@ from mailroom_runtime.postgres.pins import PINS
     ],
 )
 def test_sqlstate_has_its_meaning(meaning: Meaning, codes: str) -> None:
-    """By the whole code, else by what it begins with; what is not in the table is a fault."""
+    """The whole code decides, or else its class. An unknown code is an unexpected error."""
     assert {code: by_sqlstate(code).meaning for code in codes.split()} == dict.fromkeys(codes.split(), meaning)
 
 
-# As PostgreSQL 13 to 18, libpq 15 to 18, OpenSSL and PgBouncer say it.
+# As PostgreSQL 13 to 18, libpq 15 to 18, OpenSSL and PgBouncer write it.
 @pytest.mark.parametrize(
     ("words", "meaning", "hint"),
     [
@@ -71,27 +71,27 @@ def test_sqlstate_has_its_meaning(meaning: Meaning, codes: str) -> None:
         ("connection timeout expired", Meaning.RECONNECT, "whether the server runs"),
     ],
 )  # fmt: skip
-def test_words_of_a_connection_that_failed_have_their_meaning(words: str, meaning: Meaning, hint: str) -> None:
-    """What may pass is waited for; what only a person can change says what to change."""
+def test_connection_error_text_has_its_meaning(words: str, meaning: Meaning, hint: str) -> None:
+    """The program waits after a temporary failure. After another one it says which setting to change."""
     failure = by_words(f"connection failed: {words}")
     assert failure.meaning is meaning
     assert hint in failure.hint
 
 
 def test_documentation_names_each_setting() -> None:
-    """What is set in each session is told."""
-    told = (Path(__file__).parents[2] / "docs" / "database.md").read_text()
-    assert [name for name in [*PINS, "statement_timeout"] if f"`{name}`" not in told] == []
+    """They are the settings of each session."""
+    reported = (Path(__file__).parents[2] / "docs" / "database.md").read_text()
+    assert [name for name in [*PINS, "statement_timeout"] if f"`{name}`" not in reported] == []
 
 
-def test_what_only_a_person_can_fix_says_what_to_do() -> None:
-    """Each entry has its hint."""
+def test_configuration_error_has_a_hint() -> None:
+    """Each entry says what to do."""
     table = [*failures.BY_SQLSTATE.values(), *(failure for _, failure in failures.BY_WORDS)]
     assert all(failure.hint for failure in table if failure.meaning is Meaning.OPERATOR)
 
 
-def test_error_is_a_sentence_and_what_to_do() -> None:
-    """A hint is not always there."""
+def test_error_is_a_sentence_and_a_hint() -> None:
+    """A hint is optional."""
     for hint, text in (("do it", "what happened; do it"), ("", "what happened")):
         error = SettingError("what happened", hint)
         assert (str(error), error.message, error.hint) == (text, "what happened", hint)

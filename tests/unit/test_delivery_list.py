@@ -1,4 +1,4 @@
-"""What was not mailed, as text for people and as JSON for programs, to the letter."""
+"""The list of deliveries that were not mailed, as text and as JSON, character by character."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,12 +24,12 @@ NEVER = UnsentDelivery(9, None, None, None, None, "skipped", None, 0, 1, None, N
 HEAD = "2026-01-31 23:59:59"
 
 
-def told(columns: int, *failures: UnsentDelivery) -> list[str]:
+def printed(columns: int, *failures: UnsentDelivery) -> list[str]:
     return [line.text for line in text(failures, columns)]
 
 
 def test_each_failure_has_a_head_and_its_reason() -> None:
-    """Only the head is one; a deleted token has no account and no action."""
+    """The head is one line. A deleted token has no account and no action."""
     assert list(text([ONE, NEVER], 200)) == [
         StatusLine(f"{HEAD}  154  activation  failed   2 tries      7 ann <ann@b.example>", Kind.HEAD),
         StatusLine("    why (retry would try it again)"),
@@ -47,19 +47,19 @@ def test_each_failure_has_a_head_and_its_reason() -> None:
         (66, f"{HEAD}  154  failed  7 ann <ann@b.example>"),
     ],
 )
-def test_head_leaves_out_what_does_not_fit(columns: int, head: str) -> None:
-    """First the tries, then the action."""
-    assert told(columns, ONE) == [head, "    why (retry would try it again)"]
+def test_head_omits_what_does_not_fit(columns: int, head: str) -> None:
+    """The tries are omitted first, then the action."""
+    assert printed(columns, ONE) == [head, "    why (retry would try it again)"]
 
 
-def test_account_has_a_line_of_its_own_where_it_does_not_fit() -> None:
-    """And is wrapped there; what is too wide for all that is cut."""
-    assert told(40, ONE) == [
+def test_account_has_its_own_line_if_it_does_not_fit() -> None:
+    """It is wrapped there. What is too wide for a line is cut."""
+    assert printed(40, ONE) == [
         f"{HEAD}  154  failed",
         "    7 ann <ann@b.example>",
         "    why (retry would try it again)",
     ]
-    assert told(20, replace(ONE, reason="r" * 25)) == [
+    assert printed(20, replace(ONE, reason="r" * 25)) == [
         f"{HEAD[:19]}…",
         "    7 ann",
         "    <ann@b.example>",
@@ -86,24 +86,24 @@ def test_account_has_a_line_of_its_own_where_it_does_not_fit() -> None:
         ({"reason": "\x1b"}, r"\x1b (retry would try it again)"),
     ],
 )
-def test_reason_is_told_with_what_helps(changes: dict[str, object], words: str) -> None:
-    """What a row holds is refused again as long as it holds it."""
-    assert told(200, replace(ONE, **changes))[1] == f"    {words}"  # type: ignore[arg-type]
+def test_reason_comes_with_advice(changes: dict[str, object], words: str) -> None:
+    """A fault of the row itself is refused again while the row has it."""
+    assert printed(200, replace(ONE, **changes))[1] == f"    {words}"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("attempts", "words"), [(0, "never tried"), (1, "1 try"), (1000, "1,000 tries")])
 def test_tries_are_counted(attempts: int, words: str) -> None:
-    """In words."""
-    assert told(200, replace(ONE, attempts=attempts))[0].endswith(f"failed  {words}  7 ann <ann@b.example>")
+    """They are in words."""
+    assert printed(200, replace(ONE, attempts=attempts))[0].endswith(f"failed  {words}  7 ann <ann@b.example>")
 
 
 def test_account_without_a_name_keeps_its_number() -> None:
-    """As much as there is of it."""
-    assert told(200, replace(ONE, login=None, email=None))[0].endswith("  7  <>")
+    """All known fields are printed."""
+    assert printed(200, replace(ONE, login=None, email=None))[0].endswith("  7  <>")
 
 
 def test_failure_for_programs_has_each_documented_key() -> None:
-    """Times in UTC; what there is not is null."""
+    """Times are in UTC, and missing values are null."""
     assert as_json(ONE) == {
         "token": 154, "action": "activation", "account": 7, "login": "ann", "email": "ann@b.example",
         "state": "failed", "reason": "why", "attempts": 2, "doubts": 0, "queued_at": "2026-01-31T23:59:59.000Z",
@@ -129,15 +129,15 @@ ANEW = (
                 "token 3 would not be put back: already sent", ANEW]),
     ],
 )  # fmt: skip
-def test_tokens_that_are_not_put_back_are_told(dry_run: bool, lines: list[str]) -> None:
-    """One by one, and what to do for those that were sent."""
+def test_tokens_that_are_not_put_back_are_listed(dry_run: bool, lines: list[str]) -> None:
+    """Each one has its reason, and sent ones have advice."""
     seen = [RetryResult(1, None), RetryResult(2, "expired"), RetryResult(3, "already sent", SENT)]
     assert list(verdicts(seen, dry_run=dry_run)) == lines
     assert list(verdicts(seen[:2], dry_run=dry_run)) == [lines[0].replace("3", "2"), lines[1]]
 
 
 def many(number: int) -> list[RetryResult]:
-    """Return one that is unknown, and so many that are expired."""
+    """Return one unknown token and this many expired ones."""
     return [RetryResult(0, "unknown"), *(RetryResult(n, "expired") for n in range(1, number + 1))]
 
 
@@ -150,13 +150,13 @@ def many(number: int) -> list[RetryResult]:
     ],
 )  # fmt: skip
 def test_more_than_twenty_are_counted_by_reason(dry_run: bool, lines: list[str]) -> None:
-    """The most frequent first."""
+    """The most frequent reason is first."""
     assert list(verdicts(many(20), dry_run=dry_run)) == lines
     assert len(list(verdicts(many(19), dry_run=dry_run))) == 21
 
 
-def test_tokens_that_do_not_match_are_told_alike() -> None:
-    """One by one up to twenty, and counted beyond."""
+def test_tokens_that_do_not_match_are_listed_alike() -> None:
+    """Up to twenty are listed. More are counted."""
     assert list(unmatched(Choice(), Unmatched(many(1)))) == [
         "token 0 is not listed: unknown", "token 1 is not listed: expired",
     ]  # fmt: skip

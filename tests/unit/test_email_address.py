@@ -1,4 +1,4 @@
-"""Addresses as SES takes them, with the idna package as the referee for host names."""
+"""Addresses in the form that SES accepts. The idna package checks the host names."""
 
 import unicodedata
 
@@ -38,7 +38,7 @@ from mailroom_sender.address.label_context import CONTEXTS, _letters
     ],
 )
 def test_address_is_made_ascii(email: str, address: str) -> None:
-    """The local part stays as it is, the domain becomes the host name that it stands for."""
+    """The local part is unchanged. The domain becomes its host name."""
     assert for_ses(email) == address
 
 
@@ -53,7 +53,7 @@ def test_address_is_made_ascii(email: str, address: str) -> None:
     ],
 )  # fmt: skip
 def test_address_that_ses_would_misread_is_refused(email: str) -> None:
-    """One recipient, plain ASCII before the @, a host name behind it: nothing else goes into a call."""
+    """A call has only one recipient with plain ASCII before the @ and a host name after it."""
     with pytest.raises(UnfitAddress) as refused:
         for_ses(email)
     assert len(email) < 3 or email not in str(refused.value)
@@ -98,8 +98,8 @@ def test_address_that_ses_would_misread_is_refused(email: str) -> None:
         ("a", "its email has no @"),
     ],
 )
-def test_reason_is_the_true_one(email: str, reason: str) -> None:
-    """Whoever reads it knows what to correct."""
+def test_reason_names_the_fault(email: str, reason: str) -> None:
+    """A reader knows what to correct."""
     with pytest.raises(UnfitAddress) as refused:
         for_ses(email)
     assert str(refused.value) == reason
@@ -111,15 +111,15 @@ JOINING = [chr(n) for t in "CDLR" for r in idnadata.joining_types[t] for n in ra
 
 
 @pytest.mark.parametrize("context", ["{}\u200cب", "ب\u200c{}", "{}\u064e\u200cب", "ب\u200c\u064e\U0001e94b{}"])
-def test_non_joiner_parts_the_letters_that_would_join(context: str) -> None:
-    """Beside each letter that idna knows to join: taken where idna takes it (RFC 5892, appendix A.1)."""
+def test_non_joiner_is_accepted_between_joining_letters(context: str) -> None:
+    """It is accepted beside each letter that joins, exactly as idna does (RFC 5892, appendix A.1)."""
     for name in map(context.format, JOINING):
         at = name.index("\u200c")
         assert CONTEXTS["\u200c"](name, at) == valid_contextj(name, at), ascii(name)
 
 
 def test_ranges_of_letters_have_both_ends() -> None:
-    """In hexadecimal; one code point is a range, too."""
+    """They are hexadecimal. One code point is a range too."""
     assert _letters("4A-4C 6D") == frozenset("JKLm")
 
 
@@ -149,8 +149,8 @@ def of_idna(label: str) -> str | None:
         "\u3007 \u06fd \u0f0b \u0640 \u07fa \u302e \u3031",
     ],
 )
-def test_character_in_its_place_is_taken_and_elsewhere_refused(labels: str) -> None:
-    """Joiners, middle dots and the like are taken exactly where idna takes them (RFC 5892, appendix A and 2.6)."""
+def test_contextual_character_is_accepted_only_in_its_place(labels: str) -> None:
+    """Joiners, middle dots and the like are accepted where idna accepts them (RFC 5892, appendix A and 2.6)."""
     taken = {label: of_idna(label) for label in labels.split(" ")}
     assert {label: of_ours(label) for label in taken} == taken
     assert None in taken.values()
@@ -164,8 +164,8 @@ def test_character_in_its_place_is_taken_and_elsewhere_refused(labels: str) -> N
         max_size=20,
     )
 )
-def test_host_name_is_that_of_idna_or_refused(label: str) -> None:
-    """Where both take a name, it is the same host: a mail never goes to another domain than was meant."""
+def test_host_name_equals_idnas_or_is_refused(label: str) -> None:
+    """If both accept a name, the host is the same. So no mail goes to another domain."""
     try:
         address = for_ses(f"ann@{label}.example")
     except UnfitAddress:

@@ -1,4 +1,4 @@
-"""When a collector polls every few ms, and when it stops."""
+"""When a collector starts fast polling, and when it stops."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -9,7 +9,7 @@ from mailroom_collector.schedule.fast_polling import FastPolling, PollingStep
 def everything(
     polling: FastPolling, now: float, *, all_ended: bool = True, allowed: bool = True
 ) -> Iterator[PollingStep]:
-    """Do all that is due, as the collector does."""
+    """Do everything that is due, as the collector does."""
     while (step := polling.next_step(now)) is not PollingStep.NOTHING:
         yield step
         if step is PollingStep.START:
@@ -27,8 +27,8 @@ def fast() -> FastPolling:
     return polling
 
 
-def test_notifications_that_come_fast_start_fast_polling() -> None:
-    """25 within a quarter of a second do, one every 20 ms does not."""
+def test_frequent_notifications_start_fast_polling() -> None:
+    """25 within a quarter of a second do. One every 20 ms does not."""
     polling = FastPolling()
     for number in range(100):
         polling.notified(10.0 + number / 50, 1)
@@ -38,8 +38,8 @@ def test_notifications_that_come_fast_start_fast_polling() -> None:
     assert polling.is_polling
 
 
-def test_polls_every_few_ms() -> None:
-    """Nothing notifies meanwhile, so it polls, and says when."""
+def test_polls_every_20_ms() -> None:
+    """Inserts skip NOTIFY meanwhile, so it polls and names the next time."""
     polling = fast()
     assert list(everything(polling, 10.01)) == []
     assert polling.deadline() == 10.02
@@ -47,16 +47,16 @@ def test_polls_every_few_ms() -> None:
     assert polling.deadline() == 10.04
 
 
-def test_notifies_others_after_what_it_found() -> None:
-    """Other sessions are notified ten times a second while there are new rows, and not when there are none."""
+def test_notifies_other_sessions_after_new_rows() -> None:
+    """It does so ten times a second while there are new rows, and otherwise not."""
     polling = fast()
     polling.found_rows(10.05)
     assert PollingStep.NOTIFY in list(everything(polling, 10.15))
     assert PollingStep.NOTIFY not in list(everything(polling, 10.24))
 
 
-def test_stops_when_nothing_comes_and_polls_once_more() -> None:
-    """Once all inserts that skipped NOTIFY have ended, one poll sees what they wrote; then it sleeps."""
+def test_stops_without_new_rows_and_polls_once_more() -> None:
+    """When all inserts that skipped NOTIFY have ended, one poll reads their rows. Then it sleeps."""
     polling = fast()
     polling.found_rows(10.1)
     assert PollingStep.STOP not in list(everything(polling, 10.3))
@@ -65,7 +65,7 @@ def test_stops_when_nothing_comes_and_polls_once_more() -> None:
 
 
 def test_asks_again_while_an_insert_that_skipped_notify_is_in_progress() -> None:
-    """It does not sleep before the last of them has ended, and polls every second: any role may hold the lock."""
+    """Until the last one has ended it polls every second, because any role may hold the lock."""
     polling = fast()
     assert list(everything(polling, 10.5, all_ended=False)) == [PollingStep.STOP]
     did: list[tuple[float, PollingStep]] = [(10.5, PollingStep.STOP), (10.5, PollingStep.POLL)]
@@ -80,7 +80,7 @@ def test_asks_again_while_an_insert_that_skipped_notify_is_in_progress() -> None
 
 
 def test_a_new_session_first_asks_for_inserts_that_skipped_notify() -> None:
-    """A collector that died while it polled fast may have left some in progress."""
+    """A collector that died during fast polling may have left some in progress."""
     polling = FastPolling()
     polling.connected(10.0)
     assert list(everything(polling, 10.0, all_ended=False)) == [PollingStep.STOP]
@@ -88,12 +88,12 @@ def test_a_new_session_first_asks_for_inserts_that_skipped_notify() -> None:
 
 
 def test_polls_every_second_while_another_polls_fast() -> None:
-    """The other one may have been stopped; when it is gone, this one asks for the inserts it left."""
+    """The other one may be stopped. When it is gone, this one asks for the inserts in progress."""
     polling = FastPolling()
     polling.polled(10.0, another_polls=True)
     assert list(everything(polling, 10.0)) == [PollingStep.POLL]
     polling.polled(10.0, another_polls=True)
-    polling.polled(10.9, another_polls=True)  # asked more often, it polls no later
+    polling.polled(10.9, another_polls=True)  # asked more often, it does not poll later
     assert polling.deadline() == 11.0
     assert list(everything(polling, 11.0)) == [PollingStep.POLL]
     polling.polled(11.0, another_polls=True)
@@ -104,7 +104,7 @@ def test_polls_every_second_while_another_polls_fast() -> None:
 
 
 def test_only_one_polls_fast() -> None:
-    """A collector that may not goes on listening, and may ask again after as many notifications."""
+    """Another collector keeps listening, and asks again after the same number of notifications."""
     polling = FastPolling()
     polling.notified(10.0, 25)
     assert list(everything(polling, 10.0, allowed=False)) == [PollingStep.START]
@@ -112,8 +112,8 @@ def test_only_one_polls_fast() -> None:
     assert polling.deadline() == float("inf")
 
 
-def test_disconnected_it_has_nothing_to_do() -> None:
-    """What a session held is gone with it."""
+def test_disconnected_collector_has_nothing_to_do() -> None:
+    """The locks of a session end with it."""
     polling = fast()
     polling.disconnected()
     assert not polling.is_polling
@@ -122,7 +122,7 @@ def test_disconnected_it_has_nothing_to_do() -> None:
 
 
 def test_25_notifications_in_a_quarter_of_a_second_are_enough() -> None:
-    """Exactly so many in exactly that time start fast polling; one that came a moment earlier does not count."""
+    """Exactly 25 in exactly that time start fast polling. One that came a moment earlier does not count."""
     exact, late = FastPolling(), FastPolling()
     exact.notified(10.0, 1)
     exact.notified(10.25, 24)
@@ -132,8 +132,8 @@ def test_25_notifications_in_a_quarter_of_a_second_are_enough() -> None:
     assert late.next_step(10.25) is PollingStep.NOTHING
 
 
-def test_notifies_others_at_the_moment_it_said() -> None:
-    """The moment that deadline() names is the moment at which it is done."""
+def test_notifies_other_sessions_at_its_deadline() -> None:
+    """It does so at the moment that deadline() returns."""
     polling = fast()
     list(everything(polling, 10.02))
     polling.polled(10.02, another_polls=False)
@@ -143,8 +143,8 @@ def test_notifies_others_at_the_moment_it_said() -> None:
     assert polling.next_step(10.1) is PollingStep.NOTIFY
 
 
-def test_polls_each_second_while_such_inserts_are_in_progress() -> None:
-    """Others may hold the lock for hours; once they have ended it polls no more."""
+def test_polls_every_second_while_such_inserts_are_in_progress() -> None:
+    """Another role may hold the lock for hours. When it is released, the polls end."""
     polling = FastPolling()
     polling.connected(10.0)
     assert list(everything(polling, 10.0, all_ended=False)) == [PollingStep.STOP]

@@ -1,6 +1,6 @@
-"""The bell's protocol (migrations/1_ledger, "The bell", and 5_guards), in every order in which its steps can fall.
+"""Fast polling (docs/internals.md), in every order in which the steps of its processes can happen.
 
-Each step is one access to shared state, finer than a statement: what a test with two sessions can't reach.
+Each step is one access to shared state. That is finer than a statement, so a test with two sessions can't do this.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,33 +11,33 @@ import pytest
 
 @dataclass(frozen=True)
 class World:
-    """The two locks, and what became of two inserts. Each process is at a step of its own."""
+    """The two locks and the state of two inserts. Each process has its own current step."""
 
-    steps: tuple[int, ...] = (0, 0, 0, 0)  # two writers, the collector, and a stranger
-    attended: bool = True  # lock 2, held by the collector or by a stranger
-    under_way: frozenset[int] = frozenset()  # holders of lock 1, shared
-    alone: bool = False  # somebody has lock 1 for itself
-    rings: frozenset[int] = frozenset()  # did not get lock 1
-    silent: frozenset[int] = frozenset()
+    steps: tuple[int, ...] = (0, 0, 0, 0)  # two writers, the collector, and another role
+    fast_polling: bool = True  # lock 2, held by the collector or by another role
+    inserting: frozenset[int] = frozenset()  # holders of lock 1, shared
+    alone: bool = False  # one session has lock 1 exclusively
+    notifies: frozenset[int] = frozenset()  # writers that did not get lock 1
+    skipped_notify: frozenset[int] = frozenset()
     committed: frozenset[int] = frozenset()
     seen: frozenset[int] = frozenset()
 
 
-def take(world: World, writer: int) -> World | None:
-    """Without waiting."""
+def take_lock(world: World, writer: int) -> World | None:
+    """Take lock 1 without waiting."""
     if world.alone:
-        return replace(world, rings=world.rings | {writer})
-    return replace(world, under_way=world.under_way | {writer})
+        return replace(world, notifies=world.notifies | {writer})
+    return replace(world, inserting=world.inserting | {writer})
 
 
 def check(world: World, writer: int) -> World | None:
-    is_silent = world.attended and writer not in world.rings
-    return replace(world, silent=world.silent | {writer}) if is_silent else world
+    skips_notify = world.fast_polling and writer not in world.notifies
+    return replace(world, skipped_notify=world.skipped_notify | {writer}) if skips_notify else world
 
 
 def check_only(world: World, writer: int) -> World | None:
-    """Whether it got lock 1 or not."""
-    return replace(world, silent=world.silent | {writer}) if world.attended else world
+    """Check lock 2 only, whether or not the writer got lock 1."""
+    return replace(world, skipped_notify=world.skipped_notify | {writer}) if world.fast_polling else world
 
 
 def commit(world: World, writer: int) -> World | None:
@@ -45,49 +45,49 @@ def commit(world: World, writer: int) -> World | None:
 
 
 def release(world: World, writer: int) -> World | None:
-    return replace(world, under_way=world.under_way - {writer})
+    return replace(world, inserting=world.inserting - {writer})
 
 
-def leave(world: World, _: int) -> World | None:
-    return replace(world, attended=False)
+def stop(world: World, _: int) -> World | None:
+    return replace(world, fast_polling=False)
 
 
 def ask(world: World, _: int) -> World | None:
-    """Asked again until nobody is under way, and nobody else has the lock."""
-    return None if world.under_way or world.alone else replace(world, alone=True)
+    """Try to take lock 1 exclusively, which fails while an insert is in progress or another session has it."""
+    return None if world.inserting or world.alone else replace(world, alone=True)
 
 
 def asked(world: World, _: int) -> World | None:
-    """The question is a lock for a moment."""
+    """Release lock 1, which was held only to ask."""
     return replace(world, alone=False)
 
 
 def seize(world: World, _: int) -> World | None:
-    return None if world.under_way or world.alone else replace(world, alone=True)
+    return None if world.inserting or world.alone else replace(world, alone=True)
 
 
-def yield_(world: World, _: int) -> World | None:
+def unlock(world: World, _: int) -> World | None:
     return replace(world, alone=False)
 
 
-def look(world: World, _: int) -> World | None:
+def poll(world: World, _: int) -> World | None:
     return replace(world, seen=world.committed)
 
 
 Step = Callable[[World, int], World | None]
-INSERT: list[Step] = [take, check, commit, release]
-LEAVE: list[Step] = [leave, ask, asked, look]
-STRANGER: list[Step] = [seize, yield_]
+INSERT: list[Step] = [take_lock, check, commit, release]
+STOP: list[Step] = [stop, ask, asked, poll]
+STRANGER: list[Step] = [seize, unlock]
 """Any role may take lock 1."""
 
 
-def ends(insert: list[Step], leaves: list[Step]) -> Iterator[World]:
-    """Yield every state in which nobody has a step left, or none that can be taken."""
+def ends(insert: list[Step], stops: list[Step]) -> Iterator[World]:
+    """Yield every state in which no process can take another step."""
     known: set[World] = set()
     waiting = [World()]
     while waiting:
         world = waiting.pop()
-        following = list(_following(world, [insert, insert, leaves, STRANGER]))
+        following = list(_following(world, [insert, insert, stops, STRANGER]))
         if not following:
             yield world
         waiting += [one for one in following if one not in known]
@@ -102,38 +102,38 @@ def _following(world: World, programs: list[list[Step]]) -> Iterator[World]:
 
 
 def missed(world: World) -> frozenset[int]:
-    return world.silent - world.seen
+    return world.skipped_notify - world.seen
 
 
 def test_no_order_of_steps_misses_a_row() -> None:
-    """Whoever did not ring is seen by the last look; all come to their end."""
-    final = list(ends(INSERT, LEAVE))
+    """The collector's last poll sees every row whose insert skipped NOTIFY, and every process finishes."""
+    final = list(ends(INSERT, STOP))
     assert [world for world in final if world.steps != (4, 4, 4, 2)] == []
     assert [world for world in final if missed(world)] == []
-    assert any(world.silent for world in final)
-    assert any(not world.silent for world in final)
-    assert any(world.rings for world in final)
+    assert any(world.skipped_notify for world in final)
+    assert any(not world.skipped_notify for world in final)
+    assert any(world.notifies for world in final)
 
 
 @pytest.mark.parametrize(
-    ("insert", "leaves"),
+    ("insert", "stops"),
     [
-        ([check, take, commit, release], LEAVE),
-        ([take, check, release, commit], LEAVE),
-        ([take, check_only, commit, release], LEAVE),
-        (INSERT, [ask, asked, leave, look]),
-        (INSERT, [leave, look, ask, asked]),
-        ([check, commit], LEAVE),
+        ([check, take_lock, commit, release], STOP),
+        ([take_lock, check, release, commit], STOP),
+        ([take_lock, check_only, commit, release], STOP),
+        (INSERT, [ask, asked, stop, poll]),
+        (INSERT, [stop, poll, ask, asked]),
+        ([check, commit], STOP),
     ],
     ids=[
-        "tests before it takes",
-        "releases before it commits",
-        "does not ring without the lock",
-        "asks before it leaves",
-        "looks too early",
+        "checks before it takes the lock",
+        "releases the lock before it commits",
+        "skips NOTIFY without the lock",
+        "asks before it stops",
+        "polls too early",
         "no lock",
     ],
 )
-def test_any_other_order_misses_one(insert: list[Step], leaves: list[Step]) -> None:
-    """The search can fail: each step is needed where it stands."""
-    assert any(missed(world) for world in ends(insert, leaves))
+def test_every_other_order_misses_a_row(insert: list[Step], stops: list[Step]) -> None:
+    """The search finds a missed row if any step is left out or moved."""
+    assert any(missed(world) for world in ends(insert, stops))

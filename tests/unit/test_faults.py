@@ -1,4 +1,4 @@
-"""Of whom SES's words speak when it refuses."""
+"""Which part of a mail SES's text blames when it refuses."""
 
 import pytest
 
@@ -45,14 +45,14 @@ def rows(*places: int) -> NamedFault:
     ],
 )
 @pytest.mark.parametrize("form", ["on resource: {}", "on resource `{}' because", "on resource: {}.", '("{}"),'])
-def test_denial_names_by_its_resource(resource: str, expected: NamedFault, form: str) -> None:
-    """Domain, domain above or address, in any case and spelling; whatever stands around it."""
+def test_denial_names_its_resource(resource: str, expected: NamedFault, form: str) -> None:
+    """It is a domain, a domain above or an address, in any case and spelling, within any text."""
     words = form.format(f"arn:aws:ses:us-east-1:111122223333:{resource}")
     assert named("AccessDenied", words, ROWS, ENVELOPE) == expected
 
 
 def test_user_of_a_denial_is_not_named() -> None:
-    """A role's session is often called like an address."""
+    """A role's session name often looks like an address."""
     user = "User: arn:aws:sts::111122223333:assumed-role/x/noreply@mail.example.com is not authorized to perform: x"
     assert named("AccessDenied", user, ROWS, ENVELOPE) == NamedFault()
     assert named("AccessDenied", "User noreply@mail.example.com may not do x", ROWS, ENVELOPE) == NamedFault()
@@ -60,7 +60,7 @@ def test_user_of_a_denial_is_not_named() -> None:
 
 
 def test_other_partitions_have_other_arns() -> None:
-    """China and GovCloud."""
+    """These are China and GovCloud."""
     words = "resource: arn:aws-us-gov:ses:us-gov-west-1:1:identity/brand2.example"
     assert named("AccessDenied", words, ROWS, ENVELOPE) == rows(ANN)
 
@@ -83,8 +83,8 @@ def test_other_partitions_have_other_arns() -> None:
         ("no", NamedFault()),
     ],
 )
-def test_rejection_names_by_addresses(words: str, expected: NamedFault) -> None:
-    """Addresses anywhere; domains where SES lists what failed its check."""
+def test_rejection_names_addresses(words: str, expected: NamedFault) -> None:
+    """Addresses count anywhere. Domains count where SES lists the identities that failed its check."""
     assert named("MessageRejected", words, ROWS, ENVELOPE) == expected
 
 
@@ -100,8 +100,8 @@ def test_rejection_names_by_addresses(words: str, expected: NamedFault) -> None:
         "The account's status does not allow this",
     ],
 )
-def test_words_about_the_account(words: str) -> None:
-    """Under whatever code."""
+def test_text_about_the_account(words: str) -> None:
+    """Any code may have it."""
     assert speaks_of_account(words, ROWS)
 
 
@@ -116,8 +116,8 @@ def test_words_about_the_account(words: str) -> None:
         ("no", "ann"),
     ],
 )
-def test_words_that_are_not_about_the_account(words: str, login: str) -> None:
-    """What strangers chose can't hold up everybody."""
+def test_text_that_is_not_about_the_account(words: str, login: str) -> None:
+    """Text that users chose can't hold all mails."""
     assert not speaks_of_account(words, [row("ann@brand2.example", login)])
 
 
@@ -132,13 +132,13 @@ def test_words_that_are_not_about_the_account(words: str, login: str) -> None:
         ("Daily mail", False),
     ],
 )
-def test_words_about_the_daily_quota(words: str, is_quota: bool) -> None:
-    """In any of AWS's words, in any case."""
+def test_text_about_the_daily_quota(words: str, is_quota: bool) -> None:
+    """All of AWS's texts are recognized, in any case."""
     assert speaks_of_daily_quota(words, ROWS) is is_quota
 
 
-def test_login_can_hold_up_nobody() -> None:
-    """Not by the From's address, and not by the quota's words."""
+def test_login_can_hold_no_mail() -> None:
+    """It can neither contain the From's address nor the quota's text."""
     evil = [row("ann@brand2.example", "NoReply@mail.example.com"), row("ben@b.example", "daily quota")]
     assert named("MessageRejected", "Bad data NoReply@mail.example.com", evil, ENVELOPE) == NamedFault()
     assert not speaks_of_daily_quota("Bad data daily quota", evil)
@@ -156,7 +156,7 @@ def test_login_can_hold_up_nobody() -> None:
     ],
 )
 def test_identities_that_stand_for_an_address(address: str, identities: list[str]) -> None:
-    """The address, its domain, and those above, but no whole top-level domain."""
+    """They are the address, its domain and the domains above, but no top-level domain."""
     assert identities_of(address) == identities
 
 
@@ -170,5 +170,5 @@ def test_identities_that_stand_for_an_address(address: str, identities: list[str
     ],
 )
 def test_address_of_a_from(source: str, address: str) -> None:
-    """Also of one with a comma that should have been quoted."""
+    """One with an unquoted comma works too."""
     assert address_of(source) == address

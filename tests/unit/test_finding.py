@@ -1,4 +1,4 @@
-"""How findings are told to people and programs, to the letter."""
+"""Findings as text and as JSON, character by character."""
 
 import pytest
 
@@ -10,7 +10,7 @@ PLAIN = Finding("region", OK, "eu-west-1")
 
 
 def test_finding_for_programs_has_each_documented_key() -> None:
-    """What there is not is null."""
+    """Missing values are null."""
     assert FULL.to_json() == {
         "check": "rendering failures", "status": "to do", "found": "they are not re-published",
         "to_do": "give it an event-destination", "permission": "ses:Ask",
@@ -21,7 +21,7 @@ def test_finding_for_programs_has_each_documented_key() -> None:
 
 
 def test_finding_for_people_is_in_columns() -> None:
-    """Status, check, and what was found; what to do below it; words are not broken at hyphens."""
+    """Status, check and finding are columns, with the advice below. Words are not broken at hyphens."""
     assert lines(FULL, 53) == [
         "to do    rendering failures   they are not",
         "                              re-published [ses:Ask]",
@@ -32,7 +32,7 @@ def test_finding_for_people_is_in_columns() -> None:
 
 
 def test_finding_without_a_width_is_one_line() -> None:
-    """However long."""
+    """It may be long."""
     assert lines(FULL, None) == [
         "to do    rendering failures   they are not re-published [ses:Ask]; give it an event-destination"
     ]
@@ -40,7 +40,7 @@ def test_finding_without_a_width_is_one_line() -> None:
 
 
 def test_words_have_twenty_columns_at_least() -> None:
-    """However narrow the terminal is."""
+    """This is so even on a narrow terminal."""
     finding = Finding("x", WARNING, "aaaaaaaaaa bbbbbbbb c")
     for width in (1, 50):
         assert lines(finding, width) == [
@@ -61,6 +61,6 @@ def test_words_have_twenty_columns_at_least() -> None:
     ],
 )
 def test_last_line_and_exit_status(statuses: list[Status], words: str, status: int) -> None:
-    """Only what must be done keeps from going live."""
+    """Only errors prevent going live."""
     findings = [Finding("x", one, "") for one in statuses]
     assert (summary(findings), exit_status(findings)) == (words, status)

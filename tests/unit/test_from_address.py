@@ -1,4 +1,4 @@
-"""A From, as people write it, to a From as SES takes it."""
+"""A From as people write it, converted to a From that SES accepts."""
 
 import re
 from email import policy
@@ -40,7 +40,7 @@ from mailroom_sender.check.finding import Status
     ],
 )
 def test_from_is_encoded(text: str, encoded: str) -> None:
-    """What needs quotes is quoted, what is not ASCII is encoded, the rest stays as it is written."""
+    """A name that needs quotes is quoted, one that is not ASCII is encoded, and the rest stays unchanged."""
     assert encode_source(text) == encoded
     assert encode_source(encoded) == encoded
 
@@ -73,14 +73,14 @@ BEHIND = "something stands behind the address, or its > is missing"
         ("ü" * 400 + " <a@b.example>", "it is longer than 992 characters once it is encoded"),
     ],
 )
-def test_what_is_no_from_is_refused(text: str, reason: str) -> None:
-    """Nothing is guessed: the reason says what is wrong."""
+def test_invalid_from_is_refused(text: str, reason: str) -> None:
+    """The reason says what is wrong, and nothing is guessed."""
     with pytest.raises(UnfitSource, match=f"^{re.escape(reason)}$"):
         encode_source(text)
 
 
-def test_longest_from_is_taken() -> None:
-    """To the last character that fits in a header's line."""
+def test_longest_from_is_accepted() -> None:
+    """It ends at the last character that fits in a header's line."""
     address = " <a@b.example>"
     assert len(encode_source("x" * (992 - len(address)) + address)) == 992
     with pytest.raises(UnfitSource):
@@ -89,7 +89,7 @@ def test_longest_from_is_taken() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=60).filter(lambda name: "=?" not in name))
 def test_standard_library_reads_the_same_name_and_one_address(name: str) -> None:
-    """Whatever a quoted name holds, another reader of RFC 5322 finds it, and one address."""
+    """Another reader of RFC 5322 finds any quoted name, and exactly one address."""
     quoted = '"' + name.replace("\\", r"\\").replace('"', r"\"") + '"'
     encoded = encode_source(f"{quoted} <noreply@example.com>")
     assert encoded.isascii()
@@ -100,8 +100,8 @@ def test_standard_library_reads_the_same_name_and_one_address(name: str) -> None
     assert address_of(encoded) == "noreply@example.com"
 
 
-def test_domain_without_a_dot_is_nobody_to_ses() -> None:
-    """The default is for debug mode and for servers that only act as SES."""
+def test_domain_without_a_dot_is_unusable_for_ses() -> None:
+    """The default is for debug mode and for local SES servers."""
     assert not is_public("noreply@localhost")
     assert is_public("Ann <noreply@example.com>")
     assert judgement.source("Ann <noreply@example.com>", None) == []

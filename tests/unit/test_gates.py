@@ -1,4 +1,4 @@
-"""Again when, and who waits meanwhile."""
+"""When a row is tried again, and which calls wait meanwhile."""
 
 import pytest
 
@@ -18,12 +18,12 @@ BUSY = [Verdict(Outcome.LATER, "busy")]
 
 @pytest.mark.parametrize(("attempt", "whole"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (1000, 60)])
 def test_backoff_doubles_up_to_a_minute(attempt: int, whole: float) -> None:
-    """A row waits from half of 1 s doubled each time to the whole of it, a minute at most."""
+    """A row waits between half and all of the backoff: 1 s, doubled each time, a minute at most."""
     assert (backoff(attempt, 0.0), backoff(attempt, 1.0)) == (whole / 2, whole)
 
 
-def test_account_hold_closes_everything_until_a_probe() -> None:
-    """While the account is held nothing goes; then one call, and nobody else until its answer."""
+def test_account_hold_stops_all_calls_until_a_probe() -> None:
+    """Then one call is made, and the next one waits for its answer."""
     gates = Gates()
     assert gates.answered(A, PAUSED, 100, 0) == [GateChange(True, "paused", holds.ACCOUNT, None)]
     assert gates.closed((A, R), 114) == {A, R}
@@ -33,8 +33,8 @@ def test_account_hold_closes_everything_until_a_probe() -> None:
     assert gates.closed((A, R), 116) == {A, R}
 
 
-def test_template_hold_closes_its_action_only() -> None:
-    """A missing template for one action does not hold up the other."""
+def test_template_hold_stops_only_its_action() -> None:
+    """A missing template of one action does not delay the other."""
     gates = Gates()
     assert gates.answered(A, NO_TEMPLATE, 0, 0) == [GateChange(True, "no template", holds.TEMPLATE, A)]
     assert gates.closed((A, R), 1) == {A}
@@ -54,7 +54,7 @@ def test_same_hold_is_logged_once_and_its_end_too() -> None:
 
 
 def test_failed_probe_of_another_kind_keeps_the_gate_closed() -> None:
-    """A 503 in answer to a probe says nothing about the hold."""
+    """A 503 as the answer to a probe says nothing about the hold."""
     gates = Gates()
     gates.answered(A, PAUSED, 0, 0)
     gates.note_call(A, 15)
@@ -63,8 +63,8 @@ def test_failed_probe_of_another_kind_keeps_the_gate_closed() -> None:
     assert gates.closed((A, R), 30) == frozenset()
 
 
-def test_throttling_slows_everybody_more_and_more_until_a_success() -> None:
-    """Each throttled call doubles the pause; a success ends it."""
+def test_throttling_slows_all_calls_until_a_success() -> None:
+    """Each throttled call doubles the pause, and a success ends it."""
     gates = Gates()
     gates.answered(A, THROTTLED, 0, 1.0)
     assert gates.closed((A, R), 0.9) == {A, R}
@@ -77,7 +77,7 @@ def test_throttling_slows_everybody_more_and_more_until_a_success() -> None:
 
 
 def test_hold_for_refusals_is_probed_soon() -> None:
-    """A run of bad rows may be over with the next one: after 1 s, then 2, 4, 8, and 15 from then on."""
+    """The next row may end a run of bad rows: a probe comes after 1, 2, 4 and 8 s, and then every 15 s."""
     gates, now = Gates(), 100.0
     gates.answered(A, REFUSALS, now, 0)
     for wait in (1, 2, 4, 8, 15, 15):
@@ -91,7 +91,7 @@ def test_hold_for_refusals_is_probed_soon() -> None:
 
 @pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.SPLIT, Outcome.LATER])
 def test_refusal_opens_no_gate(outcome: Outcome) -> None:
-    """A probe that is refused may be refused for what calls are held for."""
+    """The reason of the hold may be why the probe is refused."""
     gates = Gates()
     gates.answered(A, PAUSED, 0, 0)
     assert gates.answered(A, [Verdict(outcome, "no")], 15, 0) == []

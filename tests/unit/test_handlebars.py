@@ -1,4 +1,4 @@
-"""The part of SES's template language that is rendered here."""
+"""The part of SES's template language that is rendered locally."""
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ DATA = {"login": "ann", "secret": "s3", "_x1": "y"}
     ],
 )
 def test_names_are_replaced_and_nothing_else(template: str, expected: str) -> None:
-    """{{name}} and {{{name}}} give the value as it is; other braces are text."""
+    """{{name}} and {{{name}}} give the value unchanged. Other braces are text."""
     assert render(template, DATA) == expected
 
 
@@ -31,23 +31,23 @@ def test_names_are_replaced_and_nothing_else(template: str, expected: str) -> No
     ["{{#if login}}", "{{/if}}", "{{else}}", "{{> part}}", "{{! note }}", "{{a.b}}", "{{this}}", "{{&login}}",
      "{{login upper}}", "{{}}", r"\{{login}}", "{{login", "{{~login}}", "{{login\n.x}}", "{{{{raw}}}}"],
 )  # fmt: skip
-def test_what_is_not_certain_is_named_with_its_line(tag: str) -> None:
-    """Whatever else Handlebars knows is not guessed at."""
+def test_unsupported_syntax_is_named_with_its_line(tag: str) -> None:
+    """The meaning of other Handlebars syntax is not guessed."""
     with pytest.raises(Unrenderable, match=r"^line 2: .* is not known here") as error:
         render(f"one\n{tag} three", DATA)
     assert tag[:2] in str(error.value)
 
 
 def test_missing_value_is_named() -> None:
-    """SES would drop the mail; here it is an error."""
+    """SES would drop the mail, so this is an error."""
     with pytest.raises(Unrenderable, match=r"^line 1: the sender sends no code$"):
         render("{{code}}", DATA)
     assert names("{{code}} {{#if x}}{{ login }}{{/if}}") == {"code", "login"}
 
 
 @given(st.lists(st.sampled_from(["{", "}", "{{login}}", "<b>", "é", "\n", " "])).map("".join))
-def test_values_are_put_in_as_they_are(template: str) -> None:
-    """A value that looks like a tag is no tag: what is put in is not read again."""
+def test_values_are_inserted_unchanged(template: str) -> None:
+    """A value that looks like a tag is not a tag."""
     try:
         done = render(template, {"login": "{{login}}"})
     except Unrenderable:
@@ -57,7 +57,7 @@ def test_values_are_put_in_as_they_are(template: str) -> None:
 
 
 def test_tag_is_shown_on_one_line_and_cut() -> None:
-    """To sixty characters; lines count from the very first."""
+    """It has sixty characters at most. Lines count from one."""
     with pytest.raises(Unrenderable) as raised:
         render("\n{{#if\n  x}}", DATA)
     assert str(raised.value) == "line 2: {{#if x}} is not known here; SES can tell what it makes of it"

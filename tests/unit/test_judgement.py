@@ -1,4 +1,4 @@
-"""What each answer of AWS means for going live, and the exact words of it."""
+"""What each answer of AWS means for going live, with the exact text."""
 
 from typing import Any
 
@@ -45,13 +45,13 @@ def denied(check: str, permission: str) -> Finding:
     ],
 )  # fmt: skip
 def test_question_without_an_answer(why: Why, status: Status, found: str, todo: str) -> None:
-    """What passes by itself, or only keeps the check from looking, is no reason not to go live."""
+    """A temporary failure, or a check that can't run, does not prevent going live."""
     answer = NoAnswer(why, "Code", "words", "Ask")
     assert judgement.unanswered("it", "ses:P", answer) == Finding("it", status, found, todo, "ses:P")
 
 
 def test_each_question_names_its_permission() -> None:
-    """Whoever lacks one reads which."""
+    """A user without it learns which one it is."""
     assert judgement.sending(DENIED) == denied("sending", SENDING)
     assert judgement.quota(DENIED, None) == denied("quota", QUOTA)
     assert judgement.identity("a@b.example", DENIED) == (denied("identity", IDENTITY), None)
@@ -72,12 +72,12 @@ def test_each_question_names_its_permission() -> None:
     ],
 )  # fmt: skip
 def test_credentials(answer: AwsAnswer, expected: Finding) -> None:
-    """A network that lets SES through and not STS is no reason not to go live."""
+    """A network that allows SES and not STS does not prevent going live."""
     assert judgement.credentials(answer, "env") == expected
 
 
 def test_region() -> None:
-    """One that nobody chose is a guess."""
+    """A default region is a guess."""
     assert judgement.region("eu-west-1", True, None) == Finding("region", OK, "eu-west-1")
     assert judgement.region("us-east-1", False, None) == Finding(
         "region", WARNING, "us-east-1, as none is set", "set AWS_REGION"
@@ -86,7 +86,7 @@ def test_region() -> None:
 
 
 def test_sending() -> None:
-    """Paused, nothing goes."""
+    """In a paused account nothing is sent."""
     assert judgement.sending({"Enabled": True}) == Finding(
         "sending", OK, "enabled for this account and region", "", SENDING
     )
@@ -113,19 +113,19 @@ def test_sending() -> None:
 def test_quota(
     most: float, rate: float, used: float, max_rate: int | None, status: Status, found: str, todo: str
 ) -> None:
-    """Four fifths of a day's mails are nearly all; a sandbox is known by its two figures."""
+    """Four fifths of the daily quota are a warning. A sandbox is recognized by its two figures."""
     answer = {"Max24HourSend": most, "MaxSendRate": rate, "SentLast24Hours": used}
     assert judgement.quota(answer, max_rate) == Finding("quota", status, found, todo, QUOTA)
 
 
-def test_quota_that_is_not_told_counts_as_none() -> None:
-    """Better to look again than to go live without."""
-    told = judgement.quota({}, None)
-    assert (told.status, told.found) == (TASK, "0 of 0 used in 24 hours; 0 a second")
+def test_missing_quota_counts_as_none() -> None:
+    """It is safer to check again than to go live without a quota."""
+    reported = judgement.quota({}, None)
+    assert (reported.status, reported.found) == (TASK, "0 of 0 used in 24 hours; 0 a second")
 
 
-def test_from_that_nobody_can_verify() -> None:
-    """What only acts as SES may take it."""
+def test_from_that_cannot_be_verified() -> None:
+    """A local SES may accept it."""
     found = "it is a@localhost, and SES refuses every mail from localhost"
     todo = "set MAILROOM_SES_SOURCE, here and for the sender"
     assert judgement.source("a@localhost", None) == [Finding("From", TASK, found, todo)]
@@ -150,14 +150,14 @@ def test_from_that_nobody_can_verify() -> None:
     ],
 )  # fmt: skip
 def test_identity(known: dict[str, Any], expected: tuple[Status, str, str, str | None]) -> None:
-    """Any identity that covers the From will do."""
+    """Any verified identity that covers the From is enough."""
     status, found, todo, name = expected
-    told = judgement.identity("Mailroom <a@mail.b.example>", {"VerificationAttributes": known})
-    assert told == (Finding("identity", status, found, todo, IDENTITY), name)
+    reported = judgement.identity("Mailroom <a@mail.b.example>", {"VerificationAttributes": known})
+    assert reported == (Finding("identity", status, found, todo, IDENTITY), name)
 
 
-def test_identities_that_are_not_told_are_unknown() -> None:
-    """An answer without the part that was asked for names none."""
+def test_missing_identities_are_unknown() -> None:
+    """An answer without this part names none."""
     assert judgement.identity("a@b.example", {})[0].status is TASK
 
 
@@ -171,7 +171,7 @@ def test_identities_that_are_not_told_are_unknown() -> None:
     ],
 )
 def test_dkim(known: dict[str, Any], is_signed: bool) -> None:
-    """Switched on and verified."""
+    """It is enabled and verified."""
     expected = (
         Finding("DKIM", OK, "mails of b.example are signed", "", DKIM)
         if is_signed
@@ -221,12 +221,12 @@ def destination(*events: str, enabled: bool = True) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_config_set(answer: AwsAnswer, expected: list[Finding]) -> None:
-    """It exists, may send, and tells of mails that SES takes and then drops."""
+    """It exists, may send, and reports mails that SES accepts and then drops."""
     assert judgement.config_set("tracking", answer) == expected
 
 
 def test_base_url() -> None:
-    """What is meant for a developer's machine is not for readers."""
+    """A URL of a developer's machine is not for readers."""
     assert judgement.base_url("https://b.example") == [Finding("base URL", OK, "https://b.example")]
     assert judgement.base_url("http://localhost:3000") == [
         Finding("base URL", WARNING, "http://localhost:3000 leads to the reader's own machine",
@@ -265,12 +265,12 @@ def judged(
 
 
 def test_template_that_is_ready() -> None:
-    """Two lines: what it needs, and what SES makes of it."""
+    """It has two lines: the values it needs, and SES's rendered mail."""
     assert judged({"Template": FINE}, mail(TEXT, HTML)) == [IS_THERE, RENDERS]
 
 
-def test_template_that_is_missing_is_said_once() -> None:
-    """But for two permissions of which one is missing: then by the other."""
+def test_missing_template_is_reported_once() -> None:
+    """If one of two permissions is missing, the other one finds it."""
     assert judged(NO_TEMPLATE, NO_TEMPLATE) == [IS_MISSING]
     by_rendering = Finding("t", TASK, IS_MISSING.found, IS_MISSING.todo, RENDER)
     assert judged(DENIED, NO_TEMPLATE) == [denied("t", GET), by_rendering]
@@ -290,16 +290,16 @@ def test_template_that_is_missing_is_said_once() -> None:
          "write <bdi>{{login}}</bdi>"),
     ],
 )  # fmt: skip
-def test_template_that_uses_what_it_should_not(
+def test_template_that_uses_unavailable_values(
     html: str, escape_html: bool, status: Status, found: str, todo: str
 ) -> None:
-    """The first thing that is wrong is said, and what to do."""
-    told = judged({"Template": {**FINE, "HtmlPart": html}}, mail(TEXT, HTML), escape_html=escape_html)
-    assert told == [Finding("t", status, found, todo, GET), RENDERS]
+    """The first fault is named, with what to do."""
+    reported = judged({"Template": {**FINE, "HtmlPart": html}}, mail(TEXT, HTML), escape_html=escape_html)
+    assert reported == [Finding("t", status, found, todo, GET), RENDERS]
 
 
 @pytest.mark.parametrize(
-    ("parts", "escape_html", "told"),
+    ("parts", "escape_html", "reported"),
     [
         ({"TextPart": "{{login}}"}, True,
          ("its text would show a login like a&b as a&amp;b", f"use {{{{login_text}}}} there once {EVERY_SENDER}")),
@@ -311,18 +311,20 @@ def test_template_that_uses_what_it_should_not(
         ({"HtmlPart": "<bdi>{{login}}</bdi>"}, True, None),
     ],
 )  # fmt: skip
-def test_login_that_is_shown_otherwise(parts: dict[str, str], escape_html: bool, told: tuple[str, str] | None) -> None:
-    """Escaped where that shows, or free to turn the sentence around it."""
-    assert altered_login_fault(from_ses({"Template": parts}), escape_html) == told
+def test_unsafe_display_of_a_login(parts: dict[str, str], escape_html: bool, reported: tuple[str, str] | None) -> None:
+    """It is escaped where that shows, or may reverse the text around it."""
+    assert altered_login_fault(from_ses({"Template": parts}), escape_html) == reported
     found = judged({"Template": parts}, mail(TEXT, HTML), escape_html=escape_html)[0]
-    assert (found.found, found.todo) == (told or (IS_THERE.found, ""))
+    assert (found.found, found.todo) == (reported or (IS_THERE.found, ""))
 
 
 def test_login_for_text_is_not_for_html() -> None:
     """It is not escaped."""
-    told = judged({"Template": {**FINE, "HtmlPart": "{{login_text}}"}}, mail(TEXT, HTML), {**DATA, "login_text": "A"})
+    reported = judged(
+        {"Template": {**FINE, "HtmlPart": "{{login_text}}"}}, mail(TEXT, HTML), {**DATA, "login_text": "A"}
+    )
     found = "its HTML uses {{login_text}}, in which & < > are not escaped"
-    assert told[0] == Finding("t", TASK, found, "use {{login}} in the HTML", GET)
+    assert reported[0] == Finding("t", TASK, found, "use {{login}} in the HTML", GET)
 
 
 @pytest.mark.parametrize(
@@ -346,10 +348,10 @@ def test_login_for_text_is_not_for_html() -> None:
         (mail(("image/png", "")), DATA, TASK, "it has neither text nor HTML", "push a template that has"),
     ],
 )  # fmt: skip
-def test_template_that_does_not_render_well(
+def test_template_that_renders_badly(
     rendered: AwsAnswer, data: dict[str, str], status: Status, found: str, todo: str
 ) -> None:
-    """Who can do nothing with the mail gets none."""
+    """A mail without a use for its reader is an error."""
     assert judged({"Template": FINE}, rendered, data)[1] == Finding("t", status, found, todo, RENDER)
 
 
@@ -367,5 +369,5 @@ def test_template_that_does_not_render_well(
     ],
 )
 def test_sample_mail(answer: AwsAnswer, status: Status, found: str, todo: str) -> None:
-    """A mail that was asked for and did not go is something to do, also for want of a permission."""
+    """A requested sample that was not sent is an error, also when a permission is missing."""
     assert judgement.mailed(Sample("t", DATA, {}), answer) == Finding("sample mail", status, found, todo, BULK)

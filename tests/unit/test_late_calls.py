@@ -1,4 +1,4 @@
-"""A call that comes too late is not made: its lease might end before its answer comes."""
+"""A late call is not made, because its lease might end before its answer comes."""
 
 import time
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def ses(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Se
 def test_call_is_not_made_after_its_time(
     ses: SesClient, endpoint: Endpoint, seconds: float, answer: type, calls: int
 ) -> None:
-    """The clock is looked at when the request is signed and about to go: a process may have been stopped before."""
+    """The clock is checked when the request is signed and ready, because the process may have been stopped before."""
     batch = rows(1)
     sent = ses.send(build(batch, ENVELOPE), batch, permission(*batch, until=time.monotonic() + seconds))
     assert sent is not None
@@ -49,8 +49,8 @@ def test_call_is_not_made_after_its_time(
     assert (sent.took is not None, len(endpoint.calls)) == (calls == 1, calls)
 
 
-def test_call_that_may_not_be_made_is_none(ses: SesClient, endpoint: Endpoint) -> None:
-    """Nor one of which nobody can say whether it may."""
+def test_forbidden_call_is_not_made(ses: SesClient, endpoint: Endpoint) -> None:
+    """It is not made either if the permission is unknown."""
 
     def unknown() -> BeginResult:
         raise Stopped
@@ -65,7 +65,7 @@ def test_call_that_may_not_be_made_is_none(ses: SesClient, endpoint: Endpoint) -
 def test_signature_is_good_for_half_a_minute(
     ses: SesClient, endpoint: Endpoint, clock: Clock, waited: float, is_made: bool
 ) -> None:
-    """SES refuses a request that was signed minutes ago, so one whose permission took that long is not made."""
+    """SES refuses a request with an old signature. So one whose permission took that long is not made."""
     batch = rows(1)
 
     def slow() -> BeginResult:
@@ -77,7 +77,7 @@ def test_signature_is_good_for_half_a_minute(
 
 
 class Begins(LedgerAlone):
-    """Lets some rows be sent, until a time, after the clock went forward."""
+    """Permits some rows until a time, after the clock moved forward."""
 
     def __init__(self, unsent: UnsentRows, call_by: float, most: int, clock: Clock, waits: float = 0.0) -> None:
         super().__init__(unsent)
@@ -102,20 +102,20 @@ class Begins(LedgerAlone):
 
 
 @pytest.mark.parametrize("begun", [2, 1], ids=["all of them", "one of them"])
-def test_batch_whose_time_is_over_is_tried_later(
+def test_late_batch_is_tried_later(
     ses: SesClient, endpoint: Endpoint, tmp_path: Path, clock: Clock, begun: int
 ) -> None:
-    """Whether the call is built while the ledger is at its rows, or anew for those that may be sent."""
+    """This is so for a call that is built during begin, and for one that is rebuilt for the permitted rows."""
     ledger = Begins(UnsentRows(tmp_path), time.monotonic() - 1.0, begun, clock)
     with ses_delivery(ledger, ses, tmp_path, clock) as delivery:
         delivery.start(rows(1, 2))()
     assert (endpoint.calls, ledger.settled) == ([], [Outcome.LATER] * begun)
 
 
-def test_row_that_may_not_be_sent_is_left_out_of_the_call(
+def test_row_without_permission_is_left_out_of_the_call(
     ses: SesClient, endpoint: Endpoint, tmp_path: Path, clock: Clock
 ) -> None:
-    """The call that was built for all is not made; one for those that may be sent is."""
+    """The call that was built for all rows is not made. One for the permitted rows is."""
     ledger = Begins(UnsentRows(tmp_path), float("inf"), 1, clock)
     with ses_delivery(ledger, ses, tmp_path, clock) as delivery:
         delivery.start(rows(1, 2))()
@@ -123,10 +123,10 @@ def test_row_that_may_not_be_sent_is_left_out_of_the_call(
 
 
 @pytest.mark.parametrize("waited", [0.0, 60.0], ids=["signed just now", "signed a minute ago"])
-def test_signature_that_is_old_is_made_anew(
+def test_old_signature_is_renewed(
     ses: SesClient, endpoint: Endpoint, tmp_path: Path, clock: Clock, waited: float
 ) -> None:
-    """The rows go in a request that is signed after their begin; each of them once."""
+    """The request is signed after begin. Each row is sent once."""
     ledger = Begins(UnsentRows(tmp_path), float("inf"), 2, clock, waits=waited)
     with ses_delivery(ledger, ses, tmp_path, clock) as delivery:
         result = delivery.start(rows(1, 2))()

@@ -37,7 +37,7 @@ def group() -> Iterator[LazyGroup]:
 
 
 def test_list_and_completion_import_no_command(group: LazyGroup) -> None:
-    """Both say what the table says, also of a command that can't be imported."""
+    """Both print the table's text, even of a command that can't be imported."""
     result = CliRunner().invoke(group, ["--help"])
     assert result.output.endswith("Commands:\n  gone   Nobody imports this.\n  greet  Say hello.\n")
     items = ShellComplete(group, {}, "program", "_PROGRAM_COMPLETE").get_completions([], "g")
@@ -45,8 +45,8 @@ def test_list_and_completion_import_no_command(group: LazyGroup) -> None:
     assert MODULE not in sys.modules
 
 
-def test_command_is_imported_to_run(group: LazyGroup) -> None:
-    """With its own arguments; a name that is mistyped is refused."""
+def test_command_is_imported_when_it_runs(group: LazyGroup) -> None:
+    """It gets its own arguments. A mistyped name is refused."""
     result = CliRunner().invoke(group, ["greet", "--name", "Ann"])
     assert (result.exit_code, result.output) == (0, "hello Ann\n")
     assert MODULE in sys.modules
@@ -55,7 +55,7 @@ def test_command_is_imported_to_run(group: LazyGroup) -> None:
 
 @pytest.mark.parametrize("program", [collect, send], ids=["collect", "send"])
 def test_list_says_what_each_command_says_of_itself(program: click.Command) -> None:
-    """The summary of each command is the first sentence of its own help."""
+    """The summary of each command is the first sentence of its help."""
     for group in groups(program):
         shown = {name: stub.short_help for name, stub in LazyGroup(lazy=group.lazy).commands.items()}
         for name, summary in shown.items():

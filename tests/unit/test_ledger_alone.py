@@ -1,4 +1,4 @@
-"""A sender without a database: it tries again itself, and keeps in files what it can't send."""
+"""A sender without a database: it retries by itself, and keeps in files what it can't send."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +20,13 @@ def unsent(tmp_path: Path) -> UnsentRows:
 
 
 def settle(ledger: LedgerAlone, batch: Sequence[Row], verdict: Verdict | None) -> list[float]:
-    """Begin rows and settle them all alike; return after how many seconds each goes again."""
+    """Begin rows and give all of them the same outcome. Return in how many seconds each is tried again."""
     begun = ledger.begin_soon(batch, ledger.new_holder()).wait().begun
     return [again.delay for again in ledger.settle([Settlement(one, verdict) for one in begun])]
 
 
 def test_all_rows_may_be_sent_at_any_time(unsent: UnsentRows) -> None:
-    """Nobody else could have them."""
+    """No other sender has them."""
     batch = rows(1, 2)
     permission = LedgerAlone(unsent).begin_soon(batch, "")
     assert permission.allowed_until(batch) == float("inf")
@@ -37,8 +37,8 @@ def test_all_rows_may_be_sent_at_any_time(unsent: UnsentRows) -> None:
     ("outcome", "tries"),
     [(Outcome.LATER, MOST_ATTEMPTS), (Outcome.UNKNOWN, MOST_ATTEMPTS), (Outcome.REFUSED, MOST_REFUSALS)],
 )
-def test_row_is_tried_so_often_and_then_kept(unsent: UnsentRows, outcome: Outcome, tries: int) -> None:
-    """With growing pauses; a row that SES refuses alone, when nobody knows why, less often."""
+def test_row_is_tried_a_few_times_and_then_kept(unsent: UnsentRows, outcome: Outcome, tries: int) -> None:
+    """The pauses grow. A row that SES refuses alone, without a known cause, is tried less often."""
     ledger, batch = LedgerAlone(unsent), rows(1)
     delays = [delay for _ in range(tries - 1) for delay in settle(ledger, batch, Verdict(outcome, "why"))]
     assert len(delays) == tries - 1
@@ -57,10 +57,10 @@ def test_row_is_tried_so_often_and_then_kept(unsent: UnsentRows, outcome: Outcom
     ],
     ids=["sent", "failed", "not tried"],
 )
-def test_row_that_does_not_go_again_is_kept_unless_it_was_sent(
+def test_row_that_is_not_retried_is_kept_unless_it_was_sent(
     unsent: UnsentRows, verdict: Verdict | None, kept: str
 ) -> None:
-    """Nothing is lost, and a row that was given back is for a replay."""
+    """No row is lost. A released row goes to a replay file."""
     assert settle(LedgerAlone(unsent), rows(1), verdict) == []
     assert unsent.summary.startswith(kept)
     assert bool(unsent.summary) == bool(kept)

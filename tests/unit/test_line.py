@@ -1,4 +1,4 @@
-"""Reading lines strictly: what is good goes on, what is bad is named, nothing disappears."""
+"""Lines are read strictly: good rows continue, bad rows get a reason, and no row disappears."""
 
 import tracemalloc
 
@@ -39,20 +39,20 @@ def reasons(line: bytes) -> list[str]:
     ],
 )
 def test_bad_row_is_named_and_its_neighbours_are_good(row: str, reason: str) -> None:
-    """One bad row in the middle of a line leaves the rows beside it as they are."""
+    """One bad row in the middle of a line does not change the rows beside it."""
     assert reasons(GOOD + b"," + row.encode() + b"," + GOOD) == ["good", reason, "good"]
     assert list(decode_line(row.encode(), KNOWN)) == [BadRow(row.encode(), reason)]
 
 
 def test_row_that_is_not_utf8_is_named() -> None:
-    """Bytes that are no text harm only their own row."""
+    """Bytes that are not text harm only their own row."""
     bad = b"1,a@b.c,\xff," + FIELD.encode() + b","
     assert reasons(GOOD + b"," + bad) == ["good", "the row is not UTF-8"]
     assert list(decode_line(bad, KNOWN)) == [BadRow(bad, "the row is not UTF-8")]
 
 
-def test_row_of_an_unknown_action_is_kept_as_it_is() -> None:
-    """With its number; the sender may learn of the action."""
+def test_row_of_an_unknown_action_is_kept_unchanged() -> None:
+    """Its number is kept. The sender may learn the action later."""
     raw = f"17,a@b.c,ann,{FIELD},".encode()
     assert list(decode_line(raw, KNOWN)) == [UnknownRow("17", raw)]
 
@@ -67,21 +67,21 @@ def test_row_of_an_unknown_action_is_kept_as_it_is() -> None:
         (b'"a,,,,', "the line is not CSV: a quote is out of place"),
     ],
 )
-def test_line_that_cannot_be_cut_in_rows_is_bad_as_a_whole(line: bytes, reason: str) -> None:
-    """Where rows begin can't be known, none is guessed."""
+def test_line_that_cannot_be_split_into_rows_is_bad_as_a_whole(line: bytes, reason: str) -> None:
+    """The beginnings of its rows are not guessed."""
     assert list(decode_line(line, KNOWN)) == [BadRow(line, reason)]
 
 
 def test_quoted_fields_are_read() -> None:
-    """Another program may quote what needs no quotes; commas and quotes come out as they were."""
+    """Another program may add needless quotes. Commas and quotes are restored."""
     line = f'"1","a@b.c","com,ma ""q""",{FIELD},""'.encode()
     (row,) = decode_line(line, KNOWN)
     assert isinstance(row, Row)
     assert (row.email, row.login, row.code, row.raw) == ("a@b.c", 'com,ma "q"', "", line)
 
 
-def test_repr_of_a_row_lets_nobody_in() -> None:
-    """A row that ends up in a traceback shows neither secret nor code."""
+def test_repr_of_a_row_shows_no_secret() -> None:
+    """A row in a traceback shows neither secret nor code."""
     (row,) = decode_line(recovery(7, code="98765").encode(), KNOWN)
     assert "98765" not in repr(row)
     assert field_of(7, "98765") not in repr(row)
@@ -89,21 +89,21 @@ def test_repr_of_a_row_lets_nobody_in() -> None:
 
 @given(st.binary(max_size=300) | st.lists(st.sampled_from([GOOD, b",", b'"', b"x", b""])).map(b"".join))
 def test_arbitrary_bytes_are_never_dropped(line: bytes) -> None:
-    """Whatever comes, the pieces that are read or rejected make up the line again."""
+    """The pieces that are read or rejected always add up to the line."""
     assert b",".join(row.raw for row in decode_line(line, KNOWN)) == line
 
 
 @pytest.mark.parametrize("row", [GOOD, f'1,a@b.c,"a,b",{FIELD},'.encode()])
-def test_line_has_as_many_rows_as_a_collector_may_put_in_it(row: bytes) -> None:
-    """The largest batch limit is read, one row more is not."""
+def test_line_has_a_limit_of_rows(row: bytes) -> None:
+    """The largest batch limit is read. One row more is not."""
     assert reasons(b",".join([row] * MOST_ROWS)) == ["good"] * MOST_ROWS
     line = b",".join([row] * (MOST_ROWS + 1))
     assert list(decode_line(line, KNOWN)) == [BadRow(line, "the line has more than 10,000 rows")]
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
-def test_row_has_a_size(quote: str) -> None:
-    """The longest row that is allowed goes, one byte more does not, and its neighbours do."""
+def test_row_has_a_limit_of_bytes(quote: str) -> None:
+    """The longest allowed row is read. One byte more is rejected, and the rows beside it are read."""
     room = LONGEST_ROW - len(f"1,a@b.c,{quote}{quote},{FIELD},")
     line = ",".join(f"1,a@b.c,{quote}{'x' * length}{quote},{FIELD}," for length in (room, room + 1, 1))
     assert reasons(line.encode()) == ["good", "the row is longer than 4,096 bytes", "good"]
@@ -116,8 +116,8 @@ def test_row_has_a_size(quote: str) -> None:
     [b"," * (1 << 20), b'"' + b"a" * (1 << 20) + b'"', b'""' * (1 << 19), b'"",' * (1 << 18), b",,,," * (1 << 18)],
     ids=["commas", "field", "quotes", "empty", "rows"],
 )
-def test_bad_line_needs_little_more_than_its_bytes(line: bytes) -> None:
-    """A mebibyte of junk does not become a hundred of them, nor a thousand rows."""
+def test_bad_line_needs_little_more_memory_than_its_bytes(line: bytes) -> None:
+    """A mebibyte of junk becomes neither a hundred mebibytes nor a thousand rows."""
     tracemalloc.start()
     try:
         (bad,) = decode_line(line, KNOWN)

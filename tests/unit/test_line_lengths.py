@@ -1,4 +1,4 @@
-"""Which lines `make lint` finds too long."""
+"""Which lines `make lint` reports as too long."""
 
 import pytest
 
@@ -25,5 +25,5 @@ TEXT = "word " * 24 + "w"
     ids=["fits", "text", "list", "table", "code", "after code", "word", "word in a list", "among others", "characters"],
 )
 def test_line_that_can_be_broken_is_found(lines: list[str], found: list[int]) -> None:
-    """Rows of tables, lines of code and one long word stay; text is to be wrapped."""
+    """Rows of tables, lines of code and one long word are allowed. Text must be wrapped."""
     assert list(too_long(lines)) == found

@@ -1,4 +1,4 @@
-"""Do notifications arrive?"""
+"""The test that notifications arrive."""
 
 from mailroom_collector.schedule.listen_check import ListenCheck
 
@@ -7,7 +7,7 @@ def payloads(check: ListenCheck) -> list[str]:
     return [payload for _, payload in check.calls]
 
 
-def test_echo_that_comes_back_is_tested_again_later() -> None:
+def test_answered_test_is_repeated_later() -> None:
     """A test is made at the start and then at intervals."""
     check = ListenCheck(100, "me", ("tokens",))
     check.connected(0)
@@ -19,8 +19,8 @@ def test_echo_that_comes_back_is_tested_again_later() -> None:
     assert check.deadline() == 101
 
 
-def test_missing_echo_says_that_notifications_are_missing_until_one_comes() -> None:
-    """Five seconds without an answer are enough to poll; a late one ends it."""
+def test_missing_echo_counts_as_missing_notifications() -> None:
+    """After five seconds without an echo the collector polls. A late echo ends this."""
     check = ListenCheck(100, "me", ("tokens",))
     check.connected(0)
     check.sent(0)
@@ -33,8 +33,8 @@ def test_missing_echo_says_that_notifications_are_missing_until_one_comes() -> N
     assert not check.is_missing
 
 
-def test_echoes_of_others_are_nothing() -> None:
-    """Another collector's echo proves nothing and announces no rows; any other payload announces."""
+def test_echoes_of_others_are_ignored() -> None:
+    """Another collector's echo proves nothing and announces no rows. Any other payload announces rows."""
     check, other = ListenCheck(100, "me", ("tokens",)), ListenCheck(100, "other", ("tokens",))
     check.sent(0)
     assert not check.notified([*payloads(other)])
@@ -44,7 +44,7 @@ def test_echoes_of_others_are_nothing() -> None:
 
 
 def test_without_a_connection_there_is_nothing_to_do() -> None:
-    """A lost connection proves nothing; a test that could not be made is put off."""
+    """A lost connection proves nothing. A test that could not be made is postponed."""
     check = ListenCheck(100, "me", ("tokens",))
     check.connected(0)
     check.sent(0)
@@ -57,15 +57,15 @@ def test_without_a_connection_there_is_nothing_to_do() -> None:
     assert check.deadline() == 120
 
 
-def test_each_notification_that_is_no_echo_counts() -> None:
-    """Their number tells how fast they come, whatever echoes are between them."""
+def test_each_notification_except_echoes_counts() -> None:
+    """Their number gives their rate, whatever echoes are between them."""
     check = ListenCheck(100, "me", ("tokens",))
     assert check.notified(["", "mailroom-echo:other", "x", "mailroom-echo:me", ""]) == 3
     assert check.notified([]) == 0
 
 
 def test_each_channel_must_echo() -> None:
-    """One that does not is as if none did: nobody knows on which of them the next notification comes."""
+    """One silent channel counts like all, because the next notification may use any of them."""
     check = ListenCheck(100, "me", ("own", "tokens"))
     assert [channel for channel, _ in check.calls] == ["own", "tokens"]
     own, shared = payloads(check)

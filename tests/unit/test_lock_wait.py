@@ -1,4 +1,4 @@
-"""What a migration says while it waits for locks, to the letter."""
+"""The messages of a migration that waits for locks, character by character."""
 
 import pytest
 
@@ -10,7 +10,7 @@ WAITS = "5_guards.up waits for a lock (ACCESS EXCLUSIVE) on jobs, which others h
 
 
 @pytest.mark.parametrize(
-    ("count", "who", "hint"),
+    ("count", "blockers", "hint"),
     [
         (0, "short transactions, one after another", "run it again later"),
         (1, "pid 1", "end it (SELECT pg_terminate_backend(1)), or run it again later"),
@@ -18,10 +18,10 @@ WAITS = "5_guards.up waits for a lock (ACCESS EXCLUSIVE) on jobs, which others h
         (5, "pid 1, pid 2, pid 3 and 2 more", "end it (SELECT pg_terminate_backend(1)), or run it again later"),
     ],
 )
-def test_wait_names_who_is_in_the_way(count: int, who: str, hint: str) -> None:
-    """At most three of them, the oldest first; the last try says how to end the first one."""
+def test_wait_names_the_blocking_sessions(count: int, blockers: str, hint: str) -> None:
+    """It names at most three, the oldest first. The last message says how to end the first one."""
     wait = LockWait("5_guards.up", "a lock (ACCESS EXCLUSIVE) on jobs", HOLDERS[:count], 3, 10, 2.0)
-    assert str(wait) == f"{WAITS}{who}; nobody waits behind it now; next try in 2 s (3 of 10)"
+    assert str(wait) == f"{WAITS}{blockers}; nobody waits behind it now; next try in 2 s (3 of 10)"
     error = wait.given_up()
-    assert (error.message, error.hint) == (f"{WAITS}{who}; given up after 3 tries", hint)
+    assert (error.message, error.hint) == (f"{WAITS}{blockers}; given up after 3 tries", hint)
     assert wait.holder_names == [f"pid {n}" for n in range(1, 1 + min(count, 3))]

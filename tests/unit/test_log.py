@@ -17,7 +17,7 @@ ODD = "café \n[PG] forged \x1b[31m \u202e \u2028 \x85 \x00" + "x" * 5000
 def test_event_is_one_stamped_line(
     log: Log, tag: str, program: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever an event quotes, it is one line, without anything that a terminal would obey."""
+    """Whatever text an event quotes, it is one line without control characters."""
     monkeypatch.setattr(log, "as_json", False)
     log(ODD, "error")
     (line,) = capfd.readouterr().err.splitlines()
@@ -31,7 +31,7 @@ def test_event_is_one_stamped_line(
 def test_event_as_json_is_one_object(
     log: Log, tag: str, program: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same as data: when, how bad, who, what; the text as harmless as in the other form."""
+    """It has the time, the level, the program and the text, which is as safe as in the other format."""
     monkeypatch.setattr(log, "as_json", True)
     log(ODD, "warning", event="odd", token=7, reason=ODD, tokens=[1, 2], retry_in_s=0.5, nothing=None)
     (line,) = capfd.readouterr().err.splitlines()

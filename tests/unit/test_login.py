@@ -1,4 +1,4 @@
-"""A login as it goes into a mail."""
+"""A login in a mail."""
 
 import unicodedata
 
@@ -28,14 +28,14 @@ FSI, PDI, RLI, RLO = "\u2068", "\u2069", "\u2067", "\u202e"
         ("x\u2028y\u2029z", "x\u2028y\u2029z", "x y z"),
     ],
 )
-def test_login_is_shown_as_it_is_and_stays_where_it_is(login: str, html: str, text: str) -> None:
-    """Markup is escaped for HTML only; what could turn a line around is isolated in text, for which HTML has <bdi>."""
+def test_login_is_shown_unchanged_and_in_place(login: str, html: str, text: str) -> None:
+    """Markup is escaped for HTML only. Text that could reverse a line is isolated in plain text. HTML uses <bdi>."""
     assert (for_html(login), for_text(login)) == (html, text)
 
 
 @given(st.text(st.sampled_from("a&ד\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"), min_size=1))
-def test_no_login_gets_out_of_its_isolate(login: str) -> None:
-    """Read from the left, no isolate is closed before it is opened, and none is open at the end or at a paragraph's."""
+def test_login_cannot_leave_its_isolate(login: str) -> None:
+    """No isolate is closed before it is opened, and none is open at the end or at the end of a paragraph."""
     for shown in (contained(login), for_text(login)):
         depth = 0
         for character in shown:

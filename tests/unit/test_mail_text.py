@@ -1,4 +1,4 @@
-"""A mail as debug mode shows it to a person."""
+"""A mail as debug mode shows it."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ def row(action: MailAction, login: str = "ann", email: str = "ann@example.com") 
     ],
 )
 def test_mail_is_two_lines(action: MailAction, base_url: str | None, lines: list[str]) -> None:
-    """Who gets what, and the link; the secret alone where only a template knows the link."""
+    """They show the recipient and the link. If only a template knows the link, the secret is shown alone."""
     assert mail_text(row(action), base_url) == "".join(f"{line}\n" for line in lines)
 
 
@@ -40,8 +40,8 @@ def test_mail_is_two_lines(action: MailAction, base_url: str | None, lines: list
     "hostile",
     ["\x1b[2J\x1b]0;title\x07", "a\nactivation  bob@example.com", "a\r", "\x9b2J", "\u202emoc", "\u2066x", "\u2028"],
 )
-def test_login_can_t_steer_a_terminal(hostile: str) -> None:
-    """Controls, line breaks and what turns the direction of writing are shown as escapes."""
+def test_login_cannot_control_a_terminal(hostile: str) -> None:
+    """Control characters, line breaks and changes of the writing direction are shown as escapes."""
     text = mail_text(row(MailAction.ACTIVATION, login=f"é{hostile}"), BASE)
     first, _, rest = text.partition("\n")
     assert rest == f"  {BASE}/activate/SECRET\n"
@@ -50,13 +50,13 @@ def test_login_can_t_steer_a_terminal(hostile: str) -> None:
 
 
 def test_address_is_the_one_that_ses_gets() -> None:
-    """Letters that look like others are seen, as the domain goes as Punycode."""
+    """A domain is shown in Punycode, so letters that look like others are visible."""
     assert "  ann@xn--mnchen-3ya.example  " in mail_text(row(MailAction.ACTIVATION, email="ann@münchen.example"), BASE)
 
 
 @pytest.mark.parametrize("action", [MailAction.ACTIVATION, MailAction.PASSWORD_RECOVERY])
-def test_link_is_the_shipped_templates_one(action: MailAction) -> None:
-    """Should a template's path change, this one has to."""
+def test_link_equals_that_of_the_shipped_template(action: MailAction) -> None:
+    """If the path in a template changes, this one must change too."""
     link = mail_text(row(action), BASE).splitlines()[1].strip()
     for ending in ("txt", "html"):
         text = (TEMPLATES / f"{action.template}.{ending}").read_text()

@@ -1,4 +1,4 @@
-"""What `make mutants` changes, and what it says."""
+"""What `make mutants` changes, and its report."""
 
 import tomllib
 from pathlib import Path
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_each_pure_file_is_changed() -> None:
-    """One that is added is added there as well."""
+    """A new pure file must be added to the list too."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]
     files = {str(file.relative_to(ROOT)) for file in PURE.values()}
     assert files <= set(settings["only_mutate"])
@@ -18,7 +18,7 @@ def test_each_pure_file_is_changed() -> None:
 
 
 def test_table_counts_by_file() -> None:
-    """A change that makes the tests stand still is noticed, too; one that no test reaches is not."""
+    """A change that makes the tests hang counts as noticed. One that no test reaches does not."""
     results = [
         "    b.wire.x_row__mutmut_1: killed", "    b.wire.x_row__mutmut_2: timeout", "",
         "    b.wire.xǁRowǁof__mutmut_1: survived", "    a.links.x_at__mutmut_1: no tests",

@@ -1,4 +1,4 @@
-"""What makes text of what an operator asked for."""
+"""Text of the operator's commands."""
 
 import re
 import time
@@ -57,13 +57,13 @@ NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
     [("90s", 90), ("15m", 900), ("2h", 7200), ("30d", 2_592_000), ("1d12h", 129_600), ("1w", 604_800)],
 )
 def test_duration_is_read(written: str, seconds: int) -> None:
-    """A number and a unit, also several of them."""
+    """It is a number and a unit, or several of them."""
     assert parse_duration(written) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("written", ["", "90", "s", "1.5h", "-1d", "1 d", "1y", "٣d", "999999999w", "2026-01-31"])
-def test_what_is_no_duration_is_refused(written: str) -> None:
-    """Without a unit, with anything else in it, or beyond all measure."""
+def test_invalid_duration_is_refused(written: str) -> None:
+    """It has no unit, other characters, or is too large."""
     with pytest.raises(ValueError, match=f"^{re.escape(written)}$"):
         parse_duration(written)
 
@@ -78,7 +78,7 @@ def test_what_is_no_duration_is_refused(written: str) -> None:
     ],
 )
 def test_moment_is_read(written: str, moment: datetime) -> None:
-    """As how long ago, or as a time, which is in UTC unless it says otherwise."""
+    """It is a duration ago or a time, which is UTC by default."""
     assert parse_moment(written, NOW) == moment
 
 
@@ -96,20 +96,23 @@ def test_moment_is_read(written: str, moment: datetime) -> None:
         (273_600, "3 d 4 h"),
     ],
 )
-def test_duration_is_said_in_its_two_largest_units(seconds: float, words: str) -> None:
-    """Precise enough to act on, and short."""
+def test_duration_is_written_in_its_two_largest_units(seconds: float, words: str) -> None:
+    """That is precise enough and short."""
     assert format_duration(seconds) == words
 
 
-def test_milliseconds_are_said_in_what_fits() -> None:
-    """From tenths of a millisecond to minutes."""
+def test_milliseconds_are_written_in_a_fitting_unit() -> None:
+    """The units go from tenths of a millisecond to minutes."""
     said = [format_ms(ms) for ms in (0.84, 12.3, 999, 1500, 130_000)]
     assert said == ["0.8 ms", "12 ms", "999 ms", "1.5 s", "2 min 10 s"]
     assert format_ms(3_600_000) == "1 h"
 
 
 def test_sparkline_has_a_bar_for_each_value() -> None:
-    """The tallest for the largest, none for nothing; the last ones where there is no room for all."""
+    """The largest value has the tallest bar, and zero has none.
+
+    If there is no room for all, the last ones are shown.
+    """
     assert sparkline([0, 1, 4, 8], 10) == " ▂▅█"
     assert sparkline([9, 0, 0, 0], 3) == "   "
     assert sparkline([0, 8], 10, unicode=False) == " @"
@@ -118,20 +121,20 @@ def test_sparkline_has_a_bar_for_each_value() -> None:
 
 @given(st.text(), st.integers(0, 40))
 def test_cut_text_fits(words: str, columns: int) -> None:
-    """Whatever characters there are, also wide ones; what fits is left alone."""
+    """Wide characters count double. Text that fits is unchanged."""
     taken = cut(visible(words), columns)
     assert width(taken) <= columns
     assert width(visible(words)) > columns or taken == visible(words)
 
 
 @given(st.text())
-def test_shown_text_steers_no_terminal(words: str) -> None:
-    """No control character, no line's end, no direction is left."""
+def test_shown_text_cannot_control_a_terminal(words: str) -> None:
+    """No control character, line break or change of direction remains."""
     assert all(c.isprintable() for c in visible(words))
 
 
 def test_table_is_aligned_also_with_wide_characters() -> None:
-    """Each column as wide as its widest cell."""
+    """Each column is as wide as its widest cell."""
     assert table([["a", "1", "x"], ["日本", "10", "y"]], "<><") == ["a      1  x", "日本  10  y"]
 
 
@@ -169,7 +172,7 @@ def progress(*rows: Unsettled, oldest_age: float | None = None) -> QueueProgress
             False,
             "token 4711 has waited",
         ),
-        # All expired by now, and still nobody there.
+        # All have expired by now and are still there.
         (
             progress(unsettled("pending", due=True, seconds=7200)),
             False,
@@ -178,8 +181,8 @@ def progress(*rows: Unsettled, oldest_age: float | None = None) -> QueueProgress
         (progress(unsettled("pending", due=True, seconds=3)), True, "no mailable token waits"),
     ],
 )
-def test_check_is_about_mail_that_does_not_flow(seen: QueueProgress, well: bool, words: str) -> None:
-    """A token that waits for too long, in whatever state; or deliveries that nobody takes up."""
+def test_check_reports_mail_that_does_not_flow(seen: QueueProgress, well: bool, words: str) -> None:
+    """A token waits too long in any state, or no collector claims deliveries."""
     result = health(seen, 60)
     assert result.well is well
     assert result.words.startswith(words)
@@ -187,7 +190,7 @@ def test_check_is_about_mail_that_does_not_flow(seen: QueueProgress, well: bool,
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
 def test_report_fits(columns: int) -> None:
-    """No line is wider than the terminal, however long reasons and names are."""
+    """No line is wider than the terminal, whatever the length of reasons and names."""
     seen = progress(
         unsettled("claimed", due=False, count=8000, holder=f"collect:{'host' * 16}:4711:0123456789abcdef", seconds=-20),
         unsettled("sending", due=True, holder="send:web1:17:0123456789abcdef", seconds=5),
@@ -203,7 +206,7 @@ def test_report_fits(columns: int) -> None:
 
 
 def overview(seen: QueueProgress, sessions: Sessions, reasons: int = 0) -> Overview:
-    """Return how a queue is that has some history."""
+    """Return the state of a queue with some history."""
     settled = [Settled("failed", f"reason {n}", 1, 2, 1_234_567, 0, NOW) for n in range(reasons)]
     history = History([Settled("sent", None, 1, 2, 1_234_567, 0, NOW), *settled], 12.5, 1500.0)
     return Overview("mailroom", seen, history, ListenResult(True, 1.0), sessions, [1] * 59 + [7])
@@ -211,7 +214,7 @@ def overview(seen: QueueProgress, sessions: Sessions, reasons: int = 0) -> Overv
 
 @pytest.mark.parametrize("columns", [60, 80])
 def test_figures_stay_beside_their_labels(columns: int) -> None:
-    """Nothing of a figure is cut at 60 columns, and each is in the line of its label."""
+    """No figure is cut at 60 columns, and each is in the line of its label."""
     lines = [line.text for line in status_text(overview(progress(oldest_age=4), Sessions(1, 1), 3), columns)]
     assert not [line for line in lines if "…" in line]
     assert len([line for line in lines if line.split()[-3:] == ["1", "2", "1,234,567"]]) == 4
@@ -228,8 +231,8 @@ def test_figures_stay_beside_their_labels(columns: int) -> None:
         (300, Sessions(0, 0), "none is connected; due deliveries have waited for 5 min"),
     ],
 )
-def test_who_is_not_there_is_said(overdue: float, sessions: Sessions, words: str) -> None:
-    """As bad, once something is due that nobody takes."""
+def test_missing_collector_is_reported(overdue: float, sessions: Sessions, words: str) -> None:
+    """It is an error once a row is due and not claimed."""
     rows = [unsettled("pending", due=True, seconds=overdue)] if overdue else []
     (line,) = [
         line for line in status_text(overview(progress(*rows), sessions), 80) if line.text.startswith("  collectors")
@@ -239,8 +242,8 @@ def test_who_is_not_there_is_said(overdue: float, sessions: Sessions, words: str
 
 
 @pytest.mark.parametrize("rows", [0, 1, 10, 22, 28, 99])
-def test_screen_keeps_what_matters(rows: int) -> None:
-    """No more lines than there is room for; in 24 lines all figures are there, and the rest is counted."""
+def test_screen_keeps_the_important_lines(rows: int) -> None:
+    """It has no more lines than fit. In 24 lines all figures are shown, and omitted lines are counted."""
     held = [
         unsettled("claimed", due=False, holder=f"collect:web{n}:{n}:0123456789abcdef", seconds=-20) for n in range(8)
     ]
@@ -257,16 +260,16 @@ def test_screen_keeps_what_matters(rows: int) -> None:
 
 
 @given(st.text(), st.integers(2, 40))
-def test_wrapped_text_loses_nothing(words: str, columns: int) -> None:
-    """Each line fits, and only spaces are gone."""
+def test_wrapped_text_is_complete(words: str, columns: int) -> None:
+    """Each line fits, and only spaces are removed."""
     lines = wrapped(visible(words), columns)
     assert all(width(line) <= columns for line in lines)
     assert "".join(lines).replace(" ", "") == visible(words).replace(" ", "")
 
 
 @pytest.mark.parametrize("columns", [40, 70, 80, 100, 1_000_000])
-def test_failed_is_told_with_the_whole_address(columns: int) -> None:
-    """The tries go first, then the action; a long address has lines of its own."""
+def test_failed_shows_the_whole_address(columns: int) -> None:
+    """The tries are omitted first, then the action. A long address has its own lines."""
     long = f"{'a' * 60}@example.com"
     for email in ("ann@example.com", long):
         one = UnsentDelivery(154, "activation", 7, "ann", email, "failed", "why", 1, 0, NOW, NOW, None)
@@ -277,14 +280,14 @@ def test_failed_is_told_with_the_whole_address(columns: int) -> None:
     assert ("1 try" in lines[0]) is (columns > 130)
 
 
-def test_bounds_between_units_are_sharp() -> None:
-    """Tenths below ten, whole numbers from ten on; milliseconds below a second."""
+def test_bounds_between_units_are_exact() -> None:
+    """Tenths are shown below ten, whole numbers from ten on, milliseconds below a second."""
     assert [format_duration(seconds) for seconds in (9.94, 10, 10.6)] == ["9.9 s", "10 s", "11 s"]
     assert [format_ms(ms) for ms in (9.94, 10, 10.6, 999.4, 1000)] == ["9.9 ms", "10 ms", "11 ms", "999 ms", "1.0 s"]
 
 
 def test_longest_duration_is_a_hundred_years() -> None:
-    """One second more is refused, by its own text."""
+    """One second more is refused, with its own message."""
     assert parse_duration("36500d") == timedelta(days=36_500)
     with pytest.raises(ValueError, match=r"^36500d1s$"):
         parse_duration("36500d1s")
@@ -292,7 +295,7 @@ def test_longest_duration_is_a_hundred_years() -> None:
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine whose clock is not UTC's."""
+    """A machine whose clock is not UTC."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "NPT-05:45")
         time.tzset()
@@ -302,7 +305,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("elsewhere")
 def test_times_are_written_in_utc() -> None:
-    """For people to the second, for programs to the millisecond; no time stays none."""
+    """For people they have seconds, for programs milliseconds. A missing time stays null."""
     pause = Pause("mailroom")
     assert "since 2026-01-31 23:59:59 UTC:" in str(pause.update(NOW, None))
     moment = datetime(2026, 2, 1, 1, 59, 59, 123_456, tzinfo=timezone(timedelta(hours=2)))
@@ -322,37 +325,37 @@ def test_times_are_written_in_utc() -> None:
         ("日本語", 4, "日…"),
     ],
 )
-def test_cut_text_keeps_what_it_can(text: str, columns: int, fits: str) -> None:
-    """All the columns there are, one of them for the ellipsis; a wide character goes whole."""
+def test_cut_text_keeps_as_much_as_fits(text: str, columns: int, fits: str) -> None:
+    """It uses all columns, one of them for the ellipsis. A wide character is never halved."""
     assert cut(text, columns) == fits
 
 
 def test_text_is_wrapped_between_words() -> None:
-    """A line is filled to its last column; only a word that is longer than a line is broken; blanks stay."""
+    """A line is filled to its last column. Only a word longer than a line is broken. Blanks are kept."""
     assert wrapped("aaa bb ccccccc d", 6) == ["aaa bb", "cccccc", "c d"]
     assert wrapped("a  b", 6) == ["a  b"]
     assert wrapped("", 6) == [""]
 
 
-def test_strange_characters_are_spelled_out() -> None:
-    """What can't be printed is shown as an escape; what can stays, whatever its script."""
+def test_unprintable_characters_are_escaped() -> None:
+    """Printable ones of any script are unchanged."""
     assert visible("é日 \x1b\u202e\ud800") == r"é日 \x1b\u202e\ud800"
 
 
 def test_width_counts_columns() -> None:
-    """A combining mark takes none, a wide or fullwidth character two."""
+    """A combining mark takes no column, a wide or fullwidth character two."""
     assert [width(text) for text in ("a", "e\u0301", "日", "\uff21", "")] == [1, 1, 2, 2, 0]
 
 
 def test_table_fits_its_lines() -> None:
-    """A line that is too long is cut, blanks at its end are not printed, an empty table has no line."""
+    """A long line is cut, trailing blanks are omitted, and an empty table has no line."""
     assert table([["abc", "de"], ["a", ""]], "<<", most=6) == ["abc  …", "a"]
     assert table([[" a", "de"]], "<<") == [" a  de"]
     assert table([], "<<") == []
 
 
 def test_sparkline_grows_in_steps() -> None:
-    """Eighths of the largest, each with a bar of its own."""
+    """The steps are eighths of the largest value, each with its own bar."""
     assert sparkline(range(1, 9), 8) == "▂▃▄▅▆▇██"
     assert sparkline([0.5, 8], 2) == "▁█"
     assert sparkline([1, 8], 1) == "█"
@@ -411,7 +414,10 @@ HELPS = "retry would try it again"
     ],
 )
 def test_failed_says_whether_retry_can_help(reason: str | None, note: str) -> None:
-    """What a row holds is refused again as long as it holds it; what SES or a setting refused may go well now."""
+    """A fault of the row itself is refused again while the row has it.
+
+    A refusal of SES or a setting may be gone now.
+    """
     one = UnsentDelivery(1, "activation", 7, "ann", "ann@example.com", "failed", reason, 1, 0, NOW, NOW, None)
     assert [line.text for line in listed([one], 200)][1] == f"    {reason or 'without a reason'} ({note})"
     expired = replace(one, stale="the token expired")
@@ -422,17 +428,17 @@ def test_failed_says_whether_retry_can_help(reason: str | None, note: str) -> No
     ("number", "words"),
     [(1, "1 token is not put back: the token expired"), (2, "2 tokens are not put back: the token expired")],
 )
-def test_many_that_are_not_put_back_are_counted(number: int, words: str) -> None:
-    """One of them is one token."""
-    told = [RetryResult(n, "already sent") for n in range(30)] + [
+def test_many_tokens_that_are_not_put_back_are_counted(number: int, words: str) -> None:
+    """One of them is written as one token."""
+    reported = [RetryResult(n, "already sent") for n in range(30)] + [
         RetryResult(n, "the token expired") for n in range(number)
     ]
-    said = list(verdicts(told, dry_run=False))
+    said = list(verdicts(reported, dry_run=False))
     assert said[:3] == [f"put back 0 of {30 + number}", "30 tokens are not put back: already sent", words]
 
 
 def test_many_tokens_that_match_nothing_are_counted() -> None:
-    """Not one by one; and reasons are named up to a few."""
+    """They are not listed. A few reasons are named."""
     settled = [Settled("failed", f"Reason{n}", 0, 0, 100 - n, 0, NOW) for n in range(7)]
     there = Unmatched([RetryResult(n, "already sent") for n in range(21)], [], History(settled, None, None))
     assert list(unmatched(Choice(account="a\x1bb", reason="x"), there)) == [

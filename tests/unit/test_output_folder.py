@@ -1,4 +1,4 @@
-"""The output folder: whether it is safe, for the sender and for the check before going live."""
+"""Whether the output folder is safe, for the sender and for the check before going live."""
 
 import os
 from pathlib import Path
@@ -12,14 +12,14 @@ from mailroom_sender.output.folder import prepare_folder
 
 
 def test_folder_that_others_can_change_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else may take away or exchange what it holds; a volume of a container is writable by all, and fine."""
+    """No other user may remove or replace its files. A volume of a container may be writable by all."""
     folder = tmp_path / "output"
     folder.mkdir()
     folder.chmod(0o777)
     with pytest.raises(SettingError, match=r"MAILROOM_SES_OUTPUT_PATH: every user .* can write .*chmod o-w"):
         prepare_folder(folder)
     assert output_folder(folder).status is Status.TASK
-    folder.chmod(0o1777)  # sticky, as /tmp is: nobody can take away another's files
+    folder.chmod(0o1777)  # sticky, as /tmp: a user can't remove the files of another
     prepare_folder(folder)
     folder.chmod(0o777)
     monkeypatch.setattr(Path, "is_mount", lambda path: path == folder)
@@ -28,10 +28,10 @@ def test_folder_that_others_can_change_is_refused(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("behind", [Path(), Path("a/b")])
-def test_folder_behind_a_link_of_another_is_refused(
+def test_folder_behind_a_link_of_another_user_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: Path
 ) -> None:
-    """Whoever owns a link on the way can lead it elsewhere; one's own, and root's, are fine."""
+    """The owner of a link can redirect it. Links of this user and of root are allowed."""
     (tmp_path / "real").mkdir()
     (tmp_path / "other").symlink_to("real")
     (tmp_path / "own").symlink_to(tmp_path / "other")

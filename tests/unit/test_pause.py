@@ -1,4 +1,4 @@
-"""What is said of a queue that is paused."""
+"""The log messages about a paused queue."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ SINCE = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def test_pause_and_its_end_are_reported_once() -> None:
-    """With since when, why, and what to do."""
+    """They say since when, why, and what to do."""
     pause = Pause("mailroom")
     assert pause.update(None, None) is None
     assert pause.update(SINCE, "a copy of production") == (
@@ -27,7 +27,7 @@ def test_pause_and_its_end_are_reported_once() -> None:
 
 
 def test_pause_without_a_reason_is_reported() -> None:
-    """By its time alone."""
+    """The message has the time only."""
     change = Pause("mailroom").update(SINCE, None)
     assert change is not None
     assert change.reason is None

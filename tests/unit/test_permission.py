@@ -1,4 +1,4 @@
-"""The permission to call: for which rows it is good, until when, and what is done about an answer that came late."""
+"""The permission to call: its rows, its end, and what happens after a late answer."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ LEASE = 30.0  # seconds
 
 
 def test_permission_is_waited_for_once() -> None:
-    """Whoever asks again gets the same answer."""
+    """A second question gets the same answer."""
     (one,) = rows(1)
     answers = iter([BeginResult([Begun(one, 7, 1, call_by=5.0)], [])])
     asked = CallPermission(lambda: next(answers))
@@ -22,21 +22,21 @@ def test_permission_is_waited_for_once() -> None:
     assert asked.allowed_until([one]) == 5.0
 
 
-def test_permission_is_for_exactly_the_rows_that_are_begun() -> None:
-    """A row that is not begun, a copy of one that is, another order: such a call would mail what nobody may mail."""
+def test_permission_is_for_exactly_the_begun_rows() -> None:
+    """A call with a row that is not begun, a copy of one, or another order would mail a row without permission."""
     one, other, third = rows(1, 2, 3)
     (copy,) = rows(1)
     begun = [Begun(one, 1, 1, call_by=9.0), Begun(other, 2, 1, call_by=4.0)]
     allowed = CallPermission(lambda: BeginResult(begun, [third]))
     assert copy == one
     assert allowed.allowed_until([one, other]) == 4.0
-    assert allowed.allowed_until([one]) == 9.0  # the other one may turn out to be unfit
+    assert allowed.allowed_until([one]) == 9.0  # the other one may still become unfit
     for refused in ([one, other, third], [third], [one, copy], [copy, one], [copy], [other, one], []):
         assert allowed.allowed_until(refused) is None
 
 
-def test_permission_that_the_ledger_can_not_give_raises_each_time() -> None:
-    """A sender that is to stop hears of it wherever it asks."""
+def test_permission_that_the_ledger_cannot_give_raises_each_time() -> None:
+    """A sender that must stop gets the exception at each question."""
 
     def stopped() -> BeginResult:
         raise Stopped
@@ -48,7 +48,7 @@ def test_permission_that_the_ledger_can_not_give_raises_each_time() -> None:
 
 
 class SlowDatabase:
-    """Answers begin after so many seconds of a fake clock, the next time after the next number."""
+    """Answers begin after this many seconds of a fake clock, and the next time after the next number."""
 
     def __init__(self, *seconds: float) -> None:
         self.now = 1000.0
@@ -73,10 +73,13 @@ class SlowDatabase:
 @pytest.mark.parametrize(
     ("seconds", "asked"), [((7.4,), 1), ((7.5, 1.0), 2), ((600.0, 8.0, 0.0), 3)], ids=["in time", "just over", "twice"]
 )
-def test_answer_of_begin_that_took_a_quarter_of_the_lease_is_asked_for_again(
+def test_late_answer_of_begin_is_requested_again(
     seconds: Sequence[float], asked: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The permission counts from the question to which the answer came; the log says each time that it came late."""
+    """It took a quarter of the lease.
+
+    The permission counts from the question of its answer, and the log says each time that it was late.
+    """
     database = SlowDatabase(*seconds)
     (begun,) = database.begin().result().begun
     assert (len(database.asked_at), begun.token) == (asked, asked)
@@ -84,7 +87,7 @@ def test_answer_of_begin_that_took_a_quarter_of_the_lease_is_asked_for_again(
     assert capfd.readouterr().err.count("too long for a lease of 30000 ms; asking it again") == asked - 1
 
 
-def test_begin_is_sent_before_somebody_waits_for_it() -> None:
+def test_begin_is_sent_before_its_answer_is_needed() -> None:
     """The database works while the call is built."""
     database = SlowDatabase(0.0)
     database.begin()

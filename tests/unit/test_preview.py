@@ -1,4 +1,4 @@
-"""Debug mode prints what would be sent, and sends nothing."""
+"""Debug mode prints the requests and sends nothing."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def printed(folder: Path, batch: list[Row], *, as_text: bool) -> tuple[str, Unse
 
 @pytest.mark.parametrize("as_text", [True, False])
 def test_request_is_printed_as_json_or_as_mails(tmp_path: Path, as_text: bool) -> None:
-    """Exactly as it would be made; or two lines a mail, for a person."""
+    """It is the exact request, or two lines for each mail."""
     batch = rows(1, 2)
     text, unsent = printed(tmp_path, batch, as_text=as_text)
     if as_text:
@@ -38,8 +38,8 @@ def test_request_is_printed_as_json_or_as_mails(tmp_path: Path, as_text: bool) -
     assert unsent.summary == ""
 
 
-def test_row_whose_address_ses_can_not_take_is_rejected(tmp_path: Path) -> None:
-    """As the sender would; without any other row nothing is printed."""
+def test_row_with_an_unfit_address_is_rejected(tmp_path: Path) -> None:
+    """The sender would reject it too. Without another row nothing is printed."""
     (good,) = rows(1)
     bad = Row(good.action, "no address", good.login, good.secret, good.code, good.raw)
     text, unsent = printed(tmp_path, [bad], as_text=False)

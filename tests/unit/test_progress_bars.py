@@ -10,7 +10,7 @@ from mailroom_collector.report.progress_bar import BacklogProgress, bar
 
 
 def test_bar_shows_count_rate_and_time_left() -> None:
-    """Rows, rows a second, and the time left, as long as anything moves."""
+    """It shows rows, rows per second and the time left while rows are printed."""
     line = bar(90_000, 200_000, 12_345.0, 80)
     assert re.fullmatch(r"\[#{7}-{9}\]  45 %  90,000/200,000  0:09  12,345/s", line), line
     assert bar(0, 100_000, 0.0, 80).endswith("0 %  0/100,000  -:--  0/s")
@@ -21,15 +21,15 @@ def test_bar_shows_count_rate_and_time_left() -> None:
     st.integers(0, 10**9), st.integers(0, 10**9), st.floats(0, 1e6), st.integers(1, 300)
 )  # fmt: skip
 def test_bar_fits_any_terminal(done: int, total: int, rate: float, columns: int) -> None:
-    """It never wraps, and is never wider than a line of the log."""
+    """It never wraps, and is never wider than a log line."""
     line = bar(min(done, total), total, rate, columns)
     assert len(line) <= min(80, max(0, columns - 1))
     assert line.isprintable()
     assert len(set(re.findall(r"\[([#-]+)\]", line))) <= 1
 
 
-def test_moment_of_work_shows_no_bar() -> None:
-    """What is done within a moment is not counted; what a second will do is counted, and not shown."""
+def test_short_work_shows_no_bar() -> None:
+    """Work of a moment is not counted. Work of a second is counted and not shown."""
     progress = BacklogProgress()
     assert not progress.is_count_due(10.0, 0)
     assert not progress.is_count_due(10.4, 3000)
@@ -43,7 +43,10 @@ def test_moment_of_work_shows_no_bar() -> None:
 
 @pytest.mark.parametrize("printed", [0, 5000])
 def test_backlog_shows_a_bar_until_it_ends(printed: int) -> None:
-    """From the first count on it is drawn five times a second; others' help is seen at the next count."""
+    """It is drawn five times per second from the first count on.
+
+    The next count includes the work of other collectors.
+    """
     progress = BacklogProgress()
     progress.is_count_due(10.0, 1000)
     assert progress.is_count_due(10.5, 1000 + printed)
@@ -75,13 +78,13 @@ def test_backlog_shows_a_bar_until_it_ends(printed: int) -> None:
         (5, 10, 1.0, 1, ""),
     ],
 )
-def test_bar_is_drawn_to_the_column(done: int, total: int, rate: float, columns: int, line: str) -> None:
-    """Each width shows as much as fits and no less; the last column stays free for the cursor."""
+def test_bar_fills_the_width_except_one_column(done: int, total: int, rate: float, columns: int, line: str) -> None:
+    """Each width shows as much as fits. The last column is free for the cursor."""
     assert bar(done, total, rate, columns) == line
 
 
 def test_rate_is_that_of_the_last_ten_seconds() -> None:
-    """What was slow before is forgotten; at the first drawing there is no rate yet."""
+    """Slower rates before are forgotten. The first drawing has no rate."""
     progress = BacklogProgress()
     assert progress.is_count_due(0.0, 0) is False
     progress.counted(0.5, 0, 100_000)
@@ -92,7 +95,7 @@ def test_rate_is_that_of_the_last_ten_seconds() -> None:
 
 
 def test_bar_appears_when_more_than_a_second_is_left() -> None:
-    """A second's worth of rows is not worth a bar; one more is."""
+    """Rows for one second have no bar. One more row has."""
     for waiting, is_shown in ((2000, False), (2001, True)):
         progress = BacklogProgress()
         progress.is_count_due(10.0, 500)
@@ -101,7 +104,7 @@ def test_bar_appears_when_more_than_a_second_is_left() -> None:
 
 
 def test_bar_of_a_moment_has_no_rate() -> None:
-    """Two drawings at one time divide by nothing, and what was not begun is not done."""
+    """Two drawings at one time cause no division by zero, and work that has not begun is not done."""
     progress = BacklogProgress()
     assert progress.line(5.0, 10, 80) == "[###############################]  100 %  0/0  -:--  0/s"
     assert progress.line(5.0, 20, 80) == "[###############################]  100 %  0/0  -:--  0/s"

@@ -14,7 +14,7 @@ from tests.support.waiting import until
 
 
 class AtOnce(Executor):
-    """Answers a question as soon as it is asked."""
+    """Answers a question at once."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         answered: Future[Any] = Future()
@@ -23,7 +23,7 @@ class AtOnce(Executor):
 
 
 class Questions(Executor):
-    """A question that is answered when the test says so."""
+    """A question that the test answers."""
 
     def __init__(self) -> None:
         self.future: Future[Any] = Future()
@@ -42,8 +42,8 @@ class Questions(Executor):
         (1_000_000.0, "SES allows 1,000,000 recipients a second"),
     ],
 )
-def test_rate_is_said_as_people_write_it(rate: float, words: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """One recipient is one, and a million has its zeros; the pace keeps to it."""
+def test_rate_is_written_as_people_write_it(rate: float, words: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """One recipient is singular, and a million has its zeros. The pace uses the rate."""
     pace = Pace()
     Quota(lambda: rate, pace).poll(AtOnce(), 0.0, lambda: None)
     assert pace.most == rate
@@ -63,7 +63,7 @@ def asked(quota: Quota, now: float) -> None:
 def test_rate_of_the_account_is_asked_for_at_the_start_and_every_hour(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a real endpoint: a raised quota counts from then on, an unchanged one is not logged again."""
+    """A real endpoint answers. A higher quota counts from then on, and an unchanged one is not logged again."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
@@ -84,8 +84,8 @@ def test_rate_of_the_account_is_asked_for_at_the_start_and_every_hour(
     ]
 
 
-def test_first_calls_wait_for_the_first_answer_and_no_longer_than_5_s() -> None:
-    """Later questions hold nothing up."""
+def test_first_calls_wait_for_the_first_answer_5_s_at_most() -> None:
+    """Later questions delay nothing."""
     quota, questions = Quota(lambda: 14.0, Pace()), Questions()
     quota.poll(questions, 100.0, lambda: None)
     assert quota.held_until == 105.0
@@ -96,7 +96,7 @@ def test_first_calls_wait_for_the_first_answer_and_no_longer_than_5_s() -> None:
     assert quota.held_until == 0.0
 
 
-def test_without_a_question_the_rate_that_is_set_stays() -> None:
-    """As with MAILROOM_SES_MAX_RATE."""
+def test_without_a_question_the_configured_rate_stays() -> None:
+    """MAILROOM_SES_MAX_RATE has this effect."""
     quota = Quota(None, Pace(7.0))
     assert (quota.ask_at, quota.held_until) == (float("inf"), 0.0)

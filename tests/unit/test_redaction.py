@@ -1,4 +1,4 @@
-"""What SES repeats of a row lets nobody in."""
+"""SES's texts are logged without secrets and codes of rows."""
 
 import pytest
 
@@ -13,21 +13,21 @@ ROWS = [
 ]
 
 
-def test_secrets_and_codes_are_masked_by_as_many_stars() -> None:
-    """Of each row; the rest stays, byte for byte."""
+def test_secrets_and_codes_are_masked_with_stars() -> None:
+    """The same number of stars replaces them. Other bytes are unchanged."""
     response = f"HTTP/1.1 400\r\n\r\n{SECRET}, 01234 \xff {'T' * 86} {SECRET}".encode("latin-1")
     stars = "*" * 86
     assert masked(response, ROWS) == f"HTTP/1.1 400\r\n\r\n{stars}, ***** \xff {stars} {stars}".encode("latin-1")
     assert masked(b"abc", ROWS) == b"abc"
 
 
-def test_secrets_and_codes_are_left_out_of_words() -> None:
-    """Of each row; a row without a code changes nothing else."""
+def test_secrets_and_codes_are_removed_from_text() -> None:
+    """This is done for each row. A row without a code changes nothing else."""
     assert without_secrets(f"a {SECRET} b 01234 {'T' * 86}", ROWS) == "a ... b ... ..."
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         ("0102018f-01234-000000", "0102018f-01234-000000"),
         ("a01234", "a01234"),
@@ -37,6 +37,6 @@ def test_secrets_and_codes_are_left_out_of_words() -> None:
         (SECRET[:85], SECRET[:85]),
     ],
 )
-def test_message_id_may_hold_a_code_s_digits(value: str, told: str) -> None:
-    """By chance; what is no message id is redacted."""
-    assert message_id(value, ROWS) == told
+def test_message_id_may_contain_the_digits_of_a_code(value: str, expected: str) -> None:
+    """This happens by chance. Text that is not a message id is redacted."""
+    assert message_id(value, ROWS) == expected

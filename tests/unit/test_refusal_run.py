@@ -1,12 +1,12 @@
-"""The net under the tables: a row's fault, or nobody's row."""
+"""Which refusals are the fault of a row, and which are not."""
 
 from mailroom_sender.delivery.refusal_run import RUN_LENGTH, RefusalRun, kind_of
 
 WHY = "MessageRejected: no"
 
 
-def test_refused_row_is_at_fault_once_another_mail_is_taken() -> None:
-    """Of a call that was made after the refusal; one that was under way tells nothing."""
+def test_refused_row_is_at_fault_once_another_mail_is_accepted() -> None:
+    """The other call must be made after the refusal. One that was in progress proves nothing."""
     run = RefusalRun()
     run.accepted(0)
     run.refused("a", WHY, 1)
@@ -18,8 +18,8 @@ def test_refused_row_is_at_fault_once_another_mail_is_taken() -> None:
     assert not run.is_at_fault("b")
 
 
-def test_row_that_comes_again_is_judged_by_its_first_refusal() -> None:
-    """What was taken between its two refusals counts; what is settled is forgotten."""
+def test_row_that_is_refused_again_is_judged_by_its_first_refusal() -> None:
+    """Mails accepted between its two refusals count. A settled row is forgotten."""
     run = RefusalRun()
     run.refused("a", WHY, 1)
     run.accepted(2)
@@ -30,8 +30,8 @@ def test_row_that_comes_again_is_judged_by_its_first_refusal() -> None:
     assert not run.is_at_fault("a")
 
 
-def test_refusal_in_company_counts_for_the_order_of_events() -> None:
-    """A row that was in a refused call, and is refused alone after others were taken, is at fault; it makes no run."""
+def test_refusal_together_with_others_sets_the_order_of_events() -> None:
+    """A row that was in a refused call and is refused alone after others were accepted is at fault. It makes no run."""
     run = RefusalRun()
     for number in range(RUN_LENGTH):
         run.refused(str(number), WHY, 1, alone=False)
@@ -41,8 +41,8 @@ def test_refusal_in_company_counts_for_the_order_of_events() -> None:
     assert run.is_at_fault("0")
 
 
-def test_run_takes_so_many_different_rows() -> None:
-    """One row that is tried again and again is no run."""
+def test_run_needs_different_rows() -> None:
+    """Repeated tries of one row are no run."""
     run = RefusalRun()
     for number in range(RUN_LENGTH - 1):
         run.refused(str(number), WHY, number)
@@ -52,8 +52,8 @@ def test_run_takes_so_many_different_rows() -> None:
     assert run.is_no_rows_fault(WHY)
 
 
-def test_run_ends_with_a_mail_that_is_taken() -> None:
-    """A real run of bad addresses among good ones is none."""
+def test_accepted_mail_ends_a_run() -> None:
+    """Bad addresses among good ones are no run."""
     run = RefusalRun()
     for number in range(RUN_LENGTH):
         run.refused(str(number), WHY, number)
@@ -63,8 +63,8 @@ def test_run_ends_with_a_mail_that_is_taken() -> None:
     assert not run.is_no_rows_fault(WHY)
 
 
-def test_run_is_for_one_reason() -> None:
-    """Different reasons speak of different rows; numbers, addresses and quotes don't make a difference."""
+def test_run_has_one_reason() -> None:
+    """Different reasons mean different faults. Numbers, addresses and quotes are ignored."""
     run = RefusalRun()
     for number in range(RUN_LENGTH):
         run.refused(str(number), f"Code{number}: no", number)
@@ -74,7 +74,7 @@ def test_run_is_for_one_reason() -> None:
     assert run.is_no_rows_fault("Code: <x@b.c> is 'x', request 7")
 
 
-def test_probe_counts_anew() -> None:
+def test_probe_starts_a_new_count() -> None:
     """A probe gets as many rows as the first call."""
     run = RefusalRun()
     for number in range(RUN_LENGTH):
@@ -87,7 +87,7 @@ def test_probe_counts_anew() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """The row that was refused longest ago is forgotten, and needs one more refusal."""
+    """The row that was refused longest ago is forgotten, and needs another refusal."""
     run = RefusalRun()
     for number in range(2001):
         run.refused(str(number), WHY, number)
@@ -97,13 +97,13 @@ def test_memory_is_bounded() -> None:
 
 
 def test_kinds_of_reasons() -> None:
-    """Code and plain words stay."""
+    """Code and plain words are kept."""
     assert kind_of("MessageRejected: a b") == "MessageRejected: a b"
     assert kind_of('Odd: "x y" at u1@b.c, 17 times') == "Odd: * at * * times"
 
 
-def test_row_of_a_run_is_not_at_fault_whatever_was_taken_before() -> None:
-    """A fault that comes back meets rows that it had put back."""
+def test_row_of_a_run_is_not_at_fault() -> None:
+    """A fault that returns meets rows that it caused to be released."""
     run = RefusalRun()
     for number in range(RUN_LENGTH):
         run.refused(str(number), WHY, 1, alone=False)
@@ -115,8 +115,8 @@ def test_row_of_a_run_is_not_at_fault_whatever_was_taken_before() -> None:
     assert not run.is_at_fault("0")
 
 
-def test_refusal_of_the_very_moment_of_a_success_counts_for_no_run() -> None:
-    """Only what comes after it does."""
+def test_refusal_at_the_moment_of_a_success_counts_for_no_run() -> None:
+    """Only later ones count."""
     run = RefusalRun()
     for number in range(RUN_LENGTH):
         run.refused(str(number), WHY, 5)
@@ -125,7 +125,7 @@ def test_refusal_of_the_very_moment_of_a_success_counts_for_no_run() -> None:
 
 
 def test_row_that_was_not_refused_may_be_forgotten() -> None:
-    """It is nothing to remember."""
+    """There is nothing to forget."""
     run = RefusalRun()
     run.refused("a", WHY, 1)
     run.forget("b")

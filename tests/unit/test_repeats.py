@@ -1,10 +1,10 @@
-"""Which events are told one by one."""
+"""Which events are logged one by one."""
 
 from mailroom_runtime.repeats import Repeat, Repeats
 
 
 def test_few_are_named_and_nothing_is_counted() -> None:
-    """As many as a person reads."""
+    """A few are as many as a person reads."""
     repeats = Repeats()
     assert repeats.add("late", [1, 2], 10.0) == [1, 2]
     assert repeats.take_counts(15.0) == []
@@ -12,7 +12,7 @@ def test_few_are_named_and_nothing_is_counted() -> None:
 
 
 def test_many_are_counted() -> None:
-    """After the fifth of a kind; another kind has its own five."""
+    """More than five of a kind are counted. Each kind has its own five."""
     repeats = Repeats()
     assert repeats.add("late", range(200_000), 10.0) == range(5)
     assert repeats.add("gone", [7], 10.5) == [7]
@@ -21,8 +21,8 @@ def test_many_are_counted() -> None:
     assert repeats.take_counts(15.0) == [Repeat("late", 199_996, 5, 3)]
 
 
-def test_kind_that_goes_on_stays_counted() -> None:
-    """Until a whole time has passed without one."""
+def test_continuing_kind_stays_counted() -> None:
+    """It is counted until a full period has passed without one."""
     repeats = Repeats()
     repeats.add("late", range(10), 10.0)
     assert len(repeats.take_counts(15.0)) == 1
@@ -34,7 +34,7 @@ def test_kind_that_goes_on_stays_counted() -> None:
 
 
 def test_each_kind_has_its_own_count() -> None:
-    """Of a few at a time, and of a single one."""
+    """This is so for several events at a time, and for one."""
     repeats = Repeats()
     for number in range(5):
         assert repeats.add("late", [number], 10.0) == [number]

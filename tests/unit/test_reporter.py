@@ -1,4 +1,4 @@
-"""What the collector reports: to the log with fields, and to the service manager. The clock is the test's."""
+"""What the collector reports to the log and to the service manager. The test moves the clock."""
 
 import json
 import socket
@@ -37,7 +37,7 @@ def events(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def test_tokens_that_may_have_been_mailed_twice_are_all_named(capfd: pytest.CaptureFixture[str]) -> None:
-    """80 in a line, so that no line is cut."""
+    """A line has 80 of them, so no line is cut."""
     claims = ClaimLog(Clock())
     claims.log_doubts(range(1, 101))
     first, second = events(capfd)
@@ -67,7 +67,7 @@ def test_tokens_that_wait_for_their_action_are_logged_once_a_minute(capfd: pytes
 
 
 def test_stale_tokens_are_logged_by_their_reason_and_counted(capfd: pytest.CaptureFixture[str]) -> None:
-    """The first five of a reason by themselves; the rest as a count at the end."""
+    """The first five of a reason have their own lines. The rest is counted at the end."""
     claims = ClaimLog(Clock())
     claims.log_stale(dict.fromkeys(range(1, 9), "expired") | {20: "consumed"})
     claims.log_counts(is_end=True)
@@ -79,7 +79,7 @@ def test_stale_tokens_are_logged_by_their_reason_and_counted(capfd: pytest.Captu
 
 
 def test_summary_has_its_figures_as_fields(capfd: pytest.CaptureFixture[str]) -> None:
-    """Five minutes after rows were found, and at the end."""
+    """It is logged five minutes after the first rows, and at the end."""
     clock = Clock(100.0)
     reporter = Reporter(Notifier({}), BacklogBar(Terminal(2, {}), clock), clock)
     totals = Totals(rows=12, lines=2, stale=1, rejected=3, in_doubt=4)
@@ -101,10 +101,10 @@ def test_summary_has_its_figures_as_fields(capfd: pytest.CaptureFixture[str]) ->
     assert reporter.deadline() == float("inf")
 
 
-def test_service_manager_is_told_every_five_seconds_and_when_the_queue_is_paused(
+def test_service_manager_gets_a_status_every_five_seconds_and_at_a_pause(
     manager: socket.socket, tmp_path: Path
 ) -> None:
-    """Rows since the start; at once when something has changed that people ask for."""
+    """The status counts rows since the start. A pause is reported at once."""
     clock = Clock(100.0)
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
     reporter = Reporter(notifier, BacklogBar(Terminal(2, {}), clock), clock)
@@ -115,8 +115,8 @@ def test_service_manager_is_told_every_five_seconds_and_when_the_queue_is_paused
     reporter.send_status(8, is_paused=False)
     reporter.send_status_soon()
     reporter.send_status(9, is_paused=True)
-    told = [manager.recv(1000).decode() for _ in range(3)]
-    assert told == [
+    reported = [manager.recv(1000).decode() for _ in range(3)]
+    assert reported == [
         "STATUS=0 rows printed since the start",
         "STATUS=8 rows printed since the start",
         "STATUS=9 rows printed since the start; the queue is paused",

@@ -1,4 +1,4 @@
-"""A batch to the exact API parameters."""
+"""From a batch to the exact API parameters."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ def row(number: int, action: MailAction = MailAction.ACTIVATION, login: str = "a
 
 
 def test_request_has_exactly_the_promised_parameters() -> None:
-    """Template, default data and replacement data are those of the contract, made by a JSON encoder."""
+    """Template, default data and replacement data follow the contract, and a JSON encoder wrote them."""
     assert build([row(1, MailAction.PASSWORD_RECOVERY, 'a"b\\c')], ENVELOPE) == {
         "Source": "Mailroom <noreply@example.com>",
         "ConfigurationSetName": "tracking",
@@ -36,9 +36,9 @@ def test_request_has_exactly_the_promised_parameters() -> None:
 
 
 def test_base_url_is_in_the_data_of_each_destination() -> None:
-    """Where the link begins goes with the row, and so does the login for text, whatever SES makes of defaults.
+    """The row has the base URL and the login for text, even if SES ignores defaults.
 
-    Unset, not a byte is added to the contract's request.
+    Without the setting the request has exactly the contract's bytes.
     """
     rows = [row(1, login="Tom & Jerry"), row(2, login="Tom & Jerry")]
     plain = build(rows, ENVELOPE)
@@ -63,13 +63,13 @@ def test_base_url_is_in_the_data_of_each_destination() -> None:
     ],
 )
 def test_login_is_data_and_never_markup(login: str, escaped: str) -> None:
-    """What a login holds reaches the template as text; an activation has no code."""
+    """The template gets a login as text. An activation has no code."""
     (destination,) = build([row(1, login=login)], ENVELOPE)["Destinations"]
     assert json.loads(destination["ReplacementTemplateData"]) == {"login": escaped, "secret": "s" * 86}
 
 
-def test_batches_are_of_one_action_oldest_first() -> None:
-    """The action whose row waits longest goes first, up to 50 rows, in order; a closed action is passed over."""
+def test_batches_have_one_action_oldest_first() -> None:
+    """The action whose row waits longest comes first, with up to 50 rows in order. A closed action is skipped."""
     waiting = WaitingRows()
     rows = [row(n, MailAction.PASSWORD_RECOVERY if n % 2 else MailAction.ACTIVATION) for n in range(120)]
     for one in rows:
@@ -80,8 +80,8 @@ def test_batches_are_of_one_action_oldest_first() -> None:
     assert (len(waiting), waiting.take_all(), len(waiting)) == (60, rows[1::2], 0)
 
 
-def test_login_goes_as_it_is_where_templates_escape_it() -> None:
-    """But for controls that would reach beyond it."""
+def test_login_is_unchanged_where_templates_escape_it() -> None:
+    """Only control characters that affect other text are changed."""
     plain = replace(ENVELOPE, escape_html=False)
     for login, sent in (("<b> & co", "<b> & co"), ("x\u2067", "x\u2067\u2069")):
         (destination,) = build([row(1, login=login)], plain)["Destinations"]
@@ -94,7 +94,7 @@ def test_default_data_has_what_the_action_needs() -> None:
 
 
 def test_actions_are_known_by_their_number() -> None:
-    """What the table of actions says takes the place of what was known before."""
+    """The table of actions replaces earlier values."""
     known = KnownActions()
     assert dict(known.by_number) == {"1": MailAction.ACTIVATION, "2": MailAction.PASSWORD_RECOVERY}
     known.replace([("3", "invitation", "invitationv1", False)])

@@ -1,4 +1,4 @@
-"""SES's responses to refused calls, as files."""
+"""SES's responses to refused calls, in files."""
 
 from pathlib import Path
 
@@ -12,16 +12,16 @@ def response_files(folder: Path) -> list[bytes]:
     return [file.read_bytes() for file in sorted(folder.glob("ses_*.http"))]
 
 
-def test_responses_of_one_moment_do_not_overwrite_each_other(tmp_path: Path) -> None:
-    """However many answers come at once, each has its file."""
+def test_simultaneous_responses_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    """Each answer has its own file."""
     files = ResponseFiles(tmp_path)
     for n in range(50):
         files.keep("1", str(n).encode(), f"refusal {n}")
     assert sorted(map(int, response_files(tmp_path))) == list(range(50))
 
 
-def test_same_refusal_is_kept_once_in_a_while(tmp_path: Path) -> None:
-    """The same words for the same action are one file, until ten minutes are over."""
+def test_same_refusal_is_kept_once_per_ten_minutes(tmp_path: Path) -> None:
+    """The same text for the same action makes one file in ten minutes."""
     clock = Clock()
     files = ResponseFiles(tmp_path, clock)
     for _ in range(3):
@@ -34,8 +34,8 @@ def test_same_refusal_is_kept_once_in_a_while(tmp_path: Path) -> None:
     assert len(response_files(tmp_path)) == 4
 
 
-def test_responses_have_a_cap_that_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The newest 200 of the last 30 days stay, and no file of another kind goes; the log tells it once."""
+def test_responses_have_a_limit_that_is_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The newest 200 of the last 30 days are kept. Files of other kinds are not deleted. The log says so once."""
     others = ["rejected_20200101T000000Z_1.jsonl", "replay_20200101T000000Z_1.csv", "ses_notes.http"]
     for name in [*others, "ses_20200101T000000.000000Z_1.http"]:
         (tmp_path / name).write_text("old")

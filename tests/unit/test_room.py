@@ -7,7 +7,7 @@ from mailroom_collector.output.room import Room
 
 @pytest.mark.parametrize(("batch_limit", "most"), [(10, 4500), (1500, 4500), (1501, 4503), (10_000, 30_000)])
 def test_three_chunks_fit(batch_limit: int, most: int) -> None:
-    """One claimed, one printed, one being recorded: of 1,500 rows, or of a line where that is longer."""
+    """One is claimed, one printed, one recorded. A chunk is 1,500 rows, or a line if that is longer."""
     room = Room(batch_limit)
     assert room.has_room(most - 100, 100)
     assert not room.has_room(most - 99, 100)
@@ -15,8 +15,8 @@ def test_three_chunks_fit(batch_limit: int, most: int) -> None:
     assert room.has_room(most, 0)
 
 
-def test_ledger_is_asked_less_and_less_often_until_there_is_room() -> None:
-    """After 5 ms, 10 ms and so on to 5 s; then it starts over."""
+def test_ledger_is_asked_less_often_until_there_is_room() -> None:
+    """The pauses are 5 ms, 10 ms and so on up to 5 s. Then they start again."""
     room = Room(10)
     assert room.check_at == 0.0
     waits = []

@@ -54,7 +54,7 @@ class Input:
 
     @property
     def rejected(self) -> list[str]:
-        """The reasons of what was rejected."""
+        """The reasons of the rejected rows."""
         lines = [line for file in self.folder.glob("rejected_*") for line in file.read_text().splitlines()]
         return [json.loads(line)["reason"] for line in lines]
 
@@ -78,14 +78,14 @@ def unknown(number: int) -> str:
 
 
 def test_rows_wait_for_a_call_and_bad_ones_are_rejected(given: Input) -> None:
-    """Each with its reason, in one go."""
+    """Each bad row has its reason."""
     given.read(activation(1), "no row", activation(2))
     assert (len(given.schedule), given.reader.is_empty) == (2, True)
     assert given.rejected == ["the line has 1 field, which is not a multiple of 5"]
 
 
 def test_input_that_ends_within_a_line_is_rejected(given: Input) -> None:
-    """Its writer died in the middle of it."""
+    """Its writer died in the middle of the line."""
     given.read(activation(1), activation(2)[:20], end="")
     given.close_writer()
     given.reader.read()
@@ -93,8 +93,8 @@ def test_input_that_ends_within_a_line_is_rejected(given: Input) -> None:
     assert given.rejected == ["the input ended before the end of the line"]
 
 
-def test_full_reader_wants_no_input_until_a_row_goes(given: Input) -> None:
-    """What it read is taken first, and at once."""
+def test_full_reader_stops_reading_until_a_row_leaves(given: Input) -> None:
+    """Rows that it has already read are then taken first, at once."""
     given.read(*(activation(number) for number in range(MOST)))
     assert (given.reader.has_room, given.reader.wants_input) == (False, False)
     assert given.reader.deadline(100.0) == float("inf")
@@ -102,8 +102,8 @@ def test_full_reader_wants_no_input_until_a_row_goes(given: Input) -> None:
     assert given.reader.wants_input
 
 
-def test_line_with_more_rows_than_there_is_room_for_is_taken_whole_in_steps(given: Input) -> None:
-    """500 rows at a time; while some are left nothing more is read, and at the end all are taken."""
+def test_line_with_too_many_rows_is_taken_in_steps(given: Input) -> None:
+    """A step is 500 rows. No input is read before the last step."""
     given.read(",".join(activation(number) for number in range(1100)))
     assert (len(given.schedule), given.reader.wants_input, given.reader.is_empty) == (500, False, False)
     assert given.reader.deadline(100.0) == float("inf")
@@ -114,7 +114,7 @@ def test_line_with_more_rows_than_there_is_room_for_is_taken_whole_in_steps(give
 
 
 def test_row_of_an_unknown_action_waits_for_the_database(given: Input) -> None:
-    """It takes room meanwhile, and becomes a row once the action is known, or is rejected."""
+    """It takes a place meanwhile, and becomes a row once the action is known, or is rejected."""
     given.read(unknown(1), unknown(2).replace("9,", "8,", 1))
     assert (given.reader.unknown_count, len(given.schedule)) == (2, 0)
     with ThreadPoolExecutor(1) as pool:
@@ -127,13 +127,13 @@ def test_row_of_an_unknown_action_waits_for_the_database(given: Input) -> None:
 
 
 def test_row_of_an_unknown_action_is_rejected_without_a_database(alone: Input) -> None:
-    """There is nobody to ask."""
+    """There is no database to ask."""
     alone.read(unknown(1))
     assert alone.rejected == ["its action, 9, is not known; without MAILROOM_DATABASE_URL only 1 and 2 are"]
 
 
 def test_disk_that_does_not_take_a_row_stops_the_reading(given: Input) -> None:
-    """It is tried again after a second, and the reading goes on then."""
+    """The write is tried again after a second, and then the reading continues."""
     moved = given.folder.rename(given.folder.with_name("moved"))
     given.read("no row")
     assert (given.reader.has_room, given.reader.deadline(100.0), given.reader.is_empty) == (False, 101.0, False)

@@ -1,4 +1,4 @@
-"""Pure parts of migrating: whose schema it is, what is in whose way, and where the names of a statement are."""
+"""Pure parts of a migration: the owner of a schema, name conflicts, and the names in a statement."""
 
 import ast
 import re
@@ -31,15 +31,15 @@ def contents(
 
 
 @pytest.mark.parametrize("version", range(-1, NEWEST + 1))
-def test_recorded_version_that_is_there_is_ours(version: int) -> None:
-    """The record is believed where what it records is there; without one, what is there tells the version."""
+def test_recorded_version_that_exists_is_ours(version: int) -> None:
+    """The record is valid if its objects exist. Without a record the objects give the version."""
     record = None if version == NONE else Record(version, False)
     assert current_version(contents(version, record)) == version
     assert current_version(contents(version, columns={})) == version
 
 
 def test_newer_mailroom_is_ours() -> None:
-    """Its version is for the plan to refuse."""
+    """The plan refuses its version."""
     assert current_version(contents(NEWEST, Record(NEWEST + 3, False))) == NEWEST + 3
 
 
@@ -93,15 +93,15 @@ def test_newer_mailroom_is_ours() -> None:
     ],
 )
 def test_record_of_another_program_is_recognized(there: Contents, says: str) -> None:
-    """Of Rails, of Ecto, and of golang-migrate for the application's own migrations."""
+    """These are Rails, Ecto, and golang-migrate for the application's migrations."""
     with pytest.raises(MailroomError) as raised:
         current_version(there)
     assert says in str(raised.value)
 
 
 @pytest.mark.parametrize("names", ["accounts", "tokens jobs", "deliveries", "job_type"])
-def test_taken_names_are_told_before_anything_is_made(names: str) -> None:
-    """Also those that only a later step would create."""
+def test_taken_names_are_reported_before_any_change(names: str) -> None:
+    """Names that only a later step would create count too."""
     wanted = created(plan(migrations(), NONE, NEWEST))
     with pytest.raises(
         MailroomError,
@@ -112,7 +112,7 @@ def test_taken_names_are_told_before_anything_is_made(names: str) -> None:
 
 
 def test_every_migration_has_its_mark_and_its_locks() -> None:
-    """Whoever adds a migration says what tells its version, and what it locks."""
+    """A new migration must say how to recognize its version, and what it locks."""
     assert list(MARKS) == [one.version for one in migrations()[1:]]
     assert list(LOCKS) == [f"{one.version}_{one.name}.{way}" for one in migrations() for way in ("up", "down")]
 
@@ -131,15 +131,15 @@ KNOWN = [Migration(number, name, f"{name} up", f"{name} down") for number, name 
     ],
 )
 def test_steps_lead_from_one_version_to_another(current: int, target: int, steps: list[MigrationStep]) -> None:
-    """Up in order, down in reverse; each says where it leads to."""
+    """Up is in order, down in reverse. Each step names its target."""
     assert plan(KNOWN, current, target) == steps
 
 
 @pytest.mark.parametrize(
     ("current", "target", "words"), [(3, 0, "the database is at version 3"), (0, 7, "the target is version 7")]
 )
-def test_version_that_is_not_known_is_refused(current: int, target: int, words: str) -> None:
-    """With those that are."""
+def test_unknown_version_is_refused(current: int, target: int, words: str) -> None:
+    """The message lists the known ones."""
     with pytest.raises(MailroomError) as raised:
         plan(KNOWN, current, target)
     assert str(raised.value) == f"{words}, which this mailroom doesn't know; it knows -1 to 2"
@@ -157,18 +157,18 @@ def test_version_that_is_not_known_is_refused(current: int, target: int, words: 
         (1000, 999, "what version 1000 has stored"),
     ],
 )  # fmt: skip
-def test_what_a_way_down_loses_is_told(current: int, goal: int, words: str) -> None:
-    """Of each version that is left."""
+def test_losses_of_a_way_down_are_listed(current: int, goal: int, words: str) -> None:
+    """They are listed for each version that is left."""
     assert lost([MigrationStep("x.down", "", goal + 1), MigrationStep("y.down", "", goal)], current) == words
 
 
-def test_what_leads_up_or_nowhere_loses_nothing() -> None:
-    """Whatever version it is."""
+def test_way_up_or_nowhere_loses_nothing() -> None:
+    """This is so for every version."""
     assert (lost([], 5), lost([], NONE), lost([MigrationStep("x.up", "", 5)], 4)) == ("", "", "")
 
 
 def test_conflicts_of_modes_are_mutual() -> None:
-    """As in PostgreSQL's table 13.2."""
+    """PostgreSQL's table 13.2 says so."""
     modes = ["ACCESS SHARE", "ROW EXCLUSIVE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"]
     assert conflicting("ACCESS SHARE") == ["AccessExclusiveLock"]
     assert "RowExclusiveLock" not in conflicting("ROW EXCLUSIVE")
@@ -180,7 +180,7 @@ def test_conflicts_of_modes_are_mutual() -> None:
 
 
 def test_lock_keys_are_golang_migrates() -> None:
-    """Its own test's value (database/util_test.go), for the order of the names: schema, table, database."""
+    """The value is from its own test (database/util_test.go), with the names in the order schema, table, database."""
     assert advisory_key("schema_name_1", "schema_name_2", "database_name") == 3743845847
     assert advisory_keys("db", "public", "schema_migrations") == [2161351301, 3256993429, 1759583337]
 
@@ -190,12 +190,12 @@ def test_lock_keys_are_golang_migrates() -> None:
     [(None, "SELECT f(%s::job_type)"), ("order", 'SELECT "order".f(%s::"order".job_type)')],
 )
 def test_names_are_qualified(schema: str | None, expected: str) -> None:
-    """With the schema of the setting, quoted; without one they are left to the search path."""
+    """The schema of the setting is quoted. Without one, the search path finds them."""
     assert qualified("SELECT mailroom.f(%s::mailroom.job_type)", schema) == expected
 
 
 def _texts(file: Path) -> list[str]:
-    """Return the strings of a file, but for its docstrings."""
+    """Return the strings of a file, without its docstrings."""
     nodes = list(ast.walk(ast.parse(file.read_text())))
     prose = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
@@ -203,11 +203,11 @@ def _texts(file: Path) -> list[str]:
 
 
 def test_every_statement_names_its_schema() -> None:
-    """A name of mailroom's without one would be looked for in the search path, whatever the setting says."""
+    """A name of mailroom without a schema would be searched in the search path, whatever the setting is."""
     bare = re.compile(
         r"(?<![\w.])mailroom_\w+\(|::(job_type|delivery_\w+)|\b(FROM|INTO|JOIN) (jobs|tokens|accounts|deliveries)\b"
     )
     texts = [(file, text) for file in SRC.rglob("*.py") for text in _texts(file)]
-    exempt = {"delivery_list.py"}  # tells people what to insert
+    exempt = {"delivery_list.py"}  # shows people what to insert
     assert [(file.name, text) for file, text in texts if bare.search(text) and file.name not in exempt] == []
     assert any("mailroom.mailroom_begin" in text for _, text in texts)

@@ -1,4 +1,4 @@
-"""What a scraper is shown of counters: 0 first, then their values."""
+"""How scrapers see counters: first 0, then their values."""
 
 from collections import Counter
 
@@ -8,8 +8,8 @@ from mailroom_collector.operations.metrics.settlement_counts import BOUNDS, EXPI
 SENT, FAILED = ("sent", ""), ("failed", "MessageRejected")
 
 
-def test_series_that_appears_is_shown_at_0_once() -> None:
-    """What was there from the start is 0 in the first scrape, and what comes later in the one that first shows it."""
+def test_new_series_is_shown_at_0_first() -> None:
+    """A series from the start is 0 in the first scrape. A later one is 0 in the scrape that first shows it."""
     scrapers = Scrapers()
     assert scrapers.first_shown("prometheus", [SENT], 0) == {SENT}
     assert scrapers.first_shown("prometheus", [SENT], 15) == set()
@@ -17,8 +17,8 @@ def test_series_that_appears_is_shown_at_0_once() -> None:
     assert scrapers.first_shown("prometheus", [SENT, FAILED], 86_415) == set()
 
 
-def test_each_scraper_has_a_0_of_its_own() -> None:
-    """A person who looks at the page, and a second Prometheus, take nothing from the first one."""
+def test_each_scraper_gets_its_own_0() -> None:
+    """A person who opens the page, or a second Prometheus, takes nothing from the first one."""
     scrapers = Scrapers()
     for name in ("prometheus", "another"):
         scrapers.first_shown(name, [SENT], 0)
@@ -27,8 +27,8 @@ def test_each_scraper_has_a_0_of_its_own() -> None:
     assert not any(scrapers.first_shown(name, [SENT, FAILED], 115) for name in ("curl", "prometheus", "another"))
 
 
-def test_new_scraper_is_shown_old_series_as_they_are() -> None:
-    """At 0 they would seem to increase by all that was counted in a month; only what is recent begins at 0."""
+def test_new_scraper_gets_old_series_with_their_values() -> None:
+    """At 0 they would seem to increase by the counts of a month. Only recent series begin at 0."""
     scrapers = Scrapers()
     scrapers.first_shown("prometheus", [SENT], 0)
     scrapers.first_shown("prometheus", [SENT, FAILED], 1000)
@@ -36,19 +36,19 @@ def test_new_scraper_is_shown_old_series_as_they_are() -> None:
     assert scrapers.first_shown("moved too", [SENT, FAILED], 1120) == set()
 
 
-def test_scrapers_without_end_do_not_fill_the_memory() -> None:
-    """The one that did not come for the longest time is forgotten; one that comes is not."""
+def test_endless_scrapers_do_not_fill_the_memory() -> None:
+    """The one with the oldest scrape is forgotten. One that scrapes regularly is not."""
     scrapers = Scrapers()
     for n in range(1000):
         scrapers.first_shown("prometheus", [SENT], n)
         scrapers.first_shown(f"stranger {n}", [SENT], n)
     assert scrapers.first_shown("prometheus", [SENT, FAILED], 2000) == {FAILED}
     assert scrapers.first_shown("stranger 999", [SENT, FAILED], 3000) == {FAILED}
-    assert scrapers.first_shown("stranger 0", [SENT, FAILED], 3000) == set()  # as if it had never come
+    assert scrapers.first_shown("stranger 0", [SENT, FAILED], 3000) == set()  # like a new one
 
 
-def test_so_many_scrapers_are_remembered() -> None:
-    """One more, and the first is forgotten."""
+def test_limit_of_remembered_scrapers() -> None:
+    """At one more, the first is forgotten."""
     for others, expected in ((31, {FAILED}), (32, set())):
         scrapers = Scrapers()
         for name in ("first", *map(str, range(others))):
@@ -57,16 +57,16 @@ def test_so_many_scrapers_are_remembered() -> None:
         assert scrapers.first_shown("first", [SENT, FAILED], 1000) == expected
 
 
-def test_counts_begin_with_what_alerts_wait_for() -> None:
-    """Known series are there at 0 before anything happened."""
+def test_counters_begin_with_the_series_of_the_alerts() -> None:
+    """Known series exist at 0 before the first event."""
     counts = SettlementCounts()
     assert set(counts.settled.values()) == {0}
     assert {("sent", ""), ("skipped", EXPIRED), ("failed", OTHER)} <= set(counts.settled)
     assert (counts.doubts, counts.buckets) == (0, [0] * (len(BOUNDS) + 1))
 
 
-def test_flood_of_reasons_is_counted_together_and_the_expired_apart() -> None:
-    """Past the limit a reason is "other"; tokens that expired after a try of whatever kind stay expired tokens."""
+def test_many_reasons_are_counted_together_and_the_expired_apart() -> None:
+    """Above the limit a reason is "other". Tokens that expired after a try still count as expired."""
     counts = SettlementCounts()
     for n in range(1000):
         counts.add("failed", f"Reason{n}", 1)

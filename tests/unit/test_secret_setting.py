@@ -1,4 +1,4 @@
-"""A secret's file that others can read is said, and nothing that is no danger."""
+"""The log warns of a secret's file that other users can read, and only then."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from mailroom_runtime.settings.secret_setting import readable_by_all
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that others can read, in folders that they may pass."""
+    """A file that others can read, in folders that they can enter."""
     folder = tmp_path / "etc"
     folder.mkdir(mode=0o755)
     (folder / "key").write_text("x")
@@ -27,30 +27,30 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "key"
 
 
-def told(file: Path) -> str:
+def warned(file: Path) -> str:
     return readable_by_all("MAILROOM_SECRET_KEY", str(file))
 
 
-def test_file_that_all_can_read_is_named_with_what_to_do(file: Path) -> None:
-    """Also by way of a link, as Kubernetes makes them."""
+def test_file_that_all_can_read_is_named_with_advice(file: Path) -> None:
+    """Links, as Kubernetes makes them, are followed."""
     link = file.with_name("link")
     link.symlink_to("key")
     for name in (file, link):
-        assert told(name) == f"MAILROOM_SECRET_KEY_FILE: every user of this machine can read {name}; chmod o-r {name}"
+        assert warned(name) == f"MAILROOM_SECRET_KEY_FILE: every user of this machine can read {name}; chmod o-r {name}"
 
 
-def test_file_that_others_cannot_reach_is_none_of_them(file: Path) -> None:
-    """By its mode, or by that of a folder on the way; no file, nothing to say."""
+def test_file_that_others_cannot_reach_causes_no_warning(file: Path) -> None:
+    """The mode of the file or of a folder prevents it. Without a file there is no warning."""
     file.chmod(0o640)
-    assert not told(file)
+    assert not warned(file)
     file.chmod(0o644)
     file.parent.chmod(0o700)
-    assert not told(file)
-    assert not told(file.with_name("missing"))
+    assert not warned(file)
+    assert not warned(file.with_name("missing"))
     assert not readable_by_all("MAILROOM_SECRET_KEY", None)
 
 
-def test_mounted_secret_is_readable_by_all_and_fine(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Docker and Kubernetes mount secrets read-only, mode 0444 or 0644."""
+def test_mounted_secret_that_all_can_read_is_allowed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker and Kubernetes mount secrets read-only, with mode 0444 or 0644."""
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
-    assert not told(file)
+    assert not warned(file)

@@ -1,4 +1,4 @@
-"""What the sender's log says of calls and rows: for a person in words, for a program as an event with fields."""
+"""The sender's log about calls and rows: text for people, an event with fields for programs."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ Events = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def events(capfd: pytest.CaptureFixture[str]) -> Iterator[Events]:
-    """The events that were logged, without what all of them have."""
+    """The logged events, without the fields that all of them have."""
     before, log.as_json = log.as_json, True
     yield lambda: [
         {name: value for name, value in json.loads(line).items() if name not in ("time", "program")}
@@ -36,7 +36,7 @@ def begun(*tokens: int) -> list[Begun]:
 
 
 def test_rows_of_one_outcome_and_reason_are_one_event(events: Events) -> None:
-    """Rows that SES took as it should say nothing."""
+    """Accepted rows are not logged."""
     later, sent = Verdict(Outcome.LATER, "TransientFailure: busy"), Verdict(Outcome.SENT)
     log_call(begun(1, 2, 3), [later, sent, later], set())
     assert events() == [
@@ -55,7 +55,7 @@ def test_rows_of_one_outcome_and_reason_are_one_event(events: Events) -> None:
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_each_outcome_has_words_and_an_event(events: Events, outcome: Outcome) -> None:
-    """None is forgotten when an outcome is added; the tokens of a mail that needs a look stand in the text too."""
+    """A new outcome must have both. The text contains the tokens of mails to check."""
     log_call(begun(7), [Verdict(outcome, "why")], set())
     (event,) = events()
     assert event["event"]
@@ -65,7 +65,7 @@ def test_each_outcome_has_words_and_an_event(events: Events, outcome: Outcome) -
 
 
 def test_same_kind_of_refusal_is_logged_once(events: Events) -> None:
-    """A call that is split may be refused twenty times, each time with another address in SES's words."""
+    """A call that is split may be refused twenty times, each time with another address in SES's text."""
     logged: set[str] = set()
     for number in range(3):
         log_call(begun(number + 1), [Verdict(Outcome.SPLIT, f"no: <u{number}@b.example>")], logged)
@@ -73,8 +73,8 @@ def test_same_kind_of_refusal_is_logged_once(events: Events) -> None:
     assert [event["event"] for event in events()] == ["call_split", "mail_refused"]
 
 
-def test_hold_says_who_waits_and_what_to_do(events: Events) -> None:
-    """A hold that ends by itself is a warning; one that a person must end is an error."""
+def test_hold_names_the_waiting_rows_and_what_to_do(events: Events) -> None:
+    """A hold that ends by itself is a warning. One that an operator must end is an error."""
     log_gate(GateChange(True, "no template", holds.TEMPLATE, "activation"))
     log_gate(GateChange(True, "used up", holds.QUOTA, None))
     log_gate(GateChange(False, "used up", holds.QUOTA, None))
@@ -93,13 +93,13 @@ def test_hold_says_who_waits_and_what_to_do(events: Events) -> None:
 
 
 def test_lower_rate_is_a_number(events: Events) -> None:
-    """With its unit in its name."""
+    """Its name has the unit."""
     log_lower_rate(12.5)
     assert [(event["event"], event["recipients_per_s"]) for event in events()] == [("rate_lowered", 12.5)]
 
 
 def test_pause_is_an_event_of_its_queue(events: Events) -> None:
-    """An answer that says nothing of a pause ends none."""
+    """An answer without a pause ends none."""
     pause = PauseLog("mails")
     for codes in ({"begun"}, {"paused"}, {"paused", "locked"}, {"locked"}, {"begun"}, {"begun"}):
         pause.note(codes)
@@ -109,8 +109,8 @@ def test_pause_is_an_event_of_its_queue(events: Events) -> None:
     ]
 
 
-def test_token_that_is_not_known_is_a_question_mark(events: Events) -> None:
-    """The first few of a reason are named, the rest is counted."""
+def test_unknown_token_is_a_question_mark(events: Events) -> None:
+    """The first few of a reason are named, and the rest is counted."""
     not_sent = not_sent_log()
     not_sent("it expired", [0, 5, 6, 7, 8, 9, 10])
     not_sent.log_counts(is_end=True)

@@ -40,12 +40,12 @@ from tests.support.sender_parts import Clock, ses_client, ses_delivery
 from tests.support.ses_endpoint import Endpoint, accepted
 from tests.support.waiting import until
 
-MOST = 100  # rows that a sender with one call at once holds, besides those of the call
+MOST = 100  # rows that a sender with one call at a time holds, besides those of the call
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Delivery:
-    """Notes its batches; each call ends when the test says so, and its rows are to be tried again in an hour."""
+    """Notes its batches. Each call ends when the test says so, and its rows are retried in an hour."""
 
     def __init__(self) -> None:
         self.batches: list[list[Row]] = []
@@ -71,7 +71,7 @@ class Delivery:
 
 
 class Turns(Watchdog):
-    """Counts the turns of the loop, and ends no process."""
+    """Counts the rounds of the loop, and ends no process."""
 
     def __init__(self) -> None:
         super().__init__(60.0, Notifier({}), log)
@@ -90,7 +90,7 @@ class Turns(Watchdog):
 
 
 class Loop:
-    """A sender that reads a pipe, and asks for actions as long as the test wants."""
+    """A sender that reads a pipe, and asks for actions for as long as the test wants."""
 
     def __init__(self, folder: Path, delivery: protocol.Delivery | None = None, clock: Clock | None = None) -> None:
         self.folder = folder
@@ -130,7 +130,7 @@ class Loop:
         return waiting[0]
 
     def turn(self) -> None:
-        """Wake the loop, and wait until it has waited anew."""
+        """Wake the loop, and wait until it waits again."""
         goal = self._turns.count + 2
 
         def has_turned() -> bool:
@@ -140,13 +140,13 @@ class Loop:
         until(has_turned, "the loop turns")
 
     def waits(self) -> bool:
-        """Say whether the loop does not turn for a moment: it waits for something to come."""
+        """Return whether the loop makes no round for a moment, because it waits for an event."""
         before = self._turns.count
         time.sleep(0.05)
         return self._turns.count == before
 
     def play(self, scene: Callable[[], None]) -> None:
-        """Run the sender here, where signals arrive, and the scene beside it; then stop it."""
+        """Run the sender in this thread, which gets the signals, and the scene in another one. Then stop it."""
         thread = threading.Thread(target=self._play, args=(scene,))
         thread.start()
         self._sender.run()
@@ -179,7 +179,7 @@ class Loop:
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """Signals mean what they meant before, once the test is over."""
+    """Restore the signal handlers after the test."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     signal.signal(signal.SIGUSR1, lambda *_: None)
     yield
@@ -208,7 +208,7 @@ def real_loop(
     monkeypatch: pytest.MonkeyPatch,
     signals: None,  # noqa: ARG001
 ) -> Iterator[Loop]:
-    """A sender without a database, whose calls reach the local SES."""
+    """A sender without a database, whose calls go to the local SES."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
@@ -224,14 +224,14 @@ def unknown(number: int) -> str:
 
 
 def fill_with_waiting(loop: Loop) -> None:
-    """One call goes on, and the rows behind it wait."""
+    """One call is in progress, and the rows behind it wait."""
     loop.write(activation(0))
     until(lambda: loop.delivery.batches, "a call begins")
     loop.write(*(activation(n) for n in range(1, MOST + 1)))
 
 
 def fill_with_later(loop: Loop) -> None:
-    """SES takes none of them now."""
+    """SES does not accept them now."""
     loop.delivery.ends.set()
     loop.write(*(activation(n) for n in range(MOST)))
 
@@ -242,14 +242,14 @@ def fill_with_unknown(loop: Loop) -> None:
 
 
 def fill_the_disk(loop: Loop) -> None:
-    """The disk does not take what is rejected."""
+    """The disk accepts no rejected rows."""
     loop.folder.rmdir()
     loop.write("no row")
 
 
 @pytest.mark.parametrize("fill", [fill_with_waiting, fill_with_later, fill_with_unknown, fill_the_disk])
-def test_full_sender_reads_no_more(loop: Loop, fill: Callable[[Loop], None]) -> None:
-    """Each kind of row that it holds fills it alone, and so does what the disk has not taken; the pipe then fills."""
+def test_full_sender_stops_reading(loop: Loop, fill: Callable[[Loop], None]) -> None:
+    """Each kind of row that it holds can fill it, and so can rows that the disk did not accept. The pipe then fills."""
 
     def scene() -> None:
         fill(loop)
@@ -262,8 +262,8 @@ def test_full_sender_reads_no_more(loop: Loop, fill: Callable[[Loop], None]) -> 
     loop.play(scene)
 
 
-def test_sender_reads_on_when_there_is_room(loop: Loop) -> None:
-    """One row less than full is not full; and what waited in the pipe is read once the disk takes what was rejected."""
+def test_sender_reads_again_when_there_is_room(loop: Loop) -> None:
+    """It reads at one row below the limit, and once the disk accepts the rejected rows."""
 
     def scene() -> None:
         loop.delivery.ends.set()
@@ -280,7 +280,7 @@ def test_sender_reads_on_when_there_is_room(loop: Loop) -> None:
 
 
 def test_sender_is_woken_when_actions_arrive(loop: Loop) -> None:
-    """A row whose action was not known goes when the answer comes, though nothing else happens."""
+    """A row of an unknown action is sent when the answer comes, without any other event."""
 
     def scene() -> None:
         loop.write(unknown(1))
@@ -307,8 +307,8 @@ def test_row_is_sent_and_the_next_one_too(real_loop: Loop, endpoint: Endpoint) -
     assert (real_loop.folder / "answers").read_text().count('"outcome":"sent"') == 2
 
 
-def test_row_that_ses_does_not_take_now_goes_again_at_its_time(real_loop: Loop, endpoint: Endpoint) -> None:
-    """Not before, and not only when something else happens."""
+def test_row_is_retried_at_its_time(real_loop: Loop, endpoint: Endpoint) -> None:
+    """It is not retried earlier, and no other event is needed."""
     endpoint.replies.append(accepted([("TransientFailure", "busy")]))
 
     def scene() -> None:
@@ -324,8 +324,8 @@ def test_row_that_ses_does_not_take_now_goes_again_at_its_time(real_loop: Loop, 
     assert (len(endpoint.calls), real_loop.unsent.summary) == (2, "")
 
 
-def test_stopped_sender_hands_back_the_rows_that_wait(loop: Loop) -> None:
-    """Those that wait for a call, and those that wait for their time, go to the ledger, as many as one call has."""
+def test_stopped_sender_releases_waiting_rows(loop: Loop) -> None:
+    """Rows that wait for a call or for their time go to the ledger, in groups of a call's size."""
 
     def scene() -> None:
         fill_with_waiting(loop)
@@ -336,15 +336,15 @@ def test_stopped_sender_hands_back_the_rows_that_wait(loop: Loop) -> None:
 
 
 def test_end_of_the_input_with_a_rejected_line_is_an_error(loop: Loop) -> None:
-    """Exit status 1 says that a part of the input was not sent, and where it is."""
+    """Exit status 1 says that a part of the input was not sent. The log says where it is."""
     loop.write("no row")
     loop.end_input()
     with pytest.raises(MailroomError, match=r"not all of the input was sent: 1 row or line rejected: see .*jsonl"):
         loop.run()
 
 
-def test_stopped_sender_hands_back_the_rest_of_a_line_too(loop: Loop) -> None:
-    """A line may have more rows than there is room for; those that were not taken yet are not lost."""
+def test_stopped_sender_releases_the_rest_of_a_line(loop: Loop) -> None:
+    """A line may have more rows than fit. The rows that were not taken are not lost."""
 
     def scene() -> None:
         loop.write(activation(0))

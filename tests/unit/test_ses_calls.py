@@ -1,4 +1,4 @@
-"""A call to SES has limits: one deadline, a size for its answer, a fresh connection, credentials of now."""
+"""The limits of a call to SES: a deadline, a size of its answer, a fresh connection, current credentials."""
 
 import socket
 import struct
@@ -44,7 +44,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Bytes], RawEndpoint]]:
-    """Serve an answer, as the endpoint that the SDK finds."""
+    """Serve an answer at the endpoint that the SDK uses."""
     with running_raw_endpoint(SENT) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
 
@@ -79,12 +79,12 @@ def call(ses: SesClient) -> SesAnswer:
 def test_answer_that_trickles_ends_at_the_deadline(
     serve: Callable[[Bytes], RawEndpoint], answer: Bytes, outcome: Outcome
 ) -> None:
-    """A byte now and then does not prolong a call; what is known of an error says that nothing was accepted."""
+    """A byte now and then does not extend a call. If the known part is an error, no mail was accepted."""
     serve(answer)
     ses = client(timeout=TIMEOUT)
     begun = time.monotonic()
     (verdict,) = judge(call(ses), ASKED)
-    assert TIMEOUT <= time.monotonic() - begun < TIMEOUT + 10  # it trickles for ever
+    assert TIMEOUT <= time.monotonic() - begun < TIMEOUT + 10  # it sends slowly for ever
     assert (verdict.outcome, verdict.slower) == (outcome, True)
     assert "no whole answer from SES in 0.5 s" in verdict.reason
 
@@ -97,8 +97,8 @@ def test_answer_that_trickles_ends_at_the_deadline(
         (endless(ERROR + LONG), Outcome.LATER),
     ],
 )
-def test_answer_without_end_is_not_read(serve: Callable[[Bytes], RawEndpoint], answer: Bytes, outcome: Outcome) -> None:
-    """Of an answer no more than a mebibyte is taken, whatever length it names."""
+def test_endless_answer_is_not_read(serve: Callable[[Bytes], RawEndpoint], answer: Bytes, outcome: Outcome) -> None:
+    """At most a mebibyte of an answer is read, whatever length it declares."""
     serve(answer)
     (verdict,) = judge(call(client()), ASKED)
     assert verdict.outcome is outcome
@@ -106,21 +106,21 @@ def test_answer_without_end_is_not_read(serve: Callable[[Bytes], RawEndpoint], a
 
 
 def test_rate_that_trickles_ends_at_the_deadline(serve: Callable[[Bytes], RawEndpoint]) -> None:
-    """The question after the rate holds up the end of the sender no longer than a call does."""
+    """The question for the rate delays the sender's end no longer than a call does."""
     serve(trickling(OK + LONG, b"x"))
     begun = time.monotonic()
     assert client(timeout=TIMEOUT).max_send_rate() == "ReadTimeoutError"
-    assert time.monotonic() - begun < TIMEOUT + 10  # it trickles for ever
+    assert time.monotonic() - begun < TIMEOUT + 10  # it sends slowly for ever
 
 
 def test_connecting_has_one_deadline_for_all_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host with eight addresses that swallow packets costs the time of one; nothing was asked."""
+    """A host with eight addresses that drop packets costs the time of one. SES was not asked."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         port = listener.getsockname()[1]
         monkeypatch.setenv("AWS_ENDPOINT_URL_SES", f"http://many.example:{port}")
         ses = client(timeout=TIMEOUT)
         resolve = socket.getaddrinfo
-        with socket.create_connection(("127.0.0.1", port)):  # fills the queue: further ones get no answer
+        with socket.create_connection(("127.0.0.1", port)):  # fills the queue: further connections get no answer
 
             def many(host: str, *args: Any, **kwargs: Any) -> list[Any]:
                 return resolve("127.0.0.1", *args, **kwargs) * 8 if host == "many.example" else resolve(host, *args)
@@ -131,8 +131,8 @@ def test_connecting_has_one_deadline_for_all_addresses(monkeypatch: pytest.Monke
             assert time.monotonic() - begun < 7 * TIMEOUT
 
 
-def test_connection_that_was_idle_for_long_is_not_used_again(serve: Callable[[Bytes], RawEndpoint]) -> None:
-    """A busy connection is kept, one that the network may have forgotten is not."""
+def test_long_idle_connection_is_not_used_again(serve: Callable[[Bytes], RawEndpoint]) -> None:
+    """A busy connection is kept. A network may have dropped an idle one."""
     endpoint = serve(SENT)
     ses = client()
     assert isinstance(call(ses), Accepted)
@@ -145,7 +145,7 @@ def test_connection_that_was_idle_for_long_is_not_used_again(serve: Callable[[By
 
 
 def test_lost_answer_on_a_used_connection_says_nothing_of_the_rate(serve: Callable[[Bytes], RawEndpoint]) -> None:
-    """The network's doing is no reason to go slower; on a new connection it may be SES's."""
+    """The network may have dropped it, so the rate stays. On a new connection SES may be the cause."""
 
     def reset(connection: socket.socket) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -162,8 +162,8 @@ def test_lost_answer_on_a_used_connection_says_nothing_of_the_rate(serve: Callab
     assert [judge(answer, ASKED)[0].slower for answer in (on_used, on_new)] == [False, True]
 
 
-def test_what_fails_before_the_request_is_no_doubt(serve: Callable[[Bytes], RawEndpoint]) -> None:
-    """Whatever goes wrong before a byte was sent, SES was not asked."""
+def test_failure_before_the_request_is_no_doubt(serve: Callable[[Bytes], RawEndpoint]) -> None:
+    """Before a byte was sent, SES was not asked, whatever failed."""
     endpoint = serve(SENT)
     ses = client()
 
@@ -175,10 +175,10 @@ def test_what_fails_before_the_request_is_no_doubt(serve: Callable[[Bytes], RawE
     assert endpoint.connections == 0
 
 
-def test_refusal_of_another_service_before_the_request_takes_no_time_of_ses(
+def test_refusal_of_another_service_before_the_request_costs_no_time(
     serve: Callable[[Bytes], RawEndpoint],
 ) -> None:
-    """To assume a role the SDK asks STS while it signs; its refusal is one, though SES was never asked."""
+    """To assume a role, the SDK asks STS while it signs. A refusal there is a refusal, although SES was not asked."""
     endpoint = serve(SENT)
     ses = client()
 
@@ -196,7 +196,7 @@ def test_refusal_of_another_service_before_the_request_takes_no_time_of_ses(
 def test_renewed_credentials_are_used_without_a_restart(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str
 ) -> None:
-    """A shared credentials file that somebody rewrites is read again once its old key was refused."""
+    """A rewritten shared credentials file is read again once its old key was refused."""
     file = tmp_path / "credentials"
 
     def write(key: str) -> None:
@@ -210,7 +210,7 @@ def test_renewed_credentials_are_used_without_a_restart(
     endpoint.refused_keys = {"AKIDOLD": code}
     ses = client(renew_gap=0.0)
     assert isinstance(call(ses), Refused)
-    assert isinstance(call(ses), Refused)  # nobody has renewed them yet
+    assert isinstance(call(ses), Refused)  # not renewed yet
     file.write_text("")
     gone = call(ses)
     assert gone == NotAsked("AWS credentials: no AWS credentials are found", operator=True)

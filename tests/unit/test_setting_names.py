@@ -9,11 +9,11 @@ from mailroom_collector.cli import cli as collector
 from mailroom_runtime.settings.setting_names import SETTINGS, unknown_settings
 from mailroom_sender.cli import cli as sender
 
-SECRETS = {"MAILROOM_DATABASE_URL", "MAILROOM_SECRET_KEY"}  # never options
+SECRETS = {"MAILROOM_DATABASE_URL", "MAILROOM_SECRET_KEY"}  # these have no option
 
 
 def variables(command: click.Command) -> Iterator[str]:
-    """Yield the variables of a command and of those below it."""
+    """Yield the variables of a command and of its subcommands."""
     yield from (param.envvar for param in command.params if isinstance(param.envvar, str))
     if isinstance(command, click.Group):
         ctx = click.Context(command)
@@ -24,7 +24,7 @@ def variables(command: click.Command) -> Iterator[str]:
 
 
 def test_all_settings_of_both_programs_are_known() -> None:
-    """A setting that is added is added there as well, or each start would warn of it."""
+    """A new setting must be added to the list, or each start would warn of it."""
     assert {*variables(collector), *variables(sender)} | SECRETS == SETTINGS
     assert list(unknown_settings([*SETTINGS, "PATH", "AWS_REGION", "_MAILROOM_SEND_COMPLETE", "MAILROOMS"])) == []
 
@@ -42,8 +42,8 @@ def test_all_settings_of_both_programs_are_known() -> None:
         ("MAILROOM_", "--help lists the settings"),
     ],
 )
-def test_slip_in_a_name_is_told_with_the_nearest_one(variable: str, hint: str) -> None:
-    """Whatever is meant, it is not silently left out."""
+def test_misspelt_name_is_reported_with_the_nearest_one(variable: str, hint: str) -> None:
+    """It is not ignored silently."""
     assert [str(unknown) for unknown in unknown_settings([variable])] == [
         f"the variable {variable} is not a setting of mailroom and is ignored; {hint}"
     ]
@@ -61,6 +61,6 @@ def test_slip_in_a_name_is_told_with_the_nearest_one(variable: str, hint: str) -
         "MAILROOM_METRICS_PORT_9177_TCP_PROTO",
     ],
 )
-def test_what_kubernetes_sets_for_a_service_is_no_slip(variable: str) -> None:
-    """A service that is called mailroom gives each container these."""
+def test_variables_of_kubernetes_cause_no_warning(variable: str) -> None:
+    """Kubernetes sets them in each container for a service that is called mailroom."""
     assert list(unknown_settings([variable])) == []

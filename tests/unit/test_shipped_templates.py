@@ -32,7 +32,7 @@ def of(sample: Sample) -> Template:
 
 
 class Page(HTMLParser):
-    """The tags of a page, and whether each is closed in its turn."""
+    """The tags of a page, and whether each is closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -51,13 +51,13 @@ class Page(HTMLParser):
 
 
 def test_each_mail_has_its_template() -> None:
-    """What the sender names is what is shipped, and nothing else is."""
+    """The sender's names and the shipped files are the same."""
     assert sorted(SHIPPED_TEMPLATES) == sorted(sample.template for sample in KNOWN)
 
 
 @each_mail
-def test_both_parts_say_what_the_mail_is_for(sample: Sample) -> None:
-    """Link, code and how long they are good stand in the text and in the HTML; nothing else is needed than is sent."""
+def test_both_parts_have_the_purpose_of_the_mail(sample: Sample) -> None:
+    """Text and HTML have the link, the code and its lifetime. They need only values that are sent."""
     link = f"{BASE}/{PATHS[sample.template]}/{sample.data['secret']}"
     for part in (of(sample).text, of(sample).html):
         done = render(part, sample.data)
@@ -66,12 +66,12 @@ def test_both_parts_say_what_the_mail_is_for(sample: Sample) -> None:
         assert "15 minutes" in done
     assert f">{link}</a>" in render(of(sample).html, sample.data)
     assert f"\n{link}\n" in render(of(sample).text, sample.data)
-    assert names(of(sample).subject) == set()  # neither a code on a locked screen, nor a stranger's words
+    assert names(of(sample).subject) == set()  # neither a code on a locked screen, nor text that a user chose
 
 
 @each_mail
-def test_html_needs_nothing_from_elsewhere(sample: Sample) -> None:
-    """No image, style sheet or script is fetched; all addresses are the link, and none of them is tracked."""
+def test_html_loads_nothing(sample: Sample) -> None:
+    """It has no image, style sheet or script. Its only address is the link, without tracking."""
     html = of(sample).html
     page = Page(html)
     assert page.open == []
@@ -84,7 +84,7 @@ def test_html_needs_nothing_from_elsewhere(sample: Sample) -> None:
 
 @each_mail
 def test_html_is_fit_for_screen_readers(sample: Sample) -> None:
-    """It names its language; its tables are only layout; it has a title and one heading."""
+    """It names its language, has only layout tables, a title and one heading."""
     tags = Page(of(sample).html).tags
     assert ("html", "en") in [(tag, attributes.get("lang")) for tag, attributes in tags]
     assert all(attributes.get("role") == "presentation" for tag, attributes in tags if tag == "table")
@@ -93,16 +93,16 @@ def test_html_is_fit_for_screen_readers(sample: Sample) -> None:
 
 
 @each_mail
-def test_login_stands_in_no_attribute(sample: Sample) -> None:
-    """The sender escapes & < > in it and no quotes."""
+def test_login_is_in_no_attribute(sample: Sample) -> None:
+    """The sender escapes & < > in it, but no quotes."""
     assert not any("{{login}}" in (value or "") for _, attributes in Page(of(sample).html).tags
                    for value in attributes.values())  # fmt: skip
 
 
 @pytest.mark.parametrize("login", ["Tom & Jerry", "moc.live\u202e", "x\u2069\u202e", "x\u2067", "x\u2029\u202e"])
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
-def test_login_is_shown_as_it_is_and_turns_nothing_around(action: MailAction, login: str) -> None:
-    """HTML escapes it and isolates its direction; the text shows it as the account has it, on a line of its own."""
+def test_login_is_shown_unchanged_and_reverses_no_text(action: MailAction, login: str) -> None:
+    """HTML escapes and isolates it. The text shows it unchanged, on its own line."""
     template = SHIPPED_TEMPLATES[action.template]
     (sample,) = samples(ENVELOPE, actions=[action])
     shown = build([Row(action, "ann@example.com", login, sample.data["secret"], "01234", b"")], ENVELOPE)
@@ -117,8 +117,8 @@ def test_login_is_shown_as_it_is_and_turns_nothing_around(action: MailAction, lo
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED_TEMPLATES))
-def test_colours_are_told_apart(name: str) -> None:
-    """Each text has a contrast of 4.5 to its ground (WCAG 2.2, 1.4.3), light and dark."""
+def test_colours_have_enough_contrast(name: str) -> None:
+    """Each text has a contrast of 4.5 to its background (WCAG 2.2, 1.4.3), light and dark."""
     html = SHIPPED_TEMPLATES[name].html
     style = html.partition("prefers-color-scheme: dark")[2].partition("</style>")[0]
     dark = {
@@ -151,16 +151,16 @@ ENCODED = {"8bit": BODY, "quoted-printable": quopri.encodestring(BODY), "base64"
 
 
 @pytest.mark.parametrize("encoding", ENCODED)
-def test_message_of_ses_is_read_however_it_is_encoded(encoding: str) -> None:
-    """SES does not say how it encodes what it renders."""
+def test_message_of_ses_is_read_in_any_encoding(encoding: str) -> None:
+    """SES does not document how it encodes a rendered mail."""
     head = f"Content-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: {encoding}\n\n"
     message = f"Subject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\nMIME-Version: 1.0\n{head}" + ENCODED[encoding].decode()
     assert parse(message) == Mail("Grüße", BODY.decode(), None)
 
 
 @each_mail
-def test_message_is_read_back_as_it_was(sample: Sample) -> None:
-    """The .eml holds both parts, in lines that mail takes."""
+def test_message_is_the_same_after_a_round_trip(sample: Sample) -> None:
+    """The .eml has both parts, in lines that mail allows."""
     mail = Mail("Grüße", of(sample).text, of(sample).html)
     message = compose(mail, "Mailroom <noreply@example.com>", "ann@example.com")
     assert max(map(len, message.splitlines())) <= 998  # RFC 5322, 2.1.1

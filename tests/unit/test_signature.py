@@ -1,4 +1,4 @@
-"""Signing and checking, with the standard library's hmac as the referee."""
+"""Signing and checking. The standard library's hmac checks both."""
 
 import base64
 import hashlib
@@ -34,7 +34,7 @@ def test_field_is_secret_and_hmac(action: Action, code: str | None, signed: byte
 
 @pytest.mark.parametrize("code", [None, "", "1234", "123456", "1234a", "١٢٣٤٥", "12345\n"])
 def test_recovery_without_five_digits_is_refused(code: str | None) -> None:
-    """A recovery whose code is not five ASCII digits is never signed half."""
+    """A recovery whose code is not five ASCII digits is not signed."""
     with pytest.raises(UnfitToken, match="its code is not five ASCII digits"):
         SIGNER.sign(RECOVERY.number, SECRET, code)
 
@@ -47,7 +47,7 @@ def test_secret_of_another_length_is_refused(length: int) -> None:
 
 
 def test_every_changed_character_is_noticed() -> None:
-    """No character of the field can be another."""
+    """Each character of the field matters."""
     field = SIGNER.sign(1, SECRET, None)
     for place in range(len(field)):
         for other in "AB_":
@@ -58,13 +58,13 @@ def test_every_changed_character_is_noticed() -> None:
 
 @pytest.mark.parametrize("spoil", ["{}=", "{}==", " {}", "{}\n", "{}A", "", "é" * 86])
 def test_field_of_another_form_is_refused(spoil: str) -> None:
-    """Padding, blanks and other lengths are no field."""
+    """It has padding, blanks or another length."""
     field = spoil.format(SIGNER.sign(1, SECRET, None))
     assert verify_token(field, action=Action.ACTIVATION, key=KEY) is None
 
 
 def test_spare_bits_must_be_zero() -> None:
-    """86 characters hold four bits more than 64 bytes: each token has one spelling only."""
+    """86 characters hold four bits more than 64 bytes. So each token has one spelling only."""
     field = SIGNER.sign(1, SECRET, None)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     last = alphabet.index(field[-1])
@@ -84,7 +84,7 @@ def test_spare_bits_must_be_zero() -> None:
     ],
 )
 def test_other_action_code_or_key_is_refused(action: Action, code: str | None, key: bytes) -> None:
-    """A signature is good for one action, one code and one key."""
+    """A signature is valid for one action, one code and one key."""
     field = SIGNER.sign(RECOVERY.number, SECRET, "01234")
     assert verify_token(field, action=action, key=key, code=code) is None
 
@@ -96,7 +96,7 @@ def test_key_of_another_length_is_an_error() -> None:
 
 
 def test_prefixes_that_begin_alike_could_be_taken_for_each_other() -> None:
-    """Why the table of actions forbids them: here a link for one action, cut elsewhere, is one for the other."""
+    """This is why the table of actions forbids them: a link of one action, split elsewhere, is one of the other."""
     one, other = Action("one", 3, "/a", signs_code=True), Action("other", 4, "/abcdef", signs_code=False)
     secret, code = b"bcdef" + SECRET[5:], "01234"
     signature = base64.urlsafe_b64decode(Signer(KEY, [one]).sign(3, secret, code) + "==")[32:]
@@ -106,16 +106,16 @@ def test_prefixes_that_begin_alike_could_be_taken_for_each_other() -> None:
 
 @pytest.mark.parametrize("number", [0, 32768])
 @pytest.mark.parametrize("prefix", ["", "/", "invite", "/inv ite", "/é", "/invite\n", "/" + "i" * 63])
-def test_action_that_can_be_none_is_an_error(number: int, prefix: str) -> None:
-    """An action that an application makes is checked as the table checks it."""
+def test_invalid_action_is_an_error(number: int, prefix: str) -> None:
+    """An action that an application creates is checked like a row of the table."""
     with pytest.raises(ValueError, match="the number of invitation"):
         Action("invitation", number, "/invite", signs_code=False)
     with pytest.raises(ValueError, match="the prefix of invitation"):
         Action("invitation", 3, prefix, signs_code=False)
 
 
-def test_action_that_is_not_known_is_not_signed() -> None:
-    """Only what was learnt last is signed."""
+def test_unknown_action_is_not_signed() -> None:
+    """Only the actions that were read last are signed."""
     invitation = Action("invitation", 3, "/invite", signs_code=False)
     signer = Signer(KEY)
     with pytest.raises(UnknownAction):
@@ -128,14 +128,14 @@ def test_action_that_is_not_known_is_not_signed() -> None:
 
 @pytest.mark.parametrize("number", [0, -1, 32768])
 def test_action_has_a_number_that_the_database_can_hold(number: int) -> None:
-    """From 1 to the largest smallint."""
+    """It is between 1 and the largest smallint."""
     with pytest.raises(ValueError, match="the number of odd is not from 1 to 32767"):
         Action("odd", number, "/odd", signs_code=False)
     assert [Action("odd", fit, "/odd", signs_code=False).number for fit in (1, 32767)] == [1, 32767]
 
 
-def test_code_that_is_refused_is_named() -> None:
-    """The whole reason, as it stands in the ledger."""
+def test_refused_code_is_named() -> None:
+    """The reason is the ledger's text."""
     with pytest.raises(UnfitToken) as refusal:
         SIGNER.sign(RECOVERY.number, SECRET, "1234")
     assert str(refusal.value) == "its code is not five ASCII digits"

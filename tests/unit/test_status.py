@@ -1,4 +1,4 @@
-"""How the queue is, as text for people and as JSON for programs, to the letter."""
+"""The status of a queue, as text and as JSON, character by character."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -62,7 +62,7 @@ EMPTY = Overview(
 
 
 def marked(lines: list[StatusLine]) -> str:
-    """Return lines, each behind the first letters of its kind (but plain) and its rank."""
+    """Return lines, each with the first letters of its kind (except plain) and its rank."""
     heads = [f"{line.kind.name[0]}{line.rank.name[0]} ".replace("PN", "  ") for line in lines]
     return "\n".join(f"{head}{line.text}".rstrip() for head, line in zip(heads, lines, strict=True))
 
@@ -239,8 +239,8 @@ JSON = {
     [(FULL, 80, True, WIDE), (FULL, 68, False, NARROW), (EMPTY, 80, True, NOTHING)],
     ids=["wide", "narrow", "nothing"],
 )
-def test_report_is_as_people_know_it(overview: Overview, columns: int, unicode: bool, expected: str) -> None:
-    """Each line, its columns, what is bad, and what may be left out."""
+def test_report_has_the_expected_lines(overview: Overview, columns: int, unicode: bool, expected: str) -> None:
+    """Each line has its columns, its faults, and whether it may be omitted."""
     assert marked(status_text(overview, columns, unicode=unicode)) == expected
 
 
@@ -250,15 +250,15 @@ def test_bars_are_unicode_unless_the_terminal_has_none() -> None:
 
 
 def found(overview: Overview, label: str, columns: int = 80) -> list[str]:
-    """Return what stands behind a label, and in the lines below it that have none; bad lines with a !."""
+    """Return the text beside a label, and in the lines below it without a label. Bad lines begin with !."""
     lines = status_text(overview, columns)
     (at,) = [place for place, line in enumerate(lines) if line.text.startswith(f"  {label}")]
-    told = [lines[at]]
+    reported = [lines[at]]
     for line in lines[at + 1 :]:
         if not line.text.startswith(" " * 18):
             break
-        told.append(line)
-    return ["!" * (line.kind is Kind.BAD) + line.text.removeprefix(f"  {label}").strip() for line in told]
+        reported.append(line)
+    return ["!" * (line.kind is Kind.BAD) + line.text.removeprefix(f"  {label}").strip() for line in reported]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def found(overview: Overview, label: str, columns: int = 80) -> list[str]:
     [(120, 36, 11), (69, 36, 11), (68, 36, 10), (60, 30, 10), (55, 25, 10), (54, 24, 10)],
 )
 def test_numbers_stay_in_their_columns(columns: int, label: int, number: int) -> None:
-    """From 69 columns on there is room for more between them; labels have 24 to 36 columns."""
+    """From 69 columns on they are further apart. Labels have 24 to 36 columns."""
     overview = replace(EMPTY, history=History([settled("sent", None, 1, 200, 123_456)], None, None))
     expected = "  sent".ljust(label) + "1".rjust(number) + "200".rjust(number) + "123,456".rjust(number)
     assert [line.text for line in status_text(overview, columns) if line.text.startswith("  sent ")] == [expected]
@@ -275,7 +275,7 @@ def test_numbers_stay_in_their_columns(columns: int, label: int, number: int) ->
 
 
 def test_long_reasons_are_wrapped_in_the_labels_column() -> None:
-    """All lines of a reason may be left out; those beyond the eighth are added up."""
+    """All lines of a reason may be omitted. Reasons after the eighth are added up."""
     reasons = [settled("failed", f"reason {n} " + "x" * 22 + " y", 1, 2, 100 - n) for n in range(10)]
     lines = status_text(replace(EMPTY, history=History(reasons, None, None)), 80)
     at = lines.index(StatusLine("  failed                                     10         20        955"))
@@ -292,18 +292,18 @@ def test_long_reasons_are_wrapped_in_the_labels_column() -> None:
 
 @pytest.mark.parametrize(("p50", "p95"), [(1.0, None), (None, 1.0), (None, None)])
 def test_latency_needs_both_its_figures(p50: float | None, p95: float | None) -> None:
-    """Where one is not known, none is told."""
+    """If one is unknown, none is shown."""
     overview = replace(EMPTY, history=History([], p50, p95))
     assert not [line for line in status_text(overview, 80) if "median" in line.text]
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(72, 1), (71, 2)])
-def test_latency_takes_one_line_where_it_fits(columns: int, lines: int) -> None:
-    """To the last column."""
-    told = [line.text for line in status_text(replace(EMPTY, history=HISTORY), columns)]
-    at = next(place for place, line in enumerate(told) if "median" in line)
-    assert sum("(p95: 4.6 s)" in line for line in told[at : at + lines]) == 1
-    assert ("(p95: 4.6 s)" in told[at]) is (lines == 1)
+def test_latency_is_one_line_where_it_fits(columns: int, lines: int) -> None:
+    """It may use the last column."""
+    reported = [line.text for line in status_text(replace(EMPTY, history=HISTORY), columns)]
+    at = next(place for place, line in enumerate(reported) if "median" in line)
+    assert sum("(p95: 4.6 s)" in line for line in reported[at : at + lines]) == 1
+    assert ("(p95: 4.6 s)" in reported[at]) is (lines == 1)
 
 
 @pytest.mark.parametrize(
@@ -315,23 +315,23 @@ def test_latency_takes_one_line_where_it_fits(columns: int, lines: int) -> None:
         (ListenResult(None, problem="no listener"), ["not tested: no listener"]),
     ],
 )
-def test_notifications_are_told(result: ListenResult, expected: list[str]) -> None:
-    """That they don't arrive is bad; that nobody tested it is not."""
+def test_notifications_are_shown(result: ListenResult, expected: list[str]) -> None:
+    """If they don't arrive, that is bad. An unknown state is not."""
     assert found(replace(EMPTY, listen_result=result), "notifications") == expected
 
 
 @pytest.mark.parametrize(("seconds", "is_bad"), [(10, False), (10.1, True)])
-def test_collector_is_missed_once_something_is_due_for_long(seconds: float, is_bad: bool) -> None:
-    """Ten seconds are no long time."""
+def test_collector_is_missing_once_a_row_is_due_for_long(seconds: float, is_bad: bool) -> None:
+    """Ten seconds are not long."""
     seen = replace(EMPTY.progress, unsettled=[Unsettled("pending", None, True, 1, ago(seconds), NOW)])
-    (told,) = found(replace(EMPTY, progress=seen), "collectors")
-    assert told.startswith("!none is connected; due deliveries have waited for 10 s") is is_bad
+    (reported,) = found(replace(EMPTY, progress=seen), "collectors")
+    assert reported.startswith("!none is connected; due deliveries have waited for 10 s") is is_bad
     polled = replace(EMPTY, progress=replace(seen, fast_polling=True))
     assert found(polled, "collectors") == ["no sessions connected; one polls fast: inserts don't notify"]
 
 
 def test_words_are_wrapped_to_twenty_columns_at_least() -> None:
-    """However narrow it is; then they are cut."""
+    """This is so on any terminal. Narrower lines are cut."""
     assert found(replace(EMPTY, listen_result=ListenResult(None, problem="aa bbb")), "notifications", 38) == [
         "not tested: aa bbb"
     ]
@@ -342,7 +342,7 @@ def test_words_are_wrapped_to_twenty_columns_at_least() -> None:
 
 
 def test_more_leases_than_eight_are_counted() -> None:
-    """The largest are told."""
+    """The largest ones are shown."""
     held = [Unsettled("claimed", f"collect:web:{n}:x", False, n, NOW, ago(-20)) for n in range(1, 10)]
     lines = status_text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held)), 80)
     assert lines[-2:] == [
@@ -354,7 +354,7 @@ def test_more_leases_than_eight_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("holder", "told"),
+    ("holder", "reported"),
     [
         ("collect:web:1:17:x", "collect web:1 pid 17"),
         ("send:web:17:x", "send web pid 17"),
@@ -364,15 +364,15 @@ def test_more_leases_than_eight_are_counted() -> None:
         ("\x1b", r"\x1b"),
     ],
 )
-def test_holder_is_told_as_a_process(holder: str, told: str) -> None:
-    """Without the part that only makes it unique; a name of another kind as it is."""
+def test_holder_is_shown_as_a_process(holder: str, reported: str) -> None:
+    """Its random part is omitted. A name of another form is unchanged."""
     held = [Unsettled("claimed", holder, False, 1, NOW, ago(-20))]
     lines = status_text(replace(EMPTY, progress=replace(EMPTY.progress, unsettled=held)), 80)
-    assert lines[-1].text == f"  {told}  claimed  1  for 20 s more"
+    assert lines[-1].text == f"  {reported}  claimed  1  for 20 s more"
 
 
-def test_check_takes_what_is_just_old_enough() -> None:
-    """The limit itself is well; one that every role may execute is said, and no reason to be unwell."""
+def test_check_accepts_the_limit_itself() -> None:
+    """A function that every role may execute is reported, and is no failure."""
     due = [Unsettled("pending", None, True, 1, ago(60), ago(60))]
     waits = QueueProgress(NOW, None, False, due, Oldest(1, ago(60), ago(-1)))
     assert health(waits, 60) == (True, "the oldest mailable token has waited for 1 min")
@@ -387,30 +387,34 @@ def test_check_takes_what_is_just_old_enough() -> None:
 
 
 @pytest.mark.parametrize(("reason", "why"), [(None, ""), ("spam", ": spam")])
-def test_paused_queue_is_not_well(reason: str | None, why: str) -> None:
-    """Whatever waits; why is said where somebody said why."""
+def test_paused_queue_fails_the_check(reason: str | None, why: str) -> None:
+    """It does so whatever waits. The reason is shown if there is one."""
     paused = replace(EMPTY.progress, paused_at=ago(120), paused_reason=reason)
     assert health(paused, 60) == (False, f"the queue is paused since 2026-01-31 23:57:59 UTC{why}")
-    told = " ".join(found(replace(EMPTY, progress=paused), "PAUSED", 200))
-    assert told == f"!since 2026-01-31 23:57:59 UTC{why}; nothing is sent until mailroom-collect resume"
+    reported = " ".join(found(replace(EMPTY, progress=paused), "PAUSED", 200))
+    assert reported == f"!since 2026-01-31 23:57:59 UTC{why}; nothing is sent until mailroom-collect resume"
 
 
 def test_report_for_programs_has_each_documented_key() -> None:
-    """Each figure under its key; times and durations as the keys say."""
+    """Each figure has its key. Keys name the units of times and durations."""
     assert status_json(FULL) == JSON
 
 
-def test_seconds_are_told_to_the_millisecond() -> None:
-    """Whatever they are measured in."""
+def test_seconds_have_milliseconds() -> None:
+    """This is so for every source."""
     due = [Unsettled("pending", None, True, 1, ago(90.1236), NOW)]
-    told = status_json(
+    reported = status_json(
         replace(FULL, progress=QueueProgress(NOW, None, False, due, Oldest(1, ago(61.1236), ago(-9.8764))))
     )
-    assert (told["oldest"]["age_s"], told["oldest"]["expires_in_s"], told["overdue_s"]) == (61.124, 9.876, 90.124)
+    assert (reported["oldest"]["age_s"], reported["oldest"]["expires_in_s"], reported["overdue_s"]) == (
+        61.124,
+        9.876,
+        90.124,
+    )
 
 
 def test_report_of_nothing_for_programs_has_no_figures() -> None:
-    """The keys are all there."""
+    """All keys are there."""
     nothing = status_json(EMPTY)
     assert nothing == {
         **dict.fromkeys(["oldest", "last_sent_at", "acknowledged_at", "paused"]),

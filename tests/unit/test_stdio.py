@@ -28,7 +28,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 @dataclass
 class Output:
-    """A collector's stdout, and where the tokens of its lines are."""
+    """A collector's stdout, and the places of its tokens."""
 
     lines: LineOutput
     places: TokenPlaces
@@ -49,7 +49,7 @@ def output_to(fd: int) -> Output:
     return Output(LineOutput(fd, places), places)
 
 
-def test_output_knows_what_the_reader_took(pipe: tuple[int, int]) -> None:
+def test_output_counts_what_the_reader_read(pipe: tuple[int, int]) -> None:
     """A line counts as read once its last byte has left the pipe, and only once."""
     reader, writer = pipe
     output = output_to(writer)
@@ -65,8 +65,8 @@ def test_output_knows_what_the_reader_took(pipe: tuple[int, int]) -> None:
     assert output.read == [1, 2, 3]
 
 
-def test_output_withdraws_only_what_is_not_begun(pipe: tuple[int, int]) -> None:
-    """A line of which a byte is written is finished; those behind it can be kept back."""
+def test_output_withdraws_only_unwritten_lines(pipe: tuple[int, int]) -> None:
+    """A line with a written byte is finished. Lines behind it can be withdrawn."""
     reader, writer = pipe
     output = output_to(writer)
     output.put((b"x" * 5000 + b"\n", (1,)), (b"two\n", (2,)))
@@ -77,8 +77,8 @@ def test_output_withdraws_only_what_is_not_begun(pipe: tuple[int, int]) -> None:
     assert (output.lines.empty, os.read(reader, 9000)) == (True, b"x" * 5000 + b"\n")
 
 
-def test_output_lets_lines_go_out_that_speak_for_no_token(pipe: tuple[int, int]) -> None:
-    """A token that was claimed anew is where its new line is, whatever the old lines do; all rows are counted."""
+def test_output_writes_lines_whose_tokens_moved_on(pipe: tuple[int, int]) -> None:
+    """A token that was claimed again is at its new line, whatever happens to the old one. All rows are counted."""
     reader, writer = pipe
     output = output_to(writer)
     output.put((b"one,two\n", (1, 2)))
@@ -94,8 +94,8 @@ def test_output_lets_lines_go_out_that_speak_for_no_token(pipe: tuple[int, int])
     assert (output.lines.rows, output.lines.lines) == (4, 2)
 
 
-def test_output_sees_that_nobody_reads(pipe: tuple[int, int]) -> None:
-    """Writing to a pipe without a reader is an error of its own."""
+def test_output_notices_a_closed_reader(pipe: tuple[int, int]) -> None:
+    """Writing to a pipe without a reader raises an error of its own."""
     reader, writer = pipe
     output = output_to(writer)
     output.put((b"one\n", (1,)))
@@ -106,7 +106,7 @@ def test_output_sees_that_nobody_reads(pipe: tuple[int, int]) -> None:
 
 
 def test_output_to_a_file_is_read_when_written(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What is in a file needs no reader."""
+    """A file needs no reader."""
     path = tmp_path_factory.mktemp("output") / "lines"
     output = output_to(os.open(path, os.O_WRONLY | os.O_CREAT))
     output.put((b"one\n", (1,)), (b"two\n", (2,)))
@@ -116,8 +116,8 @@ def test_output_to_a_file_is_read_when_written(tmp_path_factory: pytest.TempPath
 
 
 @given(st.lists(st.binary(max_size=8).map(lambda b: b.replace(b"\n", b"")), max_size=6), st.data())
-def test_input_cuts_lines_wherever_the_reads_end(lines: list[bytes], data: st.DataObject) -> None:
-    """Lines come out whole, whatever pieces they arrive in; what has no newline is left over."""
+def test_input_splits_lines_across_reads(lines: list[bytes], data: st.DataObject) -> None:
+    """Lines are whole, whatever pieces they arrive in. The rest without a newline is kept."""
     stream = b"".join(line + b"\n" for line in lines) + b"rest"
     reader, writer = os.pipe()
     source, got = LineInput(reader), []
@@ -132,8 +132,8 @@ def test_input_cuts_lines_wherever_the_reads_end(lines: list[bytes], data: st.Da
     assert (got, source.leftover(), source.ended) == (lines, b"rest", True)
 
 
-def test_input_hands_on_an_overlong_line_in_pieces(pipe: tuple[int, int]) -> None:
-    """A line without end does not fill the memory: it is handed on piece by piece, and the next line is read."""
+def test_input_passes_on_an_overlong_line_in_pieces(pipe: tuple[int, int]) -> None:
+    """An endless line does not fill the memory: its pieces are passed on, and the next line is read."""
     reader, writer = pipe
     source, pieces, size = LineInput(reader), b"", 1 << 16
     for _ in range(LONGEST_LINE // size + 2):
@@ -150,8 +150,8 @@ def test_input_hands_on_an_overlong_line_in_pieces(pipe: tuple[int, int]) -> Non
     assert (len(pieces + last.data), following) == ((LONGEST_LINE // size + 2) * size + 4, b"next")
 
 
-def test_every_overlong_line_begins_anew(pipe: tuple[int, int]) -> None:
-    """A second one is told apart from the first, also where the newline comes at once."""
+def test_each_overlong_line_is_separate(pipe: tuple[int, int]) -> None:
+    """A second one is distinguished from the first, even if the newline comes at once."""
     reader, writer = pipe
     source = LineInput(reader)
     begun: list[bool] = []

@@ -1,4 +1,4 @@
-"""What was done, in one line every few minutes."""
+"""The work of a few minutes, in one log line."""
 
 import pytest
 
@@ -11,8 +11,8 @@ def verdicts(**counts: int) -> list[Verdict]:
     return [Verdict(Outcome[name.upper()]) for name, count in counts.items() for _ in range(count)]
 
 
-def test_collector_reports_what_is_new_and_nothing_of_nothing() -> None:
-    """Five minutes after the first thing that happened, what came to the totals is reported, once."""
+def test_collector_reports_new_rows_only() -> None:
+    """It reports once, five minutes after the first event, what was added to the totals."""
     summary = CollectorSummary(0.0)
     assert (summary.due_at, summary.report(50.0, Totals(0, 0, 0, 0, 0), 0)) == (float("inf"), None)
     summary.found_rows(100.0)
@@ -37,17 +37,17 @@ def text(summary: SenderSummary, now: float) -> str:
     return line.text
 
 
-def test_one_call_is_one_call() -> None:
-    """One, and in the singular."""
+def test_one_call_is_singular() -> None:
+    """The text is not "1 calls"."""
     summary = SenderSummary()
     summary.add(10.0, verdicts(sent=1), 0, [0.059])
-    told = text(summary, 12.0)
-    assert told.startswith("in 2 s: sent 1; SES answered 1 call, within ")
-    assert abs(float(told.split()[-2]) - 59) < 3
+    reported = text(summary, 12.0)
+    assert reported.startswith("in 2 s: sent 1; SES answered 1 call, within ")
+    assert abs(float(reported.split()[-2]) - 59) < 3
 
 
-def test_sender_tells_outcomes_and_how_long_ses_took() -> None:
-    """Rows are counted by what became of them; half and 95 % of the calls are told to a few percent."""
+def test_sender_reports_outcomes_and_latencies() -> None:
+    """Rows are counted by outcome. The latencies of 50 and 95 % of the calls are within a few percent."""
     summary = SenderSummary()
     summary.add(5.0, [], 0, [])
     assert (summary.due_at, summary.line(9.0)) == (float("inf"), None)
@@ -55,8 +55,8 @@ def test_sender_tells_outcomes_and_how_long_ses_took() -> None:
     for ms in range(1, 101):
         summary.add(20.0, verdicts(sent=1), 0, [ms / 1000])
     assert (summary.due_at, summary.sent) == (310.0, 1100)
-    told = text(summary, 310.0)
-    head, _, calls = told.rpartition("; ")
+    reported = text(summary, 310.0)
+    head, _, calls = reported.rpartition("; ")
     assert head == "in 5 min: sent 1,100; 4 failed; 3 not taken now; 50 may have been mailed twice"
     half, most = (float(word) for word in calls.split() if word.isdecimal() and word not in ("100", "95"))
     assert calls == f"SES answered 100 calls, half of them within {half:.0f} ms, 95 % within {most:.0f} ms"
@@ -65,9 +65,9 @@ def test_sender_tells_outcomes_and_how_long_ses_took() -> None:
     assert summary.line(400.0) is None
 
 
-def test_times_of_calls_are_told_by_rank() -> None:
-    """The time within which half of them, and 95 % of them, were answered; digits as far as they are sure."""
-    for took, told in (
+def test_latencies_are_given_by_rank() -> None:
+    """They are the times within which half, and 95 %, of the calls were answered, with the digits that are certain."""
+    for took, reported in (
         ([0.002, 5.0], "SES answered 2 calls, half of them within 2.0 ms, 95 % within 5,003 ms"),
         ([0.01, 0.02, 0.04, 0.08], "SES answered 4 calls, half of them within 20 ms, 95 % within 79 ms"),
         ([0.01] * 19 + [1.0], "SES answered 20 calls, half of them within 10 ms, 95 % within 10 ms"),
@@ -75,12 +75,12 @@ def test_times_of_calls_are_told_by_rank() -> None:
     ):
         summary = SenderSummary()
         summary.add(10.0, verdicts(sent=1), 0, took)
-        assert text(summary, 11.0) == f"in 1 s: sent 1; {told}"
+        assert text(summary, 11.0) == f"in 1 s: sent 1; {reported}"
         assert summary.line(12.0) is None
 
 
-def test_rows_that_can_never_be_sent_are_told_too() -> None:
-    """Without a call there is no time to tell; the next line counts from nothing."""
+def test_rows_that_can_never_be_sent_are_reported() -> None:
+    """Without a call there is no latency. The next line starts at zero."""
     summary = SenderSummary()
     summary.add(10.0, [], 2, [])
     assert (summary.due_at, text(summary, 11.0)) == (310.0, "in 1 s: sent 0; 2 failed")
@@ -90,8 +90,8 @@ def test_rows_that_can_never_be_sent_are_told_too() -> None:
     assert text(summary, 32.0) == "in 12 s: sent 2; 2 not taken now; 1 may have been mailed twice"
 
 
-def test_summary_has_the_same_as_fields() -> None:
-    """A program reads numbers; what did not happen is 0, and without a call there is no time."""
+def test_summary_has_fields() -> None:
+    """A program reads numbers. Events that did not happen are 0, and without a call there is no latency."""
     summary = SenderSummary()
     summary.add(10.0, verdicts(sent=2, refused=1, unknown=3), 1, [])
     line = summary.line(12.5)

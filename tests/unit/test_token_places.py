@@ -1,4 +1,4 @@
-"""Where a claimed token is: the legal moves, and that nothing the ledger must be told is forgotten before it is."""
+"""The places of a claimed token: the legal moves, and that no unrecorded outcome is forgotten."""
 
 import pytest
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ PLACES = st.sampled_from(TokenPlace)
 
 
 class Places(RuleBasedStateMachine):
-    """Any order of claims, moves and reports to the ledger, beside a plain map that says where each token must be."""
+    """Any order of claims, moves and records, beside a plain map with the expected place of each token."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,9 +39,9 @@ class Places(RuleBasedStateMachine):
         self.move({token for token, place in self.model.items() if place is origin}, to)
 
     @rule(place=PLACES)
-    def tell_the_ledger(self, place: TokenPlace) -> None:
-        told = self.places.at(place)
-        self.places.forget(told)
+    def record(self, place: TokenPlace) -> None:
+        reported = self.places.at(place)
+        self.places.forget(reported)
         self.model = {token: at for token, at in self.model.items() if at is not place}
 
     @invariant()
@@ -57,8 +57,8 @@ TestPlaces = Places.TestCase
 
 
 @pytest.mark.parametrize("origin", TokenPlace)
-def test_way_from_each_place_ends_at_the_ledger(origin: TokenPlace) -> None:
-    """From everywhere a token can get where the ledger is told of it, or where its sender tells the ledger."""
+def test_each_place_has_a_way_to_the_ledger(origin: TokenPlace) -> None:
+    """From each place a token can reach one from which the collector or its sender records it."""
     reached, known = [origin], {origin}
     while reached:
         following = MOVES[reached.pop()] - known
@@ -67,8 +67,11 @@ def test_way_from_each_place_ends_at_the_ledger(origin: TokenPlace) -> None:
     assert known & {TokenPlace.TO_RELEASE, TokenPlace.TO_REJECT, TokenPlace.WITH_SENDER}
 
 
-def test_what_is_written_is_never_kept_back() -> None:
-    """Once a byte of its line is out, a token can't be released or rejected; before, it can always be released."""
+def test_written_token_is_never_withdrawn() -> None:
+    """Once a byte of its line is written, a token can't be released or rejected.
+
+    Before that, it can always be released.
+    """
     for place in TokenPlace:
         can_be_released = TokenPlace.TO_RELEASE in MOVES[place]
         assert can_be_released == (place in UNWRITTEN), place
@@ -77,14 +80,14 @@ def test_what_is_written_is_never_kept_back() -> None:
 
 
 def test_token_is_printed_once() -> None:
-    """No way leads back to a line."""
+    """No move leads back to a line."""
     origins = {place for place in TokenPlace if TokenPlace.WAITING in MOVES[place]}
     assert origins == {TokenPlace.UNSIGNED, TokenPlace.UNKNOWN_ACTION}
     assert not any(origins & MOVES[place] - {TokenPlace.UNKNOWN_ACTION} for place in TokenPlace)
 
 
 def test_illegal_move_names_token_and_places_and_moves_nothing() -> None:
-    """All of the tokens move, or none; the error says which one was in the way."""
+    """Either all tokens move or none. The error names the token that can't."""
     places = TokenPlaces()
     places.claim([1, 2])
     places.move([2], TokenPlace.TO_REJECT)
@@ -98,7 +101,7 @@ def test_illegal_move_names_token_and_places_and_moves_nothing() -> None:
 
 
 def test_token_is_claimed_once() -> None:
-    """A second claim of a token that is here already is an error of the program."""
+    """A second claim of a token that has a place is a bug."""
     places = TokenPlaces()
     places.claim([1, 2])
     with pytest.raises(IllegalMove, match=r"^a claimed token has a place already$"):

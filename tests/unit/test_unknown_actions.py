@@ -1,4 +1,4 @@
-"""When the database is asked for its actions, and what becomes of the rows meanwhile."""
+"""When the database is asked for its actions, and what happens to the rows meanwhile."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -12,7 +12,7 @@ ROW, OTHER = UnknownRow("3", b"3,..."), UnknownRow("4", b"4,...")
 
 
 class Pool(Executor):
-    """Questions under way, answered when the test says so."""
+    """Questions in progress, which the test answers."""
 
     def __init__(self) -> None:
         self.questions: list[Future[Any]] = []
@@ -23,19 +23,19 @@ class Pool(Executor):
 
 
 def ask() -> None:
-    """Never called: the pool only notes that it was asked."""
+    """Never called. The pool only notes that it was asked."""
 
 
 def quiet() -> None:
-    """Nobody waits."""
+    """Nothing is waiting."""
 
 
 def poll(unknown: UnknownActions, pool: Pool, now: float, *, is_busy: bool = False) -> list[UnknownRow]:
     return unknown.poll(pool, now, quiet, is_busy=is_busy)
 
 
-def test_row_of_an_unknown_action_is_asked_for_at_once_and_then_at_most_every_2_s() -> None:
-    """The first question goes out at once; what comes meanwhile waits for one of its own."""
+def test_unknown_action_is_asked_for_at_once_and_then_every_2_s_at_most() -> None:
+    """The first question is asked at once. Rows that arrive meanwhile wait for the next one."""
     unknown, pool = UnknownActions(KnownActions(), ask), Pool()
     assert poll(unknown, pool, 100) == []
     assert unknown.put(ROW)
@@ -53,8 +53,8 @@ def test_row_of_an_unknown_action_is_asked_for_at_once_and_then_at_most_every_2_
     assert (len(unknown), unknown.deadline()) == (0, float("inf"))
 
 
-def test_question_that_failed_is_asked_again() -> None:
-    """Its rows are kept, in order."""
+def test_failed_question_is_repeated() -> None:
+    """Its rows are kept in order."""
     unknown, pool = UnknownActions(KnownActions(), ask), Pool()
     unknown.put(ROW)
     poll(unknown, pool, 0)
@@ -67,8 +67,8 @@ def test_question_that_failed_is_asked_again() -> None:
     assert poll(unknown, pool, 2) == [ROW, OTHER]
 
 
-def test_traffic_asks_once_a_minute_and_idleness_never() -> None:
-    """So a template that somebody changed is used soon, and nobody is woken for nothing."""
+def test_actions_are_read_once_a_minute_with_traffic_and_never_when_idle() -> None:
+    """So a changed template is used soon, and an idle process is not woken."""
     unknown, pool = UnknownActions(KnownActions(), ask), Pool()
     for now in (0, 57):
         poll(unknown, pool, now, is_busy=True)

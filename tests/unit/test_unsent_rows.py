@@ -22,7 +22,7 @@ def quoted(*numbers: int) -> list[Row]:
 
 
 def test_replay_file_holds_lines_that_can_be_read_again(tmp_path: Path) -> None:
-    """What goes to a replay file comes out of it as the same rows; nobody else may read it."""
+    """A replay file is read as the same rows. No other user may read it."""
     unsent = UnsentRows(prepare_folder(tmp_path / "a" / "b"))
     unsent.replay(quoted(1, 2), "no luck")
     unsent.replay(quoted(3), "no luck")
@@ -34,7 +34,7 @@ def test_replay_file_holds_lines_that_can_be_read_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("raw", "entry"), [(b"bad", {"row": "bad"}), (b"\xff\x00", {"row_hex": "ff00"})])
 def test_reject_file_keeps_bytes_and_reason(tmp_path: Path, raw: bytes, entry: dict[str, str]) -> None:
-    """A rejected row is kept with its reason, also when it is no text."""
+    """A rejected row is kept with its reason, even if it is not text."""
     UnsentRows(tmp_path).reject(raw, "its reason")
     (file,) = tmp_path.glob("rejected_*.jsonl")
     written = json.loads(file.read_text())
@@ -44,7 +44,7 @@ def test_reject_file_keeps_bytes_and_reason(tmp_path: Path, raw: bytes, entry: d
 
 @pytest.mark.parametrize("letter", ["x", "é", "€", "\U0001f600"])
 def test_long_line_is_kept_in_parts(tmp_path: Path, letter: str) -> None:
-    """Each is an object of its own, numbered; together they are the line, and no letter is cut."""
+    """Each part is a numbered object. Together they are the line, and no character is split."""
     UnsentRows(tmp_path).reject(("1" + letter * 70_000).encode(), "no CSV")
     (file,) = tmp_path.glob("rejected_*.jsonl")
     parts = [json.loads(line) for line in file.read_text().splitlines()]
@@ -54,7 +54,7 @@ def test_long_line_is_kept_in_parts(tmp_path: Path, letter: str) -> None:
 
 
 def test_many_bad_rows_are_one_line_in_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Each row is in the file; the log counts them by reason."""
+    """Each row is in the file. The log counts them by reason."""
     unsent = UnsentRows(tmp_path)
     unsent.reject_all([BadRow(b"a", "empty")] * 3 + [BadRow(b"b", "no CSV")])
     (file,) = tmp_path.iterdir()
@@ -68,8 +68,10 @@ def test_many_bad_rows_are_one_line_in_the_log(tmp_path: Path, capfd: pytest.Cap
     )
 
 
-def test_what_the_disk_does_not_take_is_kept_until_it_does(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A folder that went away loses nothing: it is said once, and written when it is back."""
+def test_row_that_the_disk_refuses_is_kept_until_it_accepts_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A missing folder loses nothing: it is logged once, and the rows are written when it is back."""
     folder = tmp_path / "output"
     unsent = UnsentRows(folder)
     unsent.replay(quoted(1), "no luck")
@@ -85,8 +87,8 @@ def test_what_the_disk_does_not_take_is_kept_until_it_does(tmp_path: Path, capfd
     assert err.count("can be written again") == 1
 
 
-def test_full_disk_leaves_no_half_row(tmp_path: Path) -> None:
-    """What did not fit is not left half in the file, is kept, and is written once there is room."""
+def test_full_disk_leaves_no_partial_row(tmp_path: Path) -> None:
+    """A row that did not fit is removed from the file, kept, and written once there is room."""
     unsent = UnsentRows(tmp_path)
     unsent.replay(quoted(1), "no luck")
     (file,) = tmp_path.iterdir()

@@ -1,4 +1,4 @@
-"""What an answer of SES means for each row."""
+"""The meaning of SES's answers for each row."""
 
 import pytest
 
@@ -41,8 +41,8 @@ def verdicts_on(answer: SesAnswer, count: int = 1, *, source_works: bool = False
         ("SomethingNew", Outcome.LATER),
     ],
 )  # fmt: skip
-def test_status_of_one_destination_is_its_rows_alone(status: str, outcome: Outcome) -> None:
-    """A destination's status decides on its own row; its neighbours are sent."""
+def test_status_of_a_destination_is_for_its_row_only(status: str, outcome: Outcome) -> None:
+    """A destination's status decides on its own row. The other rows are sent."""
     answer = Accepted([{"Status": "Success", "MessageId": "m"}, {"Status": status, "Error": "why"}])
     first, second = verdicts_on(answer, 2)
     assert first == Verdict(Outcome.SENT, message_id="m")
@@ -59,33 +59,33 @@ def test_status_of_one_destination_is_its_rows_alone(status: str, outcome: Outco
     ],
 )
 def test_statuses_that_do_not_fit_the_call_are_unknown(statuses: list[dict[str, str]] | None, found: str) -> None:
-    """A missing list, or one of another length, says nothing of any row."""
+    """A missing list, or one of another length, says nothing about any row."""
     expected = Verdict(Outcome.UNKNOWN, f"SES's answer has {found} for 2 destinations")
     assert verdicts_on(Accepted(statuses), 2) == [expected] * 2
 
 
 @pytest.mark.parametrize("status", ["TransientFailure", "Failed", "AccountThrottled", "AccountSuspended"])
 def test_message_id_beside_a_status_that_refuses_is_a_doubt(status: str) -> None:
-    """SES may have taken it."""
+    """SES may have accepted it."""
     (verdict,) = verdicts_on(Accepted([{"Status": status, "MessageId": "m"}]))
     assert verdict.outcome is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize("status", [{}, {"Status": "Queued"}])
 def test_message_id_without_a_known_status_is_sent(status: dict[str, str]) -> None:
-    """Only what SES took has one."""
+    """Only an accepted mail has one."""
     (verdict,) = verdicts_on(Accepted([{"MessageId": "m", **status}]))
     assert (verdict.outcome, verdict.message_id) == (Outcome.SENT, "m")
 
 
-def test_destination_of_which_nothing_is_told_is_unknown() -> None:
-    """The call was taken, so perhaps this mail was."""
+def test_destination_without_a_result_is_unknown() -> None:
+    """The call was accepted, so this mail may have been accepted too."""
     assert verdicts_on(Accepted([{}]))[0].outcome is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize("status", ["InvalidParameterValue", "InvalidParameter", "MessageRejected"])
-def test_refused_destination_needs_a_neighbour_that_was_taken(status: str) -> None:
-    """Alone, it may be anybody's fault."""
+def test_refused_destination_needs_an_accepted_one_beside_it(status: str) -> None:
+    """Alone, its cause is unknown."""
     bad, good = {"Status": status, "Error": "no"}, {"Status": "Success", "MessageId": "m"}
     assert [one.outcome for one in verdicts_on(Accepted([bad, bad]), 2)] == [Outcome.REFUSED] * 2
     assert [one.outcome for one in verdicts_on(Accepted([bad, good]), 2)] == [Outcome.NEVER, Outcome.SENT]
@@ -104,10 +104,8 @@ def test_refused_destination_needs_a_neighbour_that_was_taken(status: str) -> No
         ("TransientFailure", "this account is busy", Outcome.LATER, None),
     ],
 )
-def test_words_of_a_destination_say_whose_fault_it_is(
-    status: str, words: str, outcome: Outcome, hold: Hold | None
-) -> None:
-    """As those of a whole call do."""
+def test_text_of_a_destination_names_the_cause(status: str, words: str, outcome: Outcome, hold: Hold | None) -> None:
+    """It has the same meaning as that of a whole call."""
     (verdict,) = verdicts_on(Accepted([{"Status": status, "Error": words}]))
     assert (verdict.outcome, verdict.hold) == (outcome, hold)
 
@@ -132,7 +130,7 @@ def test_words_of_a_destination_say_whose_fault_it_is(
     ],
 )  # fmt: skip
 def test_refused_call_decides_on_all_its_rows(code: str, outcome: Outcome, hold: Hold | None) -> None:
-    """A call that SES refuses has not been accepted for any row."""
+    """A call that SES refuses was accepted for no row."""
     verdicts = verdicts_on(Refused(400, code, "why"), 3)
     assert [(v.outcome, v.hold, v.reason) for v in verdicts] == [(outcome, hold, f"{code}: why")] * 3
 
@@ -145,26 +143,26 @@ def test_refused_call_decides_on_all_its_rows(code: str, outcome: Outcome, hold:
     ],
 )  # fmt: skip
 def test_unknown_code_is_judged_by_its_status(status: int, outcome: Outcome, slower: bool) -> None:
-    """A 4xx may be one row's fault, and slows nobody down; the other end's troubles do."""
+    """A 4xx may be one row's fault, and slows down no other call. A failure of the server does."""
     for code in ("SomethingNew", ""):
         verdict = verdicts_on(Refused(status, code, ""), 2)[0]
         assert (verdict.outcome, verdict.slower) == (outcome, slower)
 
 
 def test_row_that_is_refused_alone_needs_a_second_opinion() -> None:
-    """Alone is not enough: it may be anybody's fault."""
+    """A row that is refused alone may not be the cause."""
     assert verdicts_on(Refused(400, "InvalidParameterValue", "bad"))[0].outcome is Outcome.REFUSED
 
 
-def test_rows_that_are_named_fail_and_the_others_go_again() -> None:
-    """Without halving."""
+def test_named_rows_fail_and_the_others_are_sent_again() -> None:
+    """The call is not halved."""
     verdicts = verdicts_on(Refused(400, "MessageRejected", UNVERIFIED + "u1@b.example, u3@b.example"), 4)
     expected = [Outcome.SPLIT, Outcome.NEVER, Outcome.SPLIT, Outcome.NEVER]
     assert [(one.outcome, one.apart) for one in verdicts] == [(outcome, False) for outcome in expected]
 
 
-def test_row_at_the_identity_of_the_from_goes_apart() -> None:
-    """If SES takes the others, it was the row; if it refuses them too, or there are none, the From."""
+def test_row_at_the_identity_of_the_from_is_called_separately() -> None:
+    """If SES accepts the others, the row is at fault. If it refuses them, or there are none, the From is."""
     refusal = Refused(400, "MessageRejected", UNVERIFIED + "u1@b.example, noreply@example.com")
     assert [(one.outcome, one.apart) for one in verdicts_on(refusal, 2)] == [
         (Outcome.SPLIT, False), (Outcome.SPLIT, True)
@@ -182,18 +180,18 @@ def test_row_at_the_identity_of_the_from_goes_apart() -> None:
         ("daily sending quota exceeded", Outcome.HOLD, False),
     ],
 )
-def test_throttling_is_a_rate_or_a_quota_by_its_message(message: str, outcome: Outcome, slower: bool) -> None:
-    """Only the message tells whether to go slower or to wait for tomorrow."""
+def test_throttling_is_a_rate_or_a_quota_by_its_text(message: str, outcome: Outcome, slower: bool) -> None:
+    """Only the text says whether to slow down or to wait until tomorrow."""
     verdict = verdicts_on(Refused(400, "Throttling", message), 1)[0]
     assert (verdict.outcome, verdict.slower) == (outcome, slower)
 
 
 def test_answer_without_a_code_is_named_by_its_status() -> None:
-    """A 503 from a proxy is a refusal too, and its log line says what it was."""
+    """A 503 from a proxy is a refusal too, and its log line names the status."""
     assert verdicts_on(Refused(503, "", ""), 1) == [Verdict(Outcome.LATER, "HTTP 503", slower=True)]
 
 
-def test_what_was_not_asked_is_certain_and_what_was_lost_is_not() -> None:
+def test_lost_call_is_a_doubt_and_unmade_call_is_not() -> None:
     """Only a call that may have reached SES is a doubt."""
     assert verdicts_on(NotAsked("no route"), 1) == [Verdict(Outcome.LATER, "no route", slower=True)]
     assert verdicts_on(NotAsked("no credentials", operator=True), 1) == [
@@ -202,8 +200,8 @@ def test_what_was_not_asked_is_certain_and_what_was_lost_is_not() -> None:
     assert verdicts_on(Lost("cut"), 2) == [Verdict(Outcome.UNKNOWN, "cut", slower=True)] * 2
 
 
-def test_words_of_ses_are_cut() -> None:
-    """However much SES says, a log line and a ledger's column stay short."""
+def test_text_of_ses_is_cut() -> None:
+    """A log line and a column of the ledger stay short, whatever SES writes."""
     assert len(verdicts_on(Refused(400, "Odd", "x" * 5000), 1)[0].reason) == 300
 
 
@@ -236,8 +234,8 @@ SOURCE = UNVERIFIED + "noreply@example.com"
         ({"Status": "InvalidParameter"}, Verdict(Outcome.REFUSED, "InvalidParameter")),
     ],
 )  # fmt: skip
-def test_status_is_judged_to_the_letter(status: dict[str, str | None], verdict: Verdict) -> None:
-    """Outcome, reason, message id and what everybody waits for; all else is as it is by default."""
+def test_status_is_judged_exactly(status: dict[str, str | None], verdict: Verdict) -> None:
+    """Outcome, reason, message id and hold are exact. All other values are defaults."""
     assert verdicts_on(Accepted([status])) == [verdict]
 
 
@@ -251,7 +249,10 @@ def test_status_is_judged_to_the_letter(status: dict[str, str | None], verdict: 
     ],
 )
 def test_from_that_works_is_not_at_fault(words: str, source_works: bool, taken: bool, verdict: Verdict) -> None:
-    """A destination at the From's identity is, if SES takes other mails of it; the From alone can't be excused."""
+    """A destination at the From's identity is at fault if SES accepts other mails of this From.
+
+    The From alone is never excused.
+    """
     statuses = [{"Status": "MessageRejected", "Error": words}, {"Status": "Success"}][: 1 + taken]
     assert verdicts_on(Accepted(statuses), len(statuses), source_works=source_works)[0] == verdict
 
@@ -277,8 +278,8 @@ def test_from_that_works_is_not_at_fault(words: str, source_works: bool, taken: 
         (Lost("cut", slower=False), Verdict(Outcome.UNKNOWN, "cut")),
     ],
 )  # fmt: skip
-def test_call_is_judged_to_the_letter(answer: SesAnswer, verdict: Verdict) -> None:
-    """The same verdict for each row."""
+def test_call_is_judged_exactly(answer: SesAnswer, verdict: Verdict) -> None:
+    """The verdict is the same for each row."""
     assert verdicts_on(answer, 2) == [verdict] * 2
 
 
@@ -299,18 +300,16 @@ ARN = "not authorized to perform ses:X on resource arn:aws:ses:eu-west-1:1:"
         ("Odd", "no", [Outcome.SPLIT] * 2, None),
     ],
 )
-def test_what_is_named_decides_why_calls_wait(
-    code: str, words: str, outcomes: list[Outcome], hold: Hold | None
-) -> None:
-    """From, configuration set, template, rows, then the code, then the account."""
+def test_cause_of_a_hold_follows_an_order(code: str, words: str, outcomes: list[Outcome], hold: Hold | None) -> None:
+    """The order is From, configuration set, template, rows, code, account."""
     found = verdicts_on(Refused(400, code, words), 2)
     assert found == [
         Verdict(outcome, f"{code}: {words}", hold=hold if outcome is Outcome.HOLD else None) for outcome in outcomes
     ]
 
 
-def test_rows_that_are_all_named_beside_the_from_tell_nothing_of_it() -> None:
-    """All of them wait, unless the From works: then all fail."""
+def test_rows_named_together_with_the_from_prove_nothing() -> None:
+    """All of them wait. If the From works, all fail."""
     words = UNVERIFIED + "u0@b.example, u1@b.example, noreply@example.com"
     refusal = Refused(400, "MessageRejected", words)
     held = Verdict(Outcome.HOLD, f"MessageRejected: {words}", hold=holds.SOURCE)
@@ -319,7 +318,7 @@ def test_rows_that_are_all_named_beside_the_from_tell_nothing_of_it() -> None:
 
 
 def test_reasons_hold_no_secret() -> None:
-    """Of a call, a destination and a message id."""
+    """This is so for a call, a destination and a message id."""
     secret = "S" * 86
     assert verdicts_on(Refused(400, "Odd", f"bad {secret}"))[0].reason == "Odd: bad ..."
     assert verdicts_on(Accepted([{"Status": "Failed", "Error": secret}]))[0].reason == "Failed: ..."

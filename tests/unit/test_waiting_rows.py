@@ -1,4 +1,4 @@
-"""Waiting rows to batches of one action."""
+"""From waiting rows to batches of one action."""
 
 from collections.abc import Iterable
 
@@ -28,7 +28,7 @@ def numbers(batch: Iterable[Row]) -> list[int]:
 
 
 def test_action_that_waits_longest_goes_first() -> None:
-    """Its oldest row decides, whichever action has more rows, came last, or had its turn before."""
+    """Its oldest row decides, not the number of rows or the order of the last calls."""
     rows = waiting(row(1, R), row(2), row(3), row(4, R), row(5), row(6, R))
     assert numbers(rows.next_batch(most=1)) == [1]
     assert numbers(rows.next_batch(most=2)) == [2, 3]
@@ -37,8 +37,8 @@ def test_action_that_waits_longest_goes_first() -> None:
     assert rows.next_batch() == []
 
 
-def test_closed_action_is_passed_over_and_keeps_its_place() -> None:
-    """The other one goes meanwhile; once it is open again, what waited longest is first."""
+def test_closed_action_is_skipped_and_keeps_its_place() -> None:
+    """The other action is sent meanwhile. Once it is open again, the row that waits longest is first."""
     rows = waiting(row(1, R), row(2), row(3, R), row(4))
     assert numbers(rows.next_batch({R.name}, 1)) == [2]
     assert rows.next_batch({R.name, A.name}) == []
@@ -47,8 +47,8 @@ def test_closed_action_is_passed_over_and_keeps_its_place() -> None:
 
 
 @given(st.lists(st.booleans(), max_size=150), st.integers(1, MOST_DESTINATIONS), st.sets(st.sampled_from([A, R])))
-def test_batch_is_as_large_as_it_was_said_to_be(kinds: list[bool], most: int, closed: set[MailAction]) -> None:
-    """The pace is asked for room for exactly what then goes; every row goes once, in order within its action."""
+def test_batch_has_the_announced_size(kinds: list[bool], most: int, closed: set[MailAction]) -> None:
+    """The pace is asked for exactly the rows that are sent. Every row is sent once, in order within its action."""
     rows = waiting(*(row(number, R if kind else A) for number, kind in enumerate(kinds)))
     names = {action.name for action in closed}
     taken: list[Row] = []

@@ -1,4 +1,4 @@
-"""Turns on everybody's DEBUG log, as somebody may who looks for a fault. Python imports this from PYTHONPATH."""
+"""Turns on the DEBUG log of all libraries, as somebody may who looks for a bug. Python imports this from PYTHONPATH."""
 
 import logging
 
