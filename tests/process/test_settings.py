@@ -174,9 +174,9 @@ def test_verify_checks_a_token(arguments: str, stdin: str, status: int, out: str
 @pytest.mark.parametrize(
     ("stdin", "message"),
     [
-        (b"", "it has 0 characters, not 86"),
-        (b"Qg84W2n\n", "it has 7 characters, not 86"),
-        (b"x" * 5000, "it has 1000 or more characters, not 86"),
+        (b"", "one has 86 characters, and this has 0"),
+        (b"Qg84W2n\n", "one has 86 characters, and this has 7"),
+        (b"x" * 5000, "one has 86 characters, and this has 1000 or more"),
         (b"x" * 86, "its signature does not match"),
     ],
 )

@@ -115,7 +115,7 @@ def _faults(found: dict[str, Any], queue: str) -> list[Finding]:
     surplus = "is a superuser" if found["superuser"] else "may read tokens" if "tokens" in found["reads"] else ""
     if not surplus:
         return []
-    todo = "give the sender a role of its own (README, 'Database roles')"
+    todo = "give the sender a role of its own (docs/roles.md)"
     return [Finding(_CHECK, Status.WARNING, f"role {role} {surplus}: more than the sender needs", todo)]
 
 

@@ -13,6 +13,7 @@ from mailroom_collector.sign.signature import FIELD_CHARACTERS, verify_token
 from mailroom_runtime.errors import MailroomError, SettingError
 from mailroom_runtime.postgres.connection import OPERATOR, connect
 from mailroom_runtime.postgres.url import DatabaseUrl, required_url
+from mailroom_runtime.words import counted
 
 _TIMEOUT: Final = 10.0  # seconds for the database to answer
 _LONGEST_FIELD: Final = 1000
@@ -80,7 +81,7 @@ def _read_field(characters: int) -> str:
     if len(field) != characters:
         got = f"{_LONGEST_FIELD} or more" if len(field) >= _LONGEST_FIELD else len(field)
         raise MailroomError(
-            f"this is not a secret field: it has {got} characters, not {characters}",
+            f"this is not a secret field: one has {counted(characters, 'character')}, and this has {got}",
             "give only the secret field of the link",
         )
     return field
