@@ -80,5 +80,5 @@ def test_second_connection_is_not_needed(session: LedgerSession, capfd: pytest.C
     assert (session.second, session.ledger) == (None, first)
     assert first.count_due(1).waiting == 0
     said = capfd.readouterr().err
-    assert "the second connection failed: the server is gone; the first one does its work" in said
+    assert "the second connection failed: the server is gone; the first connection does all the work" in said
     assert "the second connection can't be opened: " in said

@@ -77,7 +77,7 @@ def test_verify_names_the_known_actions(database: Database, pipeline_env: Enviro
     )
     alone = run("mailroom-collect verify --action invitation", env=pipeline_env(MAILROOM_DATABASE_URL=""))
     assert alone.status == 2
-    assert "'invitation' is neither activation nor password_recovery; to look for" in alone.err
+    assert "'invitation' is neither activation nor password_recovery; for an action of your own" in alone.err
 
 
 def test_token_waits_for_its_action(

@@ -73,7 +73,7 @@ def test_quoted_log_lines_exist() -> None:
     source = "".join(file.read_text() for file in (ROOT / "src").rglob("*.py"))
     assert len(quoted) == 8
     for line in quoted:
-        known = line.replace("token_insert, queue mailroom", "{").replace("takes 1 recipient", "takes {")
+        known = line.replace("token_insert, queue mailroom", "{").replace("allows 1 recipient", "allows {")
         parts = [part for part in re.split(r"\{[^}]*\}?", known) if part]
         assert all(part in source for part in parts), line
 

@@ -317,7 +317,7 @@ def test_verify_says_that_it_reads_the_terminal() -> None:
     with Terminal("exec mailroom-collect verify --action activation", environment()) as terminal:
         terminal.says("reading the secret field from the terminal; end it with Enter and Ctrl-D")
         os.write(terminal.master, b"abc\n\x04")
-        terminal.says("it has 3 characters, not 86")
+        terminal.says("one has 86 characters, and this has 3")
         assert terminal.process.wait(timeout=20) == 1
 
 
