@@ -82,7 +82,7 @@ def test_going_down_needs_a_confirmation(database: Database) -> None:
     ):
         refused = migrate(database, f"--to {target}")
         assert (refused.status, refused.out) == (2, "")
-        assert re.search(rf"\bthis removes (.*; )?{loss}; give --yes if that is wanted", refused.err)
+        assert re.search(rf"\bthis removes (.*; )?{loss}; give --yes to do it", refused.err)
     assert database.one("SELECT version FROM schema_migrations") == NEWEST
     assert database.one("SELECT count(*) FROM deliveries") == 1
     assert migrate(database, "--to -1 --dry-run").status == 0
