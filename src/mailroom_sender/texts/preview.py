@@ -1,4 +1,4 @@
-"""Templates with sample data, to files: NAME.html for a browser, NAME.txt, NAME.eml for a mail program."""
+"""Writes mails with sample data to files: NAME.html for a browser, NAME.txt, NAME.eml for a mail program."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 
 
 def rendered_here(template: Template, data: Mapping[str, str]) -> Mail:
-    """Return the mail, rendered here. Raises SettingError that names the tag which only SES can render."""
+    """Render the mail without SES. Raises SettingError; it names a tag that only SES can render."""
     parts: dict[str, str] = {}
     for part, ending in ENDINGS.items():
         try:
             parts[part] = render(template.part(part), data)
         except Unrenderable as error:
-            raise SettingError(f"{template.name}{ending}, {error}", "or let SES render what it has: --ses") from None
+            hint = "or let SES render the template that it has: --ses"
+            raise SettingError(f"{template.name}{ending}, {error}", hint) from None
     return Mail(parts["subject"], parts["text"] or None, parts["html"] or None)
 
 
 def rendered_by_ses(aws: "AwsQuestions", name: str, data: Mapping[str, str]) -> Mail:
-    """Return the mail that SES makes of the template it has. Raises OperatorNeeded."""
+    """Let SES render the template that it has, and return the mail. Raises OperatorNeeded."""
     answer = aws.ask("TestRenderTemplate", TemplateName=name, TemplateData=json.dumps(data))
     if isinstance(answer, NoAnswer):
         raise call_error("TestRenderTemplate", answer)
@@ -37,7 +38,7 @@ def rendered_by_ses(aws: "AwsQuestions", name: str, data: Mapping[str, str]) -> 
 
 
 def write(folder: Path, name: str, mail: Mail, source: str, say: Callable[[str], None]) -> None:
-    """Write the files of one mail, and say their paths. Raises SettingError."""
+    """Write the files of one mail, and call `say` with each path. Raises SettingError."""
     files = {".txt": (mail.text or "").encode(), ".html": (mail.html or "").encode()}
     files[".eml"] = compose(mail, source, EMAIL)
     try:
