@@ -30,7 +30,7 @@ unit: $(VENV)/.dev ## Run the tests of the pure parts, which need no server (15 
 test: $(VENV)/.dev ## Run the tests, or TEST=tests/unit/test_words.py, on a PostgreSQL of their own (4 minutes)
 	@$(PYTEST) --numprocesses $(WORKERS) $(or $(TEST),-m "not long")
 
-test-long: $(VENV)/.dev ## Run the tests that make test leaves out: a storm, and a halt at every step (3 minutes)
+test-long: $(VENV)/.dev ## Run the tests that make test leaves out: a storm, and a halt at every step (2 minutes)
 	@$(PYTEST) --numprocesses 3 -m long
 
 # Programs that the tests start are measured too. The lines of a killed program are not counted.

@@ -55,8 +55,8 @@ def parse_key(text: str) -> bytes:
     """Return the 32 bytes of 64 hexadecimal digits. Raises SettingError; its text does not contain the digits."""
     if not _KEY.fullmatch(text):
         raise SettingError(
-            f"MAILROOM_SECRET_KEY is wrong ({counted(len(text), 'character')})",
-            "it must be 64 hexadecimal digits; 'openssl rand -hex 32' makes a new one",
+            f"MAILROOM_SECRET_KEY is wrong: it is not 64 hexadecimal digits, but {counted(len(text), 'character')}",
+            "give the key that your links are signed with; 'openssl rand -hex 32' makes the first one",
         )
     key = bytes.fromhex(text)
     if len(set(key)) == 1:

@@ -177,5 +177,5 @@ class Sender:
 
 
 def _log_acknowledging(taken_over: int) -> None:
-    rows = f"; it now also tracks {counted(taken_over, 'row')} that were handed out before" if taken_over else ""
+    rows = f"; it now also tracks {counted(taken_over, 'row')} handed out before" if taken_over else ""
     log(f"acknowledging what is sent, in the ledger{rows}", event="acknowledging", taken_over=taken_over)

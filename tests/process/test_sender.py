@@ -409,4 +409,4 @@ def test_throttling_slows_all_calls_down(endpoint: Endpoint, sender_env: Environ
     endpoint.replies.append(refused("Throttling", "Maximum sending rate exceeded."))
     done = send(sender_env(), activation(1))
     assert endpoint.addresses == ["u1@example.com"]
-    assert "SES throttles: lowering the rate to 25.0 recipients a second" in done.err
+    assert "lowering the rate to 25.0 recipients a second" in done.err

@@ -38,9 +38,9 @@ def denied(check: str, permission: str) -> Finding:
         (Why.CREDENTIALS, TASK, "AWS does not accept the credentials (Code: words)",
          "correct the AWS credentials, and the clock of this machine"),
         (Why.UNREACHABLE, TASK, "AWS can't be reached (Code: words)",
-         "check AWS_REGION, AWS_ENDPOINT_URL_SES and the network"),
+         "check AWS_REGION, AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_SES) and the network"),
         (Why.UNREADABLE, TASK, "what AWS answers to Ask can't be read (Code: words)",
-         "check AWS_REGION, AWS_ENDPOINT_URL_SES and the network"),
+         "check AWS_REGION, AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_SES) and the network"),
         (Why.REFUSED, TASK, "AWS refuses Ask (Code: words)", ""),
     ],
 )  # fmt: skip

@@ -10,6 +10,10 @@ from mailroom_runtime.settings.secret_setting import optional_secret, required_s
 
 _NAME: Final = "MAILROOM_DATABASE_URL"
 _EXAMPLE: Final = "write it like postgresql://user:password@host:5432/database"
+_ESCAPES: Final = "in the user and the password write @ as %40, / as %2F and % as %25"
+_CREDENTIALS = re.compile(r"postgres(?:ql)?://[^/@]*[/@][^?]*@")
+"""A URL with an @, or a /, in front of the last @. libpq ends the credentials at the first @, or at a / before it."""
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]{0,30}?)://", re.ASCII)
 
 
@@ -53,10 +57,14 @@ def check_url(url: str) -> None:
     import psycopg  # noqa: PLC0415 - slow, and --help needs no database
     from psycopg import conninfo  # noqa: PLC0415
 
+    if _CREDENTIALS.match(url):
+        # libpq would take a part of the password for the host, and show it in its error.
+        raise SettingError(f"{_NAME} is wrong: its user or password contains @ or /", _ESCAPES)
     try:
         conninfo.conninfo_to_dict(url)
     except psycopg.Error:
-        raise SettingError(f"{_NAME} is wrong: {_reason(url)}", _EXAMPLE) from None
+        hint = _ESCAPES if _SCHEME.match(url) and _BAD_ESCAPE.search(url) else _EXAMPLE
+        raise SettingError(f"{_NAME} is wrong: {_reason(url)}", hint) from None
 
 
 def _reason(url: str) -> str:
@@ -65,4 +73,6 @@ def _reason(url: str) -> str:
     match = _SCHEME.match(url)
     if match and match[1] not in {"postgres", "postgresql"}:
         return f"it begins with {match[0]}, which libpq does not know"
+    if match and _BAD_ESCAPE.search(url):
+        return "it has a % that two hexadecimal digits do not follow"
     return "it is not a libpq URL or key=value string"

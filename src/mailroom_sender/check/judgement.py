@@ -41,8 +41,8 @@ def unanswered(check: str, permission: str, answer: NoAnswer) -> Finding:
 
 _HINTS: Final = {
     Why.CREDENTIALS: "correct the AWS credentials, and the clock of this machine",
-    Why.UNREACHABLE: "check AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
-    Why.UNREADABLE: "check AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
+    Why.UNREACHABLE: "check AWS_REGION, AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_SES) and the network",
+    Why.UNREADABLE: "check AWS_REGION, AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_SES) and the network",
 }
 
 

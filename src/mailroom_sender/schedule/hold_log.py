@@ -32,7 +32,8 @@ def log_gate(change: GateChange) -> None:
 def log_lower_rate(rate: float) -> None:
     """Log that calls are slowed down; `rate` is in recipients a second."""
     log(
-        f"SES throttles: lowering the rate to {rate:.1f} recipients a second; it rises again with time",
+        f"SES throttles, fails or can't be reached: lowering the rate to {rate:.1f} recipients a second;"
+        " it rises again with time",
         "warning",
         event="rate_lowered",
         recipients_per_s=round(rate, 3),

@@ -31,8 +31,8 @@ def call_error(action: str, answer: NoAnswer) -> OperatorNeeded:
         return OperatorNeeded(f"{action} is not permitted", f"allow ses:{action}")
     hints = {
         Why.CREDENTIALS: "correct the AWS credentials",
-        Why.UNREACHABLE: "check AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
-        Why.UNREADABLE: "check AWS_REGION, AWS_ENDPOINT_URL_SES and the network",
+        Why.UNREACHABLE: "check AWS_REGION, AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_SES) and the network",
+        Why.UNREADABLE: "check AWS_REGION, AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_SES) and the network",
         Why.THROTTLED: "try again in a while",
         Why.BROKEN: "try again in a while",
     }
