@@ -1,9 +1,9 @@
-"""Email addresses and links as SES takes them.
+"""Email addresses and links in the form that SES accepts.
 
-label_context   pure: characters that a domain has in some places only
-host_name       pure: a domain in ASCII, or why it is none
-email_address   pure: an email address as SES takes it, or why it is none
-identity        pure: the identities of SES that may stand for an address
-from_address    pure: a From as SES takes it, or why it is none
-base_url        pure: the address that the links of the mails begin with
+label_context   pure: characters that a domain may contain only in some places
+host_name       pure: converts a domain to ASCII, or says what is wrong with it
+email_address   pure: converts an email address to ASCII, or says what is wrong with it
+identity        pure: the SES identities that cover an address
+from_address    pure: encodes a From, or says what is wrong with it
+base_url        pure: checks the URL that the links of the mails begin with
 """

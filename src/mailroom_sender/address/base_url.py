@@ -1,6 +1,6 @@
-"""Pure: the address that the mails' links begin with, strictly checked.
+"""Pure: checks the URL that the links of the mails begin with.
 
-It goes into HTML attributes and text as it is, so only characters that are harmless in both are allowed.
+The templates put it unescaped into HTML attributes and text. So it may contain only characters that are harmless there.
 """
 
 import re
@@ -13,14 +13,14 @@ _URL = re.compile(
     re.ASCII,
 )
 _HERE: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_LONGEST: Final = 500  # characters: the link, in a line of its own, must stay below RFC 5322's 998
+_LONGEST: Final = 500  # characters: a line with the link must have less than 998 (RFC 5322, 2.1.1)
 _LAST_PORT: Final = 65_535
 
 WANTED: Final = "an https:// URL of host and path, without ?, # and user (http:// for localhost only)"
 
 
 def checked_base_url(text: str) -> str:
-    """Return the URL without slashes at its end. Raises ValueError, whose text says what is allowed."""
+    """Return the URL without slashes at its end. Raises ValueError; its text says what is allowed."""
     match = _URL.fullmatch(text)
     if match is None or len(text) > _LONGEST or int(match["port"] or 1) not in range(1, _LAST_PORT + 1):
         raise ValueError(WANTED)

@@ -1,6 +1,6 @@
-"""Pure: an email address as SES takes it, or why it can't be one.
+"""Pure: converts an email address to the form that SES accepts, or says why that can't be done.
 
-SES takes 7-bit ASCII: a domain is written in Punycode (host_name.py), a local part must be ASCII already.
+SES accepts 7-bit ASCII only. The domain is converted to Punycode (host_name.py). The local part must be ASCII already.
 """
 
 import re
@@ -8,21 +8,21 @@ from typing import Final
 
 from mailroom_sender.address.host_name import UnfitHostName, to_ascii
 
-# RFC 5322, 3.2.3: what an unquoted local part is made of: atoms with single dots between them. No quotes, brackets,
-# commas or spaces: they could make one address look like two, or like a name.
+# An unquoted local part consists of atoms with single dots between them (RFC 5322, 3.2.3). Quotes, brackets, commas and
+# spaces are not allowed: they could make one address look like two, or like a name.
 _TEXT: Final = "A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
 _LOCAL = re.compile(rf"[{_TEXT}]+(?:\.[{_TEXT}]+)*", re.ASCII)
 _UNQUOTED = re.compile(rf"[.{_TEXT}]*", re.ASCII)
 _LONGEST_LOCAL: Final = 64  # RFC 5321, 4.5.3.1.1
-_LONGEST: Final = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets, its angle brackets among them
+_LONGEST: Final = 254  # RFC 5321, 4.5.3.1.3: a path has at most 256 octets, with its angle brackets
 
 
 class UnfitAddress(Exception):
-    """An address that SES can't take; the text is the reason, without the address."""
+    """SES can't accept the address. The text is the reason, without the address."""
 
 
 def for_ses(email: str) -> str:
-    """Return the address in ASCII, its domain in lower case. Raises UnfitAddress."""
+    """Return the address in ASCII, with its domain in lower case. Raises UnfitAddress."""
     local, at, domain = email.rpartition("@")
     if not at:
         raise UnfitAddress("its email has no @")
@@ -35,7 +35,7 @@ def for_ses(email: str) -> str:
 
 
 def _why_not(local: str) -> str:
-    """Return what keeps a text from being the part before the @."""
+    """Return what is wrong with a local part."""
     if "@" in local:
         return "its email has more than one @; one account has one address"
     part = "its email's part before the @"
@@ -51,14 +51,14 @@ def _why_not(local: str) -> str:
 
 
 def _separator(text: str) -> str:
-    """Return the name of what a text holds that would make two of it; empty if it holds nothing such."""
+    """Return the name of the separator that a text contains; empty if it contains none."""
     if any(letter.isspace() for letter in text):
         return "a space or a line break"
     return next((name for letter, name in ((",", "a comma"), (";", "a semicolon")) if letter in text), "")
 
 
 def _misplaced_dot(text: str) -> str:
-    """Return where a dot has nothing before or behind it, in words; empty if none has."""
+    """Return in words where a dot is not allowed; empty if all dots are allowed."""
     if text.startswith("."):
         return "begins with a dot"
     if text.endswith("."):

@@ -1,9 +1,9 @@
-"""Pure: a From as people write it to a From as SES takes it (RFC 5322, RFC 2047), or why that can't be.
+"""Pure: encodes a From that a person wrote (RFC 5322, RFC 2047), or says why that can't be done.
 
     Acme, Inc. <noreply@example.com>    ->  "Acme, Inc." <noreply@example.com>
     Café <noreply@bücher.example>       ->  =?utf-8?b?Q2Fmw6k=?= <noreply@xn--bcher-kva.example>
 
-SES takes 7-bit ASCII: a name goes as encoded words, a domain as Punycode (SES API v1 reference, Source).
+SES accepts 7-bit ASCII only (SES API v1 reference, Source). A name becomes encoded words, and a domain Punycode.
 """
 
 import re
@@ -16,20 +16,20 @@ from mailroom_sender.address.email_address import UnfitAddress, for_ses
 from mailroom_sender.address.identity import address_of
 
 ALLOWED: Final = 'an address, with or without a name: noreply@example.com, or "Acme, Inc." <noreply@example.com>'
-_LONGEST: Final = 992  # characters: a header's line has at most 998 (RFC 5322, 2.1.1), with "From: "
+_LONGEST: Final = 992  # characters: a line of a header has at most 998 (RFC 5322, 2.1.1), and "From: " has 6
 _ENCODED_WORD: Final = 75  # characters (RFC 2047, 2)
-_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+", re.ASCII)  # RFC 5322, 3.2.3: what needs no quotes
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+", re.ASCII)  # RFC 5322, 3.2.3: needs no quotes
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')  # RFC 5322, 3.2.4
 _SPECIAL = re.compile(r'[<>@"]')
-"""What makes a name without quotes look like another address, or like half of a quoted one."""
+"""With one of these, a name without quotes looks like another address, or like half of a quoted name."""
 
 
 class UnfitSource(ValueError):
-    """A From that SES can't take; the text is the reason."""
+    """SES can't accept the From. The text is the reason."""
 
 
 def encode_source(text: str) -> str:
-    """Return the From as SES takes it. Raises UnfitSource."""
+    """Return the From in the form that SES accepts. Raises UnfitSource."""
     if any(unicodedata.category(letter) == "Cc" for letter in text):
         raise UnfitSource("it holds a control character or a line break")
     if any(unicodedata.category(letter) == "Cs" for letter in text):
@@ -47,17 +47,17 @@ def encode_source(text: str) -> str:
 
 
 def domain_of(source: str) -> str:
-    """Return the domain in an encoded From, in lower case."""
+    """Return the domain of an encoded From, in lower case."""
     return address_of(source).rpartition("@")[2].lower()
 
 
 def is_public(source: str) -> bool:
-    """Return whether the domain could be one that people verify in SES: `localhost` could not."""
+    """Return whether the domain could be verified in SES. `localhost` could not."""
     return "." in domain_of(source)
 
 
 def _parts(text: str) -> tuple[str, str]:
-    """Return the name, as it is written, and the address."""
+    """Return the name as it is written, and the address."""
     if "<" not in _QUOTED.sub("", text):
         return "", text
     name, _, address = text.rpartition("<")
@@ -67,7 +67,7 @@ def _parts(text: str) -> tuple[str, str]:
 
 
 def _plain(name: str) -> str:
-    """Return what a name says, without quotes and encoded words."""
+    """Return a name without its quotes, and with its encoded words decoded."""
     if _SPECIAL.search(_QUOTED.sub("", name)):
         raise UnfitSource("its name holds < or > or @, or half a quote; put double quotes around all of the name")
     said = _QUOTED.sub(lambda quoted: re.sub(r"\\(.)", r"\1", quoted[1]), name)

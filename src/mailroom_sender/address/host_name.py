@@ -1,7 +1,8 @@
-"""Pure: a domain as the ASCII host name that it stands for, or why it stands for none.
+"""Pure: converts a domain to an ASCII host name, or says why that can't be done.
 
-Punycode as RFC 5891 makes it. The standard library's `idna` codec is of 2003 and maps some letters to others, so that
-a mail to straße.example would reach strasse.example, which may be somebody else's: it is not used.
+It makes Punycode by RFC 5891. It does not use the `idna` codec of the standard library, which follows the rules of 2003
+and replaces some letters. With it, a mail to straße.example would reach strasse.example, which may belong to
+somebody else.
 """
 
 import functools
@@ -15,7 +16,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)  # RFC 1123, 2
 _LONGEST_LABEL: Final = 63  # RFC 1035, 2.3.4
 _TOO_LONG: Final = f"has a part that is longer than {_LONGEST_LABEL} characters"
 _LONGEST: Final = 253  # RFC 1035, 2.3.4, without the root's dot
-# RFC 5892, 2.1: letters, marks and decimal digits make up names; 2.6: what does or does not, all the same.
+# Names consist of letters, marks and decimal digits (RFC 5892, 2.1). The exceptions are in RFC 5892, 2.6.
 _NAME_CATEGORIES: Final = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})
 _EXCEPTIONS: Final = {
     **dict.fromkeys("\u06fd\u06fe\u0f0b\u3007", True),
@@ -25,10 +26,10 @@ _ASCII_END: Final = 128
 
 
 class UnfitHostName(Exception):
-    """A domain that is no host name; the text says why, as what follows "the domain", without the domain."""
+    """The domain is not a host name. The text says why. It continues "the domain", and does not contain the domain."""
 
 
-@functools.lru_cache(1024)  # most people have their mail at few places
+@functools.lru_cache(1024)  # most addresses have one of a few domains
 def to_ascii(domain: str) -> str:
     """Return the host name, in lower case. Raises UnfitHostName."""
     host_name = ".".join(_label(label) for label in domain.split("."))
@@ -49,16 +50,16 @@ def _label(label: str) -> str:
 
 
 def _encoded(label: str) -> str:
-    """Return a label beyond ASCII in Punycode."""
-    # Letter by letter: str.lower() of a whole word makes a final sigma of the last one.
+    """Return a label that is not ASCII in Punycode."""
+    # Letter by letter: str.lower() of a whole word would change a sigma at its end to a final sigma.
     name = unicodedata.normalize("NFC", "".join(letter.lower() for letter in label))
-    if len(name) > _LONGEST_LABEL:  # before the steps that take long for a long label
+    if len(name) > _LONGEST_LABEL:  # before the steps that are slow for a long label
         raise UnfitHostName(_TOO_LONG)
     if name != unicodedata.normalize("NFKC", name) or not all(_is_of_names(name, at) for at in range(len(name))):
         raise UnfitHostName("holds a character that no domain name has in that place")
     if name.startswith("-") or name.endswith("-"):
         raise UnfitHostName("has a part that begins or ends with a hyphen")
-    # RFC 5891, 4.2.3: Punycode alone has two hyphens there; a mark needs a letter before it.
+    # RFC 5891, 4.2.3: only Punycode has two hyphens there, and a mark needs a letter before it.
     if name[2:4] == "--" or unicodedata.category(name[0]).startswith("M"):
         raise UnfitHostName("is not a host name")
     return "xn--" + name.encode("punycode").decode("ascii")

@@ -1,4 +1,4 @@
-"""Pure: characters that a domain name has in some places only (RFC 5892, appendix A).
+"""Pure: characters that a domain name may contain only in some places (RFC 5892, appendix A).
 
 Persian needs the zero width non-joiner, the languages of India both joiners, Catalan the middle dot.
 """
@@ -7,18 +7,18 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-_VIRAMA: Final = 9  # canonical combining class: the sign that a consonant has no vowel
+_VIRAMA: Final = 9  # its canonical combining class: a virama says that a consonant has no vowel
 
 
 def _letters(ranges: str) -> frozenset[str]:
-    """Return the characters of ranges of code points in hexadecimal, ends included."""
+    """Return the characters of ranges of hexadecimal code points. A range includes its ends."""
     ends = [range_.partition("-") for range_ in ranges.split()]
     return frozenset(chr(code) for first, _, last in ends for code in range(int(first, 16), int(last or first, 16) + 1))
 
 
-# Joining types (Unicode 18, DerivedJoiningType.txt), which `unicodedata` does not have: letters that join on both
-# sides, on the left only (with the next letter: these scripts run from right to left), and on the right only. Code
-# points between them that no name has are left in.
+# The joining types (Unicode 18, DerivedJoiningType.txt), which `unicodedata` does not have. A letter joins on both
+# sides, only on the left, or only on the right. These scripts run from right to left: the next letter is on the left.
+# The ranges also contain code points that no name may contain.
 _DUAL_JOINING: Final = _letters(
     "620 626 628 62A-62E 633-647 649-64A 66E-66F 679-687 69A-6BF 6C1-6C2 6CC 6CE 6D0-6D1 6FA-6FC 6FF 712-714 71A-71D "
     "71F-727 729 72B 72D-72E 74E-758 75C-76A 76D-770 772 775-777 77A-77F 7CA-7EA 841-845 848 84A-853 855 860 862-865 "
@@ -44,7 +44,7 @@ def _follows_virama(name: str, at: int) -> bool:
 
 
 def _parts_joining_letters(name: str, at: int) -> bool:
-    """Return whether the letters on both sides would be joined without what is between them; marks don't count."""
+    """Return whether the letters on both sides would join without this character between them. Marks don't count."""
     before, after = _first_letter(reversed(name[:at])), _first_letter(name[at + 1 :])
     return before in _JOINING_THE_NEXT and after in _JOINING_THE_LAST
 
@@ -67,7 +67,7 @@ def _follows_hebrew(name: str, at: int) -> bool:
     return _is_named(name[at - 1 : at], "HEBREW ")
 
 
-def _is_among_japanese(name: str, at: int) -> bool:  # noqa: ARG001 - anywhere in the label
+def _is_among_japanese(name: str, at: int) -> bool:  # noqa: ARG001 - it may be anywhere in the label
     letters = (one for one in name if unicodedata.category(one) == "Lo")
     return any(_is_named(one, "HIRAGANA ", "KATAKANA ", "CJK UNIFIED ") for one in letters)
 
@@ -85,4 +85,4 @@ CONTEXTS: Final[Mapping[str, Callable[[str, int], bool]]] = {
     "\u05f4": _follows_hebrew,  # A.6, gershayim
     "\u30fb": _is_among_japanese,  # A.7, katakana middle dot
 }
-"""By the character: whether it may stand at a place of a label."""
+"""For each character, a function that returns whether it may be at a place of a label."""

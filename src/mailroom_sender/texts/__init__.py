@@ -1,12 +1,12 @@
 """The templates of the mails.
 
-template        pure: one template, as it is compared and as SES takes it
-files           templates as files
-handlebars      pure: the part of SES's template language that is known
-mime            pure: a mail's three parts to a MIME message, and back
+template        pure: one template, and its form in the SES API
+files           reads templates from files
+handlebars      pure: renders the part of SES's template language that mailroom knows
+mime            pure: makes a MIME message of a mail's three parts, and parses one
 sample          pure: the data that the sender would send for a made-up account
-comparison      pure: templates here compared with those in SES
-login_display   pure: how a template shows a login
-push            brings templates to SES
-preview         templates with sample data, to files
+comparison      pure: compares local templates with those in SES
+login_display   pure: checks how a template shows a login
+push            uploads templates to SES
+preview         writes mails with sample data to files
 """

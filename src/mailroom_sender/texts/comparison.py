@@ -1,4 +1,4 @@
-"""Pure: templates here compared with those in SES."""
+"""Pure: compares local templates with those in SES."""
 
 import difflib
 from collections.abc import Collection
@@ -11,16 +11,16 @@ SENT_BY: Final = {
     "login_text": "every running sender is of version 0.3 or newer, with MAILROOM_LINK_BASE_URL",
     "base_url": "every running sender has MAILROOM_LINK_BASE_URL",
 }
-"""The values that not every sender sends, and when every sender does."""
+"""Values that not every sender sends, each with the condition under which every sender sends it."""
 
 
 def different_parts(ours: Template, theirs: Template) -> list[str]:
-    """Return the names of the parts that differ; the kind of line break and blank ends don't count."""
+    """Return the names of the parts that differ. Line breaks, and spaces at the end of a line, don't count."""
     return [part for part in ENDINGS if _lines(ours.part(part)) != _lines(theirs.part(part))]
 
 
 def state(ours: Template, theirs: Template | None) -> str:
-    """Return same, different (and what), or missing."""
+    """Return the state in SES: same, different (with the parts that differ), or missing."""
     if theirs is None:
         return "missing"
     parts = different_parts(ours, theirs)
@@ -28,7 +28,7 @@ def state(ours: Template, theirs: Template | None) -> str:
 
 
 def difference(ours: Template, theirs: Template | None) -> list[str]:
-    """Return what a push would change, as a unified diff of each part, without line ends."""
+    """Return what a push would change: the lines of a unified diff of each part, without line breaks."""
     other = theirs or Template(ours.name, "", "", "")
     lines: list[str] = []
     for part in different_parts(ours, other):
@@ -43,7 +43,7 @@ def _lines(text: str) -> list[str]:
 
 
 def unknown_names(template: Template, known: Collection[str]) -> dict[str, list[str]]:
-    """Return the values that a template needs and the sender does not send, with the parts that need them."""
+    """Return the values that a template uses and the sender does not send, with the parts that use them."""
     unknown: dict[str, list[str]] = {}
     for part in ENDINGS:
         for name in sorted(names(template.part(part)) - set(known)):
@@ -52,13 +52,13 @@ def unknown_names(template: Template, known: Collection[str]) -> dict[str, list[
 
 
 def newly_needed(ours: Template, theirs: Template) -> list[str]:
-    """Return the conditions under which the senders send what a template uses and the one in SES does not."""
+    """Return the conditions under which every sender sends the values that only the local template uses."""
     ours_use, theirs_use = ({name for part in ENDINGS for name in names(one.part(part))} for one in (ours, theirs))
     return [condition for name, condition in SENT_BY.items() if name in ours_use - theirs_use]
 
 
 def fault_and_remedy(name: str, parts: Collection[str], known: Collection[str]) -> tuple[str, str]:
-    """Return what is wrong with a value that is not sent, and what to do."""
+    """Return the fault of a template that uses a value that is not sent, and what to do."""
     found = f"its {' and '.join(parts)} {'uses' if len(parts) == 1 else 'use'} {{{{{name}}}}}, which is not sent"
     if name in SENT_BY:
         return found, "set MAILROOM_LINK_BASE_URL, here and for the sender"

@@ -1,4 +1,4 @@
-"""Templates as files: NAME.subject, NAME.txt and NAME.html, in UTF-8."""
+"""Reads templates from files: NAME.subject, NAME.txt and NAME.html, in UTF-8."""
 
 import re
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ _LARGEST: Final = 500 * 1024  # bytes of a template (SES Developer Guide, quotas
 
 
 def read(folder: Path, only: Sequence[str] = ()) -> list[Template]:
-    """Return the templates of a folder, or the named ones of it, by name.
+    """Return the templates of a folder, or only the named ones, sorted by name.
 
-    Raises SettingError when there are none, one is not there, or one can't be a template.
+    Raises SettingError when the folder has no template, when a named one is missing, or when one is not valid.
     """
     try:
         found = sorted({file.stem for file in folder.iterdir() if file.suffix in ENDINGS.values()})

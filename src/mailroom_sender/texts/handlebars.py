@@ -1,8 +1,8 @@
-"""Pure: the part of SES's template language that is known.
+"""Pure: renders the part of SES's template language that mailroom knows.
 
-SES renders Handlebars, of which it documents a part, and does not escape the values (SES Developer Guide, "Advanced
-email personalization"). This file knows {{name}} and {{{name}}}, which are the same for SES. It guesses about nothing
-else: it says that it does not know it.
+SES renders a part of Handlebars, and does not escape the values (SES Developer Guide, "Advanced email
+personalization"). This module knows {{name}} and {{{name}}}. For SES both mean the same. It refuses all other tags,
+because it can't know what SES makes of them.
 """
 
 import re
@@ -12,17 +12,17 @@ from typing import Final
 
 _TAG = re.compile(r"\\?(?:\{\{\{(?P<three>.*?)\}\}\}|\{\{(?P<two>.*?)\}\})|\{\{", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_WORDS: Final = frozenset({"else", "this", "true", "false", "null", "undefined"})  # of the language itself
+_WORDS: Final = frozenset({"else", "this", "true", "false", "null", "undefined"})  # of the language
 _SHOWN: Final = 60  # characters of a tag in a message
 
 
 class Unrenderable(Exception):
-    """A tag whose meaning is not certain, or whose value is missing; the text says which, and where."""
+    """The meaning of a tag is not certain, or its value is missing. The text says which tag, and where it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateTag:
-    """One tag; `name` is None if it is more than the name of a value. Places and lines count from 0 and 1."""
+    """One tag. `name` is None if the tag is not just a name. Places count from 0, lines from 1."""
 
     text: str
     name: str | None
@@ -45,12 +45,12 @@ def _tag(template: str, match: re.Match[str]) -> TemplateTag:
 
 
 def names(template: str) -> set[str]:
-    """Return the names of the values that a template needs for certain."""
+    """Return the names of the values that a template certainly needs."""
     return {tag.name for tag in tags(template) if tag.name is not None}
 
 
 def render(template: str, data: Mapping[str, str]) -> str:
-    """Return the text that SES would make of it. Raises Unrenderable."""
+    """Return the text that SES would make of the template. Raises Unrenderable."""
     out, at = [], 0
     for tag in tags(template):
         if tag.name is None:

@@ -1,4 +1,4 @@
-"""Pure: how a template shows a login, which a stranger has chosen."""
+"""Pure: checks how a template shows a login. A stranger may have chosen the login."""
 
 import re
 
@@ -10,14 +10,14 @@ _ISOLATED = re.compile(r"<bdi\b|unicode-bidi|dir=[\"']?auto", re.IGNORECASE)
 
 
 def markup_fault(template: Template) -> tuple[str, str] | None:
-    """Return that a login could bring markup into the HTML, and what to do; None if it could not."""
+    """Return the fault that a login could add markup to the HTML, and what to do; None if it can't."""
     if "login_text" not in names(template.html):
         return None
     return "its HTML uses {{login_text}}, in which & < > are not escaped", "use {{login}} in the HTML"
 
 
 def altered_login_fault(template: Template, escape_html: bool) -> tuple[str, str] | None:
-    """Return where a login would be shown other than it is, and what to do; None if it would not."""
+    """Return where the mail would show a wrong login or a disordered text, and what to do; None if nowhere."""
     found, todo = [], []
     escaped = [part for part in ("subject", "text") if "login" in names(template.part(part))]
     if escape_html and escaped:

@@ -1,4 +1,4 @@
-"""Pure: a mail's three parts to a MIME message, and back."""
+"""Pure: makes a MIME message of a mail's three parts, and parses one."""
 
 from dataclasses import dataclass
 from email import message_from_bytes, policy
@@ -7,7 +7,7 @@ from email.message import EmailMessage
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A rendered mail; None: it has no such part."""
+    """A rendered mail. A part that it does not have is None."""
 
     subject: str
     text: str | None
@@ -15,7 +15,7 @@ class Mail:
 
 
 def parse(message: str) -> Mail:
-    """Return the parts of a MIME message, as TestRenderTemplate returns one."""
+    """Return the parts of a MIME message. TestRenderTemplate returns such a message."""
     parsed = message_from_bytes(message.encode(), policy=policy.default)
     return Mail(str(parsed["Subject"] or ""), _part(parsed, "plain"), _part(parsed, "html"))
 
@@ -26,7 +26,7 @@ def _part(message: EmailMessage, kind: str) -> str | None:
 
 
 def compose(mail: Mail, source: str, to: str) -> bytes:
-    """Return the mail as a message that a mail program opens."""
+    """Return the mail as a message that a mail program can open."""
     message = EmailMessage(policy=policy.SMTP.clone(cte_type="7bit"))
     message["From"], message["To"], message["Subject"] = source, to, mail.subject
     if mail.text is not None:

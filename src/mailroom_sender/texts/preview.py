@@ -1,4 +1,4 @@
-"""Templates with sample data, to files: NAME.html for a browser, NAME.txt, NAME.eml for a mail program."""
+"""Writes mails with sample data to files: NAME.html for a browser, NAME.txt, NAME.eml for a mail program."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def rendered_here(template: Template, data: Mapping[str, str]) -> Mail:
-    """Return the mail, rendered here. Raises SettingError that names the tag which only SES can render."""
+    """Render the mail without SES. Raises SettingError; it names a tag that only SES can render."""
     parts: dict[str, str] = {}
     for part, ending in ENDINGS.items():
         try:
@@ -29,7 +29,7 @@ def rendered_here(template: Template, data: Mapping[str, str]) -> Mail:
 
 
 def rendered_by_ses(aws: "AwsQuestions", name: str, data: Mapping[str, str]) -> Mail:
-    """Return the mail that SES makes of the template it has. Raises OperatorNeeded."""
+    """Let SES render the template that it has, and return the mail. Raises OperatorNeeded."""
     answer = aws.ask("TestRenderTemplate", TemplateName=name, TemplateData=json.dumps(data))
     if isinstance(answer, NoAnswer):
         raise call_error("TestRenderTemplate", answer)
@@ -37,7 +37,7 @@ def rendered_by_ses(aws: "AwsQuestions", name: str, data: Mapping[str, str]) -> 
 
 
 def write(folder: Path, name: str, mail: Mail, source: str, say: Callable[[str], None]) -> None:
-    """Write the files of one mail, and say their paths. Raises SettingError."""
+    """Write the files of one mail, and call `say` with each path. Raises SettingError."""
     files = {".txt": (mail.text or "").encode(), ".html": (mail.html or "").encode()}
     files[".eml"] = compose(mail, source, EMAIL)
     try:

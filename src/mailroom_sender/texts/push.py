@@ -1,4 +1,4 @@
-"""Brings templates to SES: first compares all of them, then creates and updates."""
+"""Uploads templates to SES: first compares all of them, then creates and updates them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def in_ses(aws: "AwsQuestions", name: str) -> Template | None:
-    """Return a template as SES has it; None if it has none. Raises OperatorNeeded."""
+    """Return the template of this name in SES; None if SES has none. Raises OperatorNeeded."""
     answer = aws.ask("GetTemplate", TemplateName=name)
     if not isinstance(answer, NoAnswer):
         return from_ses(answer)
@@ -42,8 +42,8 @@ def call_error(action: str, answer: NoAnswer) -> OperatorNeeded:
 def refuse_unfit(templates: Iterable[Template], known: list[Sample]) -> None:
     """Raise SettingError for a template that must not be mailed.
 
-    A template may need a value that is not sent: SES takes such a mail, and drops it without an error. Its HTML may
-    show a login that is not escaped: then any user could write the mail.
+    A template may use a value that is not sent. SES accepts such a mail, and drops it without an error. Or its HTML may
+    show a login that is not escaped. Then any user could change the mail.
     """
     for template in templates:
         data = data_for(template.name, known)
@@ -60,10 +60,10 @@ class TemplateChange:
     """What a push does with one template."""
 
     template: Template
-    action: str | None  # CreateTemplate, UpdateTemplate or, if nothing is to be done, None
+    action: str | None  # CreateTemplate or UpdateTemplate; None if there is nothing to do
     different: Sequence[str] = ()
     conditions: Sequence[str] = ()
-    """What every running sender must fulfil, or SES drops its mails without an error."""
+    """Conditions for every running sender. If a sender does not fulfil one, SES drops its mails without an error."""
 
     @property
     def text(self) -> str:
@@ -76,7 +76,7 @@ class TemplateChange:
 
 
 def plan(aws: "AwsQuestions", templates: Sequence[Template]) -> list[TemplateChange]:
-    """Return the changes that bring these templates to SES. Raises OperatorNeeded."""
+    """Return the changes that upload these templates to SES. Raises OperatorNeeded."""
     return [_step(template, in_ses(aws, template.name)) for template in templates]
 
 
@@ -90,7 +90,7 @@ def _step(template: Template, theirs: Template | None) -> TemplateChange:
 
 
 def push(aws: "AwsQuestions", steps: Sequence[TemplateChange], say: Callable[[str], None]) -> None:
-    """Make the changes, and say each. Raises OperatorNeeded at the first that SES refuses; those before it stay."""
+    """Make the changes, and call `say` after each. Raises OperatorNeeded when SES refuses one; earlier ones stay."""
     for step in steps:
         if step.action is None:
             say(step.text)

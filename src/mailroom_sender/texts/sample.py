@@ -1,4 +1,4 @@
-"""Pure: the data that the sender would send for a made-up account, made by the sender's own functions."""
+"""Pure: the data that the sender would send for a made-up account. The sender's own functions make it."""
 
 import json
 from collections.abc import Iterable
@@ -17,21 +17,21 @@ EMAIL: Final = "ann@example.com"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One kind of mail: its template, and what a template may use."""
+    """One kind of mail: its template, and the values that the template may use."""
 
     template: str
     data: dict[str, str]
     request: dict[str, Any]
-    """The whole call, as the sender would make it."""
+    """The parameters of the call that the sender would make."""
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Return the values that the mail must show: without them its reader can't do anything."""
+        """Return the values that the mail must show. Without them its reader can do nothing with it."""
         return {name: self.data[name] for name in ("secret", "code") if name in self.data}
 
 
 def samples(envelope: Envelope, email: str = EMAIL, actions: Iterable[MailAction] = SHIPPED) -> list[Sample]:
-    """Return one for each kind of mail that the sender sends."""
+    """Return a sample for each kind of mail that the sender sends."""
     return [_sample(action, envelope, email) for action in actions]
 
 
@@ -43,7 +43,7 @@ def _sample(action: MailAction, envelope: Envelope, email: str) -> Sample:
 
 
 def data_for(template: str, known: list[Sample]) -> dict[str, str]:
-    """Return the data for a template; for one that no mail uses yet, all that any mail has."""
+    """Return the data for a template. A template that no mail uses yet gets the data of all mails."""
     for sample in known:
         if sample.template == template:
             return sample.data

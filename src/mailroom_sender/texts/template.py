@@ -1,16 +1,16 @@
-"""Pure: one template, as it is compared and as SES takes it."""
+"""Pure: one template, and its form in the SES API."""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
 ENDINGS: Final = {"subject": ".subject", "text": ".txt", "html": ".html"}
-"""The parts, and how their files end."""
+"""The parts, and the endings of their files."""
 _SES_NAMES: Final = {"subject": "SubjectPart", "text": "TextPart", "html": "HtmlPart"}
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One template; "" for a part that it does not have."""
+    """One template. A part that it does not have is ""."""
 
     name: str
     subject: str
@@ -18,16 +18,16 @@ class Template:
     html: str
 
     def part(self, part: str) -> str:
-        """Return one of the three, by its name in ENDINGS."""
+        """Return one of the three parts, by its name in ENDINGS."""
         return str(getattr(self, part))
 
     def to_ses(self) -> dict[str, str]:
-        """Return it as CreateTemplate and UpdateTemplate take it."""
+        """Return the parameter Template of CreateTemplate and UpdateTemplate."""
         parts = {_SES_NAMES[part]: self.part(part) for part in ENDINGS if self.part(part)}
         return {"TemplateName": self.name, **parts}
 
 
 def from_ses(answer: dict[str, Any]) -> Template:
-    """Return the template of an answer to GetTemplate."""
+    """Return the template from an answer to GetTemplate."""
     found = answer.get("Template", {})
     return Template(str(found.get("TemplateName", "")), *(str(found.get(name) or "") for name in _SES_NAMES.values()))
