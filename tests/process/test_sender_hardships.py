@@ -93,7 +93,7 @@ def test_full_disk_stops_the_reading_and_loses_nothing(
         assert pid
         file_limit(pid)(0)
         (tmp_path / "go").touch()
-        sender.prints("no more input is read until it can")
+        sender.prints("no more input is read until it can be written")
         (tmp_path / "on").touch()
         until(lambda: waiting_bytes(pid) > 0, "the next row waits in the pipe")
         assert endpoint.addresses == []

@@ -91,7 +91,7 @@ def test_refusal_of_all_rows_becomes_a_hold_after_a_few_calls() -> None:
         assert play.numbers(Outcome.HOLD) == [*range(50)]
         assert play.progress.held
         assert play.progress.held.hold is holds.REFUSALS
-        expected = f"5 or more mails in a row were refused, and none was taken between: {WHY}"
+        expected = f"5 or more mails in a row were refused, and none was accepted in between: {WHY}"
         assert play.progress.held.reason == expected
         assert len(play.calls) < 20
 

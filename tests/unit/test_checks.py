@@ -138,14 +138,14 @@ def test_ready_account_passes(found: Callable[..., list[Finding]]) -> None:
         (lambda a: a.dkim.clear(), "DKIM", Status.WARNING, "are not signed"),
         (lambda a: a.config_sets.clear(), "configuration set", Status.TASK, "there is no tracking"),
         (lambda a: setattr(a, "set_may_send", False), "configuration set", Status.TASK, "paused for tracking"),
-        (lambda a: a.config_sets["tracking"].pop(), "rendering failures", Status.TASK, "tells nobody"),
-        (lambda a: setattr(a, "destinations_enabled", False), "rendering failures", Status.TASK, "tells nobody"),
+        (lambda a: a.config_sets["tracking"].pop(), "rendering failures", Status.TASK, "reports it nowhere"),
+        (lambda a: setattr(a, "destinations_enabled", False), "rendering failures", Status.TASK, "reports it nowhere"),
         (lambda a: a.config_sets["tracking"].append("click"), "click tracking", Status.WARNING, "ses:no-track"),
         (lambda a: setattr(a, "is_enabled", False), "sending", Status.TASK, "paused for this account"),
         (lambda a: setattr(a, "quota", (200.0, 3.0)), "quota", Status.OK, "3 of 200 used"),
         (lambda a: setattr(a, "quota", (50_000.0, 41_000.0)), "quota", Status.WARNING, "nearly used up"),
         (lambda a: setattr(a, "quota", (50_000.0, 50_000.0)), "quota", Status.TASK, "50,000 of 50,000"),
-        (lambda a: setattr(a, "quota", (-1.0, 9.0)), "quota", Status.OK, "no limit a day; 14 a second"),
+        (lambda a: setattr(a, "quota", (-1.0, 9.0)), "quota", Status.OK, "no daily limit; 14 a second"),
         (lambda a: a.templates.pop(NAMES[0]), NAMES[0], Status.TASK, "templates push activationv1"),
         (lambda a: a.templates.update({NAMES[0]: BROKEN_TEMPLATE}), NAMES[0], Status.TASK, "html uses {{name}}, which"),
         (lambda a: a.templates[NAMES[0]].update(TextPart="hello"), NAMES[0], Status.TASK, "secret is not in its text"),
@@ -201,7 +201,7 @@ def test_sandbox_is_recognized(endpoint: Endpoint, account: Account, found: Call
         ({"escape_html": False}, NAMES[1], Status.WARNING, "its HTML shows the login, which is not escaped"),
         ({"max_rate": 100}, "quota", Status.WARNING, "MAILROOM_SES_MAX_RATE is 100"),
         ({"config_set": "other"}, "configuration set", Status.TASK, "there is no other"),
-        ({"output_path": Path("/dev/null")}, "output folder", Status.TASK, "is no folder"),
+        ({"output_path": Path("/dev/null")}, "output folder", Status.TASK, "is not a folder"),
         ({"output_path": Path("/proc/1/x")}, "output folder", Status.TASK, ""),
     ],
 )
@@ -225,7 +225,7 @@ def test_settings_that_do_not_fit_are_reported(
          "its subject and text would show a login like a&b as a&amp;b",
          f"use {{{{login_text}}}} there once {SENT_BY['login_text']}"),
         ({"TextPart": "{{login}}", "HtmlPart": "{{base_url}}"}, False, Status.OK, "", ""),
-        ({"HtmlPart": "<b>{{login}}</b>"}, True, Status.WARNING, "a login could turn the text around it in its HTML",
+        ({"HtmlPart": "<b>{{login}}</b>"}, True, Status.WARNING, "a login could reorder the text around it in its HTML",
          "write <bdi>{{login}}</bdi>"),
         ({"HtmlPart": "<b dir=auto>{{login}}</b>"}, True, Status.OK, "", ""),
         ({"HtmlPart": "<bdi>{{login_text}}</bdi>"}, True, Status.TASK,
@@ -375,7 +375,7 @@ def test_default_region_is_a_warning(monkeypatch: pytest.MonkeyPatch, endpoint: 
     reported = judgement.region(aws.region, aws.region_is_chosen, aws.own_endpoint)
     assert (reported.status, reported.found, reported.todo) == (
         Status.WARNING,
-        "us-east-1, as none is set",
+        "us-east-1, because none is set",
         "set AWS_REGION",
     )
     assert judgement.region("eu-west-1", True, endpoint.url).found == f"eu-west-1, asked at {endpoint.url}"

@@ -60,6 +60,6 @@ def test_tag_is_shown_on_one_line_and_cut() -> None:
     """It has sixty characters at most. Lines count from one."""
     with pytest.raises(Unrenderable) as raised:
         render("\n{{#if\n  x}}", DATA)
-    assert str(raised.value) == "line 2: {{#if x}} is not known here; SES can tell what it makes of it"
+    assert str(raised.value) == "line 2: {{#if x}} is not known here; only SES can render it"
     with pytest.raises(Unrenderable, match=r"^line 1: \{\{#x{57} is not known here"):
         render("{{#" + "x" * 80 + "}}", DATA)

@@ -35,7 +35,7 @@ def denied(check: str, permission: str) -> Finding:
         (Why.BROKEN, WARNING, "not checked: AWS does not answer Ask as it should (Code: words)",
          "try again in a while"),
         (Why.ALREADY_FAILED, WARNING, "not checked, for the reason above", ""),
-        (Why.CREDENTIALS, TASK, "AWS does not take the credentials (Code: words)",
+        (Why.CREDENTIALS, TASK, "AWS does not accept the credentials (Code: words)",
          "correct the AWS credentials, and the clock of this machine"),
         (Why.UNREACHABLE, TASK, "AWS can't be reached (Code: words)",
          "check AWS_REGION, AWS_ENDPOINT_URL_SES and the network"),
@@ -65,10 +65,10 @@ def test_each_question_names_its_permission() -> None:
         ({"Arn": "arn:x"}, Finding("credentials", OK, "arn:x (from env)")),
         ({}, Finding("credentials", OK, "unnamed (from env)")),
         (NoAnswer(Why.CREDENTIALS, "Bad", "no"),
-         Finding("credentials", TASK, "AWS does not take the credentials (Bad: no)",
+         Finding("credentials", TASK, "AWS does not accept the credentials (Bad: no)",
                  "correct the AWS credentials, and the clock of this machine")),
         (NoAnswer(Why.UNREACHABLE, "Down"),
-         Finding("credentials", WARNING, "found (from env), but whose is not known: STS says Down")),
+         Finding("credentials", WARNING, "found (from env), but their owner is not known: STS says Down")),
     ],
 )  # fmt: skip
 def test_credentials(answer: AwsAnswer, expected: Finding) -> None:
@@ -80,7 +80,7 @@ def test_region() -> None:
     """A default region is a guess."""
     assert judgement.region("eu-west-1", True, None) == Finding("region", OK, "eu-west-1")
     assert judgement.region("us-east-1", False, None) == Finding(
-        "region", WARNING, "us-east-1, as none is set", "set AWS_REGION"
+        "region", WARNING, "us-east-1, because none is set", "set AWS_REGION"
     )
     assert judgement.region("x", False, "http://here") == Finding("region", OK, "x, asked at http://here")
 
@@ -105,9 +105,9 @@ def test_sending() -> None:
         (50_000, 1400, 7, 1401, WARNING, "7 of 50,000 used in 24 hours; 1,400 a second",
          "MAILROOM_SES_MAX_RATE is 1401: unset it, or SES will throttle"),
         (200, 1, 3, None, WARNING, "3 of 200 used in 24 hours; 1 a second",
-         "it is a sandbox: only verified addresses get mail; ask AWS for production access"),
+         "the account is in the sandbox: only verified addresses get mail; ask AWS for production access"),
         (200, 2, 3, None, OK, "3 of 200 used in 24 hours; 2 a second", ""),
-        (-1, 14, 10**9, None, OK, "no limit a day; 14 a second", ""),
+        (-1, 14, 10**9, None, OK, "no daily limit; 14 a second", ""),
     ],
 )  # fmt: skip
 def test_quota(
@@ -176,7 +176,7 @@ def test_dkim(known: dict[str, Any], is_signed: bool) -> None:
         Finding("DKIM", OK, "mails of b.example are signed", "", DKIM)
         if is_signed
         else Finding("DKIM", WARNING, "mails of b.example are not signed",
-                     "set up Easy DKIM for b.example, or they are taken for spam", DKIM)
+                     "set up Easy DKIM for b.example, or receivers may treat them as spam", DKIM)
     )  # fmt: skip
     assert judgement.dkim("b.example", {"DkimAttributes": {"b.example": known}}) == expected
     assert judgement.dkim("b.example", {}).status is WARNING
@@ -186,13 +186,13 @@ def test_dkim(known: dict[str, Any], is_signed: bool) -> None:
 EXISTS = Finding("configuration set", OK, "tracking exists", "", CONFIG_SET)
 PUBLISHED = Finding("rendering failures", OK, "are published", "", CONFIG_SET)
 UNPUBLISHED = Finding(
-    "rendering failures", TASK, "are not published: SES drops a mail that it can't render, and tells nobody",
+    "rendering failures", TASK, "are not published: SES drops a mail that it can't render, and reports it nowhere",
     "give tracking an event destination, enabled, with renderingFailure", CONFIG_SET,
 )  # fmt: skip
 CLICKS = Finding(
     "click tracking", WARNING,
-    "clicks are tracked: links without ses:no-track lead over a server of AWS, which sees the secret",
-    "keep ses:no-track, or untick clicks", CONFIG_SET,
+    "clicks are tracked: links without ses:no-track go through a server of AWS, which sees the secret",
+    "keep ses:no-track, or stop tracking clicks", CONFIG_SET,
 )  # fmt: skip
 
 
@@ -286,7 +286,7 @@ def test_missing_template_is_reported_once() -> None:
          "set MAILROOM_LINK_BASE_URL, here and for the sender"),
         ("<bdi>{{login}}</bdi>", False, WARNING, "its HTML shows the login, which is not escaped",
          "set MAILROOM_SES_ESCAPE_HTML=true"),
-        ("{{login}}", True, WARNING, "a login could turn the text around it in its HTML",
+        ("{{login}}", True, WARNING, "a login could reorder the text around it in its HTML",
          "write <bdi>{{login}}</bdi>"),
     ],
 )  # fmt: skip
@@ -305,7 +305,7 @@ def test_template_that_uses_unavailable_values(
          ("its text would show a login like a&b as a&amp;b", f"use {{{{login_text}}}} there once {EVERY_SENDER}")),
         ({"SubjectPart": "{{login}}", "TextPart": "{{login}}", "HtmlPart": "{{login}}"}, True,
          ("its subject and text would show a login like a&b as a&amp;b;"
-          " a login could turn the text around it in its HTML",
+          " a login could reorder the text around it in its HTML",
           f"use {{{{login_text}}}} there once {EVERY_SENDER}; write <bdi>{{{{login}}}}</bdi>")),
         ({"TextPart": "{{login}}"}, False, None),
         ({"HtmlPart": "<bdi>{{login}}</bdi>"}, True, None),
@@ -343,9 +343,11 @@ def test_login_for_text_is_not_for_html() -> None:
          "the secret is not in its text and HTML, so nobody can use the mail", "use {{secret}} there"),
         (mail(TEXT, ("text/html", "S3CR3T")), DATA, TASK,
          "the code is not in its HTML, so nobody can use the mail", "use {{code}} there"),
-        (mail(TEXT), DATA, WARNING, "renders, but has no HTML part", "give it one, for readers who see nothing else"),
-        (mail(HTML), DATA, WARNING, "renders, but has no text part", "give it one, for readers who see nothing else"),
-        (mail(("image/png", "")), DATA, TASK, "it has neither text nor HTML", "push a template that has"),
+        (mail(TEXT), DATA, WARNING, "renders, but has no HTML part",
+         "add one, for mail programs that show only this part"),
+        (mail(HTML), DATA, WARNING, "renders, but has no text part",
+         "add one, for mail programs that show only this part"),
+        (mail(("image/png", "")), DATA, TASK, "it has neither text nor HTML", "push a template with one of them"),
     ],
 )  # fmt: skip
 def test_template_that_renders_badly(
@@ -358,8 +360,8 @@ def test_template_that_renders_badly(
 @pytest.mark.parametrize(
     ("answer", "status", "found", "todo"),
     [
-        ({"Status": [{"Status": "Success"}]}, OK, "t was accepted; see that it arrives", ""),
-        ({"Status": [{"Status": "Queued", "MessageId": "m"}]}, OK, "t was accepted; see that it arrives", ""),
+        ({"Status": [{"Status": "Success"}]}, OK, "t was accepted; check that it arrives", ""),
+        ({"Status": [{"Status": "Queued", "MessageId": "m"}]}, OK, "t was accepted; check that it arrives", ""),
         ({"Status": [{"Status": "Failed", "Error": "why"}]}, TASK, "t was not accepted (Failed: why)", ""),
         ({"Status": [{"Error": "why"}]}, TASK, "t was not accepted (why)", ""),
         ({"Status": []}, TASK, "t was not accepted (no status)", ""),

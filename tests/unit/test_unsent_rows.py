@@ -83,7 +83,7 @@ def test_row_that_the_disk_refuses_is_kept_until_it_accepts_it(
     (file,) = folder.iterdir()
     assert file.read_bytes() == quoted(1)[0].raw + b"\n"
     err = capfd.readouterr().err
-    assert err.count("can't be written: No such file or directory; no more input is read until it can") == 1
+    assert err.count("can't be written: No such file or directory; no more input is read until it can be written") == 1
     assert err.count("can be written again") == 1
 
 

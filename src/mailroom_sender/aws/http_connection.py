@@ -1,7 +1,7 @@
-"""HTTP connections to AWS with limits: one deadline for a whole call, a size for its answer, an age for an idle one.
+"""HTTP connections to AWS with limits: the time of a call, the size of its answer, and the age of an idle connection.
 
-urllib3, which botocore uses, has timeouts for each address of a host and for each piece of an answer. So an endpoint
-that sends a byte now and then would hold a call for ever, and one that sends without end would fill the memory.
+botocore uses urllib3. Its timeouts are for each address of a host and for each piece of an answer. So a call would
+never end if the endpoint sends a byte now and then, and the memory would fill up if it sends without end.
 """
 
 import http.client
@@ -27,38 +27,38 @@ from urllib3.util.connection import create_connection
 from mailroom_runtime.errors import OperatorNeeded
 
 LONGEST_ANSWER: Final = 1 << 20
-"""Bytes of an answer, head and body: SES's answer for 50 destinations has some 10 KB."""
+"""Bytes of an answer, head and body. SES's answer for 50 destinations has about 10 KB."""
 IDLE_LIMIT: Final = 20.0
 """Seconds after which an idle connection is not used again.
 
-The network may have forgotten it by then without telling either end. The shortest idle timeouts that are documented are
-60 s (AWS Application Load Balancer), 240 s (Azure's outbound NAT) and 350 s (AWS NAT gateway).
+The network may have dropped it by then, and neither end knows. The shortest documented idle timeouts are 60 s (AWS
+Application Load Balancer), 240 s (Azure's outbound NAT) and 350 s (AWS NAT gateway).
 """
-_PIECE: Final = 1 << 14  # bytes: a TLS record (RFC 8446, 5.1), so that the deadline is checked for each with TLS too
+_PIECE: Final = 1 << 14  # bytes of a TLS record (RFC 8446, 5.1): so the deadline is checked for each record
 
 
 class AnswerTooLong(Exception):
-    """An answer was longer than LONGEST_ANSWER, and was not read to its end."""
+    """An answer is longer than LONGEST_ANSWER. It was not read to its end."""
 
 
 @dataclass(slots=True)
 class HttpCall:
-    """The limits of one call, and how far it came. The deadline is in monotonic seconds."""
+    """The limits of one call, and its progress. The deadline is in monotonic seconds."""
 
     deadline: float = float("inf")
     idle_limit: float = IDLE_LIMIT  # seconds
-    is_reused: bool = False  # its connection carried another call before
-    was_sent: bool = False  # at least a part of it
-    has_answer: bool = False  # at least a byte
-    status: int | None = None  # the answer's HTTP status, once its head was read
+    is_reused: bool = False  # its connection was used for another call before
+    was_sent: bool = False  # at least a part of the call
+    has_answer: bool = False  # at least one byte of it
+    status: int | None = None  # the HTTP status of the answer, once its head is read
 
     @property
     def is_late(self) -> bool:
-        """Return whether the deadline is over."""
+        """Return whether the deadline has passed."""
         return time.monotonic() >= self.deadline
 
     def remaining(self) -> float:
-        """Return the seconds until the deadline. Raises TimeoutError when it is over."""
+        """Return the seconds until the deadline. Raises TimeoutError when it has passed."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline of the call is over")
@@ -70,7 +70,7 @@ _current: ContextVar[HttpCall] = ContextVar("http_call")
 
 @contextmanager
 def http_call(call: HttpCall) -> Iterator[None]:
-    """Let the calls that this thread makes meanwhile keep to these limits."""
+    """Apply these limits to the calls that this thread makes within the block."""
     token = _current.set(call)
     try:
         yield
@@ -83,13 +83,13 @@ def _call() -> HttpCall:
 
 
 def _limit(connected: socket.socket | None, call: HttpCall) -> None:
-    """Let the socket wait until the call's deadline, and no longer. Raises TimeoutError when it is over."""
+    """Let the socket wait at most until the call's deadline. Raises TimeoutError when it has passed."""
     if connected is not None and call.deadline < float("inf"):
         connected.settimeout(call.remaining())
 
 
 class _BoundedReader(io.RawIOBase):
-    """What a socket receives, up to the call's deadline and the longest answer."""
+    """Reads a socket, up to the call's deadline and the longest answer."""
 
     def __init__(self, raw: io.RawIOBase, connected: socket.socket) -> None:
         self._raw = raw
@@ -126,15 +126,15 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class _Bounded:
-    """What both kinds of connection have in common. All that is overridden is the same in urllib3 1.26 and 2."""
+    """The common part of both kinds of connection. The overridden methods are the same in urllib3 1.26 and 2."""
 
     response_class: Any = _BoundedResponse
     sock: Any
     used_at = 0.0  # monotonic seconds
-    _count = 0  # of calls over the present socket
+    _count = 0  # of calls on the present socket
 
     def _new_conn(self: Any) -> socket.socket:
-        """Connect within the timeout, however many addresses the host has: each gets its part of what is left."""
+        """Connect within one timeout for all addresses of the host. Each gets an equal part of the time left."""
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
@@ -159,7 +159,7 @@ class _Bounded:
         super().connect()  # type: ignore[misc]
 
     def request(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """Make the request, unless connecting took until the deadline: nothing goes out after it."""
+        """Make the request, unless the deadline passed while it connected: nothing is sent after the deadline."""
         call = _call()
         if self.sock is None:
             self.connect()
@@ -186,7 +186,7 @@ class _HttpsConnection(_Bounded, AWSHTTPSConnection):
 
 class _Pool:
     def _get_conn(self: Any, timeout: float | None = None) -> Any:
-        """Take a connection out of the pool; one that was idle for long is closed, and opens itself anew."""
+        """Return a connection of the pool. If it was idle for too long, close it: its next request connects again."""
         connection = super()._get_conn(timeout)  # type: ignore[misc]
         if connection.sock is not None and time.monotonic() - connection.used_at > _call().idle_limit:
             connection.close()
@@ -202,15 +202,15 @@ class _HttpsPool(_Pool, AWSHTTPSConnectionPool):
 
 
 def limit_connections(client: Any) -> None:
-    """Let a botocore client make connections with limits only. Raises OperatorNeeded when this botocore can't.
+    """Let a botocore client make only connections with limits. Raises OperatorNeeded when this botocore can't.
 
-    botocore has no public way to choose the kind of connection. The table is one that its session shares with its
-    managers, those for proxies included; botocore 1.36 to 1.44 have it.
+    botocore has no public way to choose the class of a connection. So this changes a private table, which the session
+    shares with all its managers, also those for proxies. botocore 1.36 to 1.44 have it.
     """
     try:
         session = client._endpoint.http_session  # noqa: SLF001
         session._pool_classes_by_scheme.update(http=_HttpPool, https=_HttpsPool)  # noqa: SLF001
     except AttributeError:
         raise OperatorNeeded(
-            f"botocore {botocore.__version__} is not one that mailroom knows", "install boto3 1.36 to 1.44"
+            f"botocore {botocore.__version__} is not a version that mailroom supports", "install boto3 1.36 to 1.44"
         ) from None

@@ -1,32 +1,32 @@
-"""Pure: why a call to AWS, or to an endpoint that stands in for it, has no useful answer."""
+"""Pure: the reasons why a call to AWS, or to an endpoint in its place, has no useful answer."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Why(Enum):
-    """Why there is no answer; the text names the endpoint (`who`) and the action."""
+    """The reason why there is no answer. The text names the endpoint (`who`) and the action."""
 
     DENIED = "{who} does not permit {action}"
-    CREDENTIALS = "{who} does not take the credentials"
+    CREDENTIALS = "{who} does not accept the credentials"
     UNREACHABLE = "{who} can't be reached"
     THROTTLED = "{who} throttles {action}"
     BROKEN = "{who} does not answer {action} as it should"
     UNREADABLE = "what {who} answers to {action} can't be read"
     REFUSED = "{who} refuses {action}"
-    ALREADY_FAILED = "not asked: an earlier call failed for good"
+    ALREADY_FAILED = "not asked, because an earlier call failed"
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """A call without a useful answer: AWS's code for it, and its words or the SDK's."""
+    """A call without a useful answer: the code of AWS or the SDK, and its message."""
 
     why: Why
     code: str
     message: str = ""
     action: str = ""
     who: str = "AWS"
-    """The endpoint that was asked, if it is not AWS's own."""
+    """The endpoint that was asked: AWS, or the URL of another endpoint."""
 
     @property
     def words(self) -> str:

@@ -1,7 +1,7 @@
-"""Questions to AWS: made slowly, and again when AWS throttles; an answer, or why there is none.
+"""Asks AWS slowly, and again when AWS throttles.
 
-SES takes each of these calls once a second (API reference of each action). The permission that a call needs has the
-name of its action. GetCallerIdentity needs none.
+SES allows each of these calls once a second (API reference of each action). The permission for a call has the name of
+its action. GetCallerIdentity needs no permission.
 """
 
 import os
@@ -26,7 +26,7 @@ from mailroom_sender.aws.session import (
     region_of,
 )
 
-_INTERVAL: Final = 1.05  # seconds from one call to the next of the same name
+_INTERVAL: Final = 1.05  # seconds between two calls of the same action
 _MOST_TRIES: Final = 5
 _SERVER_ERROR: Final = 500  # HTTP
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5, 10  # seconds
@@ -37,7 +37,7 @@ class AwsQuestions:
     """SES and STS in the region that the sender would use."""
 
     def __init__(self, interval: float = _INTERVAL, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Raises OperatorNeeded when the SDK can't be set up, or finds no credentials."""
+        """`interval` is in seconds. Raises OperatorNeeded when the SDK can't be set up, or finds no credentials."""
         self._interval = interval
         self._sleep = sleep
         self._free_at: dict[str, float] = {}
@@ -55,7 +55,7 @@ class AwsQuestions:
 
     @property
     def own_endpoint(self) -> str | None:
-        """Return where SES is asked, if that is not AWS's own place."""
+        """Return the URL of the endpoint for SES; None if it is AWS's own."""
         return self._own_endpoint("ses")
 
     def _own_endpoint(self, service: str) -> str | None:
@@ -68,7 +68,7 @@ class AwsQuestions:
             client.close()
 
     def ask(self, action: str, **parameters: Any) -> dict[str, Any] | NoAnswer:
-        """Call an action by its API name; again when AWS throttles. Raises nothing that AWS or the network caused."""
+        """Call an action by its API name, and again when AWS throttles. Raises no error of AWS or the network."""
         service = "sts" if action == "GetCallerIdentity" else "ses"
         call = getattr(self._clients[service], xform_name(action))
         answer: dict[str, Any] | NoAnswer = NoAnswer(Why.THROTTLED, "Throttling")
@@ -93,11 +93,11 @@ def _answer(call: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> 
         return _refused(error)
     except NO_CREDENTIALS as error:
         return NoAnswer(Why.CREDENTIALS, type(error).__name__)
-    except exceptions.ParamValidationError as error:  # its words may hold the parameters
+    except exceptions.ParamValidationError as error:  # its message may contain the parameters
         return NoAnswer(Why.REFUSED, type(error).__name__)
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         return NoAnswer(Why.UNREACHABLE, type(error).__name__)
-    except ResponseParserError as error:  # this may be no AWS at all, but a proxy
+    except ResponseParserError as error:  # the answer may come from a proxy, not from AWS
         return NoAnswer(Why.UNREADABLE, type(error).__name__)
     except Exception as error:
         return NoAnswer(Why.BROKEN, type(error).__name__)

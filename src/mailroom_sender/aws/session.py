@@ -1,4 +1,4 @@
-"""The AWS SDK, set up: a session from the environment and the SDK's files, and the codes of bad credentials."""
+"""Sets up the AWS SDK: makes its session and clients, and has the error codes of bad credentials."""
 
 import os
 import re
@@ -18,16 +18,16 @@ _AWS_HOST: Final = re.compile(r"\.(?:amazonaws\.com(?:\.cn)?|api\.aws|aws)$")
 _SDK_CONFIG: Final = Config(
     connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2}
 )  # seconds
-"""For the SDK's own calls, which fetch credentials: its defaults wait up to a minute each, five times."""
+"""For the SDK's own calls, which fetch credentials. With its defaults it may wait for a minute, five times."""
 
 BAD_CREDENTIALS: Final = frozenset({
     "ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidAccessKeyId", "InvalidClientTokenId",
     "MissingAuthenticationToken", "OptInRequired", "RequestExpired", "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 })  # fmt: skip
-"""Codes with which AWS refuses credentials (Common Errors of the SES API v1 and of STS)."""
+"""The codes of refused credentials (Common Errors of the SES API v1 and of STS)."""
 DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"})
-"""Codes with which AWS refuses what these credentials may not do."""
+"""The codes of a call that these credentials may not make."""
 NO_CREDENTIALS: Final[tuple[type[Exception], ...]] = (
     exceptions.NoCredentialsError,
     exceptions.PartialCredentialsError,
@@ -36,7 +36,7 @@ NO_CREDENTIALS: Final[tuple[type[Exception], ...]] = (
     exceptions.SSOError,
     getattr(exceptions, "LoginError", exceptions.SSOError),  # of botocore 1.41 and newer
 )
-"""The errors of the SDK when it gets no credentials."""
+"""The errors that the SDK raises when it gets no credentials."""
 
 
 def is_of_aws(url: str) -> bool:
@@ -45,12 +45,12 @@ def is_of_aws(url: str) -> bool:
 
 
 def region_of(session: boto3.Session) -> str:
-    """Return the region that calls go to: AWS_REGION, which boto3 itself does not read, then the SDK's own."""
+    """Return the region for calls: AWS_REGION, which boto3 ignores, else the SDK's, else FALLBACK_REGION."""
     return os.environ.get("AWS_REGION") or session.region_name or FALLBACK_REGION
 
 
 def new_session(hint: str = "") -> boto3.Session:
-    """Read the SDK's settings and files. Raises OperatorNeeded, with the hint, when they give no credentials.
+    """Read the SDK's settings and files. Raises OperatorNeeded, with the hint, when there are no credentials.
 
     A session reads its files once. Making one is not safe in several threads at once.
     """
@@ -79,4 +79,4 @@ def new_client(session: boto3.Session, service: str, config: Config) -> Any:
 
 
 def _not_set_up(error: Exception) -> OperatorNeeded:
-    return OperatorNeeded(f"the AWS SDK can't be set up: {error}", "correct the AWS settings it names")
+    return OperatorNeeded(f"the AWS SDK can't be set up: {error}", "correct the settings that it names")

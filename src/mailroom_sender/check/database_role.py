@@ -1,4 +1,4 @@
-"""Asks the database what the sender's role may do; changes nothing there."""
+"""Asks the database what the sender's role may do. It changes nothing there."""
 
 import contextlib
 from typing import Any, Final
@@ -21,8 +21,8 @@ _STEPS: Final = (
 )
 _TIMEOUT: Final = 10.0  # seconds
 
-# Functions are found by name: their argument types may not exist. They are in the schema of the setting, or where the
-# search path leads.
+# It finds functions by name, because the types of their arguments may not exist. It looks for them in the schema of the
+# setting, or in the search path.
 _PROBE: Final = f"""
 WITH place AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = %(schema)s)
 SELECT json_build_object(
@@ -46,7 +46,7 @@ SELECT json_build_object(
           AND CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid)
                    ELSE c.relnamespace = (SELECT oid FROM place) END
           AND has_any_column_privilege(c.oid, 'SELECT')))
-"""  # noqa: S608 - no text of others
+"""  # noqa: S608 - only constants
 _PUBLIC: Final = f"SELECT count(*) FROM ({PUBLIC_FUNCTIONS}) p"  # noqa: S608 - a constant
 _PAUSED: Final = (
     "SELECT coalesce(paused_reason, '') FROM mailroom.mailroom_watch(%(queue)s::mailroom.job_type)"
@@ -56,7 +56,7 @@ _ROW: Final = "SELECT EXISTS (SELECT FROM mailroom.jobs WHERE job_type::text = %
 
 
 def database(url: DatabaseUrl | str | None, queue: str) -> list[Finding]:
-    """Return the findings about the schema, the queue, and the role, which should have just the rights it needs."""
+    """Return the findings about the schema, the queue and the role. The role should have only the rights it needs."""
     if url is None:
         return [
             Finding(
@@ -78,7 +78,7 @@ def database(url: DatabaseUrl | str | None, queue: str) -> list[Finding]:
 
 
 def actions(url: DatabaseUrl | str | None) -> list[MailAction]:
-    """Return the actions of the database; the two that come with mailroom, if it can't be asked."""
+    """Return the actions of the database. If it can't be read, return the two that come with mailroom."""
     known = KnownActions()
     if url is not None:
         with (
@@ -104,7 +104,7 @@ def _ask(url: DatabaseUrl | str, question: str, queue: str) -> Any:
 
 
 def _faults(found: dict[str, Any], queue: str) -> list[Finding]:
-    """Return what is wrong with what the probe found; nothing, if nothing is."""
+    """Return the faults that the probe found; an empty list if there are none."""
     role, schema = found["role"], found["schema"]
     if schema and not found["may_use"]:
         return [_todo(f"role {role} may not use the schema {schema}", f"GRANT USAGE ON SCHEMA {schema} TO {role}")]
@@ -148,8 +148,8 @@ def _paused(queue: str, reason: str | None) -> list[Finding]:
 def _public(count: int) -> list[Finding]:
     if not count:
         return []
-    found = f"every role may execute {counted(count, 'function')} of mailroom, as after a restore without rights"
-    return [Finding(_CHECK, Status.WARNING, found, "'mailroom-collect migrate' says how to end that")]
+    found = f"every role may execute {counted(count, 'function')} of mailroom; a restore without rights causes that"
+    return [Finding(_CHECK, Status.WARNING, found, "'mailroom-collect migrate' prints the statement that ends that")]
 
 
 def _todo(found: str, todo: str) -> Finding:

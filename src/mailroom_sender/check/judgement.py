@@ -1,4 +1,4 @@
-"""Pure: answers of AWS to findings. What an answer means, and what to do about it."""
+"""Pure: turns answers of AWS into findings: what an answer means, and what to do about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _FAILED_ALREADY: Final = "not checked, for the reason above"
 
 
 def unanswered(check: str, permission: str, answer: NoAnswer) -> Finding:
-    """Return the finding of a question without an answer: a missing permission is no reason not to go live."""
+    """Return the finding for a question without an answer. A missing permission is only a warning."""
     if answer.why is Why.DENIED:
         return Finding(
             check, Status.WARNING, "not checked: the permission is missing", f"allow {permission}", permission
@@ -47,23 +47,24 @@ _HINTS: Final = {
 
 
 def credentials(answer: AwsAnswer, source: str) -> Finding:
-    """Return whose credentials the sender has. Asking needs no permission."""
+    """Return the owner of the sender's credentials. The question needs no permission."""
     check = "credentials"
     if not isinstance(answer, NoAnswer):
         return Finding(check, Status.OK, f"{answer.get('Arn', 'unnamed')} (from {source})")
     if answer.why is Why.CREDENTIALS:
         return Finding(check, Status.TASK, answer.text, _HINTS[answer.why])
-    # A network may let SES through and nothing else.
-    return Finding(check, Status.WARNING, f"found (from {source}), but whose is not known: STS says {answer.words}")
+    # A firewall may allow SES and nothing else.
+    found = f"found (from {source}), but their owner is not known: STS says {answer.words}"
+    return Finding(check, Status.WARNING, found)
 
 
 def region(name: str, is_chosen: bool, own_endpoint: str | None) -> Finding:
-    """Return where mails are sent from: identities, templates and quotas are those of one region."""
+    """Return the region. Identities, templates and quotas belong to one region."""
     if own_endpoint is not None:
         return Finding("region", Status.OK, f"{name}, asked at {own_endpoint}")
     if is_chosen:
         return Finding("region", Status.OK, name)
-    return Finding("region", Status.WARNING, f"{name}, as none is set", "set AWS_REGION")
+    return Finding("region", Status.WARNING, f"{name}, because none is set", "set AWS_REGION")
 
 
 def sending(answer: AwsAnswer) -> Finding:
@@ -78,17 +79,17 @@ def sending(answer: AwsAnswer) -> Finding:
 
 
 def quota(answer: AwsAnswer, max_rate: int | None) -> Finding:
-    """Return how many mails a day and a second, and how much of it is used."""
+    """Return how many mails a day and a second are allowed, and how many were sent."""
     check, permission = "quota", "ses:GetSendQuota"
     if isinstance(answer, NoAnswer):
         return unanswered(check, permission, answer)
     most, rate, used = (float(answer.get(n, 0.0)) for n in ("Max24HourSend", "MaxSendRate", "SentLast24Hours"))
-    a_day = "no limit a day" if most == _UNLIMITED else f"{used:,.0f} of {most:,.0f} used in 24 hours"
+    a_day = "no daily limit" if most == _UNLIMITED else f"{used:,.0f} of {most:,.0f} used in 24 hours"
     found = f"{a_day}; {rate:,.0f} a second"
     if most != _UNLIMITED and used >= most:
         return Finding(check, Status.TASK, found, "wait, or ask AWS for a higher quota", permission)
     if (most, rate) == _SANDBOX:
-        todo = "it is a sandbox: only verified addresses get mail; ask AWS for production access"
+        todo = "the account is in the sandbox: only verified addresses get mail; ask AWS for production access"
         return Finding(check, Status.WARNING, found, todo, permission)
     if max_rate is not None and max_rate > rate:
         todo = f"MAILROOM_SES_MAX_RATE is {max_rate}: unset it, or SES will throttle"
@@ -99,7 +100,7 @@ def quota(answer: AwsAnswer, max_rate: int | None) -> Finding:
 
 
 def source(encoded: str, own_endpoint: str | None) -> list[Finding]:
-    """Return the finding about a From whose domain SES never takes; another endpoint than AWS's may take it."""
+    """Return the finding about a From whose domain SES never accepts. An endpoint that is not AWS may accept it."""
     if is_public(encoded):
         return []
     status = Status.TASK if own_endpoint is None else Status.WARNING
@@ -132,19 +133,19 @@ def identity(source: str, answer: AwsAnswer) -> tuple[Finding, str | None]:
 
 
 def dkim(name: str, answer: AwsAnswer) -> Finding:
-    """Return whether mails are signed: many receivers take unsigned mails for spam."""
+    """Return whether mails are signed. Many receivers treat unsigned mails as spam."""
     check, permission = "DKIM", "ses:GetIdentityDkimAttributes"
     if isinstance(answer, NoAnswer):
         return unanswered(check, permission, answer)
     known: dict[str, Any] = answer.get("DkimAttributes", {}).get(name, {})
     if known.get("DkimEnabled") and known.get("DkimVerificationStatus") == _VERIFIED:
         return Finding(check, Status.OK, f"mails of {name} are signed", permission=permission)
-    todo = f"set up Easy DKIM for {name}, or they are taken for spam"
+    todo = f"set up Easy DKIM for {name}, or receivers may treat them as spam"
     return Finding(check, Status.WARNING, f"mails of {name} are not signed", todo, permission)
 
 
 def config_set(name: str, answer: AwsAnswer) -> list[Finding]:
-    """Return whether the set exists, may send, and publishes mails that SES accepts and can't render."""
+    """Return whether the set exists, may send, and publishes rendering failures of mails that SES accepted."""
     check, permission = "configuration set", "ses:DescribeConfigurationSet"
     if isinstance(answer, NoAnswer):
         if answer.code == "ConfigurationSetDoesNotExist":
@@ -160,19 +161,19 @@ def config_set(name: str, answer: AwsAnswer) -> list[Finding]:
     if "renderingFailure" in events:
         findings.append(Finding(check, Status.OK, "are published", permission=permission))
     else:
-        found = "are not published: SES drops a mail that it can't render, and tells nobody"
+        found = "are not published: SES drops a mail that it can't render, and reports it nowhere"
         todo = f"give {name} an event destination, enabled, with renderingFailure"
         findings.append(Finding(check, Status.TASK, found, todo, permission))
     if "click" in events:
-        found = "clicks are tracked: links without ses:no-track lead over a server of AWS, which sees the secret"
+        found = "clicks are tracked: links without ses:no-track go through a server of AWS, which sees the secret"
         findings.append(
-            Finding("click tracking", Status.WARNING, found, "keep ses:no-track, or untick clicks", permission)
+            Finding("click tracking", Status.WARNING, found, "keep ses:no-track, or stop tracking clicks", permission)
         )
     return findings
 
 
 def base_url(url: str | None) -> list[Finding]:
-    """Return the finding about the links' address. Without it, the templates' findings say whether mails get lost."""
+    """Return the finding about the base URL. If it is unset, the templates' findings say whether mails get lost."""
     if url is None:
         found = "unset: the shipped templates, and others that use base_url, need it"
         return [Finding("base URL", Status.WARNING, found, "set MAILROOM_LINK_BASE_URL, here and for the sender")]
@@ -184,7 +185,7 @@ def base_url(url: str | None) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class TemplateAnswers:
-    """A sample, and what SES says of its template."""
+    """A sample, and the answers of SES about its template."""
 
     sample: Sample
     got: AwsAnswer
@@ -192,7 +193,7 @@ class TemplateAnswers:
 
 
 def template(asked: TemplateAnswers, escape_html: bool) -> list[Finding]:
-    """Return whether a template exists, needs only what is sent, renders, and says what the mail is for."""
+    """Return whether a template exists, needs only values that are sent, renders, and shows the secret and the code."""
     exists = _exists(asked, escape_html)
     is_missing = isinstance(asked.rendered, NoAnswer) and asked.rendered.code == "TemplateDoesNotExist"
     return [exists] if is_missing and exists.status is Status.TASK else [exists, _renders(asked)]
@@ -245,15 +246,16 @@ def _renders(asked: TemplateAnswers) -> Finding:
             return Finding(check, Status.TASK, found, f"use {{{{{name}}}}} there", permission)
     absent = [part for part, text in parts.items() if text is None]
     if len(absent) == len(parts):
-        return Finding(check, Status.TASK, "it has neither text nor HTML", "push a template that has", permission)
+        todo = "push a template with one of them"
+        return Finding(check, Status.TASK, "it has neither text nor HTML", todo, permission)
     if absent:
         found = f"renders, but has no {absent[0]} part"
-        return Finding(check, Status.WARNING, found, "give it one, for readers who see nothing else", permission)
+        return Finding(check, Status.WARNING, found, "add one, for mail programs that show only this part", permission)
     return Finding(check, Status.OK, "renders with sample data, as text and HTML", permission=permission)
 
 
 def mailed(sample: Sample, answer: AwsAnswer) -> Finding:
-    """Return what became of a sample mail that was really sent."""
+    """Return whether SES accepted a sample mail that was really sent."""
     check, permission = "sample mail", "ses:SendBulkTemplatedEmail"
     if isinstance(answer, NoAnswer):
         if answer.why is Why.DENIED:
@@ -261,7 +263,8 @@ def mailed(sample: Sample, answer: AwsAnswer) -> Finding:
             return Finding(check, Status.TASK, found, f"allow {permission}", permission)
         return unanswered(check, permission, answer)
     statuses: Sequence[dict[str, Any]] = answer.get("Status") or [{}]
-    if statuses[0].get("Status") == "Success" or statuses[0].get("MessageId"):  # only a mail that SES took has one
-        return Finding(check, Status.OK, f"{sample.template} was accepted; see that it arrives", permission=permission)
+    if statuses[0].get("Status") == "Success" or statuses[0].get("MessageId"):  # only an accepted mail has a MessageId
+        found = f"{sample.template} was accepted; check that it arrives"
+        return Finding(check, Status.OK, found, permission=permission)
     said = ": ".join(str(statuses[0][key]) for key in ("Status", "Error") if statuses[0].get(key)) or "no status"
     return Finding(check, Status.TASK, f"{sample.template} was not accepted ({said})", permission=permission)

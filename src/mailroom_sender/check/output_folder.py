@@ -26,7 +26,7 @@ def output_folder(folder: Path) -> Finding:
         return Finding(check, Status.OK, f"{folder} is writable")
     above = next(parent for parent in folder.absolute().parents if parent.exists())
     if folder.exists() or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        return Finding(check, Status.TASK, f"{folder} is no folder, and can't be made", _TASK)
+        return Finding(check, Status.TASK, f"{folder} is not a folder, and can't be made", _TASK)
     return Finding(check, Status.OK, f"{folder} does not exist; the sender will make it")
 
 

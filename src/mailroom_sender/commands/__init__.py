@@ -1,14 +1,14 @@
-"""The commands that do something else than send.
+"""The commands that do not send the mails of stdin.
 
 command_list        the place and the summary of each command
 check               checks whether everything is ready to send
 templates           the group of the commands below
 templates_list      lists templates, and whether SES has them
 templates_diff      shows what push would change
-templates_push      brings templates to SES
+templates_push      uploads templates to SES
 templates_preview   writes sample mails to files
-templates_options   options that several of these have
+templates_options   options that several of these commands have
 aws                 makes the client that asks AWS
-command_input       what the program hands to a command
+command_input       the values that the program passes to a command
 stdout              prints lines in colour
 """

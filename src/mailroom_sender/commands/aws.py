@@ -7,8 +7,8 @@ if TYPE_CHECKING:
 
 
 def aws_questions() -> "AwsQuestions":
-    """Return what asks AWS. Raises OperatorNeeded when the AWS SDK can't be set up, or finds no credentials."""
-    # Here, because the AWS SDK takes a fifth of a second, for which --help and a completion need not wait.
+    """Return a client. Raises OperatorNeeded when the AWS SDK can't be set up, or finds no credentials."""
+    # The import is here because it takes a fifth of a second. --help and completions should not wait for it.
     from mailroom_sender.aws.questions import AwsQuestions  # noqa: PLC0415
 
     return AwsQuestions()

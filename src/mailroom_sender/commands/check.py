@@ -24,15 +24,15 @@ _COLOURS: Final = {Status.OK: "green", Status.WARNING: "yellow", Status.TASK: "r
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--mail-to", metavar="ADDRESS",
-    help="Also send the sample mails to this address; success@simulator.amazonses.com accepts them and nobody gets"
-    " them.",
+    help="Also send the sample mails to this address; success@simulator.amazonses.com accepts them and delivers"
+    " them to nobody.",
 )  # fmt: skip
 @click.pass_obj
 def check(given: CommandInput, as_json: bool, mail_to: str | None) -> int:
     """Check whether everything is ready to send.
 
     Checks credentials, region, quota, the identity of the From, configuration set, templates, output folder and
-    database. Each line names the AWS permission that it needs; what is not permitted is not checked.
+    database. Each line names the AWS permission that it needs. Without that permission, the check is skipped.
     Exits with 0 when nothing must be done, else with 1. Sends nothing without --mail-to.
     """
     settings, url = given
@@ -54,7 +54,7 @@ def _address(text: str) -> str:
 
 
 def _printed(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Yield the findings; each is printed as soon as it is there."""
+    """Print each finding as soon as it is there, and yield it."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for finding in findings:
         status = finding.status.value

@@ -13,7 +13,7 @@ from mailroom_sender.texts.comparison import difference
 from mailroom_sender.texts.push import in_ses
 
 _COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
-"""By the first character of a line."""
+"""The key is the first character of a line."""
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Options of several commands of templates, and what they lead to."""
+"""Options of several commands of templates, and functions that read what they name."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def _complete_name(
     param: click.Parameter,  # noqa: ARG001 - click's signature
     incomplete: str,
 ) -> list[str]:
-    """Return the names of the templates in the folder that begin so; none if it can't be read."""
+    """Return the names of the templates in the folder that begin with `incomplete`; none if it can't be read."""
     try:
         found = read_templates(ctx.params.get("folder"))
     except MailroomError:
@@ -40,5 +40,5 @@ def read_templates(folder: Path | None, names: tuple[str, ...] = ()) -> list[Tem
 
 
 def read_samples(settings: SenderSettings, base_url: str | None) -> list[Sample]:
-    """Return the sample mails as these settings make them."""
+    """Return the sample mails that the sender would make with these settings."""
     return samples(Envelope(settings.source, settings.config_set, settings.escape_html, base_url))

@@ -27,7 +27,7 @@ from mailroom_sender.texts.push import push as push_changes
 @names_argument
 @click.pass_obj
 def push(given: CommandInput, folder: Path | None, dry_run: bool, yes: bool, names: tuple[str, ...]) -> int:
-    """Bring templates to SES, all or those named.
+    """Upload templates to SES: all of them, or the named ones.
 
     Creates what is missing and updates what differs. Asks before it overwrites a template; without a terminal, give
     --yes. Refuses a template that needs a value that is not sent, or whose HTML uses login_text. Needs
@@ -52,7 +52,7 @@ def push(given: CommandInput, folder: Path | None, dry_run: bool, yes: bool, nam
 def _print_conditions(changes: Sequence[TemplateChange]) -> None:
     for change in changes:
         for condition in change.conditions:
-            text = f"{change.template.name}: push it only when {condition}, or SES drops mails in silence"
+            text = f"{change.template.name}: push it only when {condition}, or SES drops mails without an error"
             click.echo(text, err=True)
 
 

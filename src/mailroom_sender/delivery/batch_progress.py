@@ -1,6 +1,6 @@
-"""How far one batch is: the rows still to be called, the rows whose refusal is undecided, and why the rest waits.
+"""The progress of one batch: the rows to call, the refused rows without a verdict, and why the rest waits.
 
-Knows no clock and does no I/O. refusal_run.py has the rule that judges rows which SES refused alone.
+It reads no clock and does no I/O. refusal_run.py has the rule that judges rows that SES refused alone.
 """
 
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ class BatchProgress:
     def __init__(self, batch: Sequence[Row], run: RefusalRun) -> None:
         self.parts = BatchParts(batch)
         self.held: Verdict | None = None
-        """Why no more calls are made for the rest of the batch, which waits; None: they are made."""
+        """Why the rest of the batch waits, and no more calls are made for it. None: calls are made."""
         self.source_works = False
-        """SES took a mail of this batch."""
+        """Whether SES accepted a mail of this batch."""
         self.logged: set[str] = set()
-        """Kinds of refusals that log_call() has logged."""
+        """The kinds of refusals that log_call() has logged."""
         self.run = run
         self._undecided: list[tuple[Begun, Verdict]] = []
-        self._refused_at: dict[str, float] = {}  # by a row's secret: its first refusal in this batch
-        self._taken_at = float("-inf")  # the last call of which SES took a mail
+        self._refused_at: dict[str, float] = {}  # the first refusal in this batch, by the row's secret
+        self._taken_at = float("-inf")  # the last call in which SES accepted a mail
 
     def answered(
         self, begun: Sequence[Begun], verdicts: Sequence[Verdict], called_at: float, now: float
     ) -> list[Verdict]:
-        """Return the verdicts on the rows of a call as they stand after all other calls; put back what is split."""
+        """Return the verdicts on the rows of a call, given all other calls. Put back the rows that are split."""
         is_taken = any(verdict.outcome is Outcome.SENT for verdict in verdicts)
         if is_taken:
             self.source_works, self._taken_at = True, called_at
@@ -49,7 +49,7 @@ class BatchProgress:
         return judged
 
     def _split(self, begun: Sequence[Begun], verdicts: Sequence[Verdict], now: float) -> None:
-        """Put back what is to be called again."""
+        """Put back the rows to call again."""
         reason = next(verdict.reason for verdict in verdicts if verdict.outcome is Outcome.SPLIT)
         if all(verdict.outcome is Outcome.SPLIT and not verdict.apart for verdict in verdicts):
             for one in begun:
@@ -62,14 +62,14 @@ class BatchProgress:
         self.run.refused(one.row.secret, reason, now, alone=alone)
 
     def _is_proved(self, one: Begun) -> bool:
-        """Return whether SES refused a call with this row, and then took other mails of this batch."""
+        """Return whether SES refused a call with this row, and then accepted other mails of this batch."""
         return self._refused_at.get(one.row.secret, float("inf")) < self._taken_at
 
     def _is_at_fault(self, one: Begun) -> bool:
         return self._is_proved(one) or self.run.is_at_fault(one.row.secret)
 
     def _judged(self, one: Begun, verdict: Verdict, now: float, *, is_taken: bool) -> Verdict:
-        """Return the verdict on a row; `is_taken`: SES took it, or another one in the same answer."""
+        """Return the verdict on a row. `is_taken`: SES accepted at least one row of the same call."""
         if verdict.outcome is Outcome.ONCE_MORE and one.attempt > 1:
             verdict = replace(verdict, outcome=Outcome.NEVER if is_taken else Outcome.REFUSED)
         if verdict.outcome is Outcome.REFUSED:
@@ -79,15 +79,15 @@ class BatchProgress:
         return verdict
 
     def settled_now(self, begun: Sequence[Begun], verdicts: Sequence[Verdict]) -> list[Settlement]:
-        """Return the outcomes of a call to be settled now; the other rows are split, or kept until decided()."""
+        """Return the outcomes of a call to settle now. The other rows are split, or kept until decided()."""
         pairs = list(zip(begun, verdicts, strict=True))
         self._undecided += [one for one in pairs if one[1].outcome is Outcome.REFUSED]
         return [Settlement(*one) for one in pairs if one[1].outcome not in (Outcome.REFUSED, Outcome.SPLIT)]
 
     def decided(self, now: float) -> list[Settlement]:
-        """Return the rows of which it is known by now that they were at fault.
+        """Return the kept rows that are known to be at fault now.
 
-        When the batch ends, or before their lease ends, the others are returned too: to be tried again.
+        When the batch ends, or before their lease ends, return the others too: they are tried again.
         """
         if not self.parts:
             self._end(now)
@@ -104,10 +104,10 @@ class BatchProgress:
         return settled
 
     def _end(self, now: float) -> None:
-        """No part is left to be called: hold the calls if no row is at fault, else go on with the postponed parts."""
+        """When no part is left: hold the calls if no row is at fault, else continue with the postponed parts."""
         reason = self.parts.postponed_for or (self._undecided[-1][1].reason if self._undecided else "")
         if reason and not self.held and self.run.is_no_rows_fault(reason):
             self.run.held(now)
-            reason = f"{RUN_LENGTH} or more mails in a row were refused, and none was taken between: {reason}"
+            reason = f"{RUN_LENGTH} or more mails in a row were refused, and none was accepted in between: {reason}"
             self.held = Verdict(Outcome.HOLD, reason, hold=holds.REFUSALS)
         self.parts.resume()

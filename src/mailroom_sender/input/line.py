@@ -1,7 +1,7 @@
-"""Pure: a line to rows and bad rows.
+"""Pure: splits a line into rows and bad rows.
 
-A row has five CSV fields (RFC 4180), and rows are joined by commas. The rules are strict: a row that breaks one is a
-bad row with a reason, and the other rows stay good, as long as the line can be cut into rows.
+A row has five CSV fields (RFC 4180), and commas join the rows of a line. A row that breaks a rule becomes a bad row
+with a reason. The other rows of the line stay good, if the line can be split into rows.
 """
 
 import base64
@@ -15,25 +15,25 @@ from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import BadRow, Bytes, Row, UnknownRow
 
 MOST_ROWS: Final = 10_000
-"""Rows of a line: MAILROOM_BATCH_LIMIT allows no more."""
+"""Rows of a line. MAILROOM_BATCH_LIMIT allows no more."""
 LONGEST_ROW: Final = 4096
-"""Bytes of a row: email and login of 254 characters of four bytes each make half of it."""
+"""Bytes of a row. An email and a login of 254 characters with four bytes each are half of it."""
 _FIELDS: Final = 5
-# A quoted field, with its quotes doubled inside; or a bare one, without any quote. Possessive (+ behind a quantifier),
-# or the way back out of a long field would be kept: a hundred times its size.
+# A quoted field, in which quotes are doubled, or a bare field without quotes. The quantifiers are possessive (with a +
+# behind them). Otherwise the engine would store a way back for each byte of a long field: a hundred times its size.
 _FIELD = re.compile(rb'"((?:[^"]++|"")*+)"(?=,|$)|([^",]*+)(?=,|$)', re.DOTALL)
 _BARE_ROW = re.compile(b",".join([rb"([^,]*+)"] * _FIELDS))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# 64 bytes in unpadded base64url: the last character holds two bits, the others of it are 0 (RFC 4648, 3.5).
+# 64 bytes in unpadded base64url. The last character has two bits of them; its other bits are 0 (RFC 4648, 3.5).
 _SECRET = re.compile(r"[A-Za-z0-9_-]{85}[AQgw]", re.ASCII)
 _CODE = re.compile(r"[0-9]{5}", re.ASCII)
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
 
 def decode_line(line: Bytes, known: Mapping[str, MailAction]) -> Iterator[Row | UnknownRow | BadRow]:
-    """Yield the rows of one line, given without its newline; `known` are the actions by number.
+    """Yield the rows of one line, which has no newline at its end. `known` has the actions by number.
 
-    Row by row, so that a long line needs little more memory than its own bytes.
+    It yields row by row, so that a long line needs little more memory than its bytes.
     """
     count = _count_quoted(line) if b'"' in line else line.count(b",") + 1
     if count is None:
@@ -49,7 +49,7 @@ def decode_line(line: Bytes, known: Mapping[str, MailAction]) -> Iterator[Row | 
 
 
 def _fields(line: Bytes) -> Iterator[re.Match[bytes] | None]:
-    """Yield a match for each field, None last when the line is not CSV."""
+    """Yield a match for each field. If the line is not CSV, yield None last."""
     place = -1
     while place < len(line):
         match = _FIELD.match(line, place + 1)
@@ -60,7 +60,7 @@ def _fields(line: Bytes) -> Iterator[re.Match[bytes] | None]:
 
 
 def _count_quoted(line: Bytes) -> int | None:
-    """Return how many fields there are, at least one more than is allowed if there are more; None: it is not CSV."""
+    """Return the number of fields, or one more than is allowed if there are more; None if the line is not CSV."""
     count = 0
     for match in itertools.islice(_fields(line), MOST_ROWS * _FIELDS + 1):
         if match is None:
@@ -70,7 +70,7 @@ def _count_quoted(line: Bytes) -> int | None:
 
 
 def _split(line: Bytes) -> Iterator[tuple[Sequence[bytes], bytes]]:
-    """Yield each row's values, and its own bytes."""
+    """Yield the values and the bytes of each row."""
     fields = (match for match in _fields(line) if match)
     while matches := list(itertools.islice(fields, _FIELDS)):
         yield [_value(match) for match in matches], bytes(line[matches[0].start() : matches[-1].end()])
@@ -82,7 +82,7 @@ def _value(match: re.Match[bytes]) -> bytes:
 
 
 def _split_bare(line: Bytes) -> Iterator[tuple[Sequence[bytes], bytes]]:
-    """The same for a line without a quote, as almost all are."""
+    """Do the same for a line without a quote. Almost no line has one."""
     place = 0
     while match := _BARE_ROW.match(line, place):
         yield match.groups(), match[0]
@@ -113,5 +113,5 @@ def _row(values: Sequence[bytes], raw: bytes, known: Mapping[str, MailAction]) -
 
 
 def token_secret(row: Row) -> bytes:
-    """Return the token's own 32 bytes, the key under which the ledger knows the row."""
+    """Return the 32 bytes of tokens.secret, by which the ledger finds the row."""
     return base64.urlsafe_b64decode(row.secret + "==")[:32]

@@ -1,28 +1,28 @@
-"""Pure: a row of a line, with its own bytes."""
+"""Pure: a row of a line, with its bytes."""
 
 from dataclasses import dataclass, field
 
 from mailroom_sender.input.action import MailAction
 
 Bytes = bytes | bytearray
-"""Bytes that are only read: a long line stays in the buffer that it was read into."""
+"""Bytes that nobody changes. A long line stays in the buffer that it was read into, and is not copied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One mail to be sent. Its repr shows no secret and no code."""
+    """One mail to send. Its repr shows no secret and no code."""
 
     action: MailAction
     email: str
     login: str
-    secret: str = field(repr=False)  # 86 characters, as it goes into the mail
+    secret: str = field(repr=False)  # the 86 characters that the mail shows
     code: str = field(repr=False)
-    raw: bytes = field(repr=False)  # the five fields as they were read
+    raw: bytes = field(repr=False)  # the five fields, as they were read
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownRow:
-    """A row of an action that is not known, or not yet. Its other fields are not checked."""
+    """A row whose action is not known, or not known yet. Its other fields are not checked."""
 
     number: str
     raw: bytes = field(repr=False)
@@ -30,7 +30,7 @@ class UnknownRow:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """Bytes that are no row, or a bad one, and why."""
+    """Bytes that are not a valid row, and the reason."""
 
     raw: Bytes = field(repr=False)
     reason: str

@@ -1,4 +1,4 @@
-"""stdin to complete lines. The bytes behind the last newline are never a line."""
+"""Reads complete lines from stdin. Bytes after the last newline are not a line."""
 
 import os
 from collections.abc import Iterator
@@ -9,25 +9,25 @@ from mailroom_sender.input.row import Bytes
 
 _READ: Final = 1 << 16
 LONGEST_LINE: Final = 1 << 23
-"""Bytes of a line, 8 MiB: 10,000 rows of 838 bytes. The collector's lines end at 1 MiB."""
+"""Bytes of a line: 8 MiB, for 10,000 rows of 838 bytes. The collector writes at most 1 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class OverlongLine:
-    """A piece of a line that is longer than any batch can be; all of its pieces come, in order."""
+    """A piece of a line that is longer than LONGEST_LINE. All pieces of the line come, in order."""
 
     data: Bytes
     is_first: bool
 
 
 class LineInput:
-    """Reads a descriptor that is readable, and returns complete lines."""
+    """Reads a descriptor when it is readable, and yields complete lines."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.ended = False
         self._partial = bytearray()
-        self._is_overlong = False  # the line that is being read
+        self._is_overlong = False  # whether the line that is being read is too long
 
     def read(self) -> Iterator[Bytes | OverlongLine]:
         """Read once, and yield complete lines without their newline."""
@@ -54,5 +54,5 @@ class LineInput:
         return line
 
     def leftover(self) -> Bytes:
-        """Return the bytes after the last newline: the writer died in the middle of a line."""
+        """Return the bytes after the last newline. If there are any, the writer ended in the middle of a line."""
         return self._partial

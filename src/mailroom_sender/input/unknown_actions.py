@@ -1,4 +1,4 @@
-"""Rows of actions that are not known: kept until the database was asked for its actions."""
+"""Keeps rows of unknown actions until the database has answered which actions it has."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
@@ -7,15 +7,15 @@ from typing import Final
 from mailroom_sender.input.action import KnownActions, MailAction
 from mailroom_sender.input.row import UnknownRow
 
-_GAP: Final = 2.0  # seconds between questions at least, whatever comes
-_AGAIN: Final = 60.0  # seconds between questions while there is traffic: somebody may change a template
+_GAP: Final = 2.0  # the least seconds between two questions
+_AGAIN: Final = 60.0  # seconds between questions while rows arrive, because somebody may change a template
 
 
 class UnknownActions:
-    """Asks one question at a time, in a worker. Times are monotonic seconds."""
+    """Asks one question at a time, in a worker thread. Times are monotonic seconds."""
 
     def __init__(self, known: KnownActions, read_actions: Callable[[], None] | None) -> None:
-        """`read_actions` puts the database's actions into `known`; None: there is no database to ask."""
+        """`read_actions` reads the actions of the database into `known`. None: there is no database."""
         self._known = known
         self._read_actions = read_actions
         self._rows: list[UnknownRow] = []
@@ -23,7 +23,7 @@ class UnknownActions:
         self._asked_at: float | None = None
 
     def __len__(self) -> int:
-        """Return how many rows wait for an answer."""
+        """Return the number of rows that wait for an answer."""
         return len(self._rows) + (len(self._question[1]) if self._question else 0)
 
     @property
@@ -38,19 +38,19 @@ class UnknownActions:
         return f"its action, {row.number}, is not in mailroom_actions"
 
     def put(self, row: UnknownRow) -> bool:
-        """Keep a row until the database was asked; False: there is no database to ask."""
+        """Keep a row until the database has answered. Return False if there is no database."""
         if self._read_actions is None:
             return False
         self._rows.append(row)
         return True
 
     def poll(self, pool: Executor, now: float, on_finished: Callable[[], None], *, is_busy: bool) -> list[UnknownRow]:
-        """Ask if it is time to; return the rows for which the database was asked, once it has answered.
+        """Ask the database if it is time. Return the rows whose question it has answered.
 
         `on_finished` is called, in any thread, when an answer comes.
         """
         if self._asked_at is None:
-            self._asked_at = now - _GAP  # they were read just now, but a row of a new action may have come after it
+            self._asked_at = now - _GAP  # the start read the actions, but a row of a newer action may have come since
         answered = self._answered()
         if self._read_actions is not None and self._question is None and now >= self._due(is_busy=is_busy):
             self._asked_at = now
@@ -59,7 +59,7 @@ class UnknownActions:
         return answered
 
     def _answered(self) -> list[UnknownRow]:
-        """Return the rows of a question that is answered; keep them if it failed."""
+        """Return the rows of a question that is answered. If it failed, keep them."""
         if self._question is None or not self._question[0].done():
             return []
         (question, rows), self._question = self._question, None
@@ -69,7 +69,7 @@ class UnknownActions:
         return []
 
     def deadline(self) -> float:
-        """Return when to ask next because of rows."""
+        """Return when to ask the database next because rows wait."""
         return self._due(is_busy=False) if self._question is None else float("inf")
 
     def _due(self, *, is_busy: bool) -> float:

@@ -21,21 +21,21 @@ class LedgerAlone:
         self._attempts: Counter[str] = Counter()
 
     def new_holder(self) -> str:
-        """Return no name: nobody else could begin the rows."""
+        """Return an empty name, because no other sender can begin the rows."""
         return ""
 
     def begin_soon(self, rows: Sequence[Row], holder: str) -> CallPermission:
-        """Begin; the answer is known at once."""
+        """Begin. The answer is known at once."""
         begun = self.begin(rows, holder)
         return CallPermission(lambda: begun)
 
-    def begin(self, rows: Sequence[Row], holder: str) -> BeginResult:  # noqa: ARG002 - there is none
+    def begin(self, rows: Sequence[Row], holder: str) -> BeginResult:  # noqa: ARG002 - there is no holder
         """Return all of the rows."""
         self._attempts.update(row.secret for row in rows)
         return BeginResult([Begun(row, UNKNOWN_TOKEN, self._attempts[row.secret]) for row in rows], [])
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Retry]:
-        """Return what is to be tried again; keep in a file what is not sent and not tried again."""
+        """Return the rows to try again. Write the other rows that are not sent to files."""
         again: list[Retry] = []
         given_up: list[Row] = []
         for settlement in settlements:

@@ -27,9 +27,9 @@ from mailroom_sender.ses.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.ses.verdict import Outcome
 
 STEP: Final = "mailroom.mailroom_begin_rows(mailroom.job_type,text,integer,bytea[],bytea[])"
-"""A function of the migration that this file needs."""
+"""A function that shows that the schema has the migration that this module needs."""
 ACKNOWLEDGE: Final = "SELECT mailroom.mailroom_acknowledge(%s::mailroom.job_type)"
-"""Records that a sender acknowledges. Returns how many rows that were handed out before are tracked now."""
+"""Records that a sender acknowledges. Returns how many rows that were printed before are tracked now."""
 _BEGIN: Final = (
     "SELECT place, token, attempt, code, reason"
     " FROM mailroom.mailroom_begin_rows(%s::mailroom.job_type, %s, %s::integer, %s::bytea[], %s::bytea[])"
@@ -38,9 +38,9 @@ _SETTLE: Final = (
     "SELECT token, code FROM mailroom.mailroom_settle_rows(%s::mailroom.job_type, %s, %s::bigint[],"
     " %s::mailroom.delivery_outcome[], %s::text[], %s::text[], %s::integer[])"
 )
-_SETTLE_AGAIN: Final = 0.05  # seconds until an outcome is recorded again whose row another transaction has locked
+_SETTLE_AGAIN: Final = 0.05  # seconds until it tries again to record an outcome whose row is locked
 _SETTLE_FOR: Final = 0.5
-"""Part of the lease for which that is tried."""
+"""The part of the lease during which it tries that."""
 _UNRECORDED: Final = {
     "missed": "this sender did not hold them any more",
     "locked": "another transaction had locked them",
@@ -48,7 +48,7 @@ _UNRECORDED: Final = {
 
 
 class DatabaseLedger:
-    """The ledger that the collector claims from. Callable from any thread."""
+    """The ledger in the database. Callable from any thread."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class DatabaseLedger:
         not_sent: RepeatedLog,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`not_sent` logs rows that may not be sent; its owner calls log_counts()."""
+        """`not_sent` logs rows that may not be sent. Its owner calls log_counts()."""
         self._database = database
         self._queue = queue
         self._lease_ms = lease_ms
@@ -71,19 +71,19 @@ class DatabaseLedger:
         """Outcomes that could not be recorded, since the start."""
 
     def new_holder(self) -> str:
-        """Return a name that no other batch has or had.
+        """Return a name that no other batch has ever had.
 
         A row may be read twice, for example after a crash of the server has undone its claim. Then two batches of one
-        process must exclude each other, just as two processes do.
+        process must exclude each other, as two processes do.
         """
         return f"{self._process}:{next(self._batches)}"
 
     def begin(self, rows: Sequence[Row], holder: str) -> BeginResult:
-        """Begin claimed rows; log which of them may not be sent, and why."""
+        """Begin claimed rows. Log which of them may not be sent, and why."""
         return self.begin_soon(rows, holder).wait()
 
     def begin_soon(self, rows: Sequence[Row], holder: str) -> CallPermission:
-        """Begin without waiting, if the connection is free."""
+        """Send the begin without waiting for its answer, if the connection is free."""
         keys, emails = [token_secret(row) for row in rows], [row.email.encode() for row in rows]
         parameters = (self._queue, holder, self._lease_ms, keys, emails)
         ask = partial(self._database.query_soon, _BEGIN, parameters)
@@ -91,7 +91,7 @@ class DatabaseLedger:
         return CallPermission(pending.result)
 
     def _begun(self, rows: Sequence[Row], holder: str, answer: DatabaseRows, call_by: float) -> BeginResult:
-        """Return which rows may be sent; log which may not, and why."""
+        """Return which rows may be sent. Log which may not, and why."""
         begun: list[Begun] = []
         locked: list[Row] = []
         refused: dict[str, list[int]] = {}
@@ -154,7 +154,7 @@ class DatabaseLedger:
 
 
 def _recorded(settlement: Settlement) -> tuple[str, str | None, str | None, int]:
-    """Return what the ledger records of a row: outcome, message id, error, and ms until it is due again."""
+    """Return what the ledger records for a row: outcome, message id, error, and milliseconds until it is due again."""
     verdict, attempt = settlement.verdict, settlement.begun.attempt
     if verdict is None:
         return "release", None, None, 0

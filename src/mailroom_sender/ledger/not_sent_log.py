@@ -1,4 +1,4 @@
-"""Logs rows that may not be sent: a few tokens of each reason get a line each, the others are counted."""
+"""Logs rows that may not be sent. A few tokens of each reason get a line each. The others are counted."""
 
 from mailroom_runtime.repeated_log import RepeatedLog
 from mailroom_runtime.repeats import Repeat
@@ -6,7 +6,7 @@ from mailroom_runtime.words import counted
 from mailroom_sender.log import log
 
 UNKNOWN_TOKEN = 0
-"""The id of a token that is not known: the ledger does not have it, or the sender has no database."""
+"""Stands for the id of a token that is not in the ledger, or of any token if the sender has no database."""
 
 
 def not_sent_log() -> RepeatedLog:

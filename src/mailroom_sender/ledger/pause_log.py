@@ -1,4 +1,4 @@
-"""Says once that the queue is paused, and once that it is not any more."""
+"""Logs once that the queue is paused, and once that it is not paused any more."""
 
 import threading
 from collections.abc import Set
@@ -7,11 +7,11 @@ from mailroom_sender.log import log
 
 _PAUSED = "paused"
 _MAY_BE_SENT = frozenset({"begun", "stale", "changed"})
-"""Codes that begin gives only to rows of a queue that is not paused."""
+"""Codes that mailroom_begin_rows() returns only when the queue is not paused."""
 
 
 class PauseLog:
-    """Learns of a pause by begin's answers; callable from any thread."""
+    """Finds out from the answers to begin whether the queue is paused. Callable from any thread."""
 
     def __init__(self, queue: str) -> None:
         self._queue = queue
@@ -19,7 +19,7 @@ class PauseLog:
         self._lock = threading.Lock()
 
     def note(self, codes: Set[str]) -> None:
-        """Take the codes of one answer to begin."""
+        """Note the codes of one answer to begin, and log a change."""
         with self._lock:
             was_paused = self._is_paused
             self._is_paused = _PAUSED in codes or (was_paused and not codes & _MAY_BE_SENT)

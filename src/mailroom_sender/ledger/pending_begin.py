@@ -1,4 +1,4 @@
-"""A begin whose answer has not come yet. It waits for the answer, and asks again if the answer is too old."""
+"""A begin whose answer has not come yet. It waits for the answer, and begins again if the answer is too late."""
 
 from collections.abc import Callable
 from typing import Final
@@ -8,11 +8,11 @@ from mailroom_sender.log import log
 from mailroom_sender.ses.permission import BeginResult
 
 _FRESH: Final = 0.25
-"""The part of the lease that may pass before the call is made. The call takes two thirds of the lease at most."""
+"""The part of the lease that may pass before the call is made. The call takes at most two thirds of the lease."""
 
 
 class PendingBegin:
-    """One begin on its way. For one thread at a time; times are in seconds."""
+    """One begin in progress. For one thread at a time. Times are in seconds."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class PendingBegin:
         self._answer = self._ask()
 
     def result(self) -> BeginResult:
-        """Wait for an answer that is fresh enough, and read it. Raises Stopped.
+        """Wait for an answer that comes early enough, and read it. Raises Stopped.
 
         After a late answer (a stopped process, a slow network) the lease may end before the call does. So the same rows
         are begun again, which is allowed.

@@ -1,4 +1,4 @@
-"""Pure: what every ledger of the sender can do, and the records that go in and out."""
+"""Pure: the methods of every ledger of the sender, and the records that they get and return."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from mailroom_sender.ses.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The outcome of a begun row. None as verdict: no call was made for it."""
+    """The outcome of a begun row. `verdict` is None if no call was made for it."""
 
     begun: Begun
     verdict: Verdict | None
@@ -26,19 +26,19 @@ class Retry:
 
 
 class SenderLedger(Protocol):
-    """The fence before a call, and the record after it."""
+    """Decides before a call which rows may be sent, and records the outcomes after it."""
 
     def new_holder(self) -> str:
-        """Return a name for one batch: no other batch may begin the rows that it holds, nor one of this process."""
+        """Return a name for one batch. No other batch, also of this process, may begin the rows that it holds."""
 
     def begin(self, rows: Sequence[Row], holder: str) -> BeginResult:
         """Return which of the rows may be sent. Raises Stopped."""
 
     def begin_soon(self, rows: Sequence[Row], holder: str) -> CallPermission:
-        """Begin without waiting; the permission waits for the answer when it is asked."""
+        """Begin without waiting. The permission waits for the answer when it is asked."""
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Retry]:
-        """Record the outcomes of rows of one holder; return the rows that no collector will print again.
+        """Record the outcomes of the rows of one holder. Return the rows that this sender must try again itself.
 
         Raises Stopped.
         """

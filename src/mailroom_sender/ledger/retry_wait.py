@@ -14,7 +14,7 @@ from mailroom_sender.log import log
 _FIRST, _CAP = 0.1, 30.0  # seconds
 _GRACE: Final = 5.0
 """Seconds for which a stopping sender still tries to record outcomes."""
-_MOST_IN_GRACE: Final = 0.5  # seconds between two tries then
+_MOST_IN_GRACE: Final = 0.5  # the most seconds between two tries in that time
 
 
 class RetryWait:
@@ -26,12 +26,12 @@ class RetryWait:
         self._give_up_at = float("inf")
 
     def stop(self) -> None:
-        """End the present wait. From now on there are tries for a grace period only."""
+        """End the present wait. From now on there are tries only for a grace period."""
         self._give_up_at = self._clock() + _GRACE
         self._stopped.set()
 
     def __call__(self, error: MailroomError, failures: int) -> None:
-        """Log a failure, and wait as is right after so many. Raises Stopped when the grace period is over."""
+        """Log a failure, and wait. The wait grows with `failures`. Raises Stopped when the grace period is over."""
         if self._clock() >= self._give_up_at:
             raise Stopped from None
         wait = backoff(failures, random.random(), first=_FIRST, cap=_CAP)

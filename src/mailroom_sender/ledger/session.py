@@ -17,7 +17,7 @@ _NAME: Final = "mailroom-send"
 
 
 def read_actions_once(url: DatabaseUrl | str, known: KnownActions, answer_timeout: float) -> None:
-    """Read the actions over a connection of its own; log it when that fails. `answer_timeout` is in seconds."""
+    """Read the actions on a connection of its own. Log a failure. `answer_timeout` is in seconds."""
     try:
         with connect(url, _NAME, answer_timeout) as connection, translated():
             known.replace(connection.execute(LIST).fetchall())
@@ -59,7 +59,7 @@ class DatabaseSession:
         self.connection: DeadlineConnection | None = None
 
     def open(self) -> Any:
-        """Connect; return what the first_statement returns. Raises Unavailable, OperatorNeeded or StatementRefused."""
+        """Connect, and return the value of first_statement. Raises Unavailable, OperatorNeeded or StatementRefused."""
         connection = connect(self._url, _NAME, self._answer_timeout)
         try:
             if self._check is not None:
@@ -83,16 +83,16 @@ class DatabaseSession:
 
     @property
     def is_idle(self) -> bool:
-        """Return whether there is a connection, and no statement in progress on it."""
+        """Return whether there is a connection without a statement in progress."""
         return self.connection is not None and self.connection.info.transaction_status is TransactionStatus.IDLE
 
     def execute(self, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """Run a statement; return its rows. Raises a MailroomError."""
+        """Run a statement, and return its rows. Raises MailroomError."""
         with translated():
             return self.connected.execute(text, parameters, binary=True).fetchall()
 
     def read_actions(self) -> None:
-        """Read the actions again, if that can be done now. Raises MailroomError."""
+        """Read the actions again. Log a failure, and raise it. Raises MailroomError."""
         try:
             with translated():
                 self._read_actions(self.connected, strict=True)
@@ -108,7 +108,7 @@ class DatabaseSession:
         except psycopg.Error as error:
             if strict or not self._was_open:
                 raise
-            # Mails of the known actions go on being sent, and settled.
+            # Mails of the known actions are still sent and settled.
             log(
                 "the actions can't be read from the database any more; using those that are known",
                 "warning",
@@ -117,7 +117,7 @@ class DatabaseSession:
             )
 
     def close(self) -> None:
-        """Close the connection, if there is one; open() makes a new one."""
+        """Close the connection, if there is one. open() makes a new one."""
         if self.connection is not None:
             self.connection.close()
             self.connection = None

@@ -1,4 +1,4 @@
-"""Shares the sender's session among its workers. A worker can send a step before it waits for the answer."""
+"""Shares the sender's session among its worker threads. A worker can send a statement, and wait for it later."""
 
 import threading
 from collections.abc import Callable
@@ -17,14 +17,14 @@ Rows = list[tuple[Any, ...]]
 
 @dataclass(slots=True)
 class _Sent:
-    """A statement that was sent; `rows` once its answer is read, None if it has none."""
+    """A statement that was sent. `rows` has its answer; None until the answer is read, or if reading failed."""
 
     cursor: psycopg.Cursor[Any]
     rows: Rows | None = None
 
 
 class SharedConnection:
-    """open() tries once; query() tries until it is answered, or the sender stops. Callable from any thread.
+    """open() tries once. query() tries until it gets an answer, or the sender stops. Callable from any thread.
 
     The lock is held only for the time of one statement. A thread that needs the connection first reads the answer that
     another thread waits for.
@@ -37,21 +37,21 @@ class SharedConnection:
         self._lock = threading.Lock()
 
     def open(self) -> Any:
-        """Connect; return what the first_statement returns. Raises Unavailable, OperatorNeeded or StatementRefused."""
+        """Connect, and return the value of first_statement. Raises Unavailable, OperatorNeeded or StatementRefused."""
         return self._session.open()
 
     def read_actions(self) -> None:
-        """Read the actions again, if that can be done now: begin and settle are more urgent. Raises MailroomError."""
+        """Try once to read the actions again, because begin and settle are more urgent. Raises MailroomError."""
         with self._lock:
             self._read()
             self._session.read_actions()
 
     def stop(self) -> None:
-        """Let waiting queries try for a grace period only."""
+        """Let waiting queries try only for a grace period."""
         self._wait.stop()
 
     def query(self, text: str, parameters: tuple[Any, ...]) -> Rows:
-        """Run a step that may be run again. Raises Stopped when it could not be run before the end."""
+        """Run a statement that may be run again. Raises Stopped when it could not be run before the sender stopped."""
         failures = 0
         with self._lock:
             while True:
@@ -71,9 +71,9 @@ class SharedConnection:
         return self._session.execute(text, parameters)
 
     def query_soon(self, text: str, parameters: tuple[Any, ...]) -> Callable[[], Rows]:
-        """Send a step that may be run again, without waiting; return what waits for its answer, as query() does.
+        """Send a statement that may be run again. Return a function that waits for its answer like query().
 
-        While the connection is busy, the step is run only once its answer is called for.
+        If the connection is busy now, that function also sends the statement.
         """
         sent: _Sent | None = None
         if self._lock.acquire(blocking=False):
@@ -95,7 +95,7 @@ class SharedConnection:
         return answer
 
     def _send(self, text: str, parameters: tuple[Any, ...]) -> _Sent | None:
-        """Send a statement; None: that failed, and query() will say why."""
+        """Send a statement. Return None if that failed: query() will try again, and log the reason."""
         connection = self._session.connection
         if connection is None:
             return None
@@ -111,14 +111,14 @@ class SharedConnection:
         return self._in_progress
 
     def _read(self) -> None:
-        """Read the answer that is on its way, if one is."""
+        """Read the answer of the statement in progress, if there is one."""
         sent, self._in_progress = self._in_progress, None
         if sent is not None:
             try:
                 self._session.connected.finish()
                 sent.rows = sent.cursor.fetchall()
             except (psycopg.Error, ConnectionLost):
-                # The thread that asked runs the statement again; on this connection, if that is still good.
+                # The thread that asked runs the statement again. It uses this connection if it is still good.
                 if not self._session.is_idle:
                     self._drop()
 

@@ -1,4 +1,4 @@
-"""Pure: the answer to one call, as it is printed on stdout."""
+"""Pure: makes the JSON object that is printed on stdout for a call."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +9,9 @@ from mailroom_sender.ses.verdict import Accepted, Refused, SesAnswer, Verdict
 
 
 def call_answer(answer: SesAnswer, rows: Sequence[Row], verdicts: Sequence[Verdict], time: str) -> dict[str, Any]:
-    """Return the object to print; `time` is in UTC, as ISO 8601 has it.
+    """Return the object to print. `time` is in UTC and in the format of ISO 8601.
 
-    `error` stands there unless SES gave a status for each destination.
+    It has `error` unless SES gave a status for each destination.
     """
     statuses = answer.statuses if isinstance(answer, Accepted) and answer.statuses else []
     head: dict[str, Any] = {"time": time, "template": rows[0].action.template}

@@ -1,19 +1,19 @@
-"""Whether an output folder is safe: its files hold secrets."""
+"""Checks whether an output folder is safe. Its files contain secrets."""
 
 import os
 import stat
 from pathlib import Path
 
-_MOST_LINKS = 40  # as Linux follows (path_resolution(7))
+_MOST_LINKS = 40  # Linux follows as many (path_resolution(7))
 
 
 def problem_of(folder: Path) -> str:
-    """Return why a folder can't be trusted with secrets, or an empty text: one that does not exist can. Raises OSError.
+    """Return why a folder is not safe for secrets; empty if it is safe, or does not exist. Raises OSError.
 
-    A mount may be writable by all: the volumes of containers are, and there are no other users.
+    A mount may be writable for all users. Volumes of containers are, and a container has no other users.
     """
     if link := _link_of_another(folder.absolute()):
-        return f"{link} is a symbolic link of another user, who can lead it elsewhere"
+        return f"{link} is a symbolic link of another user, and that user can change its target"
     mode = folder.stat().st_mode if folder.exists() else 0
     if stat.S_ISDIR(mode) and mode & stat.S_IWOTH and not mode & stat.S_ISVTX and not folder.is_mount():
         return f"every user of this machine can write into {folder} (chmod o-w {folder})"

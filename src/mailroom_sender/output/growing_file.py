@@ -1,4 +1,4 @@
-"""A file that grows, made when the first bytes come, and never deleted."""
+"""A file that grows. The first write creates it. It is never deleted."""
 
 import os
 from pathlib import Path
@@ -15,10 +15,10 @@ class GrowingFile:
         self._ending = ending
         self._fd: int | None = None
         self.path: Path | None = None
-        """None as long as nothing was written."""
+        """None until something is written."""
 
     def write(self, data: bytes) -> None:
-        """Append and sync, all or nothing. Raises OSError."""
+        """Append all bytes and sync the file. Raises OSError; then nothing was appended."""
         if self._fd is None:
             name = f"{self._name}_{stamp()}_{os.getpid()}"
             self._fd, self.path = create(self._folder, name, self._ending)

@@ -1,4 +1,4 @@
-"""Pure: a mail as debug mode shows it to a person, in two lines."""
+"""Pure: the two lines of text that debug mode prints for a mail."""
 
 from typing import Final
 
@@ -7,14 +7,14 @@ from mailroom_sender.address.email_address import for_ses
 from mailroom_sender.input.row import Row
 
 _PATHS: Final = {"activation": "/activate/", "password_recovery": "/recover/"}
-"""The path that the shipped templates put between the base URL and the secret. For other actions only SES knows it."""
+"""The path between the base URL and the secret, in the shipped templates. Other templates are only in SES."""
 
 
 def mail_text(row: Row, base_url: str | None) -> str:
-    """Return the mail's head, and below it, indented, its link, or the secret where the link is not known.
+    """Return a line with the mail's head, and an indented line with its link, or its secret if the link is not known.
 
-    Without `base_url` the link is its path alone. `row` has an address that addresses.for_ses() takes.
-    Characters that a terminal would obey are shown escaped.
+    Without `base_url` the link is only a path. The address of `row` must be one that for_ses() accepts.
+    Control characters are escaped, because a terminal would obey them.
     """
     head = [row.action.name, for_ses(row.email), f"login {row.login}"]
     if row.action.needs_code:

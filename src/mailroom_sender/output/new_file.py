@@ -1,4 +1,4 @@
-"""Files that did not exist before: their names have the time, and only this user can read them."""
+"""Creates files that did not exist before. Their names have the time, and only this user can read them."""
 
 import os
 import time
@@ -9,13 +9,13 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 
 
 def stamp(before: int = 0) -> str:
-    """Return the time, or that of `before` seconds ago, as it stands in files' names, which sort by it."""
+    """Return the time, or the time `before` seconds ago, for a file's name. Names sort by it."""
     now = time.time_ns() - before * 10**9
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 10**9)) + f".{now // 1000 % 10**6:06d}Z"
 
 
 def create(folder: Path, name: str, ending: str) -> tuple[int, Path]:
-    """Open a new file, with mode 0600; a second one of the same microsecond gets a suffix. Raises OSError."""
+    """Create a file with mode 0600. A second file of the same microsecond gets a suffix. Raises OSError."""
     tries = 0
     while True:
         path = folder / f"{name}{f'-{tries}' if tries else ''}{ending}"

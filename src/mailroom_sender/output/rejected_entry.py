@@ -1,4 +1,4 @@
-"""Pure: bytes that were rejected, and why, as JSON objects."""
+"""Pure: makes JSON objects of rejected bytes and the reason."""
 
 import json
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from typing import Any, Final
 from mailroom_sender.input.row import BadRow, Bytes
 
 LONGEST_PART: Final = 1 << 16
-"""Bytes in one object. What is longer is rejected in parts: its objects have `part` and `parts`, from 1."""
+"""Bytes in one object. Longer bytes get several objects, with `part` (counted from 1) and `parts`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedEntry:
-    """One object. It is encoded when it is written, as JSON may take six times its bytes."""
+    """One object. It is encoded only when it is written, because JSON may need six times its bytes."""
 
     raw: Bytes | memoryview = field(repr=False)
     head: dict[str, Any]
@@ -29,7 +29,7 @@ class RejectedEntry:
 
 
 def rejected_entries(row: BadRow, time: str) -> list[RejectedEntry]:
-    """Return the objects for one bad row or line; `time` is in UTC, as ISO 8601 has it."""
+    """Return the objects for one bad row or line. `time` is in UTC and in the format of ISO 8601."""
     head = {"time": time, "reason": row.reason}
     if len(row.raw) <= LONGEST_PART:
         return [RejectedEntry(row.raw, head)]
@@ -38,7 +38,7 @@ def rejected_entries(row: BadRow, time: str) -> list[RejectedEntry]:
 
 
 def _parts(raw: Bytes) -> Iterator[memoryview]:
-    """Cut a long line, not within a UTF-8 character."""
+    """Split a long line, but not within a UTF-8 character."""
     view, start = memoryview(raw), 0
     while start < len(view):
         end = min(start + LONGEST_PART, len(view))

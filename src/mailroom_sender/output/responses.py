@@ -1,4 +1,4 @@
-"""SES's responses to calls that it refused, as files: each refusal once in a while, and the newest of all.
+"""Writes SES's responses to refused calls to files: the same refusal only now and then. It deletes old files.
 
 `ses_<UTC time>_<action's number>.http`, with mode 0600.
 """
@@ -16,12 +16,12 @@ from mailroom_sender.log import log
 from mailroom_sender.output.new_file import create, stamp
 
 MOST: Final = 200
-"""Files that are kept. One has a few hundred bytes, and at most a mebibyte."""
+"""The number of files that are kept. A file has a few hundred bytes, and at most 1 MiB."""
 OLDEST: Final = 30 * 86_400
-"""Seconds for which one is kept."""
-_AGAIN: Final = 600.0  # seconds until the same refusal is kept again
-_MOST_REFUSALS: Final = 256  # that are remembered
-_LOG_AGAIN: Final = 3600.0  # seconds until it is logged again that files are deleted
+"""Seconds for which a file is kept."""
+_AGAIN: Final = 600.0  # seconds until the same refusal is written again
+_MOST_REFUSALS: Final = 256  # the number of refusals that are remembered
+_LOG_AGAIN: Final = 3600.0  # seconds until deleted files are logged again
 _NAME = re.compile(r"ses_\d{8}T\d{6}\.\d{6}Z_\d+(?:-\d+)?\.http", re.ASCII)
 
 
@@ -37,7 +37,7 @@ class ResponseFiles:
         self._logged_at = float("-inf")
 
     def keep(self, action: str, data: bytes, refusal: str) -> None:
-        """Write a response to a file, unless the same refusal was kept lately; a failure is logged, and no more."""
+        """Write a response to a file, unless the same refusal was written recently. A failure is only logged."""
         with self._lock:
             if not self._is_new((action, refusal)):
                 return
@@ -47,7 +47,7 @@ class ResponseFiles:
                 self._delete_old()
             except OSError as error:
                 log(
-                    f"a response of SES can't be written to {self._folder}: {error.strerror}; mails still go",
+                    f"a response of SES can't be written to {self._folder}: {error.strerror}; mails are still sent",
                     "warning",
                     event="response_not_kept",
                     folder=str(self._folder),
@@ -71,7 +71,7 @@ class ResponseFiles:
             self._kept_at.popitem(last=False)
 
     def _delete_old(self) -> None:
-        """Delete the oldest files of too many, and those that are too old; no other file. Raises OSError."""
+        """Delete the oldest files if there are too many, and files that are too old. Raises OSError."""
         names = sorted(file.name for file in self._folder.iterdir() if _NAME.fullmatch(file.name))
         oldest = f"ses_{stamp(OLDEST)}"
         old = [name for place, name in enumerate(names) if place < len(names) - MOST or name < oldest]

@@ -1,4 +1,4 @@
-"""stdout: one JSON object a line (the answer to a call; in debug mode its request), or in debug mode text."""
+"""Writes stdout: a line with a JSON object for each answer, or in debug mode for each request, or text."""
 
 import json
 import os
@@ -17,11 +17,11 @@ class CallOutput:
         self._closed = False
 
     def line(self, data: dict[str, Any]) -> None:
-        """Print one object. A stdout that can't be written is logged once, and mails still go."""
+        """Print one object. If stdout can't be written, log that once. Mails are still sent."""
         self.text(json.dumps(data, separators=(",", ":")) + "\n")
 
     def text(self, text: str) -> None:
-        """Print text, which ends with a line break, as line() does."""
+        """Print text that ends with a line break. Failures are handled like those of line()."""
         left = memoryview(text.encode())
         with self._lock:
             try:
@@ -30,7 +30,8 @@ class CallOutput:
             except OSError as error:
                 self._closed = True
                 log(
-                    f"stdout can't be written: {error.strerror}; mails still go, but answers are no longer printed",
+                    f"stdout can't be written: {error.strerror}; mails are still sent, but answers are not printed any"
+                    " more",
                     "warning",
                     event="stdout_not_writable",
                     reason=error.strerror,

@@ -1,6 +1,6 @@
-"""Pure: what was sent, in one line every few minutes while something happens.
+"""Pure: counts what was sent, for one line of the log every five minutes if something happened.
 
-Times are seconds of one monotonic clock, handed in by the caller.
+Times are seconds of one monotonic clock. The caller gives them.
 """
 
 import math
@@ -14,25 +14,25 @@ from mailroom_sender.ses.verdict import Outcome, Verdict
 
 _EVERY: Final = 300.0  # seconds
 _STEP: Final = 1.05
-"""A time is kept as the power of this that it is nearest to: a few hundred counters, and 3 % off at most."""
+"""Each time is counted at the nearest power of this: a few hundred counters, and an error of at most 3 %."""
 _GROUPS: Final = (
     ("failed", "failed", (Outcome.NEVER,)),
     ("not_taken", "not taken now", (Outcome.LATER, Outcome.ONCE_MORE, Outcome.REFUSED, Outcome.HOLD)),
     ("in_doubt", "may have been mailed twice", (Outcome.UNKNOWN,)),
 )
-"""Rows that are counted together: their field in JSON, their words, and their outcomes."""
+"""Outcomes that are counted together: the field in JSON, the words in the text, and the outcomes."""
 
 
 @dataclass(frozen=True, slots=True)
 class SummaryLine:
-    """One line of the log: its text, and the same as fields."""
+    """One line of the log, as text and as fields."""
 
     text: str
     fields: dict[str, Any]
 
 
 class SenderSummary:
-    """Counts rows by what became of them, and how long SES took to answer."""
+    """Counts rows by their outcome, and calls by the time until SES answered."""
 
     def __init__(self) -> None:
         self._since = 0.0
@@ -41,10 +41,10 @@ class SenderSummary:
         self.sent = 0
         """Mails since the start."""
         self.due_at = float("inf")
-        """When to call line(); never, as long as nothing happens."""
+        """When to call line(); infinity until something happens."""
 
     def add(self, now: float, verdicts: Sequence[Verdict], unfit: int, took: Sequence[float]) -> None:
-        """Count rows by their verdicts, rows that SES can never take, and calls by the seconds until their answer."""
+        """Count rows by verdict, `unfit` rows that SES can never accept, and calls by the seconds until the answer."""
         if not verdicts and not unfit:
             return
         if self.due_at == float("inf"):
@@ -57,7 +57,7 @@ class SenderSummary:
         self.sent += counts[Outcome.SENT]
 
     def line(self, now: float) -> SummaryLine | None:
-        """Return the line, and count from nothing; None when nothing happened."""
+        """Return the line, and set the counts to 0. Return None when nothing happened."""
         if self.due_at == float("inf"):
             return None
         sent = self._outcomes[Outcome.SENT]
@@ -77,7 +77,7 @@ class SenderSummary:
         return SummaryLine("; ".join(parts), fields)
 
     def _ms(self, calls: float) -> float:
-        """Return the milliseconds within which so many calls were answered."""
+        """Return the milliseconds within which so many `calls` were answered."""
         seen = 0
         for step in sorted(self._took):
             seen += self._took[step]
@@ -94,4 +94,4 @@ def _calls_text(calls: int, half: float, most: float) -> str:
 
 
 def _digits(ms: float) -> str:
-    return f"{ms:,.0f}" if ms >= 10 else f"{ms:.1f}"  # noqa: PLR2004 - no more digits than are sure
+    return f"{ms:,.0f}" if ms >= 10 else f"{ms:.1f}"  # noqa: PLR2004 - more digits would not be exact

@@ -1,9 +1,9 @@
-"""Rows that could not be read or sent, written to files before anything is forgotten.
+"""Writes rows that could not be read or sent to files, so that none is lost.
 
 `rejected_<UTC time>_<pid>.jsonl`   one JSON object for each bad line or row: time, reason, row
 `replay_<UTC time>_<pid>.csv`       rows in the wire format: `mailroom-send < FILE` sends them
 
-Both have mode 0600 (they hold secrets), are synced, and are never overwritten nor deleted.
+Both have mode 0600, because they contain secrets. They are synced. They are never overwritten and never deleted.
 """
 
 import threading
@@ -30,7 +30,7 @@ class _ReplayEntry:
 
 
 class UnsentRows:
-    """Callable from any thread; rows that the disk does not take are kept until it does."""
+    """Callable from any thread. If the disk can't be written, rows are kept in memory until it can."""
 
     def __init__(self, folder: Path) -> None:
         self._rejected = GrowingFile(folder, "rejected", ".jsonl")
@@ -42,12 +42,12 @@ class UnsentRows:
 
     @property
     def unwritten(self) -> int:
-        """Return how many entries the disk has not taken yet."""
+        """Return the number of entries that are not written yet."""
         return len(self._writes)
 
     @property
     def summary(self) -> str:
-        """Return how many rows went to which files, since the start; empty if none did."""
+        """Return how many rows were written to which files since the start; empty if none were."""
         parts: list[str] = []
         if self._rejected_count:
             count = counted(self._rejected_count, "row or line", "rows or lines")
@@ -58,11 +58,11 @@ class UnsentRows:
         return "; ".join(parts)
 
     def reject(self, raw: Bytes, reason: str) -> None:
-        """Keep bytes that are no row, or a row that is never to be sent."""
+        """Write bytes that are not a valid row, or a row that can never be sent."""
         self.reject_all([BadRow(raw, reason)])
 
     def reject_all(self, rows: Sequence[BadRow]) -> None:
-        """Keep bytes that are no rows, or rows that are never to be sent; log each reason once."""
+        """Write bytes that are not valid rows, or rows that can never be sent. Log each reason once."""
         for reason, count in Counter(row.reason for row in rows).items():
             log(
                 f"rejecting {counted(count, 'row or line', 'rows or lines')}: {reason}",
@@ -76,12 +76,12 @@ class UnsentRows:
         self.reject_more(rows)
 
     def reject_more(self, rows: Sequence[BadRow]) -> None:
-        """Keep further pieces of what was rejected before: neither counted nor logged."""
+        """Write further pieces of something that was rejected before. They are neither counted nor logged."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._writes.put(self._rejected, [entry for row in rows for entry in rejected_entries(row, now)])
 
     def replay(self, rows: Sequence[Row], reason: str) -> None:
-        """Keep rows that were not sent, one to a line."""
+        """Write rows that were not sent, one a line."""
         log(
             f"writing {counted(len(rows), 'row')} to a replay file: {reason}",
             "warning",
@@ -94,5 +94,5 @@ class UnsentRows:
         self._writes.put(self._replay, [_ReplayEntry(rows)])
 
     def flush(self) -> None:
-        """Write what the disk has not taken yet."""
+        """Write the entries that are not written yet."""
         self._writes.flush()

@@ -1,4 +1,4 @@
-"""Entries for files, kept in memory until the disk takes them."""
+"""Keeps entries for files in memory until the disk accepts them."""
 
 import threading
 from collections import deque
@@ -10,14 +10,14 @@ from typing import Final, Protocol
 from mailroom_sender.log import log
 from mailroom_sender.output.growing_file import GrowingFile
 
-_MOST_AT_ONCE: Final = 1 << 18  # bytes that are written before they are synced, and one entry more
+_MOST_AT_ONCE: Final = 1 << 18  # bytes that are written before a sync; one entry more may be added
 
 
 class Entry(Protocol):
-    """Bytes for a file."""
+    """An entry for a file."""
 
     def encode(self) -> bytes:
-        """Return them."""
+        """Return the bytes to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +27,21 @@ class _Waiting:
 
 
 class WriteQueue:
-    """Writes entries in order; callable from any thread."""
+    """Writes entries in order. Callable from any thread."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` holds the files; it is named when it can't be written."""
+        """`folder` has the files. The log names it when it can't be written."""
         self._folder = folder
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
         self._logged_failure = ""
 
     def __len__(self) -> int:
-        """Return how many entries the disk has not taken yet."""
+        """Return the number of entries that are not written yet."""
         return len(self._waiting)
 
     def put(self, file: GrowingFile, entries: Sequence[Entry]) -> None:
-        """Write entries for a file, as far as the disk takes them."""
+        """Add entries for a file, and write as many as the disk accepts."""
         if not entries:
             return
         with self._lock:
@@ -49,7 +49,7 @@ class WriteQueue:
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits, as far as the disk takes it; log it once when it does not."""
+        """Write as many waiting entries as the disk accepts. Log a failure once."""
         with self._lock:
             try:
                 while self._waiting:
@@ -64,8 +64,8 @@ class WriteQueue:
     def _log_failure(self, reason: str) -> None:
         if reason != self._logged_failure:
             log(
-                f"{self._folder} can't be written: {reason}; no more input is read until it can; free some space, or"
-                " allow this user to write there",
+                f"{self._folder} can't be written: {reason}; no more input is read until it can be written; free some"
+                " space, or allow this user to write there",
                 "error",
                 event="folder_not_writable",
                 folder=str(self._folder),
@@ -74,7 +74,7 @@ class WriteQueue:
         self._logged_failure = reason
 
     def _write_some(self) -> None:
-        """Write the next entries of one file, synced once. Raises OSError."""
+        """Write the next entries of one file, and sync once. Raises OSError."""
         file, written, data = self._waiting[0].file, 0, bytearray()
         for one in self._waiting:
             if one.file is not file or len(data) >= _MOST_AT_ONCE:

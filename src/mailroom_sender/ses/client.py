@@ -1,4 +1,4 @@
-"""Calls to SES: parameters to an answer."""
+"""Makes calls to SES, and returns the answers."""
 
 import logging
 import threading
@@ -31,20 +31,20 @@ _CREATED: Final = "request-created.ses.SendBulkTemplatedEmail"
 _SENDING: Final = "before-send.ses.SendBulkTemplatedEmail"
 _ANSWERED: Final = "before-parse.ses.SendBulkTemplatedEmail"
 _USER_AGENT: Final = f"mailroom boto3/{boto3.__version__} botocore/{botocore.__version__}"
-"""Botocore would put its own together twice a call, a seventh of what a call for one row costs."""
+"""botocore would build its own text twice for each call. That is a seventh of the CPU time of a call for one row."""
 _RENEW_GAP: Final = 10.0
-"""Seconds between two sessions at least: less than between two probes, and a session costs some 0.1 s of CPU."""
+"""The least seconds between two sessions. It is less than between two probes. A session costs about 0.1 s of CPU."""
 
-# At DEBUG botocore logs whole requests; should whoever imports us turn that on, not these.
+# At DEBUG botocore logs whole requests, with secrets. A program that imports this module may turn DEBUG on.
 logging.getLogger("botocore").setLevel(logging.INFO)
 
 _call: ContextVar[SesCall] = ContextVar("ses_call")
-"""The call that a thread makes, for the SDK's hooks."""
+"""The call that the thread is making. The hooks of the SDK read it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """The answer to a call, the response if it is an error, and the seconds that SES took if it answered."""
+    """The answer to a call; the response if it is an error; the seconds until the answer if SES answered."""
 
     answer: SesAnswer
     response: RawResponse | None = None
@@ -53,19 +53,19 @@ class CallOutcome:
 
 def _sdk_config(connections: int, connect_timeout: float, read_timeout: float) -> Config:
     return Config(
-        # The SDK's own retries would post a call again whose answer was lost, unseen by us.
+        # The SDK must not retry: it would repeat a call whose answer was lost, and mailroom would not know.
         retries={"mode": "standard", "total_max_attempts": 1},
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
         max_pool_connections=connections,
         tcp_keepalive=True,
         user_agent=_USER_AGENT,
-        parameter_validation=False,  # request.build() makes nothing but strings, checked before
+        parameter_validation=False,  # request.build() makes only strings, which were checked before
     )
 
 
 class SesClient:
-    """A client for any number of threads. Each call reaches SES once at most."""
+    """A client for any number of threads. Each call reaches SES at most once."""
 
     def __init__(
         self,
@@ -78,10 +78,10 @@ class SesClient:
         renew_gap: float = _RENEW_GAP,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Make the client; times in seconds. Raises OperatorNeeded when there are no credentials.
+        """Make the client. Times are in seconds. Raises OperatorNeeded when there are no credentials.
 
-        `call_timeout` is for all of a call: to connect, to send and to read the answer. `renew_gap` is between two
-        times that the credentials are read.
+        `call_timeout` is for a whole call: to connect, to send and to read the answer. `renew_gap` is the least time
+        between two reads of the credentials.
         """
         self._config = _sdk_config(connections, connect_timeout, call_timeout)
         self._call_timeout = call_timeout
@@ -91,7 +91,7 @@ class SesClient:
         self._clock = clock
         self._client = self._new_client(" (debug mode needs none)")
         self._renewing = threading.Lock()
-        self._credentials_fault = ""  # a code that says that other credentials might be taken
+        self._credentials_fault = ""  # a code that means that other credentials might be accepted
         self._renewed_at = float("-inf")
 
     def _new_client(self, hint: str = "") -> "SESClient":
@@ -107,24 +107,24 @@ class SesClient:
         return str(self._client.meta.endpoint_url)
 
     def max_send_rate(self) -> float | str:
-        """Return the recipients a second that SES takes from this account, or why that is not known.
+        """Return how many recipients a second SES accepts from this account, or why that is not known.
 
-        GetSendQuota, whose MaxSendRate this is, needs a permission of its own.
+        This is MaxSendRate of GetSendQuota, which needs a permission of its own.
         """
         try:
             with http_call(HttpCall(time.monotonic() + self._call_timeout, self._idle_limit)):
                 rate = self._client.get_send_quota().get("MaxSendRate", 0.0)
         except exceptions.ClientError as error:
-            return sdk_answer.refused(error).code or "SES refused to tell"
+            return sdk_answer.refused(error).code or "SES refused to answer"
         except Exception as error:
             return type(error).__name__
-        return rate if rate > 0 else "SES named none"
+        return rate if rate > 0 else "SES gave no rate"
 
     def send(self, parameters: dict[str, Any], rows: Sequence[Row], permission: CallPermission) -> CallOutcome | None:
         """Make one call with these rows. Raises nothing.
 
-        The permission is asked when all but the sending is done. None: the call may not be made, or its signature is
-        too old by then.
+        The permission is asked just before the call is sent. Returns None if the call may not be made, or if its
+        signature is too old by then.
         """
         try:
             client = self._current_client()
@@ -149,12 +149,12 @@ class SesClient:
         )
 
     def _current_client(self) -> "SESClient":
-        """Return the client; a new one when its credentials were refused: somebody may have renewed them.
+        """Return the client. If AWS refused its credentials, make a new one: somebody may have renewed them.
 
-        The SDK renews those of a role by itself, but reads a file of credentials only once.
+        The SDK itself renews the credentials of a role, but it reads a file of credentials only once.
         Raises OperatorNeeded when there are no credentials any more.
         """
-        # In one thread: making sessions is not safe in several. The others go on with the old client meanwhile.
+        # Only one thread may make a session. Meanwhile the other threads use the old client.
         if not self._credentials_fault or not self._renewing.acquire(blocking=False):
             return self._client
         try:

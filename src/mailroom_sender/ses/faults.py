@@ -1,12 +1,12 @@
-"""Pure: what SES's words name when it refuses: rows, something that all calls share, the account, or nothing.
+"""Pure: finds what the message of a refusal names: rows, a part that all calls share, the account, or nothing.
 
-A code alone is not enough. `MessageRejected` covers a recipient that is not verified (in the sandbox), a From that
-is not, and an account that is paused; `AccessDenied` may speak of a recipient whose domain is another identity of
-the account. The name decides. It is compared with the call itself, because SES may repeat a part of the call (an
-address, a login) that a stranger has chosen.
+The code alone is not enough. `MessageRejected` may mean that a recipient is not verified (in the sandbox), that the
+From is not verified, or that the account is paused. `AccessDenied` may be about a recipient whose domain is another
+identity of the account. So the name in the message decides. It is compared with the call, because SES may repeat a
+part of the call that a stranger has chosen: an address or a login.
 
 Sources: the SES API reference (Common Errors), the IAM service authorization reference (resource types of SES), and
-public reports of the texts; moto has one of its own ("Email address not verified App <noreply@example.com>").
+public reports of the messages. moto has its own ("Email address not verified App <noreply@example.com>").
 """
 
 import re
@@ -25,7 +25,7 @@ _DENIALS: Final = frozenset({"AccessDenied", "NotAuthorized", "UnauthorizedOpera
 _RESOURCE = re.compile(r"arn:[a-z-]+:ses:[a-z0-9-]*:[0-9]*:([a-z-]+)/(\S+)", re.ASCII | re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s<>()\[\],;:\"]+@[^\s<>()\[\],;:\"]+")
 _LIST = re.compile(r"failed the check in region [^:]*:(.*)", re.DOTALL | re.IGNORECASE)
-_ROUND: Final = ".,;:'`\"()<>[]"  # what a sentence puts around a name
+_ROUND: Final = ".,;:'`\"()<>[]"  # characters that may surround a name in a sentence
 
 _ACCOUNT = re.compile(
     r"\b(?:aws|my|our|ses|the|this|your) account\b|\baccount(?:'s)? (?:has|is|status|was)\b"
@@ -38,7 +38,7 @@ _DAILY_QUOTA = re.compile(r"\bdaily\b.*\bquota\b|\bquota\b.*\b(?:a day|daily|per
 
 @dataclass(frozen=True, slots=True)
 class NamedFault:
-    """What a refusal names of a call: places of rows, and what all calls, or all of an action, share."""
+    """What a refusal names of a call: places of rows, and parts that all calls share, or all calls of an action."""
 
     rows: frozenset[int] = frozenset()
     source: bool = False
@@ -47,12 +47,12 @@ class NamedFault:
 
 
 def is_denial(code: str) -> bool:
-    """Return whether a code (without `Exception` at its end) says that a policy does not allow the call."""
+    """Return whether a code means that a policy does not allow the call. It has no `Exception` at its end."""
     return code in _DENIALS
 
 
 def named(code: str, message: str, rows: Sequence[Row], envelope: Envelope) -> NamedFault:
-    """Return what SES's words name. Of a denial only the resource counts: its user may be called like an address."""
+    """Return what the message names. In a denial only the resource counts: its user's name may look like an address."""
     resources = {(kind.lower(), name) for kind, text in _RESOURCE.findall(message) for name in _spellings(text)}
     found = _names(text for kind, text in resources if kind == "identity")
     source = address_of(envelope.source)
@@ -70,18 +70,18 @@ def named(code: str, message: str, rows: Sequence[Row], envelope: Envelope) -> N
 
 
 def speaks_of_account(message: str, rows: Iterable[Row]) -> bool:
-    """Return whether SES's words speak of the account. Its suppression list is a recipient's matter."""
+    """Return whether the message is about the account. The suppression list of the account is about a recipient."""
     message = _ADDRESS.sub("", _without_logins(message, rows, _ACCOUNT))
     return bool(_ACCOUNT.search(message)) and "suppress" not in message.lower()
 
 
 def speaks_of_daily_quota(message: str, rows: Iterable[Row]) -> bool:
-    """Return whether SES's words say that the day's mails are used up."""
+    """Return whether the message says that the daily quota is used up."""
     return bool(_DAILY_QUOTA.search(_without_logins(message, rows, _DAILY_QUOTA)))
 
 
 def _without_logins(message: str, rows: Iterable[Row], meant: re.Pattern[str]) -> str:
-    """Return SES's words without logins that could be taken for what is meant; one that is the row's address stays."""
+    """Return the message without the logins that match `meant`. A login that is the row's address stays."""
     for row in rows:
         if meant.search(row.login) and row.login != row.email:
             message = message.replace(row.login, "").replace(for_html(row.login), "")
@@ -93,7 +93,7 @@ def _names(texts: Iterable[str]) -> set[str]:
 
 
 def _spellings(text: str) -> set[str]:
-    """Return what a text may mean: as it is, without what stands around it, and with %40 for @."""
+    """Return the names that a text may mean: unchanged, without surrounding characters, and with %40 decoded to @."""
     bare = text.strip(_ROUND)
     return {text, bare, unquote(text), unquote(bare)}
 

@@ -1,9 +1,9 @@
-"""Pure: a login as it goes into a mail. A stranger has chosen it: it stays text, and changes no text around it.
+"""Pure: makes a login safe for a mail. A stranger may have chosen it. It must stay text, and not reorder other text.
 
-Letters of Hebrew and Arabic run from right to left, and there are control characters for the direction (Unicode
-Standard Annex 9, "UAX 9"). A template keeps what they do within the login by isolating it: <bdi> in HTML, U+2068 and
-U+2069 in plain text. A login that closes an isolate which it has not opened, that leaves one open, or that begins a
-new paragraph can get out of it (see https://github.com/whatwg/html/issues/10251).
+Hebrew and Arabic letters run from right to left, and control characters can change the direction (Unicode Standard
+Annex 9, "UAX 9"). A template isolates the login, so that the direction changes only within it: with <bdi> in HTML, with
+U+2068 and U+2069 in plain text. A login breaks out of that if it closes an isolate that it has not opened, leaves one
+open, or begins a new paragraph (see https://github.com/whatwg/html/issues/10251).
 """
 
 import unicodedata
@@ -20,12 +20,12 @@ _RIGHT_TO_LEFT: Final = frozenset({"R", "AL", "AN"})  # letters and digits (UAX 
 
 
 def for_html(login: str) -> str:
-    """Return the login for the content of an element, but not for an attribute: quotes stay as they are."""
+    """Return the login for the content of an HTML element. It is not fit for an attribute: quotes are not escaped."""
     return contained(login).translate(_MARKUP)
 
 
 def for_text(login: str) -> str:
-    """Return the login on one line, for plain text and subjects; isolated if some of it may run from right to left."""
+    """Return the login on one line, for plain text and subjects. It is isolated if it may run from right to left."""
     if login.isascii():
         return login
     login = contained(login.translate(_BREAKS))
@@ -35,7 +35,7 @@ def for_text(login: str) -> str:
 
 
 def contained(login: str) -> str:
-    """Return the login with each of its isolates opened and closed. It is the same, unless it holds such controls."""
+    """Return the login with each of its isolates opened and closed. A login without such characters stays the same."""
     if login.isascii() or _CONTROLS.isdisjoint(login):
         return login
     login = login.replace(_PARAGRAPH_BREAK, " ")

@@ -39,7 +39,7 @@ def _read(folder: Path, name: str) -> Template:
     if not template.text and not template.html:
         raise SettingError(f"{folder / name}.txt and .html are both missing", "write at least one of them")
     if sum(len(template.part(part).encode()) for part in ENDINGS) > _LARGEST:
-        raise SettingError(f"template {name} is larger than 500 KB", "SES takes no larger one")
+        raise SettingError(f"template {name} is larger than 500 KB", "make it smaller: SES accepts no more")
     return template
 
 

@@ -55,7 +55,7 @@ def render(template: str, data: Mapping[str, str]) -> str:
     for tag in tags(template):
         if tag.name is None:
             shown = " ".join(tag.text.split())[:_SHOWN]
-            raise Unrenderable(f"line {tag.line}: {shown} is not known here; SES can tell what it makes of it")
+            raise Unrenderable(f"line {tag.line}: {shown} is not known here; only SES can render it")
         if tag.name not in data:
             raise Unrenderable(f"line {tag.line}: the sender sends no {tag.name}")
         out += [template[at : tag.start], data[tag.name]]

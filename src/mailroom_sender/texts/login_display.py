@@ -24,6 +24,6 @@ def altered_login_fault(template: Template, escape_html: bool) -> tuple[str, str
         found.append(f"its {' and '.join(escaped)} would show a login like a&b as a&amp;b")
         todo.append(f"use {{{{login_text}}}} there once {SENT_BY['login_text']}")
     if "login" in names(template.html) and not _ISOLATED.search(template.html):
-        found.append("a login could turn the text around it in its HTML")
+        found.append("a login could reorder the text around it in its HTML")
         todo.append("write <bdi>{{login}}</bdi>")
     return ("; ".join(found), "; ".join(todo)) if found else None

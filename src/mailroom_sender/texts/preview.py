@@ -24,7 +24,8 @@ def rendered_here(template: Template, data: Mapping[str, str]) -> Mail:
         try:
             parts[part] = render(template.part(part), data)
         except Unrenderable as error:
-            raise SettingError(f"{template.name}{ending}, {error}", "or let SES render what it has: --ses") from None
+            hint = "or let SES render the template that it has: --ses"
+            raise SettingError(f"{template.name}{ending}, {error}", hint) from None
     return Mail(parts["subject"], parts["text"] or None, parts["html"] or None)
 
 
