@@ -1,4 +1,4 @@
-"""The values that options of the sender may have, and what is said about others."""
+"""The option types of the sender: which values are allowed, and the errors for other values."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class Source(click.types.StringParamType):
     name = "address"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the From as SES takes it. Raises click.BadParameter that says what is wrong and what is allowed."""
+        """Return the From in the form that SES accepts. Raises click.BadParameter; it says what is wrong."""
         try:
             return encode_source(value)
         except UnfitSource as error:

@@ -12,8 +12,8 @@ from mailroom_sender.input.unknown_actions import UnknownActions
 from mailroom_sender.output.unsent_rows import UnsentRows
 from mailroom_sender.schedule.call_schedule import CallSchedule
 
-_DISK_RETRY: Final = 1.0  # seconds between tries to write what the disk did not take
-_ROWS_AT_ONCE: Final = 500  # that are taken out of what was read; bad rows among them are written together
+_DISK_RETRY: Final = 1.0  # seconds between tries to write what could not be written
+_ROWS_AT_ONCE: Final = 500  # rows that are decoded at once; bad rows among them are written together
 
 
 class RowReader:
@@ -27,7 +27,7 @@ class RowReader:
         unsent: UnsentRows,
         most_rows: int,
     ) -> None:
-        """`most_rows` may wait at once for a call or for their action. The rest of one line may come on top."""
+        """`most_rows` may wait at once for a call or for their action. The rest of one line may be added to them."""
         self._stdin = stdin
         self._unknown_actions = unknown_actions
         self._schedule = schedule
@@ -53,7 +53,7 @@ class RowReader:
 
     @property
     def wants_input(self) -> bool:
-        """Return whether the descriptor is to be read."""
+        """Return whether to read the descriptor."""
         return not self._stdin.ended and self._unread is None and self.has_room
 
     @property
@@ -63,7 +63,7 @@ class RowReader:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether all that was read is passed on or written."""
+        """Return whether everything that was read is passed on or written."""
         return self._unread is None and not self.unsent.unwritten
 
     def deadline(self, now: float) -> float:
@@ -74,7 +74,7 @@ class RowReader:
         return min(retry_at, self._unknown_actions.deadline())
 
     def read(self) -> None:
-        """Read the descriptor once, and take rows while there is room."""
+        """Read the descriptor once, and decode rows while there is room."""
         lines: list[Bytes] = []
         for line in self._stdin.read():
             if isinstance(line, OverlongLine):
@@ -92,7 +92,7 @@ class RowReader:
             yield from decode_line(line, self._unknown_actions.known)
 
     def take_rows(self, *, all_of_them: bool = False) -> None:
-        """Take rows out of the lines that were read, while there is room: a line may have thousands."""
+        """Decode rows of the lines that were read, while there is room. A line may have thousands of rows."""
         while self._unread is not None and (self.has_room or all_of_them):
             rows = list(itertools.islice(self._unread, _ROWS_AT_ONCE))
             self.unsent.reject_all([bad for row in rows if (bad := self._pass_on(row))])
@@ -100,7 +100,7 @@ class RowReader:
                 self._unread = None
 
     def _pass_on(self, row: Row | UnknownRow | BadRow, *, was_asked_for: bool = False) -> BadRow | None:
-        """Let a row wait for a call, or for its action to be known; return it, with the reason, if it is bad."""
+        """Let a row wait for a call or for its action. If the row is bad, return it with the reason."""
         if isinstance(row, Row):
             self._schedule.put(row)
         elif isinstance(row, BadRow):
@@ -110,12 +110,12 @@ class RowReader:
         return None
 
     def poll_actions(self, pool: Executor, now: float, on_finished: Callable[[], None], *, is_busy: bool) -> None:
-        """Ask for the actions if it is time to; decode the rows again for which the database has answered."""
+        """Ask for the actions if it is time. Decode the rows again whose question is answered."""
         answered = self._unknown_actions.poll(pool, now, on_finished, is_busy=is_busy)
         rows = self._decode(unknown.raw for unknown in answered)
         self.unsent.reject_all([bad for row in rows if (bad := self._pass_on(row, was_asked_for=True))])
 
     def flush(self) -> None:
-        """Write the rejected rows that the disk has not taken yet."""
+        """Write the rejected rows that are not written yet."""
         if self.unsent.unwritten:
             self.unsent.flush()

@@ -18,7 +18,7 @@ class SenderSettings:
     debug: bool
     debug_format: str  # auto, json, text
     config_set: str
-    source: str  # as SES takes it
+    source: str  # in the form that SES accepts
     output_path: Path
     escape_html: bool
     link_base_url: str | None

@@ -184,7 +184,7 @@ class RetryResult:
 
 
 class Hidden:
-    """Stands for something that the role may not read."""
+    """Marks something that the role may not read."""
 
 
 class Unmatched(NamedTuple):

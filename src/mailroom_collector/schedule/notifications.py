@@ -75,7 +75,7 @@ class Notifications:
         return min(self._fast_polling.deadline(), self._check.deadline())
 
     def _take(self, ledger: CollectorLedger, now: float) -> int:
-        """Take the notifications that came; return how many announce rows."""
+        """Read the notifications that came, and return how many of them announce rows."""
         were_missing = self._check.is_missing
         announcements = self._check.notified(ledger.link.take_notifications())
         if were_missing and not self._check.is_missing:

@@ -11,7 +11,7 @@ LEAST: Final = 1.0
 
 
 class PauseChange(NamedTuple):
-    """The queue was paused, or goes on."""
+    """The queue was paused, or it was resumed."""
 
     is_paused: bool
     reason: str | None
@@ -26,7 +26,7 @@ class Pause:
     since: datetime | None = field(default=None, init=False)
 
     def update(self, since: datetime | None, reason: str | None) -> PauseChange | None:
-        """Take what the ledger says; return what changed, if anything did."""
+        """Note what the ledger says. Return the change, or None if nothing changed."""
         before, self.since = self.since, since
         if since is not None and since != before:
             why = f" ({reason})" if reason else ""

@@ -1,7 +1,7 @@
 """Reads from the database what a schema has, and which sessions hold a lock that a migration waits for.
 
-A prepared transaction has no process. Its locks have the same virtual transaction id; the lock on its transaction id
-leads to its name.
+A prepared transaction has no process. All its locks have the same virtual transaction id. One of them is a lock on its
+transaction id, which pg_prepared_xacts has with its name.
 """
 
 from collections.abc import Sequence
@@ -84,7 +84,7 @@ class Holder:
 
     name: str
     way_out: str
-    """The statement that ends it."""
+    """The statement that ends the session or the prepared transaction."""
 
 
 def holders_of_tables(

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class LockTries:
-    """How often to try, and how long to wait. Times are in seconds."""
+    """The number of tries, and the time of each. Times are in seconds."""
 
     lock_timeout: float = 3.0
     """For all locks of one try. A sign-up waits behind a try for no longer."""
@@ -58,7 +58,7 @@ class LockWait:
         return [holder.name for holder in self.holders[:_NAMED]]
 
     def __str__(self) -> str:
-        """Return it as a line of the log."""
+        """Return the wait as a line of the log."""
         again = f"next try in {self.pause_s:.0f} s ({self.tries} of {self.most_tries})"
         return f"{self.blocked}; nobody waits behind it now; {again}"
 

@@ -21,12 +21,12 @@ LOCKS: Final[dict[str, dict[str, str]]] = {
     "3_operations.up": {"deliveries": _ALONE},
     "3_operations.down": {"deliveries": _ALONE},
     "4_actions.up": {"tokens": _ALONE, "deliveries": "ROW EXCLUSIVE", "jobs": "ACCESS SHARE"},
-    # EXCLUSIVE: it changes rows that others may have locked.
+    # EXCLUSIVE, because the step changes rows that other transactions may have locked.
     "4_actions.down": {"tokens": _ALONE, "deliveries": "EXCLUSIVE", "mailroom_actions": _ALONE},
     "5_guards.up": {"deliveries": _ALONE, "jobs": _ALONE},
     "5_guards.down": {"deliveries": _ALONE, "jobs": _ALONE},
 }
-"""By step: the table and the mode."""
+"""For each step, its tables and the mode of the lock on each."""
 
 _MODES: Final = (
     "ACCESS SHARE",
@@ -59,7 +59,7 @@ def advisory_key(*names: str) -> int:
 
 
 def advisory_keys(database: str, schema: str, table: str) -> list[int]:
-    """Return the keys that a migration takes.
+    """Return the keys of the advisory locks of a migration.
 
     Two are golang-migrate's. The command puts the slash of the URL before the database's name; the library does not.
     The third is that of mailroom 0.1 and 0.2, which used the order of golang-migrate's first versions.

@@ -55,7 +55,7 @@ class Migrator:
         warn: Callable[[LockWait], None] = ignore,
         lock_tries: LockTries = LOCK_TRIES,
     ) -> None:
-        """`schema` None: the first of the search path. `report` gets a line for each step, `warn` gets each wait."""
+        """`schema` None: the first of the search path. `report` gets a line for each step. `warn` gets each wait."""
         self._connection = connection
         self._schema = schema
         self._report, self._warn = report, warn
@@ -165,7 +165,7 @@ class Migrator:
         names = [name if self._schema is None else f"{schema}.{name}" for (name,) in rows]
         if names:
             self._report(
-                f"note: every role may execute {len(names)} functions that run as their owner, as after a restore"
-                " without rights (--no-acl); grant the roles of docs/roles.md, 'Grants', what they need, and then:"
+                f"note: every role may execute {len(names)} functions that run as their owner: a restore without"
+                " rights (--no-acl) causes that; grant the roles of docs/roles.md, 'Grants', what they need, and then:"
                 f" REVOKE EXECUTE ON FUNCTION {', '.join(names)} FROM PUBLIC"
             )

@@ -87,13 +87,13 @@ class Session:
 
     @property
     def wanted(self) -> str:
-        """Return what was waited for last."""
+        """Return what the last wait was for, in words."""
         if self._tables is None:
             return f"another migration of schema {self.schema} to end"
         return f"a lock ({self._mode}) on {' or '.join(self._tables)}"
 
     def holders(self) -> list[Holder]:
-        """Return who holds now what the last wait was for, the oldest first."""
+        """Return the holders of the locks that the last wait was for, the oldest first."""
         if self._tables is None:
             return holders_of_keys(self._connection, self._keys)
         return holders_of_tables(self._connection, self.schema, self._tables, self._mode)

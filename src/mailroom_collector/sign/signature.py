@@ -72,10 +72,10 @@ class Signer:
 def verify_token(field: str, *, action: Action, key: bytes, code: str | None = None) -> bytes | None:
     """Check the secret field of a link, for the application that receives it.
 
-    Returns the token's 32-byte secret, by which it is found in `tokens.secret`, or None when
-    the signature does not fit. `code` is the five digits that the user typed, needed for an action
-    that signs its code, as a recovery does, and ignored for others. Takes the same time whatever the signature.
-    Says nothing about expiry: look at `expires_at` and `consumed_at` of the row.
+    Returns the token's 32-byte secret, with which you find the row in `tokens.secret`, or None when the signature does
+    not match. `code` is the five digits that the user typed. An action that signs its code needs it, such as a
+    recovery. Other actions ignore it. The check takes the same time for every signature. It does not check expiry:
+    check `expires_at` and `consumed_at` of the row.
     Raises ValueError when the key is not 32 bytes.
     """
     signer = Signer(key, [action])

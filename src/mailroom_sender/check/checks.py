@@ -1,4 +1,4 @@
-"""The check: asks AWS, the database and the disk, and hands the answers to the judgement."""
+"""Runs the check: asks AWS, the database and the disk, and turns the answers into findings."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _FOR_GOOD: Final = (Why.CREDENTIALS, Why.UNREACHABLE)
 _UNREADABLE: Final = 2
-"""Unreadable answers, without a readable one, that show that this is no SES. Another server may lack one action."""
+"""So many unreadable answers without a readable one show that the server is not SES. One may be a missing action."""
 _ALREADY_FAILED = NoAnswer(Why.ALREADY_FAILED, "")
 
 
 class _Ses:
-    """Asks SES until it turns out that no answer will come: nobody should wait for ten timeouts."""
+    """Asks SES, until it is clear that no answer will come. Otherwise a person would wait for ten timeouts."""
 
     def __init__(self, aws: "AwsQuestions") -> None:
         self._aws = aws
@@ -54,7 +54,7 @@ def run(
     mail_to: str | None,
     connect: Callable[[], "AwsQuestions"],
 ) -> Iterator[Finding]:
-    """Yield findings as they are found. With `mail_to`, sends each sample mail there."""
+    """Yield each finding as soon as it is known. With `mail_to`, send each sample mail to that address."""
     try:
         aws = connect()
     except MailroomError as error:

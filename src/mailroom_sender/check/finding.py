@@ -1,4 +1,4 @@
-"""Pure: what a check found, as lines for people and as JSON for programs."""
+"""Pure: the findings of the check, as lines for people and as JSON for programs."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from mailroom_runtime.words import counted
 
 
 class Status(Enum):
-    """How much a finding matters."""
+    """The weight of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -28,7 +28,7 @@ class Finding:
     permission: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as a program reads it."""
+        """Return the finding as a JSON object for programs."""
         return {
             "check": self.check,
             "status": self.status.value,
@@ -43,7 +43,7 @@ _INDENT: Final = len("warning  ") + _CHECK_WIDTH + 1
 
 
 def lines(finding: Finding, width: int | None) -> list[str]:
-    """Return a finding as lines of at most `width` characters; None: one line, however long."""
+    """Return a finding as lines of at most `width` characters, or as one line of any length if `width` is None."""
     head = f"{finding.status.value:<8} {finding.check:<{_CHECK_WIDTH}} "
     permission = f" [{finding.permission}]" if finding.permission else ""
     text = f"{finding.found}{permission}"
@@ -56,7 +56,7 @@ def lines(finding: Finding, width: int | None) -> list[str]:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Return the last line."""
+    """Return the last line, which counts the findings."""
     count = {status: sum(f.status is status for f in findings) for status in Status}
     if count[Status.TASK]:
         return f"{counted(count[Status.TASK], 'thing')} to do, {counted(count[Status.WARNING], 'warning')}"

@@ -1,4 +1,4 @@
-"""Whether the output folder can be written or made, and whether others can write there. Leaves nothing behind."""
+"""Checks whether the output folder is writable or can be made, and whether others can write there. Leaves no file."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ from mailroom_sender.output.folder_check import problem_of
 
 
 def output_folder(folder: Path) -> Finding:
-    """Return what was found by writing a file there that is gone at once."""
+    """Return the finding. It writes a file there, and deletes it at once."""
     check = "output folder"
     try:
         if problem := problem_of(folder):

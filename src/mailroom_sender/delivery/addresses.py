@@ -1,4 +1,4 @@
-"""Pure: rows that SES can take, and rows whose address it never will."""
+"""Pure: separates rows whose address SES can accept from the others."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from mailroom_sender.ses.verdict import Outcome, Verdict
 
 
 def fault_of(row: Row) -> str:
-    """Return why SES can never take this row's address; empty if it can."""
+    """Return why SES can never accept this row's address; empty if it can."""
     try:
         for_ses(row.email)
     except UnfitAddress as reason:
@@ -19,7 +19,7 @@ def fault_of(row: Row) -> str:
 
 
 def split_by_address(begun: Sequence[Begun]) -> tuple[list[Begun], list[Settlement]]:
-    """Return the rows that SES can take, and the others as settled."""
+    """Return the rows whose address SES can accept, and settlements of the others."""
     fit: list[Begun] = []
     unfit: list[Settlement] = []
     for one in begun:

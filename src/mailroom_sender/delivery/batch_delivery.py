@@ -20,11 +20,11 @@ from mailroom_sender.ses.client import CallOutcome
 from mailroom_sender.ses.permission import Begun
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
-_LOCKED_FOR: Final = 0.25  # seconds until a row is begun again that another transaction had locked
+_LOCKED_FOR: Final = 0.25  # seconds until a row that another transaction had locked is begun again
 
 
 def log_left_rows(count: int, *, at_most: bool = False) -> None:
-    """Log that rows could not be handed back."""
+    """Log that rows could not be released."""
     log(
         f"the database did not answer before the end: {'up to ' if at_most else ''}{counted(count, 'row')} not"
         " released; they are due again when their lease ends",
@@ -111,7 +111,7 @@ class BatchDelivery:
             self._not_sent(one.verdict.reason if one.verdict else "", [one.begun.token], "warning")
 
     def _judge(self, begun: Sequence[Begun], outcome: CallOutcome, called_at: float) -> list[Verdict]:
-        """Return the verdicts on the rows of a call, as they stand after all calls of this action; log them."""
+        """Return the verdicts on the rows of a call, given all calls of this action. Log them."""
         if outcome.took is not None:
             self._result.took.append(outcome.took)
         rows = [one.row for one in begun]
@@ -121,14 +121,14 @@ class BatchDelivery:
         return verdicts
 
     def _decided(self) -> list[Settlement]:
-        """Return the rows that were refused alone and are judged by now; log which of them failed."""
+        """Return the rows that were refused alone and are judged now. Log which of them failed."""
         settled = self._progress.decided(self._clock())
         failed = [(one.begun, one.verdict) for one in settled if one.verdict and one.verdict.outcome is Outcome.NEVER]
         log_call([begun for begun, _ in failed], [verdict for _, verdict in failed], self._progress.logged)
         return settled
 
     def _settle(self, settlements: Sequence[Settlement], unfit: Sequence[Settlement] = ()) -> None:
-        """Record outcomes. Rows that SES can never take are counted apart."""
+        """Record outcomes. Rows that SES can never accept are counted separately."""
         for one in settlements:
             if one.verdict and one.verdict.outcome is Outcome.SENT:
                 self._run.forget(one.begun.row.secret)

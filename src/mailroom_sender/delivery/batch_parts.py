@@ -1,4 +1,4 @@
-"""Pure: the parts of a batch that are still to be called, when SES refuses a call for what may be one row's fault."""
+"""Pure: the parts of a batch that remain to be called, when one row may be the reason why SES refused a call."""
 
 from collections.abc import Sequence
 
@@ -7,28 +7,28 @@ from mailroom_sender.ses.verdict import Outcome, Verdict
 
 
 class BatchParts:
-    """At first the whole batch is one part. The part to be called next stands last."""
+    """At first the whole batch is one part. The next part to call is the last one."""
 
     def __init__(self, batch: Sequence[Row]) -> None:
         self._parts = [list(batch)]
         self._postponed: list[list[Row]] = []
         self.postponed_for = ""
-        """SES's words about the part that was postponed last; empty when none is."""
+        """SES's message about the part that was postponed last; empty when no part is postponed."""
 
     def __bool__(self) -> bool:
         return bool(self._parts)
 
     @property
     def next(self) -> list[Row]:
-        """Return the part to be called next."""
+        """Return the next part to call."""
         return self._parts[-1]
 
     def pop(self) -> list[Row]:
-        """Return that part, and go on to the one after it."""
+        """Remove and return the next part to call."""
         return self._parts.pop()
 
     def put_back(self, rows: Sequence[Row], verdicts: Sequence[Verdict], *, splits: bool) -> None:
-        """Put back the rows to be called again at once. Without `splits`, a part that would be halved is postponed."""
+        """Put back the rows to call again at once. Without `splits`, postpone a part that would be halved."""
         again = [
             (row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict.outcome is Outcome.SPLIT
         ]

@@ -1,4 +1,4 @@
-"""What a worker does with a batch, and what that comes to."""
+"""The methods of every delivery, and the result of a batch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class DeliveryResult:
     action: MailAction
     verdicts: list[Verdict] = field(default_factory=list)
     again: list[Retry] = field(default_factory=list)
-    unfit: int = 0  # rows whose address SES can never take
+    unfit: int = 0  # rows whose address SES can never accept
     took: list[float] = field(default_factory=list)  # seconds from each call to its answer
 
 
@@ -25,14 +25,14 @@ class Delivery(Protocol):
     """Delivers batches of one action."""
 
     def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
-        """Start without waiting; return what deals with every row of the batch, in a worker. Neither raises."""
+        """Start without waiting. Return a function that delivers the batch in a worker thread. Neither raises."""
 
     def release(self, rows: Sequence[Row]) -> None:
-        """Hand back rows that will not be tried now."""
+        """Release rows that will not be tried now."""
 
     @property
     def log_at(self) -> float:
         """Return when to call log_counts(), in monotonic seconds."""
 
     def log_counts(self, *, is_end: bool) -> None:
-        """Log what was counted since the last time, if it is time to or this is the end."""
+        """Log what was counted since the last time, if it is time or this is the end."""

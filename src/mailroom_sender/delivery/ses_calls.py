@@ -1,4 +1,4 @@
-"""One call: built, made when the ledger permits it, judged, and its answer printed."""
+"""Makes a call to SES: builds it, sends it when the ledger permits it, judges the answer, and prints it."""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _NOT_MADE: Final = CallOutcome(NotAsked("the call was not made"))
 
 
 class SesCalls:
-    """Makes calls to SES; callable from any thread."""
+    """Makes calls to SES. Callable from any thread."""
 
     def __init__(self, ses: SesClient, envelope: Envelope, responses: ResponseFiles, output: CallOutput) -> None:
         self._ses = ses
@@ -41,9 +41,9 @@ class SesCalls:
         return self._ses.send(build(rows, self._envelope), rows, permission) or _NOT_MADE
 
     def judge(self, rows: Sequence[Row], outcome: CallOutcome, *, source_works: bool) -> list[Verdict]:
-        """Return a verdict for each row; keep the response if it is an error that decides about a row.
+        """Return a verdict for each row. Keep the response if it is an error that decides about a row.
 
-        `source_works`: SES took a mail of the same From a moment ago.
+        `source_works`: SES accepted a mail of the same From a moment ago.
         """
         verdicts = judge(outcome.answer, CallQuestion(rows, self._envelope, source_works))
         # Of a call that is split, the response to the row that is at fault is kept.

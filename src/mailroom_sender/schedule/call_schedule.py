@@ -64,20 +64,20 @@ class CallSchedule:
         return max(not_before, self.pace.opens_at(size, now))
 
     def take_batch(self, now: float) -> list[Row]:
-        """Take the rows of the call that is made now."""
+        """Remove and return the rows of the call that is made now."""
         batch = self._waiting.next_batch(self._closed(now), self.pace.batch(now))
         self.pace.spend(len(batch), now)
         self._gates.note_call(batch[0].action.name, now)
         return batch
 
     def _closed(self, now: float) -> frozenset[str]:
-        """Return the actions whose rows wait, and may not be sent now."""
+        """Return the actions that have waiting rows and may not be called now."""
         return self._gates.closed(self._waiting.actions, now)
 
     def answered(self, action: str, verdicts: Sequence[Verdict], now: float, random: float) -> list[GateChange]:
-        """Hold calls, or let them go on, by the verdicts on a batch; return what changed."""
+        """Hold or resume calls according to the verdicts on a batch. Return what changed."""
         return self._gates.answered(action, verdicts, now, random)
 
     def take_all(self) -> list[Row]:
-        """Take every row that waits."""
+        """Remove and return all waiting rows."""
         return [*self._waiting.take_all(), *self._retries.take_all()]

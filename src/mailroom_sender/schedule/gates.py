@@ -15,7 +15,7 @@ class GateChange:
     is_closed: bool
     reason: str
     hold: Hold
-    action: str | None  # whose calls; None: all calls
+    action: str | None  # the action whose calls wait; None: all calls
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Gates:
                 gate.until = now + gate.probe
 
     def answered(self, action: str, verdicts: Sequence[Verdict], now: float, random: float) -> list[GateChange]:
-        """Close or open gates by a call's verdicts; return what changed. `random` is from 0 to 1."""
+        """Close or open gates according to a call's verdicts. Return what changed. `random` is from 0 to 1."""
         for verdict in verdicts:
             if verdict.hold is not None:
                 return self._close(action, verdict, verdict.hold, now)

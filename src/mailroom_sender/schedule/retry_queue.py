@@ -6,7 +6,7 @@ from mailroom_sender.input.row import Row
 
 
 class RetryQueue:
-    """The row that is due first comes out first."""
+    """A queue of rows. The row that is due first comes first."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[float, int, Row]] = []
@@ -22,17 +22,17 @@ class RetryQueue:
 
     @property
     def due_at(self) -> float:
-        """Return when the next row is due; never, if there is none."""
+        """Return when the next row is due; infinity if there is none."""
         return self._rows[0][0] if self._rows else float("inf")
 
     def take_due(self, now: float) -> list[Row]:
-        """Take the rows that are due."""
+        """Remove and return the rows that are due."""
         rows: list[Row] = []
         while self.due_at <= now:
             rows.append(heapq.heappop(self._rows)[2])
         return rows
 
     def take_all(self) -> list[Row]:
-        """Take every row."""
+        """Remove and return all rows."""
         rows, self._rows = [row for _, _, row in self._rows], []
         return rows

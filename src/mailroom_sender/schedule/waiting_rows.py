@@ -1,4 +1,4 @@
-"""Pure: waiting rows to batches of one action."""
+"""Pure: makes batches of one action from waiting rows."""
 
 from collections import defaultdict, deque
 from collections.abc import Collection
@@ -11,7 +11,7 @@ MOST_DESTINATIONS: Final = 50
 
 
 class WaitingRows:
-    """Rows that were read and wait for a call, the actions apart, each in order."""
+    """Rows that wait for a call: a queue for each action."""
 
     def __init__(self) -> None:
         self._rows: dict[str, deque[tuple[int, Row]]] = defaultdict(deque)  # by the action's name
@@ -31,12 +31,12 @@ class WaitingRows:
         return [name for name, rows in self._rows.items() if rows]
 
     def next_batch(self, closed: Collection[str] = (), most: int = MOST_DESTINATIONS) -> list[Row]:
-        """Take up to `most` rows of the action that waits longest and is not closed; [] if there are none."""
+        """Remove and return up to `most` rows of the open action that waits longest; [] if there are none."""
         oldest = self._oldest(closed)
         return [oldest.popleft()[1] for _ in range(min(most, len(oldest)))]
 
     def next_size(self, closed: Collection[str], most: int) -> int:
-        """Return how many rows next_batch() would take."""
+        """Return the number of rows that next_batch() would return."""
         return min(most, len(self._oldest(closed)))
 
     def _oldest(self, closed: Collection[str]) -> deque[tuple[int, Row]]:
@@ -44,7 +44,7 @@ class WaitingRows:
         return min(open_rows, key=lambda rows: rows[0][0], default=deque())
 
     def take_all(self) -> list[Row]:
-        """Take every row, whatever its action."""
+        """Remove and return the rows of all actions."""
         rows = [row for waiting in self._rows.values() for _, row in waiting]
         for waiting in self._rows.values():
             waiting.clear()

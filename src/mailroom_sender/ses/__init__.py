@@ -1,6 +1,6 @@
 """Calls SES, and decides from its answer what happens to each row.
 
-login        pure: a login as it goes into a mail
+login        pure: makes a login safe for a mail
 request      pure: makes the exact parameters of the API from a batch
 holds        pure: the reasons why calls wait, and what ends each of them
 redaction    pure: removes secrets from answers

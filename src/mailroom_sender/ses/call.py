@@ -1,4 +1,4 @@
-"""One call to SES: its permission, its limits, and what the SDK's hooks see of it."""
+"""One call to SES: its permission, its limits, and the hooks that the SDK calls."""
 
 import http.client
 from collections.abc import Callable, Sequence
@@ -14,30 +14,30 @@ SIGNATURE_FRESH: Final = 30.0
 
 
 class TooLate(Exception):
-    """A request was not made: it is too late for it."""
+    """A request was not sent, because it was too late."""
 
 
 class NotAllowed(Exception):
-    """A request was not made: the permission was refused, or the signature was too old."""
+    """A request was not sent: the permission was refused, or the signature was too old."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """An HTTP response as it came, before anything was made of it."""
+    """An HTTP response, before it was parsed."""
 
     status: int
     headers: dict[str, str]
     body: bytes = field(repr=False)
 
     def to_bytes(self) -> bytes:
-        """Return status line, headers and body as they stand in an HTTP/1.1 message."""
+        """Return the bytes of an HTTP/1.1 message: status line, headers and body."""
         head = [f"HTTP/1.1 {self.status} {http.client.responses.get(self.status, '')}".rstrip()]
         head += [f"{name}: {value}" for name, value in self.headers.items()]
         return "\r\n".join([*head, "", ""]).encode("latin-1", "replace") + self.body
 
 
 class SesCall:
-    """From the signature to the answer. Times are monotonic seconds."""
+    """One call, from the signature to the answer. Times are monotonic seconds."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class SesCall:
         signature_fresh: float,
         clock: Callable[[], float],
     ) -> None:
-        """`timeout` is for all of the call, from the moment when the request goes out."""
+        """`timeout` is for the whole call, from the moment when the request is sent."""
         self._rows = rows
         self._permission = permission
         self._timeout = timeout
@@ -56,7 +56,7 @@ class SesCall:
         self._fresh_until = clock() + signature_fresh
         self.http = http
         self.sent_at: float | None = None
-        """When the request was let out; None as long as it was not."""
+        """When the request was sent; None until then."""
         self.response: RawResponse | None = None
 
     def check(self) -> None:
@@ -77,9 +77,9 @@ class SesCall:
         self.http.deadline = now + self._timeout
 
     def keep(self, response: dict[str, Any]) -> None:
-        """Keep a response of which botocore has read the head and the body."""
+        """Keep a response after botocore has read its head and body."""
         self.response = RawResponse(response["status_code"], dict(response["headers"]), bytes(response["body"]))
 
     def took(self) -> float | None:
-        """Return the seconds since the request was let out."""
+        """Return the seconds since the request was sent; None if it was not."""
         return None if self.sent_at is None else self._clock() - self.sent_at

@@ -1,4 +1,4 @@
-"""The body of a request, encoded once: botocore alone would encode it twice, to sign it and to send it."""
+"""Encodes the body of a request once. botocore would encode it twice: to sign it and to send it."""
 
 import urllib.parse
 from typing import TYPE_CHECKING, Final
@@ -10,7 +10,7 @@ _QUOTED: Final = {number: urllib.parse.quote_plus(chr(number)) for number in ran
 
 
 def encode_once(request: "AWSRequest", **_: object) -> None:
-    """Make bytes of a request's form. That saves a third of what a call costs."""
+    """Replace a request's form with its bytes. That saves a third of the CPU time of a call."""
     if isinstance(request.data, dict):
         # Its names are letters, digits and dots.
         request.data = "&".join([f"{name}={_quoted(value)}" for name, value in request.data.items()]).encode("ascii")

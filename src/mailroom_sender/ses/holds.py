@@ -1,4 +1,4 @@
-"""Pure: the reasons why calls wait, which calls, and what ends each of them."""
+"""Pure: the reasons why calls wait, which calls wait, and what ends each wait."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -17,7 +17,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One kind of hold; `hint` says what a person can do."""
+    """One kind of hold. `hint` says what a person can do."""
 
     hint: str
     scope: Scope = Scope.ACCOUNT

@@ -1,4 +1,4 @@
-"""Pure: the permission to call SES, which the ledger gives and the SES client asks for at the last moment."""
+"""Pure: the permission to call SES. The ledger gives it, and the SES client asks for it at the last moment."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Begun:
 
 
 class BeginResult(NamedTuple):
-    """The ledger's answer to begin: the rows that may be sent, in order, and those to ask for again in a while."""
+    """The ledger's answer to begin: the rows that may be sent, in order, and the rows to begin again later."""
 
     begun: list[Begun]
     locked: list[Row]  # another transaction has locked them
@@ -37,13 +37,13 @@ class CallPermission:
         self._result: BeginResult | None = None
 
     def wait(self) -> BeginResult:
-        """Return which rows may be sent: wait for it the first time, then the same each time. Raises Stopped."""
+        """Return which rows may be sent. Only the first call waits. Raises Stopped."""
         if self._result is None:
             self._result = self._begin()
         return self._result
 
     def allowed_until(self, rows: Sequence[Row]) -> float | None:
-        """Return until when (monotonic seconds) a call with these rows, in this order, may go out. Raises Stopped.
+        """Return until when (monotonic seconds) a call with these rows, in this order, may be sent. Raises Stopped.
 
         None: not all of them may be sent, so this call may not be made.
         """

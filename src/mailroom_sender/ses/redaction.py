@@ -1,4 +1,4 @@
-"""Pure: takes secrets and codes out of SES's answers. SES may repeat what it was sent; logs and files may not."""
+"""Pure: removes secrets and codes from SES's answers. SES may repeat them, but logs and files must not show them."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ _MESSAGE_ID = re.compile(r"[0-9A-Za-z-]{6,85}", re.ASCII)  # too short for a sec
 
 
 def masked(response: bytes, rows: Sequence[Row]) -> bytes:
-    """Put stars in place of secrets and codes, one for each character, so that the HTTP message keeps its lengths."""
+    """Replace each character of secrets and codes with a star, so that the HTTP message keeps its length."""
     for row in rows:
         for secret in filter(None, (row.secret, row.code)):
             response = response.replace(secret.encode(), b"*" * len(secret))
@@ -17,7 +17,7 @@ def masked(response: bytes, rows: Sequence[Row]) -> bytes:
 
 
 def without_secrets(text: str, rows: Sequence[Row]) -> str:
-    """Return a text with dots in place of secrets and codes."""
+    """Return a text in which secrets and codes are replaced with dots."""
     for row in rows:
         for secret in filter(None, (row.secret, row.code)):
             text = text.replace(secret, "...")
@@ -25,5 +25,5 @@ def without_secrets(text: str, rows: Sequence[Row]) -> str:
 
 
 def message_id(value: str, rows: Sequence[Row]) -> str:
-    """Return a message id, which may hold five digits that are no code, or whatever stands in its place, redacted."""
+    """Return a message id unchanged: five digits in it are not a code. Redact any other text."""
     return value if _MESSAGE_ID.fullmatch(value) else without_secrets(value, rows)

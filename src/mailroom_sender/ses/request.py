@@ -1,4 +1,4 @@
-"""Pure: a batch to the exact parameters of SendBulkTemplatedEmail (SES API v1)."""
+"""Pure: makes the exact parameters of SendBulkTemplatedEmail (SES API v1) from a batch."""
 
 import json
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ _json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps() would mak
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What all calls of this sender have in common."""
+    """The part that all calls of this sender have in common."""
 
     source: str
     config_set: str
     escape_html: bool
     base_url: str | None = None
-    """What the links begin with. None: the templates know it, and get the values of the first version and no others."""
+    """The beginning of the links. None: the templates have it, and get only the values of the first version."""
 
 
 def _data(row: Row, envelope: Envelope) -> dict[str, str]:
@@ -37,7 +37,7 @@ def _data(row: Row, envelope: Envelope) -> dict[str, str]:
 
 
 def build(batch: Sequence[Row], envelope: Envelope) -> dict[str, Any]:
-    """Return the parameters for rows of one action, each of which addresses.for_ses() takes."""
+    """Return the parameters for rows of one action. Each address must be one that for_ses() accepts."""
     action = batch[0].action
     empty = {"login": "", "secret": ""} | ({"code": ""} if action.needs_code else {})
     return {

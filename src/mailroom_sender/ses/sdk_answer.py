@@ -1,4 +1,4 @@
-"""What the SDK returns or raises for a call, as an answer of SES."""
+"""Makes an answer of SES from what the SDK returns or raises for a call."""
 
 from typing import Any, Final
 
@@ -21,13 +21,13 @@ _NEVER_ASKED: Final = (
 
 
 def accepted(response: Any) -> Accepted:
-    """Return the answer that the SDK read out of a response with status 200."""
+    """Return the answer that the SDK read from a response with status 200."""
     statuses = response.get("Status")
     return Accepted(None if statuses is None else [dict(status) for status in statuses])
 
 
 def failed(error: Exception, call: SesCall, timeout: float) -> SesAnswer:
-    """Return the answer that an error of the SDK stands for; `timeout` is the call's, in seconds."""
+    """Return the answer that an error of the SDK means. `timeout` is that of the call, in seconds."""
     if isinstance(error, exceptions.ClientError):
         return refused(error)
     if isinstance(error, ResponseParserError):
@@ -44,7 +44,7 @@ def failed(error: Exception, call: SesCall, timeout: float) -> SesAnswer:
 
 
 def _unanswered(error: Exception, call: SesCall, timeout: float) -> SesAnswer:
-    """Return the answer of a call that has no whole answer."""
+    """Return the answer for a call without a complete answer."""
     http = call.http
     if not http.was_sent:
         late = " in time" if http.is_late else ""
@@ -57,19 +57,19 @@ def _unanswered(error: Exception, call: SesCall, timeout: float) -> SesAnswer:
         why = f"no answer from SES: {type(error).__name__}"
     if http.status is not None and http.status >= _CLIENT_ERROR:
         return Refused(http.status, "", why)  # its status says that nothing was accepted
-    # A connection that the network forgot while it was idle says nothing about how much SES can take.
+    # If the network dropped the connection while it was idle, that does not mean that SES is overloaded.
     return Lost(why, slower=http.has_answer or not http.is_reused)
 
 
 def refused(error: exceptions.ClientError) -> Refused:
-    """Return the refusal that the SDK read out of a response."""
+    """Return the refusal that the SDK read from a response."""
     said: dict[str, Any] = dict(error.response.get("Error", {}))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _SERVER_ERROR)
     return Refused(status, str(said.get("Code", "")), str(said.get("Message", "")))
 
 
 def credentials_fault(answer: SesAnswer) -> str:
-    """Return the code, or the reason, of an answer that other credentials might change; empty for any other."""
+    """Return the code or reason of an answer that other credentials might change; empty for other answers."""
     if isinstance(answer, NotAsked) and answer.operator:
         return answer.reason
     return answer.code if isinstance(answer, Refused) and answer.code in BAD_CREDENTIALS | DENIED else ""

@@ -1,7 +1,7 @@
-"""Pure: makes a verdict for each row from an answer of SES. The tables are data; faults.py reads the words.
+"""Pure: makes a verdict for each row from an answer of SES. The tables are data. faults.py reads the messages.
 
-A code that the tables do not name: for a destination it means "later". For a call, a 4xx may be one row's fault, so
-the call is split, and nothing is slowed down; a 5xx is SES's fault, so all calls go on slower.
+A code that the tables do not name means "later" for a destination. For a call, the HTTP status decides. A 4xx may be
+the fault of one row, so the call is split, and calls do not slow down. A 5xx is SES's fault, so all calls slow down.
 
 Sources: the SES API v1 reference (BulkEmailDestinationStatus, SendBulkTemplatedEmail, Common Errors), and botocore's
 service model and its table of throttling codes. A code counts without `Exception` at its end, as SES itself does not
@@ -25,12 +25,12 @@ class Outcome(Enum):
     """What happens to a row after a call."""
 
     SENT = "sent"
-    LATER = "later"  # this row again after a while
-    ONCE_MORE = "once more"  # the same, but only once
-    NEVER = "never"  # SES will not take it
-    REFUSED = "refused"  # alone, and nothing was named: never, if SES takes other rows (refusal_run)
+    LATER = "later"  # try this row again after a while
+    ONCE_MORE = "once more"  # like LATER, but only once
+    NEVER = "never"  # SES will never accept this row
+    REFUSED = "refused"  # alone, and nothing was named: NEVER if SES accepts other rows (refusal_run)
     HOLD = "hold"  # all calls wait, or those of this template
-    SPLIT = "split"  # another row of the call is at fault, or may be: this one again at once
+    SPLIT = "split"  # another row of the call is or may be at fault: call this one again at once
     UNKNOWN = "unknown"  # SES was asked, and its answer never came
 
 
@@ -41,9 +41,9 @@ class Verdict:
     outcome: Outcome
     reason: str = ""
     message_id: str | None = None
-    hold: Hold | None = None  # of what kind, if the outcome is HOLD
+    hold: Hold | None = None  # the kind of hold, if the outcome is HOLD
     slower: bool = False
-    apart: bool = False  # when split: to be called after the rows that SES did not name
+    apart: bool = False  # when split: call it after the rows that SES did not name
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +67,15 @@ class NotAsked:
     """The request never reached SES."""
 
     reason: str
-    operator: bool = False  # only a person can change that
+    operator: bool = False  # only a person can fix that
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The request may have reached SES; no answer that can be read came back."""
+    """The request may have reached SES, but no readable answer came back."""
 
     reason: str
-    slower: bool = True  # SES may have too much to do
+    slower: bool = True  # SES may be overloaded
 
 
 SesAnswer = Accepted | Refused | NotAsked | Lost
@@ -84,7 +84,7 @@ _SLOWER: Final = frozenset({
     "BandwidthLimitExceeded", "InternalFailure", "LimitExceeded", "RequestLimitExceeded", "RequestThrottled",
     "ServiceUnavailable", "SlowDown", "Throttled", "Throttling", "TooManyRequests",
 })  # fmt: skip
-"""SES or the account has too much to do: the rows go again, and all calls go slower."""
+"""SES is overloaded, or the account is over a limit: the rows are tried again, and all calls slow down."""
 
 _HOLDS: Final = {
     "AccountDailyQuotaExceeded": holds.QUOTA,
@@ -110,7 +110,7 @@ _HOLDS: Final = {
     "TemplateDoesNotExist": holds.TEMPLATE,
     "UnrecognizedClient": holds.CREDENTIALS,
 }
-"""No mail goes, or none of this template, until something is changed. Codes of calls and of destinations."""
+"""SES sends no mail, or none of this template, until somebody fixes something. Codes of calls and destinations."""
 
 _DESTINATION: Final = {
     "AccountThrottled": (Outcome.LATER, True),
@@ -120,19 +120,19 @@ _DESTINATION: Final = {
     "MessageRejected": (Outcome.REFUSED, False),
     "TransientFailure": (Outcome.LATER, False),
 }
-"""What a destination's status means if its words name nothing, and whether all calls go slower."""
+"""The outcome for a destination's status whose message names nothing, and whether all calls slow down."""
 
 _TOO_MANY: Final = 429  # HTTP
 _TIMEOUT: Final = 408
 _SERVER_ERROR: Final = 500
 SUCCESS: Final = "Success"
 _REASON: Final = 300
-"""Characters of SES's words that are kept."""
+"""The number of characters of SES's message that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallQuestion:
-    """What a call held; `source_works`: SES took a mail of the same From a moment ago."""
+    """The content of a call. `source_works`: SES accepted a mail of the same From a moment ago."""
 
     rows: Sequence[Row]
     envelope: Envelope
@@ -173,12 +173,12 @@ def _destinations(statuses: Sequence[dict[str, Any]], asked: CallQuestion) -> li
     ]
     if not any(taken):
         return verdicts
-    # SES took another mail of the same call, so the refused row is at fault itself.
+    # SES accepted another mail of the same call, so the refused row itself is at fault.
     return [replace(one, outcome=Outcome.NEVER) if one.outcome is Outcome.REFUSED else one for one in verdicts]
 
 
 def _taken(status: dict[str, Any], rows: Sequence[Row]) -> Verdict | None:
-    """Return the verdict on a mail that SES took; None: it did not. Only a mail that it took has a message id."""
+    """Return the verdict on an accepted mail, or None if SES refused it. Only an accepted mail has a message id."""
     name, given = str(status.get("Status") or ""), str(status.get("MessageId") or "")
     if name == SUCCESS:
         return Verdict(Outcome.SENT, message_id=message_id(given, rows) or None)
@@ -196,7 +196,7 @@ def _not_taken(status: dict[str, Any], asked: CallQuestion) -> Verdict:
 
 
 def _status(name: str, message: str, asked: CallQuestion) -> Verdict:
-    """Return the verdict on one row by its destination's status."""
+    """Return the verdict on one row from its destination's status."""
     if not name and not message:
         return Verdict(Outcome.UNKNOWN, "SES's answer has no status for a destination")
     reason = _words(name or "no status", message, asked.rows)
@@ -234,12 +234,12 @@ def _call(answer: Refused, asked: CallQuestion) -> list[Verdict]:
 
 
 def _refusal(code: str, message: str, reason: str, asked: CallQuestion) -> list[Verdict]:
-    """Return the verdicts on a call that SES refused for what it held."""
+    """Return the verdicts on a call that SES refused because of its content."""
     count = len(asked.rows)
     hold, places = _fault(code, message, asked)
     again = Verdict(Outcome.SPLIT, reason)
     if hold and places and len(places) < count:
-        # A recipient is, or is at, the From's identity: the other rows show which of the two SES means.
+        # A recipient has the identity of the From. The other rows show which of the two SES means.
         return [replace(again, apart=place in places) for place in range(count)]
     if hold and not (places and asked.source_works):
         return [Verdict(Outcome.HOLD, reason, hold=hold)] * count
@@ -249,7 +249,7 @@ def _refusal(code: str, message: str, reason: str, asked: CallQuestion) -> list[
 
 
 def _fault(code: str, message: str, asked: CallQuestion) -> tuple[Hold | None, frozenset[int]]:
-    """Return why calls wait, if SES's words say so, and the places of the rows that they name."""
+    """Return the hold that SES's message means, if any, and the places of the rows that it names."""
     named = faults.named(code, message, asked.rows, asked.envelope)
     is_denial = faults.is_denial(code)
     if named.source:
@@ -266,8 +266,8 @@ def _fault(code: str, message: str, asked: CallQuestion) -> tuple[Hold | None, f
 
 
 def _words(code: str, message: str, rows: Sequence[Row]) -> str:
-    """Return the part of SES's words that is kept.
+    """Return the part of SES's message that is kept.
 
-    They must be judged before: five digits that are a code may also be a part of an account's number.
+    Judge the message before: this may also redact a part of an account number that is equal to a code.
     """
     return without_secrets(f"{code}: {message}" if message else code, rows)[:_REASON]

@@ -8,9 +8,9 @@ from mailroom_runtime.errors import SettingError
 
 
 def is_confirmed(what: str, hint: str) -> bool:
-    """Print `what` would happen, ask the person at the terminal, and return whether they agree.
+    """Print `what` would happen, ask the person at the terminal, and return whether the person agrees.
 
-    Raises SettingError, with the hint, when stdin is no terminal.
+    Raises SettingError, with the hint, when stdin is not a terminal.
     """
     if not sys.stdin.isatty():
         raise SettingError(what, hint)

@@ -9,7 +9,7 @@ from mailroom_runtime.settings.options import Whole
 
 @click.command()
 @click.option(
-    "--port", type=Whole(0, 65_535), required=True, metavar="PORT", help="The port to listen on; 0 takes a free one."
+    "--port", type=Whole(0, 65_535), required=True, metavar="PORT", help="The port to listen on; 0 chooses a free one."
 )
 @click.option("--address", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen on.")
 @click.pass_context

@@ -31,8 +31,8 @@ from mailroom_runtime.settings.options import SCHEMA_NAME, Whole
 def migrate(ctx: click.Context, schema: str | None, target: int | None, dry_run: bool, is_sure: bool) -> None:
     """Bring the schema to the newest version, or to another one.
 
-    MAILROOM_DATABASE_URL must name the role that owns the schema or may create it. To go up, the command never asks.
-    To go down loses data: the command says which data, and asks on a terminal. Without a terminal, give --yes.
+    MAILROOM_DATABASE_URL must name the role that owns the schema or may create it. The command never asks before it
+    goes up. Going down loses data: the command says which data, and asks on a terminal. Without a terminal, give --yes.
 
     If the database has tables of your application, give mailroom its own schema: migrate --schema mailroom. Both
     programs then need MAILROOM_SCHEMA_NAME=mailroom. The command recognizes tables of other programs, and never

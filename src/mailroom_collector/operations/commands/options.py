@@ -80,7 +80,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checked(chosen: Choice) -> Choice:
-    """Return it. Raises SettingError when nothing can match it."""
+    """Return the choice. Raises SettingError when nothing can match it."""
     for name, text in (("--account", chosen.account), ("--reason", chosen.reason)):
         if text is not None and (not text or "\0" in text):
             raise SettingError(f"{name} is empty", "leave it out, or give a text")

@@ -33,7 +33,7 @@ def retry(ctx: click.Context, chosen: Choice, is_all: bool, dry_run: bool, is_su
 
     It puts back tokens that failed or were skipped, if they may still be mailed. It lists the others with the reason:
     the token has expired, it was consumed, or its account has another status now. A token that was sent is never put
-    back. If SES took a mail and it got lost later, insert a new token. The command exits with 1 if a token that you
+    back. If SES accepted a mail and it got lost later, insert a new token. The command exits with 1 if a token that you
     named can't be put back.
     """
     if is_all == (chosen != Choice()):

@@ -2,7 +2,7 @@
 
 Prometheus sees an increase only between two samples of a series. If a series appears with the value 40, Prometheus
 sees no increase, and an alert on it does not fire. So a series is 0 the first time, and has its value from then on.
-This counts for each scraper: otherwise a person who opens the page would get the 0 that Prometheus needs.
+Each scraper has its own record. Otherwise a person who opens the page would get the 0 that Prometheus needs.
 """
 
 from collections import OrderedDict

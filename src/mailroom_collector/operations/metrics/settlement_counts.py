@@ -1,6 +1,6 @@
 """Counts each settlement once, from the first query on, because a counter of Prometheus must never decrease.
 
-The number of rows in the ledger is no such counter: it decreases with prune, and it may be millions. So each query
+The number of rows in the ledger is not such a counter: prune decreases it, and it may be millions. So each query
 reads what was settled after the snapshot of the query before (mailroom_settlements).
 """
 

@@ -11,7 +11,7 @@ _END: Final = b"qQ"
 
 
 class Keyboard:
-    """Reads stdin while the object is entered. It reads nothing when stdin is no terminal."""
+    """Reads stdin while the object is entered. It reads nothing when stdin is not a terminal."""
 
     def __init__(self) -> None:
         self._fd = sys.stdin.fileno() if sys.stdin.isatty() else None
@@ -39,7 +39,7 @@ class Keyboard:
             return False
         try:
             keys = os.read(self._fd, 256)
-        except OSError:  # the terminal went away
+        except OSError:  # the terminal was closed
             keys = b""
         if not keys:
             self._fd = None

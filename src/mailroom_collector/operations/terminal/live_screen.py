@@ -79,7 +79,7 @@ def _page(overview: Overview | None, problem: str, style: TerminalStyle) -> list
     lines = [] if overview is None else status_text(overview, columns, unicode=style.unicode)
     if problem:
         lines = [StatusLine(cut(f"trying again: {problem}", columns), Kind.BAD), StatusLine(""), *lines]
-    # The cursor stands in the last row.
+    # The cursor is in the last row.
     return [*fitting([*lines, StatusLine("")], rows - 2), StatusLine(cut("q or Ctrl-C ends it", columns))]
 
 

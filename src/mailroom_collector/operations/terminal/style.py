@@ -1,4 +1,4 @@
-"""What stdout can show: how wide, with or without colours, which characters."""
+"""The style of stdout: its width, its colours, and its characters."""
 
 import os
 import shutil
@@ -11,12 +11,12 @@ import click
 from mailroom_collector.operations.text.status_line import Kind, StatusLine
 
 _PIPED_COLUMNS: Final = 1_000_000
-"""Columns when stdout is no terminal: nothing is cut."""
+"""The columns when stdout is not a terminal. Nothing is cut then."""
 
 
 @dataclass(frozen=True, slots=True)
 class TerminalStyle:
-    """How to show a line."""
+    """The style in which lines are shown."""
 
     columns: int
     colours: bool
@@ -30,7 +30,7 @@ class TerminalStyle:
 
 
 def stdout_style() -> TerminalStyle:
-    """Return what stdout and the environment allow (NO_COLOR: no-color.org)."""
+    """Return the style that stdout and the environment allow (NO_COLOR: no-color.org)."""
     is_terminal = sys.stdout.isatty()
     return TerminalStyle(
         columns=shutil.get_terminal_size().columns if is_terminal else _PIPED_COLUMNS,

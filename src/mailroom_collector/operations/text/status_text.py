@@ -33,7 +33,7 @@ class _Columns(NamedTuple):
     @classmethod
     def of(cls, columns: int) -> "_Columns":
         """Divide the columns: the numbers get room for 1,234,567, the labels get the rest."""
-        number = 11 if columns >= 69 else 10  # noqa: PLR2004 - what labels and numbers take at their widest
+        number = 11 if columns >= 69 else 10  # noqa: PLR2004 - the widest labels and numbers
         return cls(columns, min(36, max(24, columns - 3 * number)), number)
 
     def row(self, label: str, value: str, kind: Kind = Kind.PLAIN, rank: Rank = Rank.NEEDED) -> StatusLine:
@@ -56,7 +56,7 @@ def _words(columns: int, name: str, value: str, kind: Kind = Kind.PLAIN) -> Iter
 
 
 def status_text(overview: Overview, columns: int, *, unicode: bool = True) -> list[StatusLine]:
-    """Return the lines, each at most so many columns wide."""
+    """Return the lines. Each has at most so many columns."""
     lines: list[StatusLine] = [
         StatusLine(f"queue {overview.queue}, {stamp(overview.progress.at)} UTC", Kind.HEAD),
         *_paused(overview.progress, columns),

@@ -8,14 +8,14 @@ GAP: Final = "  "
 
 
 def width(text: str) -> int:
-    """Return how many columns a terminal takes for it."""
+    """Return the number of columns that the text needs on a terminal."""
     return sum(
         0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in ("W", "F")) for c in text
     )  # fmt: skip
 
 
 def cut(text: str, columns: int) -> str:
-    """Return text that takes at most so many columns; an ellipsis says that there was more."""
+    """Return text of at most so many columns. An ellipsis at the end means that some text was cut."""
     if width(text) <= columns:
         return text
     taken, left = [], columns - 1
@@ -28,7 +28,7 @@ def cut(text: str, columns: int) -> str:
 
 
 def wrapped(text: str, columns: int) -> list[str]:
-    """Return the text in lines of at most so many columns (2 or more), between words where it can be."""
+    """Split the text into lines of at most so many columns (2 or more), between words where possible."""
     lines, line = [], ""
     for word in text.split(" "):
         longer = f"{line} {word}" if line else word
@@ -47,13 +47,13 @@ def wrapped(text: str, columns: int) -> list[str]:
 
 
 def pad(text: str, columns: int, align: str = "<") -> str:
-    """Return text that takes at least so many columns, aligned left ('<') or right ('>')."""
+    """Return text of at least so many columns, aligned left ('<') or right ('>')."""
     space = " " * max(0, columns - width(text))
     return space + text if align == ">" else text + space
 
 
 def table(rows: Sequence[Sequence[str]], align: str, most: int | None = None) -> list[str]:
-    """Return a line for each row. `align` has '<' or '>' for each column; a line takes at most `most` columns."""
+    """Return a line for each row. `align` has '<' or '>' for each column; a line has at most `most` columns."""
     widths = [max(width(row[place]) for row in rows) for place in range(len(align))] if rows else []
     lines = [
         GAP.join(pad(cell, widths[place], align[place]) for place, cell in enumerate(row)).rstrip() for row in rows
