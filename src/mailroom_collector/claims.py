@@ -68,7 +68,7 @@ class Claims:
         return self._drain.claim(ledger)
 
     def write(self) -> None:
-        """Write as much as can't block. Raises ReaderGone."""
+        """Write as much as is possible without blocking. Raises ReaderGone."""
         self.output.write()
         self._leases.written()
 
@@ -118,7 +118,7 @@ class Claims:
         self.release_unwritten(ledger)
 
     def abandon(self, ledger: CollectorLedger) -> int:
-        """Release the rows that nobody will read; return their number."""
+        """Release the rows that nobody will read, and return their number."""
         self._drain.withdraw()
         return self._leases.abandon(ledger)
 

@@ -52,7 +52,7 @@ class CollectorSettings:
 
 
 def parse_key(text: str) -> bytes:
-    """Return the 32 bytes that 64 hexadecimal digits stand for. Raises SettingError, without the digits."""
+    """Return the 32 bytes of 64 hexadecimal digits. Raises SettingError; its text does not contain the digits."""
     if not _KEY.fullmatch(text):
         raise SettingError(
             f"MAILROOM_SECRET_KEY is wrong ({counted(len(text), 'character')})",
@@ -68,5 +68,5 @@ def parse_key(text: str) -> bytes:
 
 
 def new_holder() -> str:
-    """Return a name that no other process has or had: host name, process id, and random digits."""
+    """Return a name that no other process has ever had: host name, process id, and random digits."""
     return f"collect:{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(8)}"

@@ -8,7 +8,7 @@ The files and folders, in the order in which a row meets them:
     sender            the main loop: one poll, a few workers, bounded buffers between them
     row_reader        reads rows from stdin, and lets them wait for a call
     input             makes rows from the bytes of stdin
-    call_dispatcher   hands waiting rows to workers, and takes back their results
+    call_dispatcher   passes waiting rows to workers, and their results to the schedule
     schedule          decides which rows are sent next, and when
     ledger            begins rows, and settles them
     delivery          delivers one batch, from begin to settle
@@ -22,7 +22,7 @@ The files and folders, in the order in which a row meets them:
     aws               the AWS SDK
     texts             the templates of the mails
     check             the check before mailroom goes live
-    commands          the commands that do something else than send
+    commands          the commands that do not send the mails of stdin
 
 mailroom_runtime has the code that both programs share.
 """

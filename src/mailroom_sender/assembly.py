@@ -43,7 +43,7 @@ from mailroom_sender.settings import SenderSettings
 
 _STDIN, _STDOUT = 0, 1
 _HANG: Final = 4
-"""The main loop counts as hung after so many answer timeouts. In one round it waits for three answers at most."""
+"""The main loop counts as hung after so many answer timeouts. In one round it waits for at most three answers."""
 
 
 def sender(settings: SenderSettings, environment: Mapping[str, str]) -> Sender:
@@ -68,7 +68,7 @@ def sender(settings: SenderSettings, environment: Mapping[str, str]) -> Sender:
 def _action_reader(
     settings: SenderSettings, database: SharedConnection | None, known: KnownActions
 ) -> Callable[[], None] | None:
-    """Return what reads the actions from the database, if there is one; debug mode reads them too."""
+    """Return a function that reads the actions from the database, if there is one. Debug mode reads them too."""
     if database is not None:
         return database.read_actions
     if settings.database_url is None:

@@ -1,4 +1,4 @@
-"""Hands waiting rows to workers, and their results back to the schedule."""
+"""Passes waiting rows to workers, and their results to the schedule."""
 
 import random
 import time
@@ -17,7 +17,7 @@ from mailroom_sender.schedule.quota import Quota
 
 
 class CallDispatcher:
-    """Starts calls. Rows wait for a free worker, but never for more rows: a call takes the rows that wait now."""
+    """Starts calls. Rows wait for a free worker, but never for more rows: a call has the rows that wait now."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class CallDispatcher:
         concurrency: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`concurrency` is how many calls there may be at once."""
+        """`concurrency` is the largest number of calls in progress."""
         self.delivery = delivery
         self.schedule = schedule
         self.concurrency = concurrency
@@ -49,7 +49,7 @@ class CallDispatcher:
         self._is_stopped = True
 
     def poll_rate(self, pool: Executor, on_finished: Callable[[], None]) -> None:
-        """Ask SES for its rate if it is time to."""
+        """Ask SES for its rate if it is time."""
         self._quota.poll(pool, self._clock(), on_finished)
 
     def dispatch(self, pool: Executor, on_finished: Callable[[], None]) -> None:
@@ -80,7 +80,7 @@ class CallDispatcher:
             if error is None:
                 self._use(future.result())
                 continue
-            # Not its text, which may hold what must not be logged.
+            # Not the text of the error: it may contain secrets.
             fault = type(error).__name__
             log(
                 f"a batch of {counted(len(batch), 'row')} failed because of a bug in mailroom: {fault};"
@@ -103,7 +103,7 @@ class CallDispatcher:
             self.schedule.retry(again.row, now + again.delay)
 
     def log_counts(self, *, is_end: bool) -> None:
-        """Log the rows that were not sent, and the summary, if it is time to or this is the end."""
+        """Log the rows that were not sent, and the summary, if it is time or this is the end."""
         self.delivery.log_counts(is_end=is_end)
         if not is_end and self._clock() < self.summary.due_at:
             return

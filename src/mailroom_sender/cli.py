@@ -30,7 +30,7 @@ _DAY_MS = 86_400_000
 
 def _option(option: str, field: str, variable: str, kind: Any, default: Any, metavar: str, what: str) -> Decorator:
     """Return an option of the setting that SenderSettings has as `field`."""
-    # A flag may also stand alone: --debug is --debug true.
+    # A flag may have no value: --debug means --debug true.
     alone: dict[str, Any] = {"is_flag": False, "flag_value": True, "cls": FlagOption} if isinstance(kind, Flag) else {}
     return click.option(
         option, field, type=kind, default=default, envvar=variable, show_envvar=True, show_default=True,

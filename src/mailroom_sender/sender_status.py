@@ -6,7 +6,7 @@ from mailroom_runtime.process.systemd import Notifier
 from mailroom_runtime.process.watchdog import Watchdog
 from mailroom_runtime.words import counted
 
-_EVERY: Final = 5.0  # seconds between two statuses, at least
+_EVERY: Final = 5.0  # the least seconds between two statuses
 
 
 class SenderStatus:

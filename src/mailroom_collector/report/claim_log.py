@@ -29,7 +29,7 @@ class ClaimLog:
         return self._not_mailed_log.due_at
 
     def log_counts(self, *, is_end: bool = False) -> None:
-        """Log how many tokens were not mailed, if it is time to or this is the end."""
+        """Log how many tokens were not mailed, if it is time or this is the end."""
         self._not_mailed_log.log_counts(is_end=is_end)
 
     def log_stale(self, reasons: Mapping[int, str]) -> None:

@@ -9,10 +9,10 @@ from collections import deque
 from typing import Final
 
 _COUNT_AFTER: Final = 0.5  # seconds from the first claim of a backlog until its rows are counted
-_WORTH: Final = 1.0  # seconds that a backlog must still take for a bar to appear
+_WORTH: Final = 1.0  # a bar appears if the rest of the backlog needs more seconds than this
 _RECOUNT: Final = 10.0  # seconds between counts: others may work at the same backlog, or add to it
 _REDRAW: Final = 0.2  # seconds
-_MEMORY: Final = 10.0  # seconds over which the rate is taken
+_MEMORY: Final = 10.0  # seconds over which the rate is measured
 _SLOWEST: Final = 0.01  # rows a second that are still worth an estimate
 _WIDEST: Final = 56  # columns
 _NARROWEST: Final = 5  # columns of the bar itself; with fewer there is none
@@ -27,7 +27,7 @@ class BacklogProgress:
         self._samples: deque[tuple[float, int]] = deque()
         self._count_at = 0.0
         self.draw_at = float("inf")
-        """When to draw the bar next; never, when none is shown."""
+        """When to draw the bar next; infinity when none is shown."""
 
     def is_count_due(self, now: float, printed: int) -> bool:
         """Note that rows are being printed; return whether to count the waiting rows now."""

@@ -29,7 +29,7 @@ class Reporter:
         self._summary.found_rows(self._clock())
 
     def sum_up(self, totals: Totals, claimed: int, *, is_end: bool = False) -> None:
-        """Log what was done since the last summary, if it is time to or this is the end."""
+        """Log what was done since the last summary, if it is time or this is the end."""
         now = self._clock()
         if not is_end and now < self._summary.due_at:
             return

@@ -1,6 +1,6 @@
 """Pure: what was done, in one line every few minutes while there is something to report.
 
-Times are seconds of one monotonic clock, handed in by the caller.
+Times are seconds of one monotonic clock. The caller gives them.
 """
 
 from typing import Final, NamedTuple
@@ -15,7 +15,7 @@ class Totals(NamedTuple):
 
     rows: int  # printed
     lines: int
-    stale: int  # not printed, because the token is no longer good
+    stale: int  # not printed, because the token can't be mailed any more
     rejected: int  # failed, because they can't be signed or printed
     in_doubt: int  # may have been mailed twice
 
@@ -52,7 +52,7 @@ class CollectorSummary:
         self._before = Totals(0, 0, 0, 0, 0)
         self._since = now
         self.due_at = float("inf")
-        """When to report; never, as long as nothing happens."""
+        """When to report; infinity until something happens."""
 
     def found_rows(self, now: float) -> None:
         """Note that something was done: report it in a few minutes, unless a report is due earlier."""
@@ -61,7 +61,7 @@ class CollectorSummary:
             self.due_at = now + _EVERY
 
     def report(self, now: float, totals: Totals, claimed: int) -> SummaryPeriod | None:
-        """Return what was done since the last report; None when nothing was."""
+        """Return what was done since the last report; None if nothing was done."""
         if self.due_at == float("inf"):
             return None
         done = Totals(*(after - before for after, before in zip(totals, self._before, strict=True)))

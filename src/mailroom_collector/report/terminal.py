@@ -10,7 +10,7 @@ _USUAL: Final = 80  # columns
 
 
 class Terminal:
-    """Draws on a descriptor, or does nothing when it is none that can be drawn on."""
+    """Draws on a descriptor. Does nothing if it is not a terminal that can be drawn on."""
 
     def __init__(self, fd: int, environ: Mapping[str, str]) -> None:
         self._fd = fd
@@ -42,7 +42,7 @@ class Terminal:
         """Return whether this is the foreground job of the terminal. Another job would draw over the shell's prompt."""
         try:
             return os.tcgetpgrp(self._fd) == os.getpgrp()
-        except OSError:  # not the terminal of this session, which then has no jobs on it
+        except OSError:  # it is not the terminal of this session, so this session has no jobs on it
             return True
 
     def _write(self, text: str) -> None:

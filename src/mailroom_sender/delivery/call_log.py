@@ -11,7 +11,7 @@ from mailroom_sender.ses.permission import Begun
 from mailroom_sender.ses.verdict import Outcome, Verdict
 
 _TEXTS: Final = {
-    # Without a reason, as nearly all, it is not logged.
+    # Nearly all have no reason. Those are not logged.
     Outcome.SENT: "SES accepted {rows} of {action} with {reason}, which mailroom does not know; they count as sent",
     Outcome.LATER: "SES did not accept {rows} of {action} now; they are sent again later: {reason}",
     Outcome.ONCE_MORE: "SES did not accept {rows} of {action}; they are sent once more: {reason}",
@@ -33,11 +33,11 @@ _EVENTS: Final = {
     Outcome.UNKNOWN: "mail_in_doubt",
 }
 _NAMED: Final = frozenset({Outcome.NEVER, Outcome.UNKNOWN})
-"""Outcomes whose tokens stand in the text too: somebody may have to look for them."""
+"""Outcomes whose tokens are also in the text, because a person may have to find them."""
 
 
 def log_call(begun: Sequence[Begun], verdicts: Sequence[Verdict], logged: set[str]) -> None:
-    """Log what became of rows that were called for together; a kind of refusal once only, as `logged` remembers."""
+    """Log the outcomes of the rows of a call. Log each kind of refusal only once: `logged` has the logged kinds."""
     groups: dict[tuple[Outcome, str], list[Begun]] = defaultdict(list)
     for one, verdict in zip(begun, verdicts, strict=True):
         if verdict.reason:
@@ -54,7 +54,7 @@ def log_call(begun: Sequence[Begun], verdicts: Sequence[Verdict], logged: set[st
 def _log_rows(outcome: Outcome, reason: str, rows: Sequence[Begun]) -> None:
     action = rows[0].row.action.name
     text = _TEXTS[outcome].format(rows=counted(len(rows), "row"), action=action, reason=reason)
-    tokens = [one.token for one in rows if one.token]  # without a database there are none
+    tokens = [one.token for one in rows if one.token]  # without a database there are no ids
     log(
         f"{text}; tokens {tokens}" if tokens and outcome in _NAMED else text,
         "warning",

@@ -1,4 +1,4 @@
-"""Debug mode: prints each request as it would be made, or its mails for a person, and sends nothing."""
+"""Debug mode: prints the request of each call, or its mails for a person, and sends nothing."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,7 +23,7 @@ class Preview:
         self._output = output
 
     def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
-        """Print the batch's request, in a worker."""
+        """Print the batch's request in a worker thread."""
         return partial(self._print, batch)
 
     def _print(self, batch: Sequence[Row]) -> DeliveryResult:
@@ -40,12 +40,12 @@ class Preview:
         return DeliveryResult(batch[0].action)
 
     def release(self, rows: Sequence[Row]) -> None:
-        """Do nothing: nothing was to be sent."""
+        """Do nothing, because nothing would be sent."""
 
     @property
     def log_at(self) -> float:
-        """Return that there is never anything to log."""
+        """Return infinity, because there is never anything to log."""
         return float("inf")
 
     def log_counts(self, *, is_end: bool) -> None:
-        """Do nothing: nothing is counted."""
+        """Do nothing, because nothing is counted."""

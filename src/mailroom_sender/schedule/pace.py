@@ -13,12 +13,12 @@ from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS
 _BURST: Final = 1.0
 """Seconds of the rate that the bucket holds."""
 _DOUBLES: Final = 10.0
-"""Seconds in which a rate that was halved has doubled again."""
+"""The seconds until a halved rate has doubled again."""
 _LEAST: Final = 1.0
-"""Recipients a second below which throttling does not push: the sandbox has as many."""
+"""The lowest rate in recipients a second. Throttling does not lower it further. The sandbox has this rate."""
 
 _UNKNOWN: Final = 50.0
-"""Recipients a second to slow down from, at least, when the rate is not known and few mails went."""
+"""If the rate is not known, throttling halves at least this many recipients a second, even if fewer were sent."""
 
 
 @dataclass(slots=True)
@@ -45,13 +45,13 @@ class Pace:
         return int(min(MOST_DESTINATIONS, self._burst(now)))
 
     def opens_at(self, recipients: int, now: float) -> float:
-        """Return when so many recipients, no more than batch(), may go: now, or later."""
+        """Return when a call with so many recipients, at most batch(), may be made: now or later."""
         self._refill(now)
         missing = recipients - self._balance
         return now if missing <= 0 else now + missing / self.rate(now)
 
     def spend(self, recipients: int, now: float) -> None:
-        """A call with so many recipients is made."""
+        """Note that a call with so many recipients is made."""
         self._refill(now)
         self._balance -= recipients
         self._recent.append((now, recipients))
@@ -59,7 +59,7 @@ class Pace:
             self._recent.popleft()
 
     def throttled(self, now: float) -> bool:
-        """Halve the rate, at most once a second, because calls in progress report the same. Return whether it was."""
+        """Halve the rate, at most once a second: calls in progress report the same. Return whether it was halved."""
         if now < self._slowed_at + 1.0:
             return False
         rate = self.rate(now)

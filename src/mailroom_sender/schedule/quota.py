@@ -1,4 +1,4 @@
-"""Asks SES for the account's rate, at the start and every hour, and hands it to the pace."""
+"""Asks SES for the account's rate at the start and every hour, and passes it to the pace."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -8,7 +8,7 @@ from mailroom_runtime.words import counted
 from mailroom_sender.log import log
 from mailroom_sender.schedule.pace import Pace
 
-_AGAIN: Final = 3600.0  # seconds between questions: people may raise the quota
+_AGAIN: Final = 3600.0  # seconds between questions, because the quota may change
 _TIMEOUT: Final = 5.0  # seconds for which the first calls wait for the answer
 
 
@@ -26,7 +26,7 @@ class Quota:
         """When calls may be made even if the first answer has not come."""
 
     def poll(self, pool: Executor, now: float, on_finished: Callable[[], None]) -> None:
-        """Ask if it is time to; use an answer that has come. `on_finished` is called, in any thread, when one comes."""
+        """Ask if it is time, and use an answer that came. `on_finished` is called in any thread when one comes."""
         if self._ask is not None and now >= self.ask_at:
             self.ask_at = now + _AGAIN
             if self._answer is None:
