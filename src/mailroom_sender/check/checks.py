@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FOR_GOOD: Final = (Why.CREDENTIALS, Why.UNREACHABLE)
 _UNREADABLE: Final = 2
-"""So many unreadable answers without a readable one show that the server is not SES. One may be a missing action."""
+"""So many unreadable answers without a readable one show that the server is not SES. A single one does not."""
 _ALREADY_FAILED = NoAnswer(Why.ALREADY_FAILED, "")
 
 
