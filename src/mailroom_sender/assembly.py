@@ -98,15 +98,15 @@ def _delivery(
 ) -> tuple[Delivery, Callable[[], float | str] | None]:
     """Return the delivery, and the function that asks SES for its rate (None: don't ask)."""
     envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
-    output = CallOutput(_STDOUT)
     if settings.debug:
         _warn_of_debug()
+        output = CallOutput(_STDOUT, without="debug mode ends with the next call")
         return Preview(envelope, unsent, output, as_text=_is_text(settings.debug_format)), None
     if settings.link_base_url is None:
         _warn_of_no_base_url()
     ses = _ses_client(settings.concurrency, settings.lease_ms)
     _check_source(settings.source, ses.endpoint)
-    calls = SesCalls(ses, envelope, ResponseFiles(settings.output_path), output)
+    calls = SesCalls(ses, envelope, ResponseFiles(settings.output_path), CallOutput(_STDOUT))
     not_sent = not_sent_log()
     ledger: SenderLedger = LedgerAlone(unsent)
     if database is not None:

@@ -219,6 +219,18 @@ def test_debug_shows_people_mails_and_programs_requests(
     assert out == TEXT if is_text else json.loads(out)["Template"] == "activationv1"
 
 
+def test_debug_mode_ends_when_nobody_reads_it(sender_env: Environment, tmp_path: Path) -> None:
+    """Else it would use up rows that nobody sees, as in `make run | head -1`."""
+    (tmp_path / "line").write_text(activation(1) + "\n")
+    command = "set -o pipefail; while cat line; do sleep 0.05; done | mailroom-send | head -n 1"
+    result = run(command, env=sender_env(MAILROOM_DEBUG="true"), cwd=tmp_path)
+    assert json.loads(result.out)["Template"] == "activationv1"
+    assert result.status == 1
+    assert "stdout can't be written: Broken pipe; debug mode ends with the next call" in result.err
+    assert "debug mode ends, because stdout can't be written" in result.err
+    assert "mails are still sent" not in result.err
+
+
 def test_only_debug_mode_shows_mails(endpoint: Endpoint, sender_env: Environment) -> None:
     """A sender that sends prints SES's answers and no link, whatever the setting of debug mode is."""
     result = send(sender_env(MAILROOM_DEBUG_FORMAT="text"), activation(1))

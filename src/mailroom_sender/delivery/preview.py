@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from mailroom_runtime.errors import MailroomError
 from mailroom_sender.delivery.addresses import fault_of
 from mailroom_sender.delivery.protocol import DeliveryResult
 from mailroom_sender.input.row import Row
@@ -23,7 +24,9 @@ class Preview:
         self._output = output
 
     def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
-        """Print the batch's request in a worker thread."""
+        """Print the batch's request in a worker thread. Raises MailroomError when nobody reads what is printed."""
+        if self._output.is_closed:
+            raise MailroomError("debug mode ends, because stdout can't be written")
         return partial(self._print, batch)
 
     def _print(self, batch: Sequence[Row]) -> DeliveryResult:
