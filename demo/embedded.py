@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import fasteners
+import psutil
 
 from demo.folder import user_name
 
@@ -61,7 +62,10 @@ def embedded_server(folder: Path, programs: Path | None = None) -> Iterator[Post
         try:
             yield server
         finally:
-            server.cleanup()
+            # A process that has ended may stay known for a moment, until the system forgets it: the package asks
+            # whether it runs, and signals it too late.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server.cleanup()
 
 
 @contextlib.contextmanager
