@@ -58,8 +58,8 @@ def markdown(results: Sequence[Result], about: str, failed: Sequence[str] = ()) 
             about,
             "",
             *([f"FAILED, and so without a result: {'; '.join(failed)}.", ""] if failed else []),
-            f"{len(targets) - missed} of {len(targets)} targets hold. A ratio is taken within each run; shown are the"
-            " median, which decides, and the extremes of all runs.",
+            f"{len(targets) - missed} of {len(targets)} targets hold. A ratio is taken within each run. The table shows"
+            " the median, which decides,\nand the extremes of all runs.",
             "",
             *_table(("suite", "held to a target", "reached", "target", ""), _without_repeats(targets)),
             "",

@@ -40,14 +40,20 @@ def _command(command: Command, heading: str) -> Iterator[str]:
     if command.commands:
         links = (f"[{below.path}](#{below.path.replace(' ', '-')})" for below in command.commands)
         yield _wrapped(f"Commands: {', '.join(links)}.")
-    yield from _table(("option", "variable", "default", "allowed", "meaning"), map(_row, command.options))
+    yield "\n".join(map(_option, command.options)) + "\n"
 
 
-def _row(option: Option) -> tuple[str, ...]:
+def _option(option: Option) -> str:
+    """Return an item of a list: a row of a table with so much in it would be too long a line."""
     names = ", ".join(f"`{name}`" for name in option.names)
     metavar = f" {_escaped(option.metavar)}" if option.metavar else ""
-    default = "required" if option.required else _code(option.default)
-    return names + metavar, _code(option.variable), default, _escaped(option.allowed), _escaped(option.text)
+    default = "required" if option.required else f"default {_code(option.default)}" if option.default else ""
+    facts = ", ".join(fact for fact in (_code(option.variable), default) if fact)
+    allowed = f" Allowed: {_escaped(option.allowed)}." if option.allowed else ""
+    text = f"{names}{metavar}{f' ({facts})' if facts else ''}: {_escaped(option.text)}{allowed}"
+    return textwrap.fill(
+        text, _WIDTH, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _variables(programs: list[Command]) -> Iterator[str]:
