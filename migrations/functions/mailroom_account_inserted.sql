@@ -8,7 +8,7 @@ LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO mailroom.tokens (action, account, expires_at)
     SELECT 'activation', id, pg_catalog.floor(EXTRACT(epoch FROM pg_catalog.now()))::bigint
-                             + mailroom.mailroom_action_lifetime('activation')
+                             + mailroom.mailroom_action_longest_life('activation')
     FROM inserted
     WHERE status = 'provisioned'
       AND created_at > EXTRACT(epoch FROM pg_catalog.now()) - mailroom.mailroom_action_lifetime('activation');

@@ -26,7 +26,8 @@ BEGIN
               AND mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) IS NULL
             FOR UPDATE OF d SKIP LOCKED
         )
-        UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = now(), settled_at = NULL
+        UPDATE deliveries d SET state = 'pending', holder = NULL, settled_at = NULL,
+            due_at = mailroom_due_from(d.queued_at, d.head_start)
         FROM alive WHERE d.queue = p_queue AND d.token = alive.token;
         GET DIAGNOSTICS more = ROW_COUNT;
         taken_over := taken_over + more;

@@ -1,32 +1,54 @@
--- Writes mailroom_actions into three functions: mailroom_action_number, mailroom_action_states and
--- mailroom_action_lifetime. They become a part of every plan that uses them. Reading the table instead would cost a
--- sign-up 4 %, and a claim or a begin 5 %. They are STABLE, because plans would keep the value of an IMMUTABLE one for
--- ever. From PostgreSQL 14 on they are kept parsed, so that a value of token_action or account_status may be renamed.
--- Deliveries that wait for an action are due at once when one is added.
+-- Writes mailroom_actions into functions: mailroom_action_number, mailroom_action_states and so on, one for each column,
+-- and two that say whether any action uses a feature. They become a part of every plan that uses them, and a feature
+-- that no action uses is a constant. Reading the table instead would cost a sign-up 4 %, and a claim or a begin 5 %.
+-- They are STABLE, because plans would keep the value of an IMMUTABLE one for ever. From PostgreSQL 14 on they are kept
+-- parsed, so that a value of token_action or account_status may be renamed. Deliveries that wait for an action are due
+-- at once when one is added.
 -- Called by: the trigger mailroom_actions_compiled. Nobody may execute it directly.
 -- Returns: null, as a statement trigger does.
 CREATE OR REPLACE FUNCTION mailroom_actions_compiled() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
-    numbers   text;
-    states    text;
-    lifetimes text;
-    body      text := CASE WHEN current_setting('server_version_num')::integer < 140000 THEN ' AS %L'
-                           ELSE ' BEGIN ATOMIC %s; END' END;
+    body       constant text := CASE WHEN current_setting('server_version_num')::integer < 140000 THEN ' AS %L'
+                                     ELSE ' BEGIN ATOMIC %s; END' END;
+    array_type constant text := format('%I.account_status[]', TG_TABLE_SCHEMA);
+    written    record;
 BEGIN
     PERFORM mailroom_lock_actions();
     -- Each constant is cast by itself, once, when a plan is made. The result of a CASE would be cast for each row.
-    SELECT string_agg(format(' WHEN %L THEN %s::smallint', m.name, m.number), '' ORDER BY m.number),
-           string_agg(format(' WHEN %L THEN %L::%I.account_status[]', m.name, m.states, TG_TABLE_SCHEMA),
-                      '' ORDER BY m.number),
-           string_agg(format(' WHEN %L THEN %s', m.name, m.lifetime), '' ORDER BY m.number)
-    INTO numbers, states, lifetimes FROM mailroom_actions m;
-    EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_action_number(token_action) RETURNS smallint'
-        ' LANGUAGE sql STABLE' || body, 'SELECT CASE $1' || numbers || ' END');
-    EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_action_states(token_action) RETURNS account_status[]'
-        ' LANGUAGE sql STABLE' || body, 'SELECT CASE $1' || states || ' END');
-    EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_action_lifetime(token_action) RETURNS integer'
-        ' LANGUAGE sql STABLE' || body, 'SELECT CASE $1' || lifetimes || ' ELSE 900 END');
+    FOR written IN
+        SELECT c.name, c.type, CASE WHEN count(DISTINCT c.value) = 1 AND c.otherwise = min(c.value) THEN c.otherwise
+                                    ELSE 'CASE $1' || string_agg(format(' WHEN %L THEN %s', m.name, c.value), ''
+                                                                 ORDER BY m.number) || ' ELSE ' || c.otherwise || ' END'
+                               END AS body
+        FROM mailroom_actions m CROSS JOIN LATERAL (VALUES
+            ('number', 'smallint', m.number || '::smallint', 'NULL::smallint'),
+            ('states', 'account_status[]', format('%L::%s', m.states, array_type), 'NULL::' || array_type),
+            ('lifetime', 'integer', m.lifetime::text, '900'),
+            -- How long a token may live that is inserted without expires_at.
+            ('longest_life', 'integer',
+             (m.lifetime + CASE m.life_from WHEN 'mail' THEN m.longest_wait ELSE 0 END)::text, '900'),
+            ('life_from_mail', 'integer', CASE m.life_from WHEN 'mail' THEN m.lifetime::text ELSE 'NULL::integer' END,
+             'NULL::integer'),
+            ('head_start', 'integer', m.head_start::text, '0'),
+            ('newest_only', 'boolean', m.newest_only::text, 'false'),
+            ('most_mails', 'integer', coalesce(m.most_mails::text, 'NULL::integer'), 'NULL::integer'),
+            ('most_within', 'integer', m.most_within::text, '900'),
+            ('urgent', 'boolean', m.urgent::text, 'false')) AS c (name, type, value, otherwise)
+        GROUP BY c.name, c.type, c.otherwise
+    LOOP
+        EXECUTE format('CREATE OR REPLACE FUNCTION %I(token_action) RETURNS %s LANGUAGE sql STABLE' || body,
+                       'mailroom_action_' || written.name, written.type, 'SELECT ' || written.body);
+    END LOOP;
+    FOR written IN
+        SELECT u.name, bool_or(u.is_used) AS is_used
+        FROM mailroom_actions m CROSS JOIN LATERAL (VALUES
+            ('most_mails', m.most_mails IS NOT NULL), ('urgent', m.urgent)) AS u (name, is_used)
+        GROUP BY u.name
+    LOOP
+        EXECUTE format('CREATE OR REPLACE FUNCTION %I() RETURNS boolean LANGUAGE sql STABLE' || body,
+                       'mailroom_has_' || written.name, 'SELECT ' || written.is_used);
+    END LOOP;
     IF TG_OP = 'INSERT' THEN
         WITH waiting AS MATERIALIZED (
             SELECT d.queue, d.token FROM deliveries d
@@ -34,7 +56,8 @@ BEGIN
               AND d.state = 'pending' AND d.error_code = 'unlisted'
             ORDER BY d.token FOR UPDATE SKIP LOCKED
         )
-        UPDATE deliveries d SET due_at = now() FROM waiting w WHERE d.token = w.token AND d.queue = w.queue;
+        UPDATE deliveries d SET due_at = mailroom_due_from(d.queued_at, d.head_start)
+        FROM waiting w WHERE d.token = w.token AND d.queue = w.queue;
         IF FOUND THEN
             PERFORM pg_notify('token_insert', '');
         END IF;

@@ -1,6 +1,7 @@
 -- The fence before a call to SES: which of these secrets the holder may send now, and is the only one to send for
 -- p_lease_ms. p_emails are the addresses that the mails would go to, in UTF-8 and in the order of the secrets; a null
--- is not compared. A delivery that goes back loses no attempt.
+-- is not compared. A delivery that goes back loses no attempt. If the life of a token begins with its mail, the first
+-- begin sets expires_at.
 -- Called by: the sender, before each call.
 -- Returns: one row for each different secret, with its first place in the array (from 1), its token, and a code.
 -- "reason" says the same to people; it is null for begun.
@@ -24,11 +25,8 @@ DECLARE
     ids  bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
         WHERE d.queue = p_queue AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY (p_secrets))));
-    -- The rows are locked first. Then they are judged by what is committed when they are locked, because each statement
-    -- here has its own snapshot.
-    ours bigint[] := ARRAY (
-        SELECT d.token FROM deliveries d
-        WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED);
+    ours bigint[];
+    lives_from_mail boolean;
 BEGIN
     IF p_lease_ms > 86400000 THEN
         RAISE EXCEPTION 'a lease may last for 1 day at most' USING ERRCODE = 'invalid_parameter_value';
@@ -36,12 +34,24 @@ BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);  -- lost in a crash, it would be mailed twice
     END IF;
+    -- The rows are locked first. Then they are judged by what is committed when they are locked, because each statement
+    -- here has its own snapshot.
+    SELECT coalesce(array_agg(l.token), '{}'), bool_or(l.lifetime IS NOT NULL AND l.attempts = 0)
+    INTO ours, lives_from_mail
+    FROM (SELECT d.token, d.lifetime, d.attempts FROM deliveries d
+          WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED) l;
+    IF mailroom_has_most_mails() THEN
+        ours := mailroom_lock_accounts(ours);
+    END IF;
+    IF lives_from_mail THEN
+        ours := ARRAY (SELECT t.id FROM tokens t WHERE t.id = ANY (ours) FOR NO KEY UPDATE SKIP LOCKED);
+    END IF;
     RETURN QUERY
     WITH asked AS MATERIALIZED (
         SELECT s.secret, min(s.place) AS place
         FROM unnest(p_secrets) WITH ORDINALITY AS s (secret, place) GROUP BY s.secret
     ), found AS MATERIALIZED (
-        SELECT p.place, t.id AS token, t.action, t.expires_at, t.consumed_at, t.created_at, a.status,
+        SELECT p.place, t.id AS token, t.account, t.action, t.expires_at, t.consumed_at, a.status,
                -- As bytes, because an address may not be valid text, and one such row would stop the whole call.
                p_emails[p.place] <> CASE WHEN is_ascii THEN decode(replace(a.email, '\', '\\'), 'escape')
                                          ELSE convert_to(a.email, 'UTF8') END AS has_changed
@@ -50,8 +60,14 @@ BEGIN
             LEFT JOIN LATERAL (SELECT a.status, a.email::text FROM accounts a WHERE a.id = t.account OFFSET 0) a ON true
         WHERE t.id = ANY (ids)
     ), seen AS MATERIALIZED (
-        SELECT f.place, f.created_at, f.has_changed, d.token, d.state, d.holder, d.due_at,
-               mailroom_stale(f.action, f.expires_at, f.consumed_at, f.status) AS stale,
+        SELECT f.place, f.has_changed, d.token, d.state, d.holder, d.due_at,
+               coalesce(
+                   mailroom_stale(f.action, f.expires_at, f.consumed_at, f.status),
+                   CASE WHEN (mailroom_action_newest_only(f.action)
+                              OR mailroom_action_most_mails(f.action) IS NOT NULL)
+                        AND EXISTS (SELECT FROM tokens o
+                                    WHERE o.account = f.account AND o.action = f.action AND o.id <> f.token)
+                        THEN mailroom_other_tokens(p_queue, f.token, f.account, f.action) END) AS stale,
                (SELECT q.paused_at IS NOT NULL FROM jobs q WHERE q.job_type = p_queue) AS is_paused
         FROM found f JOIN deliveries d ON d.queue = p_queue AND d.token = f.token
         WHERE d.token = ANY (ids)
@@ -79,7 +95,7 @@ BEGIN
                 WHEN j.code = 'stale' THEN d.due_at
                 -- The second time in a row. The reader may never agree, so it gets the row again only after a pause.
                 WHEN j.code = 'changed' AND d.error_code = 'changed' THEN now() + interval '5 s'
-                ELSE least(now(), to_timestamp(j.created_at)) END,
+                ELSE mailroom_due_from(d.queued_at, d.head_start) END,
             error = CASE j.code WHEN 'stale' THEN mailroom_join_reasons(j.stale, d.error)
                                 WHEN 'changed' THEN readdressed ELSE d.error END,
             error_code = CASE j.code WHEN 'stale' THEN NULL WHEN 'changed' THEN 'changed' ELSE d.error_code END,
@@ -103,4 +119,10 @@ BEGIN
     FROM asked LEFT JOIN judged j ON j.place = asked.place
         LEFT JOIN begun ON begun.token = j.token
     ORDER BY asked.place;
+    IF lives_from_mail THEN
+        UPDATE tokens t SET expires_at = least(t.expires_at, floor(extract(epoch FROM clock_timestamp())) + d.lifetime)
+        FROM deliveries d
+        WHERE d.queue = p_queue AND d.token = ANY (ours) AND d.state = 'sending' AND d.holder = p_holder
+          AND d.attempts = 1 AND d.lifetime IS NOT NULL AND t.id = d.token;
+    END IF;
 END $$;

@@ -18,9 +18,9 @@ BEGIN
         WHERE d.queue = p_queue AND d.token = ANY (p_tokens) AND d.state = 'claimed' AND d.holder = p_holder
         ORDER BY d.token FOR UPDATE SKIP LOCKED
     )
-    -- Due since its token was made, so that it does not wait behind younger ones.
+    -- Due from where it queued, so that it does not wait behind younger ones.
     UPDATE deliveries d SET state = 'pending', holder = NULL,
-        due_at = least(now(), to_timestamp((SELECT t.created_at FROM tokens t WHERE t.id = d.token)))
+        due_at = mailroom_due_from(d.queued_at, d.head_start)
     FROM held
     WHERE d.queue = p_queue AND d.token = held.token AND d.token = ANY (p_tokens);
     GET DIAGNOSTICS given_back = ROW_COUNT;

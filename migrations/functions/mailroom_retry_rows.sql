@@ -1,4 +1,4 @@
--- Puts failed and skipped deliveries back, due at once, if their tokens may still be mailed. A sent delivery is never
+-- Puts failed and skipped deliveries back, due from where they queued, if their tokens may still be mailed. A sent delivery is never
 -- put back, because a recipient who never got it needs a new token. The error and the number of attempts stay. A
 -- delivery that another transaction has locked is tried again for 1 s. With p_dry true it changes nothing.
 -- Called by: the commands retry and failed.
@@ -30,7 +30,8 @@ BEGIN
             WHEN d.state = 'sent' THEN 'sent'
             WHEN d.settled_at IS NULL THEN 'unsettled'
             WHEN t.id IS NULL THEN 'gone' END AS code,
-            mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) AS stale
+            coalesce(mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
+                     mailroom_other_tokens(p_queue, t.id, t.account, t.action)) AS stale
         FROM (SELECT DISTINCT u.token FROM unnest(p_tokens) AS u (token)) asked
             LEFT JOIN deliveries d ON d.queue = p_queue AND d.token = asked.token
             LEFT JOIN tokens t ON t.id = asked.token LEFT JOIN accounts a ON a.id = t.account
@@ -39,7 +40,8 @@ BEGIN
                coalesce(s.code, CASE WHEN s.stale IS NOT NULL THEN 'stale' ELSE 'retried' END) AS code
         FROM seen s
     ), put_back AS (
-        UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = now(), settled_at = NULL
+        UPDATE deliveries d SET state = 'pending', holder = NULL, settled_at = NULL,
+            due_at = mailroom_due_from(d.queued_at, d.head_start)
         FROM judged j
         WHERE NOT p_dry AND d.queue = p_queue AND d.token = j.token AND j.code = 'retried'
     )

@@ -37,6 +37,7 @@ BEGIN
             doubts = d.doubts + (o.outcome = 'unknown')::integer,
             holder = p_holder,
             due_at = CASE WHEN o.outcome IN ('sent', 'failed') THEN d.due_at
+                          WHEN o.outcome = 'release' THEN mailroom_due_from(d.queued_at, d.head_start)
                           ELSE now() + least(coalesce(o.delay_ms, 0) * interval '1 ms', greatest(interval '1 s',
                                (SELECT (to_timestamp(t.expires_at) - now()) / 2 FROM tokens t WHERE t.id = d.token)))
                           END,

@@ -11,8 +11,11 @@ BEGIN
     SELECT d.state::text,
            -- Of a sender each batch has a name of its own, which begins with that of the process.
            CASE WHEN d.state <> 'pending' THEN regexp_replace(d.holder, '^(send:.*):[0-9]+$', '\1') END,
-           d.due_at <= now(), count(*), min(d.due_at), max(d.due_at)
-    FROM deliveries d
+           d.due_at <= now(), count(*), min(w.since), max(w.since)
+    FROM deliveries d CROSS JOIN LATERAL (
+        -- A delivery that has not come back is due from before it was queued.
+        SELECT CASE WHEN d.due_at = mailroom_due_from(d.queued_at, d.head_start) THEN d.queued_at
+                    ELSE d.due_at END AS since) w
     WHERE d.queue = $1 AND d.settled_at IS NULL
     GROUP BY 1, 2, 3;
 END $$;

@@ -13,7 +13,13 @@ from tests.support.postgres import Connection, Database
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = ROOT / "migrations"
 FILES = sorted((MIGRATIONS / "functions").glob("*.sql"))
-COMPILED = {"mailroom_action_number", "mailroom_action_states", "mailroom_action_lifetime"}
+COMPILED = {
+    f"mailroom_action_{column}"
+    for column in (
+        *("number", "states", "lifetime", "longest_life", "life_from_mail", "head_start"),
+        *("newest_only", "most_mails", "most_within", "urgent"),
+    )
+} | {"mailroom_has_most_mails", "mailroom_has_urgent"}
 """The functions that mailroom_actions_compiled writes from the rows of a table."""
 
 

@@ -28,6 +28,7 @@ MARKS: Final = {
     3: "mailroom_unsettled",
     4: "mailroom_claim_any",
     5: "mailroom_watch",
+    6: "mailroom_due",
 }
 """For each later version, a function that exists from that version on."""
 

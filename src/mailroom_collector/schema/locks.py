@@ -25,6 +25,20 @@ LOCKS: Final[dict[str, dict[str, str]]] = {
     "4_actions.down": {"tokens": _ALONE, "deliveries": "EXCLUSIVE", "mailroom_actions": _ALONE},
     "5_guards.up": {"deliveries": _ALONE, "jobs": _ALONE},
     "5_guards.down": {"deliveries": _ALONE, "jobs": _ALONE},
+    "6_order.up": {
+        "accounts": "ACCESS SHARE",
+        "tokens": _ALONE,
+        "deliveries": _ALONE,
+        "jobs": "ACCESS SHARE",
+        "mailroom_actions": _ALONE,
+    },
+    "6_order.down": {
+        "tokens": _ALONE,
+        "deliveries": _ALONE,
+        "jobs": "ACCESS SHARE",
+        "mailroom_actions": _ALONE,
+        "mailroom_senders": _ALONE,
+    },
 }
 """For each step, its tables and the mode of the lock on each."""
 
