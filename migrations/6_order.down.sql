@@ -562,8 +562,8 @@ END $$;
 
 -- Writes the functions of the actions as 5_guards has them, before the others go.
 UPDATE mailroom_actions SET lifetime = lifetime;
-DROP FUNCTION mailroom_due_from, mailroom_action_longest_life, mailroom_action_life_from_mail, mailroom_action_head_start,
-    mailroom_action_newest_only, mailroom_action_most_mails, mailroom_action_most_within, mailroom_action_urgent,
+DROP FUNCTION mailroom_due_from, mailroom_action_longest_life, mailroom_action_life_from_mail,
+    mailroom_action_head_start, mailroom_action_newest_only, mailroom_action_most_mails, mailroom_action_most_within, mailroom_action_urgent,
     mailroom_has_most_mails, mailroom_has_urgent;
 ALTER TABLE deliveries DROP COLUMN head_start, DROP COLUMN lifetime;
 COMMENT ON COLUMN deliveries.due_at IS 'pending: when to claim it; claimed, sending: when the lease ends';
@@ -576,7 +576,8 @@ DO $$
 DECLARE
     hot constant text[] := ARRAY[
         'mailroom_claim_any', 'mailroom_release', 'mailroom_begin_rows', 'mailroom_settle_rows'];
-    asked constant text[] := ARRAY['mailroom_retry_rows', 'mailroom_not_mailed', 'mailroom_oldest', 'mailroom_unsettled'];
+    asked constant text[] := ARRAY[
+        'mailroom_retry_rows', 'mailroom_not_mailed', 'mailroom_oldest', 'mailroom_unsettled'];
     others constant text[] := ARRAY[
         'mailroom_acknowledge', 'mailroom_actions_compiled'];
     step record;

@@ -65,12 +65,14 @@ CREATE TABLE mailroom_senders (
     account text NOT NULL CHECK (length(account) <= 200),
     seen_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE mailroom_senders IS 'the senders that have mails to send, so that those of one SES account divide its rate';
+COMMENT ON TABLE mailroom_senders IS
+    'the senders that have mails to send, so that those of one SES account divide its rate';
 
 -- From functions/mailroom_due_from.sql: mailroom_due_from
--- From when a new delivery is due: its head start and an hour before it was queued. So among the due deliveries those of
--- the last hour have come back: a retry, or a lease that ran out. A claim takes these first.
--- Called by: the functions that write, put back or show a delivery. Everybody may execute it, because it reads no table.
+-- From when a new delivery is due: its head start and an hour before it was queued. So among the due deliveries those
+-- of the last hour have come back: a retry, or a lease that ran out. A claim takes these first.
+-- Called by: the functions that write, put back or show a delivery. Everybody may execute it, because it reads no
+-- table.
 -- Returns: the time for due_at.
 CREATE FUNCTION mailroom_due_from(p_queued_at timestamptz, p_head_start integer) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
@@ -80,12 +82,12 @@ $$;
 GRANT EXECUTE ON FUNCTION mailroom_due_from TO PUBLIC;
 
 -- From functions/mailroom_actions_compiled.sql: mailroom_actions_compiled
--- Writes mailroom_actions into functions: mailroom_action_number, mailroom_action_states and so on, one for each column,
--- and two that say whether any action uses a feature. They become a part of every plan that uses them, and a feature
--- that no action uses is a constant. Reading the table instead would cost a sign-up 4 %, and a claim or a begin 5 %.
--- They are STABLE, because plans would keep the value of an IMMUTABLE one for ever. From PostgreSQL 14 on they are kept
--- parsed, so that a value of token_action or account_status may be renamed. Deliveries that wait for an action are due
--- at once when one is added.
+-- Writes mailroom_actions into functions: mailroom_action_number, mailroom_action_states and so on, one for each
+-- column, and two that say whether any action uses a feature. They become a part of every plan that uses them, and a
+-- feature that no action uses is a constant. Reading the table instead would cost a sign-up 4 %, and a claim or a begin
+-- 5 %. They are STABLE, because plans would keep the value of an IMMUTABLE one for ever. From PostgreSQL 14 on they are
+-- kept parsed, so that a value of token_action or account_status may be renamed. Deliveries that wait for an action are
+-- due at once when one is added.
 -- Called by: the trigger mailroom_actions_compiled. Nobody may execute it directly.
 -- Returns: null, as a statement trigger does.
 CREATE OR REPLACE FUNCTION mailroom_actions_compiled() RETURNS trigger
@@ -243,8 +245,8 @@ END $migration$;
 -- From functions/mailroom_other_tokens.sql: mailroom_other_tokens
 -- Why a token may not be mailed now because of other tokens of its account and action. A newer token that may be mailed
 -- takes its place, if the action is newest_only. If the action has most_mails, an account gets no more mails within
--- most_within seconds. Mails that are being sent count. Only the newest 100 tokens are read, so that a flood of requests
--- for one account costs little: an account with 100 newer tokens gets none of the mails of the older ones.
+-- most_within seconds. Mails that are being sent count. Only the newest 100 tokens are read, so that a flood of
+-- requests for one account costs little: an account with 100 newer tokens gets none of the mails of the older ones.
 -- Called by: other functions only.
 -- Returns: the reason in words, or null if the token may be mailed.
 CREATE FUNCTION mailroom_other_tokens(p_queue job_type, p_token bigint, p_account bigint,
@@ -312,8 +314,8 @@ END $$;
 
 -- From functions/mailroom_may_mail.sql: mailroom_may_mail
 -- When a new token of this account and action would be mailed, as far as most_mails and most_within of the action limit
--- it. A form asks it before it inserts a token, and can say how long to wait. An unknown account gets the same answer as
--- one that got no mail.
+-- it. A form asks it before it inserts a token, and can say how long to wait. An unknown account gets the same answer
+-- as one that got no mail.
 -- Called by: the application.
 -- Returns: whole seconds to wait; 0 if a new token would be mailed now.
 CREATE FUNCTION mailroom_may_mail(p_account bigint, p_action token_action) RETURNS integer
@@ -451,7 +453,8 @@ DECLARE
     new_until     constant timestamptz := now() - interval '1 hour';
     -- Where each of the two parts begins. The last claim has ended in the part of after_due.
     back_due      constant timestamptz := greatest(p_after_due, new_until);
-    back_token    constant bigint := CASE WHEN p_after_due > new_until THEN coalesce(p_after_token, 0) ELSE 9223372036854775807 END;
+    back_token    constant bigint := CASE WHEN p_after_due > new_until THEN coalesce(p_after_token, 0)
+                                          ELSE 9223372036854775807 END;
     new_due       constant timestamptz := CASE WHEN p_after_due <= new_until THEN p_after_due ELSE '-infinity' END;
     new_token     constant bigint := CASE WHEN p_after_due <= new_until THEN coalesce(p_after_token, 0) ELSE 0 END;
     is_among_new  constant boolean := coalesce(p_after_due <= new_until, false);
@@ -487,7 +490,7 @@ BEGIN
                CASE WHEN t.id IS NULL THEN 'the token is gone'
                     ELSE coalesce(
                         mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
-                        -- The test stands here, because most accounts have one token, and it costs less than the call.
+                        -- Tested here, because most accounts have one token, and the call would cost more.
                         CASE WHEN (mailroom_action_newest_only(t.action)
                                    OR mailroom_action_most_mails(t.action) IS NOT NULL)
                              AND EXISTS (SELECT FROM tokens o
@@ -769,9 +772,10 @@ END $$;
 -- End of mailroom_settle_rows
 
 -- From functions/mailroom_retry_rows.sql: mailroom_retry_rows
--- Puts failed and skipped deliveries back, due from where they queued, if their tokens may still be mailed. A sent delivery is never
--- put back, because a recipient who never got it needs a new token. The error and the number of attempts stay. A
--- delivery that another transaction has locked is tried again for 1 s. With p_dry true it changes nothing.
+-- Puts failed and skipped deliveries back, due from where they queued, if their tokens may still be mailed. A sent
+-- delivery is never put back, because a recipient who never got it needs a new token. The error and the number of
+-- attempts stay. A delivery that another transaction has locked is tried again for 1 s. With p_dry true it changes
+-- nothing.
 -- Called by: the commands retry and failed.
 -- Returns: one row for each different token, with a code. "reason" says the same to people; it is null for retried.
 --   retried    it is put back, or with p_dry would be
@@ -999,7 +1003,8 @@ DECLARE
     hot constant text[] := ARRAY[
         'mailroom_claim_any', 'mailroom_release', 'mailroom_begin_rows', 'mailroom_settle_rows', 'mailroom_due',
         'mailroom_held'];
-    asked constant text[] := ARRAY['mailroom_retry_rows', 'mailroom_not_mailed', 'mailroom_oldest', 'mailroom_unsettled'];
+    asked constant text[] := ARRAY[
+        'mailroom_retry_rows', 'mailroom_not_mailed', 'mailroom_oldest', 'mailroom_unsettled'];
     others constant text[] := ARRAY[
         'mailroom_acknowledge', 'mailroom_actions_compiled', 'mailroom_action_settings', 'mailroom_share_rate',
         'mailroom_may_mail'];

@@ -1,9 +1,9 @@
--- Writes mailroom_actions into functions: mailroom_action_number, mailroom_action_states and so on, one for each column,
--- and two that say whether any action uses a feature. They become a part of every plan that uses them, and a feature
--- that no action uses is a constant. Reading the table instead would cost a sign-up 4 %, and a claim or a begin 5 %.
--- They are STABLE, because plans would keep the value of an IMMUTABLE one for ever. From PostgreSQL 14 on they are kept
--- parsed, so that a value of token_action or account_status may be renamed. Deliveries that wait for an action are due
--- at once when one is added.
+-- Writes mailroom_actions into functions: mailroom_action_number, mailroom_action_states and so on, one for each
+-- column, and two that say whether any action uses a feature. They become a part of every plan that uses them, and a
+-- feature that no action uses is a constant. Reading the table instead would cost a sign-up 4 %, and a claim or a begin
+-- 5 %. They are STABLE, because plans would keep the value of an IMMUTABLE one for ever. From PostgreSQL 14 on they are
+-- kept parsed, so that a value of token_action or account_status may be renamed. Deliveries that wait for an action are
+-- due at once when one is added.
 -- Called by: the trigger mailroom_actions_compiled. Nobody may execute it directly.
 -- Returns: null, as a statement trigger does.
 CREATE OR REPLACE FUNCTION mailroom_actions_compiled() RETURNS trigger

@@ -35,7 +35,8 @@ DECLARE
     new_until     constant timestamptz := now() - interval '1 hour';
     -- Where each of the two parts begins. The last claim has ended in the part of after_due.
     back_due      constant timestamptz := greatest(p_after_due, new_until);
-    back_token    constant bigint := CASE WHEN p_after_due > new_until THEN coalesce(p_after_token, 0) ELSE 9223372036854775807 END;
+    back_token    constant bigint := CASE WHEN p_after_due > new_until THEN coalesce(p_after_token, 0)
+                                          ELSE 9223372036854775807 END;
     new_due       constant timestamptz := CASE WHEN p_after_due <= new_until THEN p_after_due ELSE '-infinity' END;
     new_token     constant bigint := CASE WHEN p_after_due <= new_until THEN coalesce(p_after_token, 0) ELSE 0 END;
     is_among_new  constant boolean := coalesce(p_after_due <= new_until, false);
@@ -71,7 +72,7 @@ BEGIN
                CASE WHEN t.id IS NULL THEN 'the token is gone'
                     ELSE coalesce(
                         mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
-                        -- The test stands here, because most accounts have one token, and it costs less than the call.
+                        -- Tested here, because most accounts have one token, and the call would cost more.
                         CASE WHEN (mailroom_action_newest_only(t.action)
                                    OR mailroom_action_most_mails(t.action) IS NOT NULL)
                              AND EXISTS (SELECT FROM tokens o

@@ -1,6 +1,7 @@
--- From when a new delivery is due: its head start and an hour before it was queued. So among the due deliveries those of
--- the last hour have come back: a retry, or a lease that ran out. A claim takes these first.
--- Called by: the functions that write, put back or show a delivery. Everybody may execute it, because it reads no table.
+-- From when a new delivery is due: its head start and an hour before it was queued. So among the due deliveries those
+-- of the last hour have come back: a retry, or a lease that ran out. A claim takes these first.
+-- Called by: the functions that write, put back or show a delivery. Everybody may execute it, because it reads no
+-- table.
 -- Returns: the time for due_at.
 CREATE OR REPLACE FUNCTION mailroom_due_from(p_queued_at timestamptz, p_head_start integer) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$

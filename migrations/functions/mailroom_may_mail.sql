@@ -1,6 +1,6 @@
 -- When a new token of this account and action would be mailed, as far as most_mails and most_within of the action limit
--- it. A form asks it before it inserts a token, and can say how long to wait. An unknown account gets the same answer as
--- one that got no mail.
+-- it. A form asks it before it inserts a token, and can say how long to wait. An unknown account gets the same answer
+-- as one that got no mail.
 -- Called by: the application.
 -- Returns: whole seconds to wait; 0 if a new token would be mailed now.
 CREATE OR REPLACE FUNCTION mailroom_may_mail(p_account bigint, p_action token_action) RETURNS integer

@@ -1,7 +1,7 @@
 -- Why a token may not be mailed now because of other tokens of its account and action. A newer token that may be mailed
 -- takes its place, if the action is newest_only. If the action has most_mails, an account gets no more mails within
--- most_within seconds. Mails that are being sent count. Only the newest 100 tokens are read, so that a flood of requests
--- for one account costs little: an account with 100 newer tokens gets none of the mails of the older ones.
+-- most_within seconds. Mails that are being sent count. Only the newest 100 tokens are read, so that a flood of
+-- requests for one account costs little: an account with 100 newer tokens gets none of the mails of the older ones.
 -- Called by: other functions only.
 -- Returns: the reason in words, or null if the token may be mailed.
 CREATE OR REPLACE FUNCTION mailroom_other_tokens(p_queue job_type, p_token bigint, p_account bigint,

@@ -1,6 +1,7 @@
--- Puts failed and skipped deliveries back, due from where they queued, if their tokens may still be mailed. A sent delivery is never
--- put back, because a recipient who never got it needs a new token. The error and the number of attempts stay. A
--- delivery that another transaction has locked is tried again for 1 s. With p_dry true it changes nothing.
+-- Puts failed and skipped deliveries back, due from where they queued, if their tokens may still be mailed. A sent
+-- delivery is never put back, because a recipient who never got it needs a new token. The error and the number of
+-- attempts stay. A delivery that another transaction has locked is tried again for 1 s. With p_dry true it changes
+-- nothing.
 -- Called by: the commands retry and failed.
 -- Returns: one row for each different token, with a code. "reason" says the same to people; it is null for retried.
 --   retried    it is put back, or with p_dry would be

@@ -8,6 +8,7 @@ from psycopg.conninfo import make_conninfo
 from mailroom_sender.check.database_role import actions
 from mailroom_sender.check.database_role import database as check_role
 from mailroom_sender.check.finding import Finding, Status
+from mailroom_sender.check.lone_mails import lone_mails
 from tests.support.ledger import add_invitation
 from tests.support.postgres import Database, Server
 
@@ -135,3 +136,15 @@ def test_unreachable_database_is_reported(url: str | None, status: Status, says:
     """No URL, an invalid URL, or a server that is not there. The password is never shown."""
     found, text = one(check_role(url, "mailroom"))
     assert (found, says in text) == (status, True), text
+
+
+def test_recovery_that_waits_for_other_mails_is_a_warning(database: Database) -> None:
+    """As shipped, a lone recovery waits for the batch timeout. The check says how to change that."""
+    (found,) = lone_mails(database.url)
+    assert (found.status, found.todo.partition(" (")[0]) == (
+        Status.WARNING,
+        "UPDATE mailroom_actions SET urgent = true WHERE name = 'password_recovery'",
+    )
+    database.run(found.todo.partition(" (")[0])
+    assert [one.status for one in lone_mails(database.url)] == [Status.OK]
+    assert lone_mails(None) == []

@@ -11,6 +11,7 @@ from mailroom_sender.aws.no_answer import NoAnswer, Why
 from mailroom_sender.check import judgement
 from mailroom_sender.check.database_role import actions, database
 from mailroom_sender.check.finding import Finding, Status
+from mailroom_sender.check.lone_mails import lone_mails
 from mailroom_sender.check.output_folder import output_folder
 from mailroom_sender.input.action import MailAction
 from mailroom_sender.ses.request import Envelope
@@ -64,6 +65,7 @@ def run(
     yield from judgement.base_url(settings.link_base_url)
     yield output_folder(settings.output_path)
     yield from database(database_url, settings.queue_name)
+    yield from lone_mails(database_url)
 
 
 def _aws(
