@@ -74,6 +74,8 @@ CREATE TABLE mailroom.deliveries (
     queued_at timestamp with time zone DEFAULT now(),
     begun_by bigint,
     error_code text,
+    head_start integer DEFAULT 0 NOT NULL,
+    lifetime integer,
     CONSTRAINT deliveries_check CHECK (((settled_at IS NULL) = (state <= 'sending'::mailroom.delivery_state)))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_cost_delay='0');
@@ -83,7 +85,8 @@ COMMENT ON COLUMN mailroom.deliveries.attempts IS 'how often a sender has begun 
 COMMENT ON COLUMN mailroom.deliveries.doubts IS
     'how often SES was asked and its answer never came: each may have been a mail';
 
-COMMENT ON COLUMN mailroom.deliveries.due_at IS 'pending: when to claim it; claimed, sending: when the lease ends';
+COMMENT ON COLUMN mailroom.deliveries.due_at IS
+    'pending: when to claim it, and its place in the queue; claimed, sending: when the lease ends';
 
 COMMENT ON COLUMN mailroom.deliveries.holder IS 'the process, and of a sender the batch, that holds it or settled it';
 
@@ -94,6 +97,11 @@ COMMENT ON COLUMN mailroom.deliveries.begun_by IS 'hashtextextended(holder, 0) o
 
 COMMENT ON COLUMN mailroom.deliveries.error_code IS
     'unlisted: its action is not in mailroom_actions; changed: its account got another address; null: all else';
+
+COMMENT ON COLUMN mailroom.deliveries.head_start IS 'seconds by which it queues earlier than it was inserted';
+
+COMMENT ON COLUMN mailroom.deliveries.lifetime IS
+    'seconds from its first begin until its token expires, if its life begins with the mail; null: it does not';
 
 CREATE TABLE mailroom.jobs (
     job_type mailroom.job_type NOT NULL,
@@ -116,7 +124,19 @@ CREATE TABLE mailroom.mailroom_actions (
     states mailroom.account_status[] NOT NULL,
     template text NOT NULL,
     lifetime integer DEFAULT 900 NOT NULL,
+    head_start integer DEFAULT 43200 NOT NULL,
+    newest_only boolean DEFAULT false NOT NULL,
+    most_mails integer,
+    most_within integer DEFAULT 900 NOT NULL,
+    life_from text DEFAULT 'insert'::text NOT NULL,
+    longest_wait integer DEFAULT 86400 NOT NULL,
+    urgent boolean DEFAULT false NOT NULL,
+    CONSTRAINT mailroom_actions_head_start_check CHECK (((head_start >= 0) AND (head_start <= 31536000))),
+    CONSTRAINT mailroom_actions_life_from_check CHECK ((life_from = ANY (ARRAY['insert'::text, 'mail'::text]))),
     CONSTRAINT mailroom_actions_lifetime_check CHECK (((lifetime >= 1) AND (lifetime <= 31536000))),
+    CONSTRAINT mailroom_actions_longest_wait_check CHECK (((longest_wait >= 1) AND (longest_wait <= 31536000))),
+    CONSTRAINT mailroom_actions_most_mails_check CHECK (((most_mails >= 1) AND (most_mails <= 50))),
+    CONSTRAINT mailroom_actions_most_within_check CHECK (((most_within >= 1) AND (most_within <= 604800))),
     CONSTRAINT mailroom_actions_name_check CHECK (((name)::text ~ '^[A-Za-z0-9_-]+$'::text)),
     CONSTRAINT mailroom_actions_number_check CHECK ((number > 0)),
     CONSTRAINT mailroom_actions_prefix_check CHECK ((prefix ~ '^/[A-Za-z0-9/._-]{1,62}$'::text)),
@@ -139,6 +159,37 @@ COMMENT ON COLUMN mailroom.mailroom_actions.template IS 'the SES template';
 
 COMMENT ON COLUMN mailroom.mailroom_actions.lifetime IS
     'seconds that a token lives, unless its insert says when it expires';
+
+COMMENT ON COLUMN mailroom.mailroom_actions.head_start IS
+    'seconds: a token queues as if it had waited that long already, unless its statement inserts more than 10 tokens';
+
+COMMENT ON COLUMN mailroom.mailroom_actions.newest_only IS 'of several tokens of an account, only the newest is mailed';
+
+COMMENT ON COLUMN mailroom.mailroom_actions.most_mails IS
+    'the most mails that an account gets within most_within; null: no limit';
+
+COMMENT ON COLUMN mailroom.mailroom_actions.most_within IS 'seconds, for most_mails';
+
+COMMENT ON COLUMN mailroom.mailroom_actions.life_from IS
+    'insert: the lifetime of a token begins when it is inserted; mail: when it is first sent';
+
+COMMENT ON COLUMN mailroom.mailroom_actions.longest_wait IS
+    'seconds that a token may wait for its mail in addition to its lifetime, if its life begins with the mail';
+
+COMMENT ON COLUMN mailroom.mailroom_actions.urgent IS
+    'a token is claimed at once: it does not wait until a batch is full or MAILROOM_BATCH_TIMEOUT is over';
+
+CREATE TABLE mailroom.mailroom_senders (
+    sender text NOT NULL,
+    account text NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    CONSTRAINT mailroom_senders_account_check CHECK ((length(account) <= 200)),
+    CONSTRAINT mailroom_senders_sender_check CHECK (((length(sender) >= 1) AND (length(sender) <= 200)))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE mailroom.mailroom_senders IS
+    'the senders that have mails to send, so that those of one SES account divide its rate';
 
 CREATE TABLE mailroom.schema_migrations (
     version bigint NOT NULL,
@@ -193,6 +244,9 @@ ALTER TABLE ONLY mailroom.mailroom_actions
 ALTER TABLE ONLY mailroom.mailroom_actions
     ADD CONSTRAINT mailroom_actions_pkey PRIMARY KEY (number);
 
+ALTER TABLE ONLY mailroom.mailroom_senders
+    ADD CONSTRAINT mailroom_senders_pkey PRIMARY KEY (sender);
+
 ALTER TABLE ONLY mailroom.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
@@ -207,7 +261,7 @@ CREATE INDEX deliveries_due ON mailroom.deliveries USING btree (queue, due_at, t
 CREATE INDEX deliveries_settled ON mailroom.deliveries USING brin (settled_at) WITH (pages_per_range='32',
     autosummarize='on') WHERE (settled_at IS NOT NULL);
 
-CREATE INDEX tokens_account ON mailroom.tokens USING btree (account);
+CREATE INDEX tokens_account_action ON mailroom.tokens USING btree (account, action, id);
 
 ALTER TABLE ONLY mailroom.tokens
     ADD CONSTRAINT tokens_account_fkey FOREIGN KEY (account) REFERENCES mailroom.accounts(id) ON DELETE CASCADE
@@ -257,7 +311,7 @@ CREATE FUNCTION mailroom.mailroom_account_inserted() RETURNS trigger
 BEGIN
     INSERT INTO mailroom.tokens (action, account, expires_at)
     SELECT 'activation', id, pg_catalog.floor(EXTRACT(epoch FROM pg_catalog.now()))::bigint
-                             + mailroom.mailroom_action_lifetime('activation')
+                             + mailroom.mailroom_action_longest_life('activation')
     FROM inserted
     WHERE status = 'provisioned'
       AND created_at > EXTRACT(epoch FROM pg_catalog.now()) - mailroom.mailroom_action_lifetime('activation');
@@ -310,7 +364,8 @@ BEGIN
               AND mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) IS NULL
             FOR UPDATE OF d SKIP LOCKED
         )
-        UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = now(), settled_at = NULL
+        UPDATE deliveries d SET state = 'pending', holder = NULL, settled_at = NULL,
+            due_at = mailroom_due_from(d.queued_at, d.head_start)
         FROM alive WHERE d.queue = p_queue AND d.token = alive.token;
         GET DIAGNOSTICS more = ROW_COUNT;
         taken_over := taken_over + more;
@@ -360,14 +415,60 @@ END $$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_action_guarded() FROM PUBLIC;
 
-CREATE FUNCTION mailroom.mailroom_action_lifetime(mailroom.token_action) RETURNS integer
+CREATE FUNCTION mailroom.mailroom_action_head_start(mailroom.token_action) RETURNS integer
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
          CASE $1
-             WHEN 'activation'::mailroom.token_action THEN 900
-             WHEN 'password_recovery'::mailroom.token_action THEN 900
-             ELSE 900
+             WHEN 'activation'::mailroom.token_action THEN 43200
+             WHEN 'password_recovery'::mailroom.token_action THEN 86400
+             ELSE 0
+         END AS "case";
+END;
+
+CREATE FUNCTION mailroom.mailroom_action_life_from_mail(mailroom.token_action) RETURNS integer
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT NULL::integer AS int4;
+END;
+
+CREATE FUNCTION mailroom.mailroom_action_lifetime(mailroom.token_action) RETURNS integer
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT 900;
+END;
+
+CREATE FUNCTION mailroom.mailroom_action_longest_life(mailroom.token_action) RETURNS integer
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT 900;
+END;
+
+CREATE FUNCTION mailroom.mailroom_action_most_mails(mailroom.token_action) RETURNS integer
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE $1
+             WHEN 'activation'::mailroom.token_action THEN 5
+             WHEN 'password_recovery'::mailroom.token_action THEN 5
+             ELSE NULL::integer
+         END AS "case";
+END;
+
+CREATE FUNCTION mailroom.mailroom_action_most_within(mailroom.token_action) RETURNS integer
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT 900;
+END;
+
+CREATE FUNCTION mailroom.mailroom_action_newest_only(mailroom.token_action) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE $1
+             WHEN 'activation'::mailroom.token_action THEN true
+             WHEN 'password_recovery'::mailroom.token_action THEN true
+             ELSE false
          END AS "case";
 END;
 
@@ -382,6 +483,20 @@ CREATE FUNCTION mailroom.mailroom_action_number(mailroom.token_action) RETURNS s
          END AS "case";
 END;
 
+CREATE FUNCTION mailroom.mailroom_action_settings() RETURNS TABLE(number smallint, name text, prefix text, signs_code
+    boolean, template text, head_start integer, urgent boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT m.number, m.name::text, m.prefix, m.signs_code, m.template, m.head_start, m.urgent
+    FROM mailroom_actions m ORDER BY m.number;
+END $$;
+
+REVOKE ALL ON FUNCTION mailroom.mailroom_action_settings() FROM PUBLIC;
+
 CREATE FUNCTION mailroom.mailroom_action_states(mailroom.token_action) RETURNS mailroom.account_status[]
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -393,32 +508,59 @@ CREATE FUNCTION mailroom.mailroom_action_states(mailroom.token_action) RETURNS m
          END AS "case";
 END;
 
+CREATE FUNCTION mailroom.mailroom_action_urgent(mailroom.token_action) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT false;
+END;
+
 CREATE FUNCTION mailroom.mailroom_actions_compiled() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'mailroom', 'pg_temp'
-    SET enable_seqscan TO 'off'
     SET row_security TO 'off'
+    SET enable_seqscan TO 'off'
     AS $_$
 DECLARE
-    numbers   text;
-    states    text;
-    lifetimes text;
-    body      text := CASE WHEN current_setting('server_version_num')::integer < 140000 THEN ' AS %L'
-                           ELSE ' BEGIN ATOMIC %s; END' END;
+    body       constant text := CASE WHEN current_setting('server_version_num')::integer < 140000 THEN ' AS %L'
+                                     ELSE ' BEGIN ATOMIC %s; END' END;
+    array_type constant text := format('%I.account_status[]', TG_TABLE_SCHEMA);
+    written    record;
 BEGIN
     PERFORM mailroom_lock_actions();
     -- Each constant is cast by itself, once, when a plan is made. The result of a CASE would be cast for each row.
-    SELECT string_agg(format(' WHEN %L THEN %s::smallint', m.name, m.number), '' ORDER BY m.number),
-           string_agg(format(' WHEN %L THEN %L::%I.account_status[]', m.name, m.states, TG_TABLE_SCHEMA),
-                      '' ORDER BY m.number),
-           string_agg(format(' WHEN %L THEN %s', m.name, m.lifetime), '' ORDER BY m.number)
-    INTO numbers, states, lifetimes FROM mailroom_actions m;
-    EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_action_number(token_action) RETURNS smallint'
-        ' LANGUAGE sql STABLE' || body, 'SELECT CASE $1' || numbers || ' END');
-    EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_action_states(token_action) RETURNS account_status[]'
-        ' LANGUAGE sql STABLE' || body, 'SELECT CASE $1' || states || ' END');
-    EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_action_lifetime(token_action) RETURNS integer'
-        ' LANGUAGE sql STABLE' || body, 'SELECT CASE $1' || lifetimes || ' ELSE 900 END');
+    FOR written IN
+        SELECT c.name, c.type, CASE WHEN count(DISTINCT c.value) = 1 AND c.otherwise = min(c.value) THEN c.otherwise
+                                    ELSE 'CASE $1' || string_agg(format(' WHEN %L THEN %s', m.name, c.value), ''
+                                                                 ORDER BY m.number) || ' ELSE ' || c.otherwise || ' END'
+                               END AS body
+        FROM mailroom_actions m CROSS JOIN LATERAL (VALUES
+            ('number', 'smallint', m.number || '::smallint', 'NULL::smallint'),
+            ('states', 'account_status[]', format('%L::%s', m.states, array_type), 'NULL::' || array_type),
+            ('lifetime', 'integer', m.lifetime::text, '900'),
+            -- How long a token may live that is inserted without expires_at.
+            ('longest_life', 'integer',
+             (m.lifetime + CASE m.life_from WHEN 'mail' THEN m.longest_wait ELSE 0 END)::text, '900'),
+            ('life_from_mail', 'integer', CASE m.life_from WHEN 'mail' THEN m.lifetime::text ELSE 'NULL::integer' END,
+             'NULL::integer'),
+            ('head_start', 'integer', m.head_start::text, '0'),
+            ('newest_only', 'boolean', m.newest_only::text, 'false'),
+            ('most_mails', 'integer', coalesce(m.most_mails::text, 'NULL::integer'), 'NULL::integer'),
+            ('most_within', 'integer', m.most_within::text, '900'),
+            ('urgent', 'boolean', m.urgent::text, 'false')) AS c (name, type, value, otherwise)
+        GROUP BY c.name, c.type, c.otherwise
+    LOOP
+        EXECUTE format('CREATE OR REPLACE FUNCTION %I(token_action) RETURNS %s LANGUAGE sql STABLE' || body,
+                       'mailroom_action_' || written.name, written.type, 'SELECT ' || written.body);
+    END LOOP;
+    FOR written IN
+        SELECT u.name, bool_or(u.is_used) AS is_used
+        FROM mailroom_actions m CROSS JOIN LATERAL (VALUES
+            ('most_mails', m.most_mails IS NOT NULL), ('urgent', m.urgent)) AS u (name, is_used)
+        GROUP BY u.name
+    LOOP
+        EXECUTE format('CREATE OR REPLACE FUNCTION %I() RETURNS boolean LANGUAGE sql STABLE' || body,
+                       'mailroom_has_' || written.name, 'SELECT ' || written.is_used);
+    END LOOP;
     IF TG_OP = 'INSERT' THEN
         WITH waiting AS MATERIALIZED (
             SELECT d.queue, d.token FROM deliveries d
@@ -426,7 +568,8 @@ BEGIN
               AND d.state = 'pending' AND d.error_code = 'unlisted'
             ORDER BY d.token FOR UPDATE SKIP LOCKED
         )
-        UPDATE deliveries d SET due_at = now() FROM waiting w WHERE d.token = w.token AND d.queue = w.queue;
+        UPDATE deliveries d SET due_at = mailroom_due_from(d.queued_at, d.head_start)
+        FROM waiting w WHERE d.token = w.token AND d.queue = w.queue;
         IF FOUND THEN
             PERFORM pg_notify('token_insert', '');
         END IF;
@@ -440,8 +583,14 @@ CREATE FUNCTION mailroom.mailroom_announce() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     AS $$
 BEGIN
-    INSERT INTO mailroom.deliveries (queue, token)
-    SELECT j.job_type, i.id FROM inserted i CROSS JOIN mailroom.jobs j;
+    INSERT INTO mailroom.deliveries (queue, token, due_at, head_start, lifetime)
+    SELECT j.job_type, t.id, mailroom.mailroom_due_from(pg_catalog.now(), t.head_start), t.head_start,
+           mailroom.mailroom_action_life_from_mail(t.action)
+    FROM (SELECT i.id, i.action,
+                 CASE WHEN (SELECT pg_catalog.count(*) FROM (SELECT FROM inserted LIMIT 11) few) > 10 THEN 0
+                      ELSE mailroom.mailroom_action_head_start(i.action) END AS head_start
+          FROM inserted i) t
+        CROSS JOIN mailroom.jobs j;
     IF FOUND THEN
         -- One expression, so that a cancelled statement can't keep lock 2.
         IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(1835100524, 1)
@@ -507,13 +656,13 @@ CREATE FUNCTION mailroom.mailroom_begin_rows(p_queue mailroom.job_type, p_holder
     bytea[], p_emails bytea[]) RETURNS TABLE(place bigint, token bigint, attempt integer, code text, reason text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
-    SET row_security TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -522,11 +671,8 @@ DECLARE
     ids  bigint[] := ARRAY (
         SELECT d.token FROM deliveries d
         WHERE d.queue = p_queue AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY (p_secrets))));
-    -- The rows are locked first. Then they are judged by what is committed when they are locked, because each statement
-    -- here has its own snapshot.
-    ours bigint[] := ARRAY (
-        SELECT d.token FROM deliveries d
-        WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED);
+    ours bigint[];
+    lives_from_mail boolean;
 BEGIN
     IF p_lease_ms > 86400000 THEN
         RAISE EXCEPTION 'a lease may last for 1 day at most' USING ERRCODE = 'invalid_parameter_value';
@@ -534,12 +680,24 @@ BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);  -- lost in a crash, it would be mailed twice
     END IF;
+    -- The rows are locked first. Then they are judged by what is committed when they are locked, because each statement
+    -- here has its own snapshot.
+    SELECT coalesce(array_agg(l.token), '{}'), bool_or(l.lifetime IS NOT NULL AND l.attempts = 0)
+    INTO ours, lives_from_mail
+    FROM (SELECT d.token, d.lifetime, d.attempts FROM deliveries d
+          WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED) l;
+    IF mailroom_has_most_mails() THEN
+        ours := mailroom_lock_accounts(ours);
+    END IF;
+    IF lives_from_mail THEN
+        ours := ARRAY (SELECT t.id FROM tokens t WHERE t.id = ANY (ours) FOR NO KEY UPDATE SKIP LOCKED);
+    END IF;
     RETURN QUERY
     WITH asked AS MATERIALIZED (
         SELECT s.secret, min(s.place) AS place
         FROM unnest(p_secrets) WITH ORDINALITY AS s (secret, place) GROUP BY s.secret
     ), found AS MATERIALIZED (
-        SELECT p.place, t.id AS token, t.action, t.expires_at, t.consumed_at, t.created_at, a.status,
+        SELECT p.place, t.id AS token, t.account, t.action, t.expires_at, t.consumed_at, a.status,
                -- As bytes, because an address may not be valid text, and one such row would stop the whole call.
                p_emails[p.place] <> CASE WHEN is_ascii THEN decode(replace(a.email, '\', '\\'), 'escape')
                                          ELSE convert_to(a.email, 'UTF8') END AS has_changed
@@ -548,8 +706,14 @@ BEGIN
             LEFT JOIN LATERAL (SELECT a.status, a.email::text FROM accounts a WHERE a.id = t.account OFFSET 0) a ON true
         WHERE t.id = ANY (ids)
     ), seen AS MATERIALIZED (
-        SELECT f.place, f.created_at, f.has_changed, d.token, d.state, d.holder, d.due_at,
-               mailroom_stale(f.action, f.expires_at, f.consumed_at, f.status) AS stale,
+        SELECT f.place, f.has_changed, d.token, d.state, d.holder, d.due_at,
+               coalesce(
+                   mailroom_stale(f.action, f.expires_at, f.consumed_at, f.status),
+                   CASE WHEN (mailroom_action_newest_only(f.action)
+                              OR mailroom_action_most_mails(f.action) IS NOT NULL)
+                        AND EXISTS (SELECT FROM tokens o
+                                    WHERE o.account = f.account AND o.action = f.action AND o.id <> f.token)
+                        THEN mailroom_other_tokens(p_queue, f.token, f.account, f.action) END) AS stale,
                (SELECT q.paused_at IS NOT NULL FROM jobs q WHERE q.job_type = p_queue) AS is_paused
         FROM found f JOIN deliveries d ON d.queue = p_queue AND d.token = f.token
         WHERE d.token = ANY (ids)
@@ -577,7 +741,7 @@ BEGIN
                 WHEN j.code = 'stale' THEN d.due_at
                 -- The second time in a row. The reader may never agree, so it gets the row again only after a pause.
                 WHEN j.code = 'changed' AND d.error_code = 'changed' THEN now() + interval '5 s'
-                ELSE least(now(), to_timestamp(j.created_at)) END,
+                ELSE mailroom_due_from(d.queued_at, d.head_start) END,
             error = CASE j.code WHEN 'stale' THEN mailroom_join_reasons(j.stale, d.error)
                                 WHEN 'changed' THEN readdressed ELSE d.error END,
             error_code = CASE j.code WHEN 'stale' THEN NULL WHEN 'changed' THEN 'changed' ELSE d.error_code END,
@@ -601,6 +765,12 @@ BEGIN
     FROM asked LEFT JOIN judged j ON j.place = asked.place
         LEFT JOIN begun ON begun.token = j.token
     ORDER BY asked.place;
+    IF lives_from_mail THEN
+        UPDATE tokens t SET expires_at = least(t.expires_at, floor(extract(epoch FROM clock_timestamp())) + d.lifetime)
+        FROM deliveries d
+        WHERE d.queue = p_queue AND d.token = ANY (ours) AND d.state = 'sending' AND d.holder = p_holder
+          AND d.attempts = 1 AND d.lifetime IS NOT NULL AND t.id = d.token;
+    END IF;
 END $$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_begin_rows(p_queue mailroom.job_type, p_holder text, p_lease_ms integer,
@@ -638,13 +808,13 @@ CREATE FUNCTION mailroom.mailroom_claim_any(queue mailroom.job_type, holder text
     code text, stale text, doubt boolean, acknowledged boolean, due_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
-    SET row_security TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -655,27 +825,53 @@ DECLARE
     p_after_due   ALIAS FOR after_due;
     p_after_token ALIAS FOR after_token;
     p_newest      ALIAS FOR newest;
+    -- Due later than this means that it has come back.
+    new_until     constant timestamptz := now() - interval '1 hour';
+    -- Where each of the two parts begins. The last claim has ended in the part of after_due.
+    back_due      constant timestamptz := greatest(p_after_due, new_until);
+    back_token    constant bigint := CASE WHEN p_after_due > new_until THEN coalesce(p_after_token, 0)
+                                          ELSE 9223372036854775807 END;
+    new_due       constant timestamptz := CASE WHEN p_after_due <= new_until THEN p_after_due ELSE '-infinity' END;
+    new_token     constant bigint := CASE WHEN p_after_due <= new_until THEN coalesce(p_after_token, 0) ELSE 0 END;
+    is_among_new  constant boolean := coalesce(p_after_due <= new_until, false);
 BEGIN
     IF p_lease_ms > 86400000 THEN
         RAISE EXCEPTION 'a lease may last for 1 day at most' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
     RETURN QUERY
-    WITH due AS MATERIALIZED (
+    WITH back AS MATERIALIZED (
         -- MATERIALIZED: joined directly, an UPDATE could change more rows than the limit.
         SELECT d.queue, d.token, d.state, d.due_at
         FROM deliveries d
-        WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= now()
-          AND (d.due_at, d.token) > (coalesce(p_after_due, '-infinity'), coalesce(p_after_token, 0))
+        WHERE NOT is_among_new AND d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= now()
+          AND (d.due_at, d.token) > (back_due, back_token)
           AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
         ORDER BY d.due_at, d.token
         LIMIT p_max_rows FOR UPDATE SKIP LOCKED
+    ), new AS MATERIALIZED (
+        SELECT d.queue, d.token, d.state, d.due_at
+        FROM deliveries d
+        WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= new_until
+          AND (d.due_at, d.token) > (new_due, new_token)
+          AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
+        ORDER BY d.due_at, d.token
+        LIMIT p_max_rows - (SELECT count(*) FROM back) FOR UPDATE SKIP LOCKED
+    ), due AS (
+        SELECT * FROM back UNION ALL SELECT * FROM new
     ), judged AS MATERIALIZED (
         SELECT due.queue, due.token, due.due_at, due.state = 'sending' AS doubt,
                mailroom_action_number(t.action) AS number, a.email, a.login, t.secret, t.code,
                extract(epoch FROM now())::float8 - t.created_at AS age,
                CASE WHEN t.id IS NULL THEN 'the token is gone'
-                    ELSE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) END AS stale
+                    ELSE coalesce(
+                        mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
+                        -- Tested here, because most accounts have one token, and the call would cost more.
+                        CASE WHEN (mailroom_action_newest_only(t.action)
+                                   OR mailroom_action_most_mails(t.action) IS NOT NULL)
+                             AND EXISTS (SELECT FROM tokens o
+                                         WHERE o.account = t.account AND o.action = t.action AND o.id <> t.id)
+                             THEN mailroom_other_tokens(p_queue, t.id, t.account, t.action) END) END AS stale
         FROM due LEFT JOIN tokens t ON t.id = due.token LEFT JOIN accounts a ON a.id = t.account
     ), taken AS (
         UPDATE deliveries d SET
@@ -708,11 +904,46 @@ BEGIN
            t.code::text, t.stale, t.doubt,
            (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = p_queue), t.due_at
     FROM taken t
-    ORDER BY t.due_at, t.token;
+    ORDER BY t.due_at <= new_until, t.due_at, t.token;
 END $$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_claim_any(queue mailroom.job_type, holder text, lease_ms integer, max_rows
     integer, after_due timestamp with time zone, after_token bigint, newest smallint) FROM PUBLIC;
+
+CREATE FUNCTION mailroom.mailroom_due(p_queue mailroom.job_type, p_max_rows integer) RETURNS TABLE(waiting integer,
+    next_due_ms bigint, attended boolean, urgent boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    is_urgent boolean := false;
+BEGIN
+    IF mailroom_has_urgent() THEN
+        SELECT coalesce(bool_or(mailroom_action_urgent(t.action)), false) INTO is_urgent FROM (
+            SELECT d.token FROM deliveries d
+            WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= now()
+              AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
+            ORDER BY d.due_at LIMIT p_max_rows) due JOIN tokens t ON t.id = due.token;
+    END IF;
+    RETURN QUERY SELECT l.waiting, l.next_due_ms, l.attended, is_urgent FROM mailroom_look(p_queue, p_max_rows) l;
+END $$;
+
+REVOKE ALL ON FUNCTION mailroom.mailroom_due(p_queue mailroom.job_type, p_max_rows integer) FROM PUBLIC;
+
+CREATE FUNCTION mailroom.mailroom_due_from(p_queued_at timestamp with time zone, p_head_start integer) RETURNS timestamp
+    with time zone
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT coalesce(p_queued_at, now()) - (p_head_start + 3600) * interval '1 s'
+$$;
 
 CREATE FUNCTION mailroom.mailroom_emitted(queue mailroom.job_type, holder text, tokens bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -809,6 +1040,37 @@ CREATE FUNCTION mailroom.mailroom_first_reason(p_reason text) RETURNS text
     SELECT split_part(p_reason, '; last try: ', 1)
 $$;
 
+CREATE FUNCTION mailroom.mailroom_has_most_mails() RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT true;
+END;
+
+CREATE FUNCTION mailroom.mailroom_has_urgent() RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT false;
+END;
+
+CREATE FUNCTION mailroom.mailroom_held(p_queue mailroom.job_type, p_holder text, p_tokens bigint[]) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT d.token FROM deliveries d
+    WHERE d.queue = p_queue AND d.token = ANY (p_tokens) AND d.state = 'claimed' AND d.holder = p_holder;
+END $$;
+
+REVOKE ALL ON FUNCTION mailroom.mailroom_held(p_queue mailroom.job_type, p_holder text, p_tokens bigint[]) FROM PUBLIC;
+
 CREATE FUNCTION mailroom.mailroom_join_reasons(p_stale text, p_error text) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -874,6 +1136,28 @@ END $$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_list_actions() FROM PUBLIC;
 
+CREATE FUNCTION mailroom.mailroom_lock_accounts(p_tokens bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN ARRAY (
+        WITH one AS MATERIALIZED (
+            SELECT t.id, t.account, t.action,
+                   mailroom_action_most_mails(t.action) IS NOT NULL AND EXISTS (
+                       SELECT FROM tokens o WHERE o.account = t.account AND o.action = t.action AND o.id <> t.id)
+                   AS is_limited
+            FROM tokens t WHERE t.id = ANY (p_tokens)
+        ), newest AS MATERIALIZED (
+            SELECT max(one.id) AS id, one.account FROM one WHERE one.is_limited GROUP BY one.account, one.action
+        )
+        SELECT one.id FROM one
+        WHERE NOT one.is_limited
+           OR mailroom_action_newest_only(one.action) AND one.id <> ALL (ARRAY (SELECT n.id FROM newest n))
+        UNION ALL
+        SELECT n.id FROM newest n WHERE pg_try_advisory_xact_lock(1835100525, hashint8(n.account)));
+END $$;
+
 CREATE FUNCTION mailroom.mailroom_lock_actions() RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -937,18 +1221,45 @@ END $$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_look(queue mailroom.job_type, max_rows integer) FROM PUBLIC;
 
+CREATE FUNCTION mailroom.mailroom_may_mail(p_account bigint, p_action mailroom.token_action) RETURNS integer
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    most   constant integer := mailroom_action_most_mails(p_action);
+    period constant integer := mailroom_action_most_within(p_action);
+BEGIN
+    IF most IS NULL THEN
+        RETURN 0;
+    END IF;
+    RETURN coalesce((
+        SELECT max(greatest(0, ceil(extract(epoch FROM mails.at - clock_timestamp()) + period)))::integer
+        FROM jobs q CROSS JOIN LATERAL (
+            SELECT coalesce(d.settled_at, clock_timestamp()) AS at
+            FROM (SELECT t.id FROM tokens t WHERE t.account = p_account AND t.action = p_action
+                  ORDER BY t.id DESC LIMIT 100) other
+                JOIN deliveries d ON d.queue = q.job_type AND d.token = other.id
+            WHERE d.state IN ('sending', 'sent', 'emitted')
+            ORDER BY 1 DESC OFFSET most - 1 LIMIT 1) mails), 0);
+END $$;
+
+REVOKE ALL ON FUNCTION mailroom.mailroom_may_mail(p_account bigint, p_action mailroom.token_action) FROM PUBLIC;
+
 CREATE FUNCTION mailroom.mailroom_not_mailed(queue mailroom.job_type, tokens bigint[], whose text, why text, since
     timestamp with time zone, until timestamp with time zone, max_rows integer) RETURNS TABLE(token bigint, action text,
     account bigint, login text, email text, state text, error text, attempts integer, doubts integer, queued_at
     timestamp with time zone, settled_at timestamp with time zone, stale text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     SET max_parallel_workers_per_gather TO '0'
-    SET row_security TO 'off'
     AS $_$
 #variable_conflict use_column
 DECLARE
@@ -996,7 +1307,8 @@ BEGIN
     SELECT n.token, t.action::text, a.id, a.login::text, a.email::text, n.state::text, n.error, n.attempts, n.doubts,
            coalesce(n.queued_at, to_timestamp(t.created_at)), n.settled_at,
            CASE WHEN t.id IS NULL THEN 'the token is gone'
-                ELSE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) END
+                ELSE coalesce(mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
+                         mailroom_other_tokens($1, t.id, t.account, t.action)) END
     FROM newest n LEFT JOIN tokens t ON t.id = n.token LEFT JOIN accounts a ON a.id = t.account
     ORDER BY n.settled_at DESC, n.token DESC;
 END $_$;
@@ -1008,12 +1320,12 @@ CREATE FUNCTION mailroom.mailroom_oldest(queue mailroom.job_type) RETURNS TABLE(
     time zone, expires_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     SET max_parallel_workers_per_gather TO '0'
-    SET row_security TO 'off'
     AS $_$
 #variable_conflict use_column
 BEGIN
@@ -1026,10 +1338,46 @@ BEGIN
     FROM (SELECT * FROM unsettled ORDER BY token) u
         JOIN tokens t ON t.id = u.token JOIN accounts a ON a.id = t.account
     WHERE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) IS NULL
+      AND mailroom_other_tokens($1, t.id, t.account, t.action) IS NULL
     ORDER BY u.token LIMIT 1;
 END $_$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_oldest(queue mailroom.job_type) FROM PUBLIC;
+
+CREATE FUNCTION mailroom.mailroom_other_tokens(p_queue mailroom.job_type, p_token bigint, p_account bigint, p_action
+    mailroom.token_action) RETURNS text
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+DECLARE
+    most   constant integer := mailroom_action_most_mails(p_action);
+    period constant integer := mailroom_action_most_within(p_action);
+    mails  integer;
+BEGIN
+    IF mailroom_action_newest_only(p_action) AND EXISTS (
+        SELECT FROM (
+            SELECT t.id, t.expires_at, t.consumed_at FROM tokens t
+            WHERE t.account = p_account AND t.action = p_action AND t.id > p_token
+            ORDER BY t.id DESC LIMIT 100) newer
+            JOIN deliveries d ON d.queue = p_queue AND d.token = newer.id AND d.state NOT IN ('failed', 'skipped')
+        WHERE newer.consumed_at IS NULL AND newer.expires_at > extract(epoch FROM clock_timestamp())
+    ) THEN
+        RETURN 'a newer token took its place';
+    END IF;
+    IF most IS NOT NULL THEN
+        SELECT count(*) INTO mails FROM (
+            SELECT t.id FROM tokens t
+            WHERE t.account = p_account AND t.action = p_action AND t.id <> p_token
+            ORDER BY t.id DESC LIMIT 100) other
+            JOIN deliveries d ON d.queue = p_queue AND d.token = other.id
+        WHERE d.state = 'sending'
+           OR d.state IN ('sent', 'emitted') AND d.settled_at > clock_timestamp() - period * interval '1 s';
+        IF mails >= most THEN
+            RETURN format('the account got its most mails: %s in %s s', most, period);
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$;
 
 CREATE FUNCTION mailroom.mailroom_pause(p_queue mailroom.job_type, p_reason text) RETURNS TABLE(paused_at timestamp with
     time zone, sending bigint)
@@ -1236,13 +1584,13 @@ REVOKE ALL ON FUNCTION mailroom.mailroom_recent(queue mailroom.job_type) FROM PU
 CREATE FUNCTION mailroom.mailroom_release(queue mailroom.job_type, holder text, tokens bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
-    SET row_security TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1257,9 +1605,9 @@ BEGIN
         WHERE d.queue = p_queue AND d.token = ANY (p_tokens) AND d.state = 'claimed' AND d.holder = p_holder
         ORDER BY d.token FOR UPDATE SKIP LOCKED
     )
-    -- Due since its token was made, so that it does not wait behind younger ones.
+    -- Due from where it queued, so that it does not wait behind younger ones.
     UPDATE deliveries d SET state = 'pending', holder = NULL,
-        due_at = least(now(), to_timestamp((SELECT t.created_at FROM tokens t WHERE t.id = d.token)))
+        due_at = mailroom_due_from(d.queued_at, d.head_start)
     FROM held
     WHERE d.queue = p_queue AND d.token = held.token AND d.token = ANY (p_tokens);
     GET DIAGNOSTICS given_back = ROW_COUNT;
@@ -1322,12 +1670,12 @@ CREATE FUNCTION mailroom.mailroom_retry_rows(p_queue mailroom.job_type, p_tokens
     TABLE(token bigint, code text, reason text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     SET max_parallel_workers_per_gather TO '0'
-    SET row_security TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1345,7 +1693,8 @@ BEGIN
             WHEN d.state = 'sent' THEN 'sent'
             WHEN d.settled_at IS NULL THEN 'unsettled'
             WHEN t.id IS NULL THEN 'gone' END AS code,
-            mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) AS stale
+            coalesce(mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
+                     mailroom_other_tokens(p_queue, t.id, t.account, t.action)) AS stale
         FROM (SELECT DISTINCT u.token FROM unnest(p_tokens) AS u (token)) asked
             LEFT JOIN deliveries d ON d.queue = p_queue AND d.token = asked.token
             LEFT JOIN tokens t ON t.id = asked.token LEFT JOIN accounts a ON a.id = t.account
@@ -1354,7 +1703,8 @@ BEGIN
                coalesce(s.code, CASE WHEN s.stale IS NOT NULL THEN 'stale' ELSE 'retried' END) AS code
         FROM seen s
     ), put_back AS (
-        UPDATE deliveries d SET state = 'pending', holder = NULL, due_at = now(), settled_at = NULL
+        UPDATE deliveries d SET state = 'pending', holder = NULL, settled_at = NULL,
+            due_at = mailroom_due_from(d.queued_at, d.head_start)
         FROM judged j
         WHERE NOT p_dry AND d.queue = p_queue AND d.token = j.token AND j.code = 'retried'
     )
@@ -1448,13 +1798,13 @@ CREATE FUNCTION mailroom.mailroom_settle_rows(p_queue mailroom.job_type, p_holde
     bigint, code text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
-    SET row_security TO 'off'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -1482,6 +1832,7 @@ BEGIN
             doubts = d.doubts + (o.outcome = 'unknown')::integer,
             holder = p_holder,
             due_at = CASE WHEN o.outcome IN ('sent', 'failed') THEN d.due_at
+                          WHEN o.outcome = 'release' THEN mailroom_due_from(d.queued_at, d.head_start)
                           ELSE now() + least(coalesce(o.delay_ms, 0) * interval '1 ms', greatest(interval '1 s',
                                (SELECT (to_timestamp(t.expires_at) - now()) / 2 FROM tokens t WHERE t.id = d.token)))
                           END,
@@ -1555,6 +1906,25 @@ END $_$;
 REVOKE ALL ON FUNCTION mailroom.mailroom_settlements(queue mailroom.job_type, since timestamp with time zone, after
     pg_snapshot, upto pg_snapshot, bounds double precision[]) FROM PUBLIC;
 
+CREATE FUNCTION mailroom.mailroom_share_rate(p_sender text, p_account text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    INSERT INTO mailroom_senders AS s (sender, account, seen_at) VALUES (p_sender, p_account, clock_timestamp())
+    ON CONFLICT (sender) DO UPDATE SET account = excluded.account, seen_at = excluded.seen_at;
+    DELETE FROM mailroom_senders s WHERE s.sender IN (
+        SELECT o.sender FROM mailroom_senders o WHERE o.seen_at < clock_timestamp() - interval '1 hour'
+        FOR UPDATE SKIP LOCKED);
+    RETURN (SELECT count(*) FROM mailroom_senders s
+            WHERE s.account = p_account AND s.seen_at > clock_timestamp() - interval '5 s');
+END $$;
+
+REVOKE ALL ON FUNCTION mailroom.mailroom_share_rate(p_sender text, p_account text) FROM PUBLIC;
+
 CREATE FUNCTION mailroom.mailroom_stale(mailroom.token_action, expires_at bigint, consumed_at bigint,
     mailroom.account_status) RETURNS text
     LANGUAGE sql
@@ -1611,7 +1981,7 @@ CREATE FUNCTION mailroom.mailroom_token_lifetime() RETURNS trigger
     AS $$
 BEGIN
     NEW.expires_at := pg_catalog.floor(EXTRACT(epoch FROM pg_catalog.now()))::bigint
-                      + mailroom.mailroom_action_lifetime(NEW.action);
+                      + mailroom.mailroom_action_longest_life(NEW.action);
     RETURN NEW;
 END $$;
 
@@ -1619,12 +1989,12 @@ CREATE FUNCTION mailroom.mailroom_unsettled(queue mailroom.job_type) RETURNS TAB
     deliveries bigint, first_due timestamp with time zone, last_due timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     SET max_parallel_workers_per_gather TO '0'
-    SET row_security TO 'off'
     AS $_$
 #variable_conflict use_column
 BEGIN
@@ -1632,8 +2002,11 @@ BEGIN
     SELECT d.state::text,
            -- Of a sender each batch has a name of its own, which begins with that of the process.
            CASE WHEN d.state <> 'pending' THEN regexp_replace(d.holder, '^(send:.*):[0-9]+$', '\1') END,
-           d.due_at <= now(), count(*), min(d.due_at), max(d.due_at)
-    FROM deliveries d
+           d.due_at <= now(), count(*), min(w.since), max(w.since)
+    FROM deliveries d CROSS JOIN LATERAL (
+        -- A delivery that has not come back is due from before it was queued.
+        SELECT CASE WHEN d.due_at = mailroom_due_from(d.queued_at, d.head_start) THEN d.queued_at
+                    ELSE d.due_at END AS since) w
     WHERE d.queue = $1 AND d.settled_at IS NULL
     GROUP BY 1, 2, 3;
 END $_$;
