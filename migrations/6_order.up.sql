@@ -3,7 +3,7 @@
 --   What is scarce is SES's rate. While more waits than it takes, the right mail goes first: an action that somebody
 --   waits for at a screen before one that can wait, a single sign-up before the rows of an import. An action's head
 --   start says so. It is taken off due_at when the delivery is made, so order costs nothing at the claim.
---   A delivery that comes back goes first, so a mail that was throttled once does not queue behind an import.
+--   A delivery that comes back gets its place again, so a mail that was throttled once does not queue behind an import.
 --   Of several tokens of one account and action only the newest is mailed.
 --   An account gets only so many mails of an action within a time.
 --   The life of a token may begin with its mail.
@@ -14,7 +14,8 @@
 --
 --   due, held, action_settings, share_rate                 for the programs
 --   may_mail                                               for the application
---   due_from, other_tokens, lock_accounts                  for other functions only
+--   due_from, put_in_place, replaced, limited,
+--   lock_accounts                                          for other functions only
 --
 -- The functions that earlier versions of the programs call stay and keep their meaning.
 --
@@ -69,8 +70,8 @@ COMMENT ON TABLE mailroom_senders IS
     'the senders that have mails to send, so that those of one SES account divide its rate';
 
 -- From functions/mailroom_due_from.sql: mailroom_due_from
--- From when a new delivery is due: its head start and an hour before it was queued. So among the due deliveries those
--- of the last hour have come back: a retry, or a lease that ran out. A claim takes these first.
+-- The place in the queue of a delivery: its head start and an hour before it was queued. So among the due deliveries
+-- those of the last hour have come back, and have no place yet (mailroom_put_in_place).
 -- Called by: the functions that write, put back or show a delivery. Everybody may execute it, because it reads no
 -- table.
 -- Returns: the time for due_at.
@@ -242,21 +243,42 @@ END $$
     $function$, current_schema(), format('%I.jobs', current_schema()));
 END $migration$;
 
--- From functions/mailroom_other_tokens.sql: mailroom_other_tokens
--- Why a token may not be mailed now because of other tokens of its account and action. A newer token that may be mailed
--- takes its place, if the action is newest_only. If the action has most_mails, an account gets no more mails within
--- most_within seconds. Mails that are being sent count. Only the newest 100 tokens are read, so that a flood of
--- requests for one account costs little: an account with 100 newer tokens gets none of the mails of the older ones.
+-- From functions/mailroom_put_in_place.sql: mailroom_put_in_place
+-- Gives deliveries that have come back their place in the queue again: a retry that is due, and a lease that ran out.
+-- They are the ones that are due within the last hour, because a new delivery is due from before that. The place is
+-- that of its insert, so a mail that was throttled once does not queue behind an import. From the third attempt on it
+-- is that of a delivery inserted now, so mails that fail again and again do not keep others from their turn.
+-- Called by: mailroom_claim_any.
+-- Returns: nothing.
+CREATE FUNCTION mailroom_put_in_place(p_queue job_type, p_max_rows integer) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    WITH back AS MATERIALIZED (
+        SELECT d.queue, d.token FROM deliveries d
+        WHERE d.queue = p_queue AND d.settled_at IS NULL
+          AND d.due_at > now() - interval '1 hour' AND d.due_at <= now()
+          AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
+        ORDER BY d.due_at, d.token
+        -- More than a claim takes, so that in the end all of them are ordered.
+        LIMIT 2 * p_max_rows + 100 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE deliveries d
+    SET due_at = mailroom_due_from(CASE WHEN d.attempts < 3 THEN d.queued_at ELSE d.due_at END, d.head_start)
+    FROM back b WHERE d.queue = b.queue AND d.token = b.token;
+END $$;
+-- End of mailroom_put_in_place
+
+-- From functions/mailroom_replaced.sql: mailroom_replaced
+-- Whether a newer token of the account and action takes the place of this one: it may be mailed, and the action is
+-- newest_only. Only the newest 100 tokens are read, so that a flood of requests for one account costs little. A claim
+-- asks it, and a begin does not. Otherwise a stream of requests for one account would replace each of its tokens just
+-- before its mail, and the account would get none.
 -- Called by: other functions only.
--- Returns: the reason in words, or null if the token may be mailed.
-CREATE FUNCTION mailroom_other_tokens(p_queue job_type, p_token bigint, p_account bigint,
-                                                 p_action token_action)
+-- Returns: the reason in words, or null if no token takes its place.
+CREATE FUNCTION mailroom_replaced(p_queue job_type, p_token bigint, p_account bigint, p_action token_action)
 RETURNS text LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
-DECLARE
-    most   constant integer := mailroom_action_most_mails(p_action);
-    period constant integer := mailroom_action_most_within(p_action);
-    mails  integer;
 BEGIN
     IF mailroom_action_newest_only(p_action) AND EXISTS (
         SELECT FROM (
@@ -268,21 +290,40 @@ BEGIN
     ) THEN
         RETURN 'a newer token took its place';
     END IF;
-    IF most IS NOT NULL THEN
-        SELECT count(*) INTO mails FROM (
-            SELECT t.id FROM tokens t
-            WHERE t.account = p_account AND t.action = p_action AND t.id <> p_token
-            ORDER BY t.id DESC LIMIT 100) other
-            JOIN deliveries d ON d.queue = p_queue AND d.token = other.id
-        WHERE d.state = 'sending'
-           OR d.state IN ('sent', 'emitted') AND d.settled_at > clock_timestamp() - period * interval '1 s';
-        IF mails >= most THEN
-            RETURN format('the account got its most mails: %s in %s s', most, period);
-        END IF;
+    RETURN NULL;
+END $$;
+-- End of mailroom_replaced
+
+-- From functions/mailroom_limited.sql: mailroom_limited
+-- Whether the account has got its most mails of this action already: most_mails within most_within seconds. Mails that
+-- are being sent count. Only the newest 100 other tokens are read, so that a flood of requests for one account costs
+-- little.
+-- Called by: other functions only.
+-- Returns: the reason in words, or null if the token may be mailed.
+CREATE FUNCTION mailroom_limited(p_queue job_type, p_token bigint, p_account bigint, p_action token_action)
+RETURNS text LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    most   constant integer := mailroom_action_most_mails(p_action);
+    period constant integer := mailroom_action_most_within(p_action);
+    mails  integer;
+BEGIN
+    IF most IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT count(*) INTO mails FROM (
+        SELECT t.id FROM tokens t
+        WHERE t.account = p_account AND t.action = p_action AND t.id <> p_token
+        ORDER BY t.id DESC LIMIT 100) other
+        JOIN deliveries d ON d.queue = p_queue AND d.token = other.id
+    WHERE d.state = 'sending'
+       OR d.state IN ('sent', 'emitted') AND d.settled_at > clock_timestamp() - period * interval '1 s';
+    IF mails >= most THEN
+        RETURN format('the account got its most mails: %s in %s s', most, period);
     END IF;
     RETURN NULL;
 END $$;
--- End of mailroom_other_tokens
+-- End of mailroom_limited
 
 -- From functions/mailroom_lock_accounts.sql: mailroom_lock_accounts
 -- Locks the accounts of those tokens whose action has most_mails and that are not the only one of their account, until
@@ -416,9 +457,9 @@ END $$;
 -- End of mailroom_share_rate
 
 -- From functions/mailroom_claim_any.sql: mailroom_claim_any
--- Claims up to max_rows due deliveries for the holder, with a lease of lease_ms. First those that have come back: a
--- retry, or a lease that ran out. Then the others in the order of due_at, which is when they were queued, less their
--- head start (mailroom_due_from). A paused queue gives nothing.
+-- Claims up to max_rows due deliveries for the holder, with a lease of lease_ms, in the order of due_at. For a new
+-- delivery that is when it was queued, less its head start (mailroom_due_from). One that has come back, such as a retry
+-- that is due, first gets its place again. A paused queue gives nothing.
 --  - A stale delivery is skipped for good.
 --  - A delivery whose action is not in mailroom_actions waits for as long as its token is old, but 5 s to 60 s. So many
 --    of them cost little. The wait ends when the action is added. Until then the error_code is 'unlisted'.
@@ -426,7 +467,7 @@ END $$;
 --
 -- With after_due and after_token (the due_at and token of the last row of the claim before) it begins behind that row.
 -- So it does not read the dead rows of earlier claims again, which another session's snapshot may keep. A claim without
--- the two finds deliveries that became due in front of that row.
+-- the two finds deliveries that became due in front of that row, and those that have come back.
 -- Called by: the collector.
 -- Returns: one row for each delivery that was claimed, skipped or put off.
 --   action        the number of the action; null for what waits
@@ -449,40 +490,26 @@ DECLARE
     p_after_due   ALIAS FOR after_due;
     p_after_token ALIAS FOR after_token;
     p_newest      ALIAS FOR newest;
-    -- Due later than this means that it has come back.
+    -- A new delivery is due from before this. Due later means that it has come back.
     new_until     constant timestamptz := now() - interval '1 hour';
-    -- Where each of the two parts begins. The last claim has ended in the part of after_due.
-    back_due      constant timestamptz := greatest(p_after_due, new_until);
-    back_token    constant bigint := CASE WHEN p_after_due > new_until THEN coalesce(p_after_token, 0)
-                                          ELSE 9223372036854775807 END;
-    new_due       constant timestamptz := CASE WHEN p_after_due <= new_until THEN p_after_due ELSE '-infinity' END;
-    new_token     constant bigint := CASE WHEN p_after_due <= new_until THEN coalesce(p_after_token, 0) ELSE 0 END;
-    is_among_new  constant boolean := coalesce(p_after_due <= new_until, false);
 BEGIN
     IF p_lease_ms > 86400000 THEN
         RAISE EXCEPTION 'a lease may last for 1 day at most' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
+    IF p_after_due IS NULL THEN
+        PERFORM mailroom_put_in_place(p_queue, p_max_rows);
+    END IF;
     RETURN QUERY
-    WITH back AS MATERIALIZED (
+    WITH due AS MATERIALIZED (
         -- MATERIALIZED: joined directly, an UPDATE could change more rows than the limit.
         SELECT d.queue, d.token, d.state, d.due_at
         FROM deliveries d
-        WHERE NOT is_among_new AND d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= now()
-          AND (d.due_at, d.token) > (back_due, back_token)
+        WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= new_until
+          AND (d.due_at, d.token) > (coalesce(p_after_due, '-infinity'), coalesce(p_after_token, 0))
           AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
         ORDER BY d.due_at, d.token
         LIMIT p_max_rows FOR UPDATE SKIP LOCKED
-    ), new AS MATERIALIZED (
-        SELECT d.queue, d.token, d.state, d.due_at
-        FROM deliveries d
-        WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= new_until
-          AND (d.due_at, d.token) > (new_due, new_token)
-          AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
-        ORDER BY d.due_at, d.token
-        LIMIT p_max_rows - (SELECT count(*) FROM back) FOR UPDATE SKIP LOCKED
-    ), due AS (
-        SELECT * FROM back UNION ALL SELECT * FROM new
     ), judged AS MATERIALIZED (
         SELECT due.queue, due.token, due.due_at, due.state = 'sending' AS doubt,
                mailroom_action_number(t.action) AS number, a.email, a.login, t.secret, t.code,
@@ -495,7 +522,8 @@ BEGIN
                                    OR mailroom_action_most_mails(t.action) IS NOT NULL)
                              AND EXISTS (SELECT FROM tokens o
                                          WHERE o.account = t.account AND o.action = t.action AND o.id <> t.id)
-                             THEN mailroom_other_tokens(p_queue, t.id, t.account, t.action) END) END AS stale
+                             THEN coalesce(mailroom_replaced(p_queue, t.id, t.account, t.action),
+                                           mailroom_limited(p_queue, t.id, t.account, t.action)) END) END AS stale
         FROM due LEFT JOIN tokens t ON t.id = due.token LEFT JOIN accounts a ON a.id = t.account
     ), taken AS (
         UPDATE deliveries d SET
@@ -528,7 +556,7 @@ BEGIN
            t.code::text, t.stale, t.doubt,
            (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = p_queue), t.due_at
     FROM taken t
-    ORDER BY t.due_at <= new_until, t.due_at, t.token;
+    ORDER BY t.due_at, t.token;
 END $$;
 -- End of mailroom_claim_any
 
@@ -632,11 +660,10 @@ BEGIN
         SELECT f.place, f.has_changed, d.token, d.state, d.holder, d.due_at,
                coalesce(
                    mailroom_stale(f.action, f.expires_at, f.consumed_at, f.status),
-                   CASE WHEN (mailroom_action_newest_only(f.action)
-                              OR mailroom_action_most_mails(f.action) IS NOT NULL)
+                   CASE WHEN mailroom_action_most_mails(f.action) IS NOT NULL
                         AND EXISTS (SELECT FROM tokens o
                                     WHERE o.account = f.account AND o.action = f.action AND o.id <> f.token)
-                        THEN mailroom_other_tokens(p_queue, f.token, f.account, f.action) END) AS stale,
+                        THEN mailroom_limited(p_queue, f.token, f.account, f.action) END) AS stale,
                (SELECT q.paused_at IS NOT NULL FROM jobs q WHERE q.job_type = p_queue) AS is_paused
         FROM found f JOIN deliveries d ON d.queue = p_queue AND d.token = f.token
         WHERE d.token = ANY (ids)
@@ -806,7 +833,8 @@ BEGIN
             WHEN d.settled_at IS NULL THEN 'unsettled'
             WHEN t.id IS NULL THEN 'gone' END AS code,
             coalesce(mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
-                     mailroom_other_tokens(p_queue, t.id, t.account, t.action)) AS stale
+                     mailroom_replaced(p_queue, t.id, t.account, t.action),
+                     mailroom_limited(p_queue, t.id, t.account, t.action)) AS stale
         FROM (SELECT DISTINCT u.token FROM unnest(p_tokens) AS u (token)) asked
             LEFT JOIN deliveries d ON d.queue = p_queue AND d.token = asked.token
             LEFT JOIN tokens t ON t.id = asked.token LEFT JOIN accounts a ON a.id = t.account
@@ -943,7 +971,8 @@ BEGIN
            coalesce(n.queued_at, to_timestamp(t.created_at)), n.settled_at,
            CASE WHEN t.id IS NULL THEN 'the token is gone'
                 ELSE coalesce(mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
-                         mailroom_other_tokens($1, t.id, t.account, t.action)) END
+                         mailroom_replaced($1, t.id, t.account, t.action),
+                         mailroom_limited($1, t.id, t.account, t.action)) END
     FROM newest n LEFT JOIN tokens t ON t.id = n.token LEFT JOIN accounts a ON a.id = t.account
     ORDER BY n.settled_at DESC, n.token DESC;
 END $$;
@@ -967,7 +996,8 @@ BEGIN
     FROM (SELECT * FROM unsettled ORDER BY token) u
         JOIN tokens t ON t.id = u.token JOIN accounts a ON a.id = t.account
     WHERE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) IS NULL
-      AND mailroom_other_tokens($1, t.id, t.account, t.action) IS NULL
+      AND mailroom_replaced($1, t.id, t.account, t.action) IS NULL
+      AND mailroom_limited($1, t.id, t.account, t.action) IS NULL
     ORDER BY u.token LIMIT 1;
 END $$;
 -- End of mailroom_oldest
@@ -988,8 +1018,9 @@ BEGIN
            CASE WHEN d.state <> 'pending' THEN regexp_replace(d.holder, '^(send:.*):[0-9]+$', '\1') END,
            d.due_at <= now(), count(*), min(w.since), max(w.since)
     FROM deliveries d CROSS JOIN LATERAL (
-        -- A delivery that has not come back is due from before it was queued.
-        SELECT CASE WHEN d.due_at = mailroom_due_from(d.queued_at, d.head_start) THEN d.queued_at
+        -- In its place in the queue, a delivery is due from before it was queued.
+        SELECT CASE WHEN d.state = 'pending' AND d.due_at <= now() - interval '1 hour'
+                    THEN least(now(), d.due_at + (d.head_start + 3600) * interval '1 s')
                     ELSE d.due_at END AS since) w
     WHERE d.queue = $1 AND d.settled_at IS NULL
     GROUP BY 1, 2, 3;

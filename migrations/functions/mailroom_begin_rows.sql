@@ -63,11 +63,10 @@ BEGIN
         SELECT f.place, f.has_changed, d.token, d.state, d.holder, d.due_at,
                coalesce(
                    mailroom_stale(f.action, f.expires_at, f.consumed_at, f.status),
-                   CASE WHEN (mailroom_action_newest_only(f.action)
-                              OR mailroom_action_most_mails(f.action) IS NOT NULL)
+                   CASE WHEN mailroom_action_most_mails(f.action) IS NOT NULL
                         AND EXISTS (SELECT FROM tokens o
                                     WHERE o.account = f.account AND o.action = f.action AND o.id <> f.token)
-                        THEN mailroom_other_tokens(p_queue, f.token, f.account, f.action) END) AS stale,
+                        THEN mailroom_limited(p_queue, f.token, f.account, f.action) END) AS stale,
                (SELECT q.paused_at IS NOT NULL FROM jobs q WHERE q.job_type = p_queue) AS is_paused
         FROM found f JOIN deliveries d ON d.queue = p_queue AND d.token = f.token
         WHERE d.token = ANY (ids)

@@ -1,6 +1,6 @@
--- Claims up to max_rows due deliveries for the holder, with a lease of lease_ms. First those that have come back: a
--- retry, or a lease that ran out. Then the others in the order of due_at, which is when they were queued, less their
--- head start (mailroom_due_from). A paused queue gives nothing.
+-- Claims up to max_rows due deliveries for the holder, with a lease of lease_ms, in the order of due_at. For a new
+-- delivery that is when it was queued, less its head start (mailroom_due_from). One that has come back, such as a retry
+-- that is due, first gets its place again. A paused queue gives nothing.
 --  - A stale delivery is skipped for good.
 --  - A delivery whose action is not in mailroom_actions waits for as long as its token is old, but 5 s to 60 s. So many
 --    of them cost little. The wait ends when the action is added. Until then the error_code is 'unlisted'.
@@ -8,7 +8,7 @@
 --
 -- With after_due and after_token (the due_at and token of the last row of the claim before) it begins behind that row.
 -- So it does not read the dead rows of earlier claims again, which another session's snapshot may keep. A claim without
--- the two finds deliveries that became due in front of that row.
+-- the two finds deliveries that became due in front of that row, and those that have come back.
 -- Called by: the collector.
 -- Returns: one row for each delivery that was claimed, skipped or put off.
 --   action        the number of the action; null for what waits
@@ -31,40 +31,26 @@ DECLARE
     p_after_due   ALIAS FOR after_due;
     p_after_token ALIAS FOR after_token;
     p_newest      ALIAS FOR newest;
-    -- Due later than this means that it has come back.
+    -- A new delivery is due from before this. Due later means that it has come back.
     new_until     constant timestamptz := now() - interval '1 hour';
-    -- Where each of the two parts begins. The last claim has ended in the part of after_due.
-    back_due      constant timestamptz := greatest(p_after_due, new_until);
-    back_token    constant bigint := CASE WHEN p_after_due > new_until THEN coalesce(p_after_token, 0)
-                                          ELSE 9223372036854775807 END;
-    new_due       constant timestamptz := CASE WHEN p_after_due <= new_until THEN p_after_due ELSE '-infinity' END;
-    new_token     constant bigint := CASE WHEN p_after_due <= new_until THEN coalesce(p_after_token, 0) ELSE 0 END;
-    is_among_new  constant boolean := coalesce(p_after_due <= new_until, false);
 BEGIN
     IF p_lease_ms > 86400000 THEN
         RAISE EXCEPTION 'a lease may last for 1 day at most' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
+    IF p_after_due IS NULL THEN
+        PERFORM mailroom_put_in_place(p_queue, p_max_rows);
+    END IF;
     RETURN QUERY
-    WITH back AS MATERIALIZED (
+    WITH due AS MATERIALIZED (
         -- MATERIALIZED: joined directly, an UPDATE could change more rows than the limit.
         SELECT d.queue, d.token, d.state, d.due_at
         FROM deliveries d
-        WHERE NOT is_among_new AND d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= now()
-          AND (d.due_at, d.token) > (back_due, back_token)
+        WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= new_until
+          AND (d.due_at, d.token) > (coalesce(p_after_due, '-infinity'), coalesce(p_after_token, 0))
           AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
         ORDER BY d.due_at, d.token
         LIMIT p_max_rows FOR UPDATE SKIP LOCKED
-    ), new AS MATERIALIZED (
-        SELECT d.queue, d.token, d.state, d.due_at
-        FROM deliveries d
-        WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= new_until
-          AND (d.due_at, d.token) > (new_due, new_token)
-          AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
-        ORDER BY d.due_at, d.token
-        LIMIT p_max_rows - (SELECT count(*) FROM back) FOR UPDATE SKIP LOCKED
-    ), due AS (
-        SELECT * FROM back UNION ALL SELECT * FROM new
     ), judged AS MATERIALIZED (
         SELECT due.queue, due.token, due.due_at, due.state = 'sending' AS doubt,
                mailroom_action_number(t.action) AS number, a.email, a.login, t.secret, t.code,
@@ -77,7 +63,8 @@ BEGIN
                                    OR mailroom_action_most_mails(t.action) IS NOT NULL)
                              AND EXISTS (SELECT FROM tokens o
                                          WHERE o.account = t.account AND o.action = t.action AND o.id <> t.id)
-                             THEN mailroom_other_tokens(p_queue, t.id, t.account, t.action) END) END AS stale
+                             THEN coalesce(mailroom_replaced(p_queue, t.id, t.account, t.action),
+                                           mailroom_limited(p_queue, t.id, t.account, t.action)) END) END AS stale
         FROM due LEFT JOIN tokens t ON t.id = due.token LEFT JOIN accounts a ON a.id = t.account
     ), taken AS (
         UPDATE deliveries d SET
@@ -110,5 +97,5 @@ BEGIN
            t.code::text, t.stale, t.doubt,
            (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = p_queue), t.due_at
     FROM taken t
-    ORDER BY t.due_at <= new_until, t.due_at, t.token;
+    ORDER BY t.due_at, t.token;
 END $$;

@@ -1,5 +1,5 @@
--- From when a new delivery is due: its head start and an hour before it was queued. So among the due deliveries those
--- of the last hour have come back: a retry, or a lease that ran out. A claim takes these first.
+-- The place in the queue of a delivery: its head start and an hour before it was queued. So among the due deliveries
+-- those of the last hour have come back, and have no place yet (mailroom_put_in_place).
 -- Called by: the functions that write, put back or show a delivery. Everybody may execute it, because it reads no
 -- table.
 -- Returns: the time for due_at.

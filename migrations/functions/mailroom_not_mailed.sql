@@ -54,7 +54,8 @@ BEGIN
            coalesce(n.queued_at, to_timestamp(t.created_at)), n.settled_at,
            CASE WHEN t.id IS NULL THEN 'the token is gone'
                 ELSE coalesce(mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
-                         mailroom_other_tokens($1, t.id, t.account, t.action)) END
+                         mailroom_replaced($1, t.id, t.account, t.action),
+                         mailroom_limited($1, t.id, t.account, t.action)) END
     FROM newest n LEFT JOIN tokens t ON t.id = n.token LEFT JOIN accounts a ON a.id = t.account
     ORDER BY n.settled_at DESC, n.token DESC;
 END $$;

@@ -15,6 +15,7 @@ BEGIN
     FROM (SELECT * FROM unsettled ORDER BY token) u
         JOIN tokens t ON t.id = u.token JOIN accounts a ON a.id = t.account
     WHERE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) IS NULL
-      AND mailroom_other_tokens($1, t.id, t.account, t.action) IS NULL
+      AND mailroom_replaced($1, t.id, t.account, t.action) IS NULL
+      AND mailroom_limited($1, t.id, t.account, t.action) IS NULL
     ORDER BY u.token LIMIT 1;
 END $$;

@@ -32,7 +32,8 @@ BEGIN
             WHEN d.settled_at IS NULL THEN 'unsettled'
             WHEN t.id IS NULL THEN 'gone' END AS code,
             coalesce(mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
-                     mailroom_other_tokens(p_queue, t.id, t.account, t.action)) AS stale
+                     mailroom_replaced(p_queue, t.id, t.account, t.action),
+                     mailroom_limited(p_queue, t.id, t.account, t.action)) AS stale
         FROM (SELECT DISTINCT u.token FROM unnest(p_tokens) AS u (token)) asked
             LEFT JOIN deliveries d ON d.queue = p_queue AND d.token = asked.token
             LEFT JOIN tokens t ON t.id = asked.token LEFT JOIN accounts a ON a.id = t.account

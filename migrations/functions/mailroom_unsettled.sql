@@ -13,8 +13,9 @@ BEGIN
            CASE WHEN d.state <> 'pending' THEN regexp_replace(d.holder, '^(send:.*):[0-9]+$', '\1') END,
            d.due_at <= now(), count(*), min(w.since), max(w.since)
     FROM deliveries d CROSS JOIN LATERAL (
-        -- A delivery that has not come back is due from before it was queued.
-        SELECT CASE WHEN d.due_at = mailroom_due_from(d.queued_at, d.head_start) THEN d.queued_at
+        -- In its place in the queue, a delivery is due from before it was queued.
+        SELECT CASE WHEN d.state = 'pending' AND d.due_at <= now() - interval '1 hour'
+                    THEN least(now(), d.due_at + (d.head_start + 3600) * interval '1 s')
                     ELSE d.due_at END AS since) w
     WHERE d.queue = $1 AND d.settled_at IS NULL
     GROUP BY 1, 2, 3;

@@ -1,0 +1,23 @@
+-- Gives deliveries that have come back their place in the queue again: a retry that is due, and a lease that ran out.
+-- They are the ones that are due within the last hour, because a new delivery is due from before that. The place is
+-- that of its insert, so a mail that was throttled once does not queue behind an import. From the third attempt on it
+-- is that of a delivery inserted now, so mails that fail again and again do not keep others from their turn.
+-- Called by: mailroom_claim_any.
+-- Returns: nothing.
+CREATE OR REPLACE FUNCTION mailroom_put_in_place(p_queue job_type, p_max_rows integer) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    WITH back AS MATERIALIZED (
+        SELECT d.queue, d.token FROM deliveries d
+        WHERE d.queue = p_queue AND d.settled_at IS NULL
+          AND d.due_at > now() - interval '1 hour' AND d.due_at <= now()
+          AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
+        ORDER BY d.due_at, d.token
+        -- More than a claim takes, so that in the end all of them are ordered.
+        LIMIT 2 * p_max_rows + 100 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE deliveries d
+    SET due_at = mailroom_due_from(CASE WHEN d.attempts < 3 THEN d.queued_at ELSE d.due_at END, d.head_start)
+    FROM back b WHERE d.queue = b.queue AND d.token = b.token;
+END $$;
