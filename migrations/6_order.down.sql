@@ -14,8 +14,8 @@ BEGIN
     PERFORM set_config('enable_seqscan', 'on', true);
 END $$;
 
-DROP FUNCTION mailroom_put_in_place, mailroom_replaced, mailroom_limited, mailroom_lock_accounts, mailroom_may_mail, mailroom_due, mailroom_held,
-    mailroom_action_settings, mailroom_share_rate;
+DROP FUNCTION mailroom_put_in_place, mailroom_replaced, mailroom_limited, mailroom_lock_accounts, mailroom_may_mail,
+    mailroom_due, mailroom_held, mailroom_action_settings, mailroom_share_rate;
 DROP TABLE mailroom_senders;
 
 DO $migration$
