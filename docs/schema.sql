@@ -419,9 +419,9 @@ CREATE FUNCTION mailroom.mailroom_action_head_start(mailroom.token_action) RETUR
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
-         CASE $1
-             WHEN 'activation'::mailroom.token_action THEN 43200
-             WHEN 'password_recovery'::mailroom.token_action THEN 86400
+         CASE
+             WHEN ($1 = 'activation'::mailroom.token_action) THEN 43200
+             WHEN ($1 = 'password_recovery'::mailroom.token_action) THEN 86400
              ELSE 0
          END AS "case";
 END;
@@ -448,9 +448,9 @@ CREATE FUNCTION mailroom.mailroom_action_most_mails(mailroom.token_action) RETUR
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
-         CASE $1
-             WHEN 'activation'::mailroom.token_action THEN 5
-             WHEN 'password_recovery'::mailroom.token_action THEN 5
+         CASE
+             WHEN ($1 = 'activation'::mailroom.token_action) THEN 5
+             WHEN ($1 = 'password_recovery'::mailroom.token_action) THEN 5
              ELSE NULL::integer
          END AS "case";
 END;
@@ -465,9 +465,9 @@ CREATE FUNCTION mailroom.mailroom_action_newest_only(mailroom.token_action) RETU
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
-         CASE $1
-             WHEN 'activation'::mailroom.token_action THEN true
-             WHEN 'password_recovery'::mailroom.token_action THEN true
+         CASE
+             WHEN ($1 = 'activation'::mailroom.token_action) THEN true
+             WHEN ($1 = 'password_recovery'::mailroom.token_action) THEN true
              ELSE false
          END AS "case";
 END;
@@ -476,9 +476,9 @@ CREATE FUNCTION mailroom.mailroom_action_number(mailroom.token_action) RETURNS s
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
-         CASE $1
-             WHEN 'activation'::mailroom.token_action THEN (1)::smallint
-             WHEN 'password_recovery'::mailroom.token_action THEN (2)::smallint
+         CASE
+             WHEN ($1 = 'activation'::mailroom.token_action) THEN (1)::smallint
+             WHEN ($1 = 'password_recovery'::mailroom.token_action) THEN (2)::smallint
              ELSE NULL::smallint
          END AS "case";
 END;
@@ -501,9 +501,9 @@ CREATE FUNCTION mailroom.mailroom_action_states(mailroom.token_action) RETURNS m
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
-         CASE $1
-             WHEN 'activation'::mailroom.token_action THEN '{provisioned}'::mailroom.account_status[]
-             WHEN 'password_recovery'::mailroom.token_action THEN '{active}'::mailroom.account_status[]
+         CASE
+             WHEN ($1 = 'activation'::mailroom.token_action) THEN '{provisioned}'::mailroom.account_status[]
+             WHEN ($1 = 'password_recovery'::mailroom.token_action) THEN '{active}'::mailroom.account_status[]
              ELSE NULL::mailroom.account_status[]
          END AS "case";
 END;
@@ -527,11 +527,13 @@ DECLARE
     written    record;
 BEGIN
     PERFORM mailroom_lock_actions();
-    -- Each constant is cast by itself, once, when a plan is made. The result of a CASE would be cast for each row.
+    -- Each constant is cast by itself, once, when a plan is made. The result of a CASE would be cast for each row. The
+    -- operator is qualified, because mailroom_announce runs as its owner with the search_path of its caller.
     FOR written IN
         SELECT c.name, c.type, CASE WHEN count(DISTINCT c.value) = 1 AND c.otherwise = min(c.value) THEN c.otherwise
-                                    ELSE 'CASE $1' || string_agg(format(' WHEN %L THEN %s', m.name, c.value), ''
-                                                                 ORDER BY m.number) || ' ELSE ' || c.otherwise || ' END'
+                                    ELSE 'CASE' || string_agg(format(' WHEN $1 OPERATOR(pg_catalog.=) %L THEN %s',
+                                                                     m.name, c.value), '' ORDER BY m.number)
+                                         || ' ELSE ' || c.otherwise || ' END'
                                END AS body
         FROM mailroom_actions m CROSS JOIN LATERAL (VALUES
             ('number', 'smallint', m.number || '::smallint', 'NULL::smallint'),
@@ -587,7 +589,8 @@ BEGIN
     SELECT j.job_type, t.id, mailroom.mailroom_due_from(pg_catalog.now(), t.head_start), t.head_start,
            mailroom.mailroom_action_life_from_mail(t.action)
     FROM (SELECT i.id, i.action,
-                 CASE WHEN (SELECT pg_catalog.count(*) FROM (SELECT FROM inserted LIMIT 11) few) > 10 THEN 0
+                 CASE WHEN (SELECT pg_catalog.count(*) FROM (SELECT FROM inserted LIMIT 11) few)
+                           OPERATOR(pg_catalog.>) 10 THEN 0
                       ELSE mailroom.mailroom_action_head_start(i.action) END AS head_start
           FROM inserted i) t
         CROSS JOIN mailroom.jobs j;
@@ -942,7 +945,8 @@ CREATE FUNCTION mailroom.mailroom_due_from(p_queued_at timestamp with time zone,
     with time zone
     LANGUAGE sql STABLE
     AS $$
-    SELECT coalesce(p_queued_at, now()) - (p_head_start + 3600) * interval '1 s'
+    SELECT coalesce(p_queued_at, pg_catalog.now())
+           OPERATOR(pg_catalog.-) ((p_head_start OPERATOR(pg_catalog.+) 3600) OPERATOR(pg_catalog.*) interval '1 s')
 $$;
 
 CREATE FUNCTION mailroom.mailroom_emitted(queue mailroom.job_type, holder text, tokens bigint[]) RETURNS integer

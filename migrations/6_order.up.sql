@@ -77,7 +77,8 @@ COMMENT ON TABLE mailroom_senders IS
 -- Returns: the time for due_at.
 CREATE FUNCTION mailroom_due_from(p_queued_at timestamptz, p_head_start integer) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce(p_queued_at, now()) - (p_head_start + 3600) * interval '1 s'
+    SELECT coalesce(p_queued_at, pg_catalog.now())
+           OPERATOR(pg_catalog.-) ((p_head_start OPERATOR(pg_catalog.+) 3600) OPERATOR(pg_catalog.*) interval '1 s')
 $$;
 -- End of mailroom_due_from
 GRANT EXECUTE ON FUNCTION mailroom_due_from TO PUBLIC;
@@ -100,11 +101,13 @@ DECLARE
     written    record;
 BEGIN
     PERFORM mailroom_lock_actions();
-    -- Each constant is cast by itself, once, when a plan is made. The result of a CASE would be cast for each row.
+    -- Each constant is cast by itself, once, when a plan is made. The result of a CASE would be cast for each row. The
+    -- operator is qualified, because mailroom_announce runs as its owner with the search_path of its caller.
     FOR written IN
         SELECT c.name, c.type, CASE WHEN count(DISTINCT c.value) = 1 AND c.otherwise = min(c.value) THEN c.otherwise
-                                    ELSE 'CASE $1' || string_agg(format(' WHEN %L THEN %s', m.name, c.value), ''
-                                                                 ORDER BY m.number) || ' ELSE ' || c.otherwise || ' END'
+                                    ELSE 'CASE' || string_agg(format(' WHEN $1 OPERATOR(pg_catalog.=) %L THEN %s',
+                                                                     m.name, c.value), '' ORDER BY m.number)
+                                         || ' ELSE ' || c.otherwise || ' END'
                                END AS body
         FROM mailroom_actions m CROSS JOIN LATERAL (VALUES
             ('number', 'smallint', m.number || '::smallint', 'NULL::smallint'),
@@ -222,7 +225,8 @@ BEGIN
     SELECT j.job_type, t.id, %1$I.mailroom_due_from(pg_catalog.now(), t.head_start), t.head_start,
            %1$I.mailroom_action_life_from_mail(t.action)
     FROM (SELECT i.id, i.action,
-                 CASE WHEN (SELECT pg_catalog.count(*) FROM (SELECT FROM inserted LIMIT 11) few) > 10 THEN 0
+                 CASE WHEN (SELECT pg_catalog.count(*) FROM (SELECT FROM inserted LIMIT 11) few)
+                           OPERATOR(pg_catalog.>) 10 THEN 0
                       ELSE %1$I.mailroom_action_head_start(i.action) END AS head_start
           FROM inserted i) t
         CROSS JOIN %1$I.jobs j;

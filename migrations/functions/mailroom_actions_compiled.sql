@@ -15,11 +15,13 @@ DECLARE
     written    record;
 BEGIN
     PERFORM mailroom_lock_actions();
-    -- Each constant is cast by itself, once, when a plan is made. The result of a CASE would be cast for each row.
+    -- Each constant is cast by itself, once, when a plan is made. The result of a CASE would be cast for each row. The
+    -- operator is qualified, because mailroom_announce runs as its owner with the search_path of its caller.
     FOR written IN
         SELECT c.name, c.type, CASE WHEN count(DISTINCT c.value) = 1 AND c.otherwise = min(c.value) THEN c.otherwise
-                                    ELSE 'CASE $1' || string_agg(format(' WHEN %L THEN %s', m.name, c.value), ''
-                                                                 ORDER BY m.number) || ' ELSE ' || c.otherwise || ' END'
+                                    ELSE 'CASE' || string_agg(format(' WHEN $1 OPERATOR(pg_catalog.=) %L THEN %s',
+                                                                     m.name, c.value), '' ORDER BY m.number)
+                                         || ' ELSE ' || c.otherwise || ' END'
                                END AS body
         FROM mailroom_actions m CROSS JOIN LATERAL (VALUES
             ('number', 'smallint', m.number || '::smallint', 'NULL::smallint'),

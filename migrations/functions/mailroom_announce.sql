@@ -14,7 +14,8 @@ BEGIN
     SELECT j.job_type, t.id, mailroom.mailroom_due_from(pg_catalog.now(), t.head_start), t.head_start,
            mailroom.mailroom_action_life_from_mail(t.action)
     FROM (SELECT i.id, i.action,
-                 CASE WHEN (SELECT pg_catalog.count(*) FROM (SELECT FROM inserted LIMIT 11) few) > 10 THEN 0
+                 CASE WHEN (SELECT pg_catalog.count(*) FROM (SELECT FROM inserted LIMIT 11) few)
+                           OPERATOR(pg_catalog.>) 10 THEN 0
                       ELSE mailroom.mailroom_action_head_start(i.action) END AS head_start
           FROM inserted i) t
         CROSS JOIN mailroom.jobs j;

@@ -5,5 +5,6 @@
 -- Returns: the time for due_at.
 CREATE OR REPLACE FUNCTION mailroom_due_from(p_queued_at timestamptz, p_head_start integer) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce(p_queued_at, now()) - (p_head_start + 3600) * interval '1 s'
+    SELECT coalesce(p_queued_at, pg_catalog.now())
+           OPERATOR(pg_catalog.-) ((p_head_start OPERATOR(pg_catalog.+) 3600) OPERATOR(pg_catalog.*) interval '1 s')
 $$;

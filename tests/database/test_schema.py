@@ -39,7 +39,7 @@ def test_token_without_account_is_refused_at_commit(database: Database) -> None:
 
 
 def test_sign_up_uses_the_real_tables_whatever_the_application_has_of_their_names(database: Database) -> None:
-    """A search_path, temporary tables or functions of the caller can't mislead a function that runs as its owner."""
+    """No search_path, temporary table, function or operator of the caller misleads a function that runs as its owner."""
     database.run("CREATE SCHEMA evil")
     for name in ("inserted", "tokens", "deliveries", "jobs"):
         database.run(f"CREATE TABLE evil.{name} (LIKE public.accounts)")
@@ -47,6 +47,16 @@ def test_sign_up_uses_the_real_tables_whatever_the_application_has_of_their_name
     for name in ("pg_advisory_xact_lock_shared", "pg_try_advisory_lock_shared", "pg_advisory_unlock_shared"):
         database.run(
             f"CREATE FUNCTION evil.{name}(integer, integer) RETURNS boolean LANGUAGE sql AS 'SELECT 1 / 0 = 1'"
+        )
+    wrong = "LANGUAGE plpgsql AS 'BEGIN RAISE division_by_zero; END'"
+    for name, left, right, result in (
+        *(("-", "timestamptz", "interval", "timestamptz"), ("*", "integer", "interval", "interval")),
+        *(("+", "integer", "integer", "integer"), (">", "bigint", "integer", "boolean")),
+        ("=", "public.token_action", "public.token_action", "boolean"),
+    ):
+        database.run(
+            f"CREATE FUNCTION evil.wrong({left}, {right}) RETURNS {result} {wrong};"
+            f"CREATE OPERATOR evil.{name} (FUNCTION = evil.wrong, LEFTARG = {left}, RIGHTARG = {right})"
         )
     database.run("SET search_path = pg_temp, evil, pg_catalog, public")
     database.run("INSERT INTO public.accounts (email, login) VALUES ('a@b.c', 'ann')")
