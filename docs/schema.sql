@@ -690,7 +690,7 @@ BEGIN
     FROM (SELECT d.token, d.lifetime, d.attempts FROM deliveries d
           WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED) l;
     IF mailroom_has_most_mails() THEN
-        ours := mailroom_lock_accounts(ours);
+        ours := mailroom_lock_accounts(p_queue, ours);
     END IF;
     IF lives_from_mail THEN
         ours := ARRAY (SELECT t.id FROM tokens t WHERE t.id = ANY (ours) FOR NO KEY UPDATE SKIP LOCKED);
@@ -1140,7 +1140,7 @@ END $$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_list_actions() FROM PUBLIC;
 
-CREATE FUNCTION mailroom.mailroom_lock_accounts(p_tokens bigint[]) RETURNS bigint[]
+CREATE FUNCTION mailroom.mailroom_lock_accounts(p_queue mailroom.job_type, p_tokens bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -1153,13 +1153,20 @@ BEGIN
                    AS is_limited
             FROM tokens t WHERE t.id = ANY (p_tokens)
         ), newest AS MATERIALIZED (
-            SELECT max(one.id) AS id, one.account FROM one WHERE one.is_limited GROUP BY one.account, one.action
+            SELECT max(one.id) AS id, one.account, one.action FROM one
+            WHERE one.is_limited GROUP BY one.account, one.action
+        ), locked AS MATERIALIZED (
+            SELECT n.* FROM newest n CROSS JOIN LATERAL (
+                SELECT FROM deliveries d
+                WHERE d.queue = p_queue AND d.token = (
+                    SELECT t.id FROM tokens t JOIN deliveries o ON o.queue = p_queue AND o.token = t.id
+                    WHERE t.account = n.account AND t.action = n.action ORDER BY t.id LIMIT 1)
+                FOR UPDATE SKIP LOCKED) d
         )
-        SELECT one.id FROM one
-        WHERE NOT one.is_limited
-           OR mailroom_action_newest_only(one.action) AND one.id <> ALL (ARRAY (SELECT n.id FROM newest n))
+        SELECT one.id FROM one WHERE NOT one.is_limited
         UNION ALL
-        SELECT n.id FROM newest n WHERE pg_try_advisory_xact_lock(1835100525, hashint8(n.account)));
+        SELECT one.id FROM locked l JOIN one ON one.account = l.account AND one.action = l.action
+        WHERE one.id = l.id OR mailroom_action_newest_only(one.action));
 END $$;
 
 CREATE FUNCTION mailroom.mailroom_lock_actions() RETURNS void

@@ -41,7 +41,7 @@ BEGIN
     FROM (SELECT d.token, d.lifetime, d.attempts FROM deliveries d
           WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED) l;
     IF mailroom_has_most_mails() THEN
-        ours := mailroom_lock_accounts(ours);
+        ours := mailroom_lock_accounts(p_queue, ours);
     END IF;
     IF lives_from_mail THEN
         ours := ARRAY (SELECT t.id FROM tokens t WHERE t.id = ANY (ours) FOR NO KEY UPDATE SKIP LOCKED);
