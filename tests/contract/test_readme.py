@@ -243,7 +243,11 @@ def test_roles_of_the_recipe_can_do_their_steps_and_nothing_else(database: Datab
             assert Steps(collector, "c").claim() == tokens
             assert Steps(collector, "c").extend(tokens) == tokens
             for connection in (collector, sender):
-                assert len(connection.execute("SELECT mailroom_list_actions()").fetchall()) == 2
+                for actions in ("mailroom_list_actions()", "mailroom_action_settings()"):
+                    assert len(connection.execute(f"SELECT {actions}".encode()).fetchall()) == 2
+            assert collector.execute("SELECT waiting FROM mailroom_due('mailroom', 9)").fetchone() == (0,)
+            assert collector.execute("SELECT mailroom_held('mailroom', 'c', %s)", (tokens,)).fetchall() == [(1,)]
+            assert sender.execute("SELECT mailroom_share_rate('s', 'account')").fetchone() == (1,)
             sender.execute("SELECT mailroom_acknowledge('mailroom')")
             secret = database.one("SELECT secret FROM tokens")
             sender.execute("SELECT mailroom_begin_rows('mailroom', 's', 1000, %s, NULL)", ([secret],))
@@ -252,7 +256,9 @@ def test_roles_of_the_recipe_can_do_their_steps_and_nothing_else(database: Datab
             assert Steps(sender, "s").settle(tokens[0], "sent")
             for connection, forbidden in (
                 (collector, "SELECT mailroom_begin_rows('mailroom', 'c', 1000, '{}', NULL)"),
+                (collector, "SELECT mailroom_may_mail(1, 'activation')"),
                 (collector, "SELECT FROM tokens"),
+                (sender, "SELECT FROM mailroom_senders"),
                 (sender, "SELECT mailroom_claim_any('mailroom', 's', 1000, 1)"),
                 (sender, "SELECT FROM mailroom_actions"),
                 (sender, "SELECT FROM accounts"),

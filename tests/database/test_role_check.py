@@ -13,7 +13,10 @@ from tests.support.ledger import add_invitation
 from tests.support.postgres import Database, Server
 
 ROLE = "check_sender"
-STEPS = "mailroom_list_actions, mailroom_acknowledge, mailroom_begin_rows, mailroom_settle_rows, mailroom_watch"
+STEPS = (
+    "mailroom_list_actions, mailroom_action_settings, mailroom_acknowledge, mailroom_begin_rows, mailroom_settle_rows,"
+    " mailroom_share_rate, mailroom_watch"
+)
 
 
 @pytest.fixture

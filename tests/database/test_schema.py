@@ -39,7 +39,7 @@ def test_token_without_account_is_refused_at_commit(database: Database) -> None:
 
 
 def test_sign_up_uses_the_real_tables_whatever_the_application_has_of_their_names(database: Database) -> None:
-    """No search_path, temporary table, function or operator of the caller misleads a function that runs as its owner."""
+    """No search_path, table, function or operator of the caller misleads a function that runs as its owner."""
     database.run("CREATE SCHEMA evil")
     for name in ("inserted", "tokens", "deliveries", "jobs"):
         database.run(f"CREATE TABLE evil.{name} (LIKE public.accounts)")

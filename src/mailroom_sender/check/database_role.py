@@ -14,9 +14,11 @@ from mailroom_sender.input.action import LIST, KnownActions, MailAction
 _CHECK: Final = "database"
 _STEPS: Final = (
     "mailroom_list_actions",
+    "mailroom_action_settings",
     "mailroom_acknowledge",
     "mailroom_begin_rows",
     "mailroom_settle_rows",
+    "mailroom_share_rate",
     "mailroom_watch",
 )
 _TIMEOUT: Final = 10.0  # seconds

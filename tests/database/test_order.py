@@ -1,0 +1,409 @@
+"""Which mail goes first: head starts, imports, and what comes back. Also what the programs ask to keep that order.
+
+Times are moved in the database, so no test waits for them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.ledger import Steps, add_invitation
+from tests.support.postgres import Database, Server
+
+HEAD_STARTS = {"activation": 43200, "password_recovery": 86400}
+DAY = 86400
+
+
+@pytest.fixture
+def people(database: Database) -> Database:
+    """Active accounts 1 to 30, without any token. Several tokens of an account may be mailed."""
+    return prepared(database)
+
+
+def prepared(database: Database) -> Database:
+    database.run("UPDATE mailroom_actions SET newest_only = false, most_mails = NULL, states = '{provisioned,active}'")
+    database.run(
+        "INSERT INTO accounts (email, login, status)"
+        " SELECT 'u' || n || '@example.com', 'u' || n, 'active' FROM generate_series(1, 30) n"
+    )
+    return database
+
+
+def insert(database: Database, action: str, count: int = 1) -> list[int]:
+    """Insert tokens of different accounts by one statement."""
+    query = "INSERT INTO tokens (action, account, expires_at) SELECT %s, n, 4102444800 FROM generate_series(1, %s) n"
+    return sorted(token for (token,) in database.run(f"{query} RETURNING id", action, count))
+
+
+def recovery(database: Database) -> int:
+    return insert(database, "password_recovery")[0]
+
+
+def activation(database: Database) -> int:
+    return insert(database, "activation")[0]
+
+
+def age(database: Database, tokens: Sequence[int], seconds: float) -> None:
+    """Let these deliveries have waited for longer."""
+    database.run(
+        "UPDATE deliveries SET queued_at = queued_at - %s * interval '1 s', due_at = due_at - %s * interval '1 s'"
+        " WHERE token = ANY (%s)",
+        *(seconds, seconds, list(tokens)),
+    )
+
+
+# The order of a claim
+
+
+def test_recovery_goes_before_a_sign_up_before_an_import(people: Database, steps: Steps) -> None:
+    """They were inserted the other way round. Within each, the older one goes first."""
+    imported = insert(people, "activation", 11)
+    signed_up = [activation(people), activation(people)]
+    recovered = [recovery(people), recovery(people)]
+    assert steps.claim(3) == [*recovered, signed_up[0]]
+    assert steps.claim(100) == [signed_up[1], *imported]
+
+
+@pytest.mark.parametrize(("count", "head_start"), [(1, 86400), (10, 86400), (11, 0)])
+def test_statement_that_inserts_more_than_ten_is_an_import(people: Database, count: int, head_start: int) -> None:
+    """It gets no head start. Ten statements of one transaction do."""
+    insert(people, "password_recovery", count)
+    assert people.run("SELECT DISTINCT head_start FROM deliveries") == [(head_start,)]
+
+
+def test_many_statements_of_a_transaction_are_no_import(people: Database) -> None:
+    """Each inserts one token, and gets its head start."""
+    with people.connection.transaction():
+        for _ in range(12):
+            activation(people)
+    assert people.run("SELECT head_start, count(*) FROM deliveries GROUP BY 1") == [(43200, 12)]
+
+
+def test_head_start_is_a_column_of_the_action(people: Database, steps: Steps) -> None:
+    """An application's own action has that of a sign-up, unless its row has another. What waits keeps its own."""
+    add_invitation(people, states="{active}")
+    ((default,),) = people.run("SELECT head_start FROM mailroom_actions WHERE name = 'invitation'")
+    assert default == 43200
+    recovered, invited = recovery(people), insert(people, "invitation")[0]
+    people.run("UPDATE mailroom_actions SET head_start = 90000 WHERE name = 'invitation'")
+    (first,) = insert(people, "invitation")
+    assert steps.claim() == [first, recovered, invited]
+
+
+def came_back_by_retry(steps: Steps, token: int) -> None:
+    steps.begin([token])
+    steps.settle(token, "later", 60_000)
+
+
+def came_back_by_its_lease(steps: Steps, token: int) -> None:
+    """Its collector or sender is gone."""
+
+
+@pytest.mark.parametrize("come_back", [came_back_by_retry, came_back_by_its_lease])
+def test_what_came_back_goes_first(people: Database, steps: Steps, come_back: Callable[[Steps, int], None]) -> None:
+    """A retry that is due, and a row whose lease ran out, go before everything new, even a row of an import."""
+    imported = insert(people, "activation", 11)
+    assert steps.claim(1) == imported[:1]
+    come_back(steps, imported[0])
+    waiting = [recovery(people), activation(people)]
+    assert steps.claim(1) == [waiting[0]]
+    people.run("UPDATE deliveries SET due_at = now() - interval '1 s' WHERE token = %s", imported[0])
+    assert steps.claim(2) == [imported[0], waiting[1]]
+
+
+def test_what_came_back_is_in_the_order_of_its_time(people: Database, steps: Steps) -> None:
+    """Whatever its head start is."""
+    tokens = [recovery(people), activation(people), recovery(people)]
+    steps.claim()
+    for seconds, token in enumerate((tokens[1], tokens[2], tokens[0])):
+        query = "UPDATE deliveries SET due_at = now() - (3599 - %s) * interval '1 s' WHERE token = %s"
+        people.run(query, seconds, token)
+    assert steps.claim(2) == [tokens[1], tokens[2]]
+    assert steps.claim(2) == [tokens[0]]
+
+
+def release(_: Database, steps: Steps, token: int) -> None:
+    assert steps.release([token]) == 1
+
+
+def paused(database: Database, steps: Steps, token: int) -> None:
+    database.run("SELECT mailroom_pause('mailroom', 'why')")
+    assert steps.begin([token]) == {token: "the queue is paused"}
+    database.run("SELECT mailroom_resume('mailroom')")
+
+
+def changed(_: Database, steps: Steps, token: int) -> None:
+    steps.begin([token], emails=["old@example.com"])
+
+
+def given_back(_: Database, steps: Steps, token: int) -> None:
+    steps.begin([token])
+    assert steps.settle(token, "release", 60_000)
+
+
+def retried(database: Database, steps: Steps, token: int) -> None:
+    steps.reject(token, "why")
+    assert database.run("SELECT code FROM mailroom_retry_rows('mailroom', ARRAY[%s::bigint], false)", token) == [
+        ("retried",)
+    ]
+
+
+def acknowledged(_: Database, steps: Steps, token: int) -> None:
+    assert steps.emitted([token]) == 1
+    assert steps.acknowledge() == 1
+
+
+@pytest.mark.parametrize("put_back", [release, paused, changed, given_back, retried, acknowledged])
+def test_row_that_is_put_back_gets_its_place_again(
+    people: Database, steps: Steps, put_back: Callable[[Database, Steps, int], None]
+) -> None:
+    """It goes behind an older one of its kind and before a newer one, an import and a sign-up. Its age is as before."""
+    insert(people, "activation", 11)
+    older, token = recovery(people), recovery(people)
+    before = people.one("SELECT due_at FROM deliveries WHERE token = %s", token)
+    assert steps.claim(2) == [older, token]
+    put_back(people, steps, token)
+    newer, _ = recovery(people), activation(people)
+    if put_back is not acknowledged:
+        steps.release([older])
+        assert steps.claim(1) == [older]
+    assert people.one("SELECT due_at FROM deliveries WHERE token = %s", token) == before
+    assert steps.claim(2) == [token, newer]
+
+
+# Nothing starves
+
+
+@pytest.mark.parametrize(("waited", "is_first"), [(DAY - 60, False), (DAY + 60, True)])
+def test_import_that_waited_for_the_difference_goes_before_a_new_recovery(
+    people: Database, steps: Steps, waited: float, is_first: bool
+) -> None:
+    """A recovery has a head start of a day, and a row of an import has none."""
+    imported = insert(people, "activation", 11)
+    age(people, imported, waited)
+    new = recovery(people)
+    assert steps.claim(1) == [imported[0] if is_first else new]
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from(["import", *HEAD_STARTS]), st.integers(0, 200_000)), min_size=2, max_size=25
+    )
+)
+def test_no_row_waits_for_one_that_came_later_by_more_than_the_head_starts(
+    shared: Database, rows: list[tuple[str, int]]
+) -> None:
+    """Of any two rows the one that was inserted earlier by more than the difference of head starts is claimed first."""
+    shared.run("DELETE FROM tokens")
+    heads, ages = {}, {}
+    for kind, waited in rows:
+        token = insert(shared, "activation" if kind == "import" else kind)[0]
+        if kind == "import":
+            query = "UPDATE deliveries SET head_start = 0, due_at = due_at + interval '43200 s' WHERE token = %s"
+            shared.run(query, token)
+        age(shared, [token], waited)
+        heads[token], ages[token] = HEAD_STARTS.get(kind, 0), waited
+    order = Steps(shared.connection).claim(100)
+    assert sorted(order) == sorted(heads)
+    for place, first in enumerate(order):
+        for later in order[place + 1 :]:
+            assert ages[later] - ages[first] <= heads[first] - heads[later] + 1
+
+
+@pytest.fixture(scope="module")
+def shared(server: Server) -> Iterator[Database]:
+    """One database for all examples of a property."""
+    database = prepared(Database(server, server.new_database()))
+    yield database
+    database.close()
+
+
+# A claim behind a place
+
+
+def claim_behind(database: Database, most: int, after: tuple[datetime, int] | None) -> list[tuple[int, datetime]]:
+    query = "SELECT token, due_at FROM mailroom_claim_any('mailroom', 'me', 60000, %s, %s::timestamptz, %s::bigint)"
+    return [(token, due_at) for token, due_at in database.run(query, most, *(after or (None, None)))]
+
+
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
+@given(
+    back=st.lists(st.integers(1, 3500), max_size=15),
+    new=st.lists(st.integers(3700, 200_000), max_size=15),
+    most=st.integers(1, 7),
+)
+def test_claims_behind_the_last_row_miss_and_repeat_nothing(
+    shared: Database, back: list[int], new: list[int], most: int
+) -> None:
+    """Of rows that came back and new rows, some due at the same moment. Each claim begins behind the one before."""
+    shared.run("DELETE FROM tokens")
+    offsets = back + new
+    if not offsets:
+        return
+    tokens = insert(shared, "activation", len(offsets))
+    shared.run(
+        "UPDATE deliveries d SET due_at = date_trunc('second', now()) - u.seconds * interval '1 s'"
+        " FROM unnest(%s::bigint[], %s::integer[]) u (token, seconds) WHERE d.token = u.token",
+        *(tokens, offsets),
+    )
+    came_back = sorted(zip(offsets[: len(back)], tokens, strict=False), key=lambda one: (-one[0], one[1]))
+    others = sorted(zip(new, tokens[len(back) :], strict=True), key=lambda one: (-one[0], one[1]))
+    after, claimed = None, []
+    while rows := claim_behind(shared, most, after):
+        claimed += [token for token, _ in rows]
+        after = (rows[-1][1], rows[-1][0])
+        assert len(rows) == min(most, len(offsets) - len(claimed) + len(rows))
+    assert claimed == [token for _, token in came_back + others]
+
+
+def test_claim_behind_a_row_that_came_back_goes_on_with_the_new_ones(people: Database) -> None:
+    """A claim behind a new row reads nothing that came back: a claim from the start does, once a second."""
+    first, second, new, last = (recovery(people) for _ in range(4))
+    for token, seconds in ((first, 100), (second, 50)):
+        people.run("UPDATE deliveries SET due_at = now() - %s * interval '1 s' WHERE token = %s", seconds, token)
+    rows = claim_behind(people, 1, None)
+    assert [token for token, _ in rows] == [first]
+    rows = claim_behind(people, 2, (rows[0][1], first))
+    assert [token for token, _ in rows] == [second, new]
+    people.run("UPDATE deliveries SET due_at = now() - interval '1 s' WHERE token = %s", second)
+    assert [token for token, _ in claim_behind(people, 9, (rows[1][1], new))] == [last]
+    assert [token for token, _ in claim_behind(people, 9, None)] == [second]
+
+
+def test_strangers_sign_ups_do_not_delay_a_recovery(people: Database, steps: Steps) -> None:
+    """400 single sign-ups wait, and the recovery that comes last is claimed first."""
+    for number in range(400):
+        people.run("INSERT INTO accounts (email, login) VALUES (%s, %s)", f"x{number}@example.com", f"x{number}")
+    last = recovery(people)
+    assert steps.claim(1) == [last]
+
+
+# What the programs ask
+
+
+def urgency(database: Database, most: int = 10, queue: str = "mailroom") -> tuple[Any, ...]:
+    return database.run(f"SELECT waiting, urgent FROM mailroom_due('{queue}', %s)", most)[0]
+
+
+def test_due_says_whether_an_urgent_one_waits(people: Database, steps: Steps) -> None:
+    """Of those that it counts. A paused queue has nothing that waits. No shipped action is urgent."""
+    activation(people)
+    assert urgency(people) == (1, False)
+    people.run("UPDATE mailroom_actions SET urgent = true WHERE name = 'password_recovery'")
+    assert urgency(people) == (1, False)
+    token = recovery(people)
+    assert urgency(people) == (2, True)
+    assert urgency(people, 1) == (1, True)
+    people.run("SELECT mailroom_pause('mailroom', 'why')")
+    assert urgency(people) == (0, False)
+    people.run("SELECT mailroom_resume('mailroom')")
+    people.run("UPDATE deliveries SET due_at = now() + interval '1 min' WHERE token = %s", token)
+    waiting, next_due_ms, attended, urgent = people.run("SELECT * FROM mailroom_due('mailroom', 10)")[0]
+    assert (waiting, attended, urgent) == (1, False, False)
+    assert 59_000 < next_due_ms <= 60_000
+    people.run("UPDATE deliveries SET due_at = now()")
+    steps.claim()
+    assert urgency(people) == (0, False)
+
+
+def test_urgent_row_of_another_queue_does_not_count(people: Database, steps: Steps) -> None:
+    """Each queue has its own deliveries."""
+    people.run("ALTER TYPE job_type ADD VALUE 'second'")
+    people.run("INSERT INTO jobs (job_type) VALUES ('second')")
+    people.run("UPDATE mailroom_actions SET urgent = true")
+    recovery(people)
+    steps.claim()
+    assert (urgency(people), urgency(people, queue="second")) == ((0, False), (1, True))
+
+
+def test_held_says_what_no_sender_has_begun(people: Database, steps: Steps) -> None:
+    """Of the given tokens, those that this holder still has claimed in this queue. It changes nothing."""
+    tokens = [recovery(people) for _ in range(4)]
+    assert Steps(people.connection, "other").claim(1) == tokens[:1]
+    assert steps.claim() == tokens[1:]
+    steps.begin(tokens[1:2])
+    query = "SELECT mailroom_held('mailroom', %s, %s)"
+    before = people.run("SELECT * FROM deliveries ORDER BY token")
+    assert people.run(query, "me", tokens) == [(tokens[2],), (tokens[3],)]
+    assert people.run(query, "me", [*tokens[:2], tokens[3], 99]) == [(tokens[3],)]
+    assert people.run(query, "other", tokens) == [(tokens[0],)]
+    assert people.run("SELECT * FROM deliveries ORDER BY token") == before
+
+
+@pytest.mark.parametrize("action", [None, "invitation"])
+def test_action_settings_are_what_the_table_has(people: Database, action: str | None) -> None:
+    """One row for each action, by number."""
+    rows: list[tuple[Any, ...]] = [
+        (1, "activation", "/activate", False, "activationv1", 43200, False),
+        (2, "password_recovery", "/recover", True, "passwordrecoveryv1", 86400, False),
+    ]
+    if action:
+        add_invitation(people, head_start="0", urgent="true")
+        rows.append((3, "invitation", "/invite", False, "invitationv1", 0, True))
+    assert people.run("SELECT * FROM mailroom_action_settings()") == rows
+
+
+def test_senders_of_an_account_count_each_other(database: Database) -> None:
+    """Those that said within 5 s that they have mails to send. A row is deleted an hour after."""
+
+    def share(sender: str, account: str = "aws") -> int:
+        return int(database.one("SELECT mailroom_share_rate(%s, %s)", sender, account))
+
+    def pass_seconds(seconds: float) -> None:
+        database.run("UPDATE mailroom_senders SET seen_at = seen_at - %s * interval '1 s'", seconds)
+
+    assert (share("a"), share("a"), share("b"), share("c", "other")) == (1, 1, 2, 1)
+    pass_seconds(4)
+    assert share("a") == 2
+    pass_seconds(2)
+    assert share("a") == 1
+    assert share("b", "other") == 1
+    pass_seconds(3590)
+    assert share("b") == 1
+    assert database.one("SELECT count(*) FROM mailroom_senders") == 3
+    pass_seconds(11)
+    assert share("d") == 1
+    assert database.run("SELECT sender FROM mailroom_senders ORDER BY 1") == [("b",), ("d",)]
+
+
+def test_senders_do_not_wait_for_each_other(database: Database) -> None:
+    """One that is deleting old rows or has not committed yet delays no other."""
+    database.run(
+        "INSERT INTO mailroom_senders SELECT 'old' || n, 'aws', now() - interval '2 h' FROM generate_series(1, 3) n"
+    )
+    with database.connect() as other, other.transaction():
+        other.execute("SELECT mailroom_share_rate('a', 'aws')")
+        database.run("SET statement_timeout = '5s'")
+        assert database.one("SELECT mailroom_share_rate('b', 'aws')") == 1
+    assert database.one("SELECT mailroom_share_rate('b', 'aws')") == 2
+
+
+def test_time_of_waiting_counts_from_the_insert(people: Database, steps: Steps) -> None:
+    """`status` says how long the first one waits. The head start does not count; the delay of a retry does."""
+    token = recovery(people)
+    age(people, [token], 100)
+    waits = "SELECT state, due, deliveries, round(extract(epoch FROM now() - {}))::integer"
+    waits += " FROM mailroom_unsettled('mailroom')"
+    assert people.run(waits.format("first_due")) == [("pending", True, 1, 100)]
+    late = insert(people, "activation", 11)
+    assert people.run(waits.format("first_due")) == [("pending", True, 12, 100)]
+    assert people.run(waits.format("last_due")) == [("pending", True, 12, 0)]
+    assert steps.claim(1) == [token]
+    came_back_by_retry(steps, token)
+    people.run("UPDATE deliveries SET due_at = now() - interval '7 s' WHERE token = %s", token)
+    assert people.run(waits.format("first_due")) == [("pending", True, 12, 7)]
+    people.run("DELETE FROM tokens WHERE id = ANY (%s)", late)
+    assert people.one("SELECT extract(epoch FROM now() - queued_at) FROM mailroom_oldest('mailroom')") > 99
+
+
+def test_oldest_is_one_that_will_be_mailed(database: Database) -> None:
+    """A token that a newer one replaces, or that is over the limit, is not waited for."""
+    prepared(database)
+    database.run("UPDATE mailroom_actions SET newest_only = true")
+    tokens = [recovery(database) for _ in range(3)]
+    assert database.one("SELECT token FROM mailroom_oldest('mailroom')") == tokens[2]
