@@ -554,15 +554,8 @@ BEGIN
         EXECUTE format('CREATE OR REPLACE FUNCTION %I(token_action) RETURNS %s LANGUAGE sql STABLE' || body,
                        'mailroom_action_' || written.name, written.type, 'SELECT ' || written.body);
     END LOOP;
-    FOR written IN
-        SELECT u.name, bool_or(u.is_used) AS is_used
-        FROM mailroom_actions m CROSS JOIN LATERAL (VALUES
-            ('most_mails', m.most_mails IS NOT NULL), ('urgent', m.urgent)) AS u (name, is_used)
-        GROUP BY u.name
-    LOOP
-        EXECUTE format('CREATE OR REPLACE FUNCTION %I() RETURNS boolean LANGUAGE sql STABLE' || body,
-                       'mailroom_has_' || written.name, 'SELECT ' || written.is_used);
-    END LOOP;
+    EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_has_urgent() RETURNS boolean LANGUAGE sql STABLE' || body,
+                   'SELECT ' || (SELECT coalesce(bool_or(m.urgent), false) FROM mailroom_actions m));
     IF TG_OP = 'INSERT' THEN
         WITH waiting AS MATERIALIZED (
             SELECT d.queue, d.token FROM deliveries d
@@ -588,11 +581,9 @@ BEGIN
     INSERT INTO mailroom.deliveries (queue, token, due_at, head_start, lifetime)
     SELECT j.job_type, t.id, mailroom.mailroom_due_from(pg_catalog.now(), t.head_start), t.head_start,
            mailroom.mailroom_action_life_from_mail(t.action)
-    FROM (SELECT i.id, i.action,
-                 CASE WHEN (SELECT pg_catalog.count(*) FROM (SELECT FROM inserted LIMIT 11) few)
-                           OPERATOR(pg_catalog.>) 10 THEN 0
-                      ELSE mailroom.mailroom_action_head_start(i.action) END AS head_start
-          FROM inserted i) t
+    FROM (SELECT i.id, i.action, CASE WHEN EXISTS (SELECT FROM inserted OFFSET 10) THEN 0
+                                      ELSE mailroom.mailroom_action_head_start(i.action) END AS head_start
+          FROM inserted i OFFSET 0) t  -- OFFSET 0: the head start is found once, though it is written twice
         CROSS JOIN mailroom.jobs j;
     IF FOUND THEN
         -- One expression, so that a cancelled statement can't keep lock 2.
@@ -671,10 +662,9 @@ CREATE FUNCTION mailroom.mailroom_begin_rows(p_queue mailroom.job_type, p_holder
 DECLARE
     readdressed constant text := 'its account has another address now';
     is_ascii constant boolean := getdatabaseencoding() = 'SQL_ASCII';
-    ids  bigint[] := ARRAY (
-        SELECT d.token FROM deliveries d
-        WHERE d.queue = p_queue AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY (p_secrets))));
-    ours bigint[];
+    ids       bigint[];
+    not_alone bigint[];  -- those whose action has most_mails and whose account has other tokens of it
+    ours      bigint[];
     lives_from_mail boolean;
 BEGIN
     IF p_lease_ms > 86400000 THEN
@@ -683,14 +673,22 @@ BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);  -- lost in a crash, it would be mailed twice
     END IF;
+    -- In order, because the index is then read faster by them.
+    SELECT coalesce(array_agg(t.id ORDER BY t.id), '{}'),
+           array_agg(t.id) FILTER (WHERE mailroom_action_most_mails(t.action) IS NOT NULL
+                                     AND EXISTS (SELECT FROM tokens o WHERE o.account = t.account
+                                                   AND o.action = t.action AND o.id <> t.id))
+    INTO ids, not_alone
+    FROM tokens t WHERE t.secret = ANY (p_secrets);
     -- The rows are locked first. Then they are judged by what is committed when they are locked, because each statement
     -- here has its own snapshot.
     SELECT coalesce(array_agg(l.token), '{}'), bool_or(l.lifetime IS NOT NULL AND l.attempts = 0)
     INTO ours, lives_from_mail
     FROM (SELECT d.token, d.lifetime, d.attempts FROM deliveries d
           WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED) l;
-    IF mailroom_has_most_mails() THEN
-        ours := mailroom_lock_accounts(p_queue, ours);
+    -- The delivery of a token that is alone is the lock of its account.
+    IF not_alone IS NOT NULL THEN
+        ours := mailroom_lock_accounts(p_queue, ours, not_alone);
     END IF;
     IF lives_from_mail THEN
         ours := ARRAY (SELECT t.id FROM tokens t WHERE t.id = ANY (ours) FOR NO KEY UPDATE SKIP LOCKED);
@@ -712,11 +710,8 @@ BEGIN
         SELECT f.place, f.has_changed, d.token, d.state, d.holder, d.due_at,
                coalesce(
                    mailroom_stale(f.action, f.expires_at, f.consumed_at, f.status),
-                   CASE WHEN (mailroom_action_newest_only(f.action)
-                              OR mailroom_action_most_mails(f.action) IS NOT NULL)
-                        AND EXISTS (SELECT FROM tokens o
-                                    WHERE o.account = f.account AND o.action = f.action AND o.id <> f.token)
-                        THEN mailroom_other_tokens(p_queue, f.token, f.account, f.action) END) AS stale,
+                   CASE WHEN f.token = ANY (not_alone)
+                        THEN mailroom_limited(p_queue, f.token, f.account, f.action) END) AS stale,
                (SELECT q.paused_at IS NOT NULL FROM jobs q WHERE q.job_type = p_queue) AS is_paused
         FROM found f JOIN deliveries d ON d.queue = p_queue AND d.token = f.token
         WHERE d.token = ANY (ids)
@@ -828,40 +823,26 @@ DECLARE
     p_after_due   ALIAS FOR after_due;
     p_after_token ALIAS FOR after_token;
     p_newest      ALIAS FOR newest;
-    -- Due later than this means that it has come back.
+    -- A new delivery is due from before this. Due later means that it has come back.
     new_until     constant timestamptz := now() - interval '1 hour';
-    -- Where each of the two parts begins. The last claim has ended in the part of after_due.
-    back_due      constant timestamptz := greatest(p_after_due, new_until);
-    back_token    constant bigint := CASE WHEN p_after_due > new_until THEN coalesce(p_after_token, 0)
-                                          ELSE 9223372036854775807 END;
-    new_due       constant timestamptz := CASE WHEN p_after_due <= new_until THEN p_after_due ELSE '-infinity' END;
-    new_token     constant bigint := CASE WHEN p_after_due <= new_until THEN coalesce(p_after_token, 0) ELSE 0 END;
-    is_among_new  constant boolean := coalesce(p_after_due <= new_until, false);
 BEGIN
     IF p_lease_ms > 86400000 THEN
         RAISE EXCEPTION 'a lease may last for 1 day at most' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
+    IF p_after_due IS NULL THEN
+        PERFORM mailroom_put_in_place(p_queue, p_max_rows);
+    END IF;
     RETURN QUERY
-    WITH back AS MATERIALIZED (
+    WITH due AS MATERIALIZED (
         -- MATERIALIZED: joined directly, an UPDATE could change more rows than the limit.
         SELECT d.queue, d.token, d.state, d.due_at
         FROM deliveries d
-        WHERE NOT is_among_new AND d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= now()
-          AND (d.due_at, d.token) > (back_due, back_token)
+        WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= new_until
+          AND (d.due_at, d.token) > (coalesce(p_after_due, '-infinity'), coalesce(p_after_token, 0))
           AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
         ORDER BY d.due_at, d.token
         LIMIT p_max_rows FOR UPDATE SKIP LOCKED
-    ), new AS MATERIALIZED (
-        SELECT d.queue, d.token, d.state, d.due_at
-        FROM deliveries d
-        WHERE d.queue = p_queue AND d.settled_at IS NULL AND d.due_at <= new_until
-          AND (d.due_at, d.token) > (new_due, new_token)
-          AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
-        ORDER BY d.due_at, d.token
-        LIMIT p_max_rows - (SELECT count(*) FROM back) FOR UPDATE SKIP LOCKED
-    ), due AS (
-        SELECT * FROM back UNION ALL SELECT * FROM new
     ), judged AS MATERIALIZED (
         SELECT due.queue, due.token, due.due_at, due.state = 'sending' AS doubt,
                mailroom_action_number(t.action) AS number, a.email, a.login, t.secret, t.code,
@@ -874,7 +855,8 @@ BEGIN
                                    OR mailroom_action_most_mails(t.action) IS NOT NULL)
                              AND EXISTS (SELECT FROM tokens o
                                          WHERE o.account = t.account AND o.action = t.action AND o.id <> t.id)
-                             THEN mailroom_other_tokens(p_queue, t.id, t.account, t.action) END) END AS stale
+                             THEN coalesce(mailroom_replaced(p_queue, t.id, t.account, t.action),
+                                           mailroom_limited(p_queue, t.id, t.account, t.action)) END) END AS stale
         FROM due LEFT JOIN tokens t ON t.id = due.token LEFT JOIN accounts a ON a.id = t.account
     ), taken AS (
         UPDATE deliveries d SET
@@ -907,7 +889,7 @@ BEGIN
            t.code::text, t.stale, t.doubt,
            (SELECT q.acknowledged_at IS NOT NULL FROM jobs q WHERE q.job_type = p_queue), t.due_at
     FROM taken t
-    ORDER BY t.due_at <= new_until, t.due_at, t.token;
+    ORDER BY t.due_at, t.token;
 END $$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_claim_any(queue mailroom.job_type, holder text, lease_ms integer, max_rows
@@ -1044,12 +1026,6 @@ CREATE FUNCTION mailroom.mailroom_first_reason(p_reason text) RETURNS text
     SELECT split_part(p_reason, '; last try: ', 1)
 $$;
 
-CREATE FUNCTION mailroom.mailroom_has_most_mails() RETURNS boolean
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT true;
-END;
-
 CREATE FUNCTION mailroom.mailroom_has_urgent() RETURNS boolean
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -1126,6 +1102,32 @@ END $_$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_leave(attending boolean) FROM PUBLIC;
 
+CREATE FUNCTION mailroom.mailroom_limited(p_queue mailroom.job_type, p_token bigint, p_account bigint, p_action
+    mailroom.token_action) RETURNS text
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+DECLARE
+    most   constant integer := mailroom_action_most_mails(p_action);
+    period constant integer := mailroom_action_most_within(p_action);
+    mails  integer;
+BEGIN
+    IF most IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT count(*) INTO mails FROM (
+        SELECT t.id FROM tokens t
+        WHERE t.account = p_account AND t.action = p_action AND t.id <> p_token
+        ORDER BY t.id DESC LIMIT 100) other
+        JOIN deliveries d ON d.queue = p_queue AND d.token = other.id
+    WHERE d.state = 'sending'
+       OR d.state IN ('sent', 'emitted') AND d.settled_at > clock_timestamp() - period * interval '1 s';
+    IF mails >= most THEN
+        RETURN format('the account got its most mails: %s in %s s', most, period);
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION mailroom.mailroom_list_actions() RETURNS TABLE(number smallint, name text, prefix text, signs_code
     boolean, template text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1140,21 +1142,18 @@ END $$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_list_actions() FROM PUBLIC;
 
-CREATE FUNCTION mailroom.mailroom_lock_accounts(p_queue mailroom.job_type, p_tokens bigint[]) RETURNS bigint[]
+CREATE FUNCTION mailroom.mailroom_lock_accounts(p_queue mailroom.job_type, p_tokens bigint[], p_not_alone bigint[])
+    RETURNS bigint[]
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
 BEGIN
     RETURN ARRAY (
         WITH one AS MATERIALIZED (
-            SELECT t.id, t.account, t.action,
-                   mailroom_action_most_mails(t.action) IS NOT NULL AND EXISTS (
-                       SELECT FROM tokens o WHERE o.account = t.account AND o.action = t.action AND o.id <> t.id)
-                   AS is_limited
-            FROM tokens t WHERE t.id = ANY (p_tokens)
+            SELECT t.id, t.account, t.action FROM tokens t
+            WHERE t.id = ANY (p_not_alone) AND t.id = ANY (p_tokens)
         ), newest AS MATERIALIZED (
-            SELECT max(one.id) AS id, one.account, one.action FROM one
-            WHERE one.is_limited GROUP BY one.account, one.action
+            SELECT max(one.id) AS id, one.account, one.action FROM one GROUP BY one.account, one.action
         ), locked AS MATERIALIZED (
             SELECT n.* FROM newest n CROSS JOIN LATERAL (
                 SELECT FROM deliveries d
@@ -1163,10 +1162,8 @@ BEGIN
                     WHERE t.account = n.account AND t.action = n.action ORDER BY t.id LIMIT 1)
                 FOR UPDATE SKIP LOCKED) d
         )
-        SELECT one.id FROM one WHERE NOT one.is_limited
-        UNION ALL
-        SELECT one.id FROM locked l JOIN one ON one.account = l.account AND one.action = l.action
-        WHERE one.id = l.id OR mailroom_action_newest_only(one.action));
+        SELECT u.id FROM unnest(p_tokens) AS u (id)
+        WHERE u.id <> ALL (p_not_alone) OR u.id IN (SELECT l.id FROM locked l));
 END $$;
 
 CREATE FUNCTION mailroom.mailroom_lock_actions() RETURNS void
@@ -1319,7 +1316,8 @@ BEGIN
            coalesce(n.queued_at, to_timestamp(t.created_at)), n.settled_at,
            CASE WHEN t.id IS NULL THEN 'the token is gone'
                 ELSE coalesce(mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
-                         mailroom_other_tokens($1, t.id, t.account, t.action)) END
+                         mailroom_replaced($1, t.id, t.account, t.action),
+                         mailroom_limited($1, t.id, t.account, t.action)) END
     FROM newest n LEFT JOIN tokens t ON t.id = n.token LEFT JOIN accounts a ON a.id = t.account
     ORDER BY n.settled_at DESC, n.token DESC;
 END $_$;
@@ -1349,46 +1347,12 @@ BEGIN
     FROM (SELECT * FROM unsettled ORDER BY token) u
         JOIN tokens t ON t.id = u.token JOIN accounts a ON a.id = t.account
     WHERE mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status) IS NULL
-      AND mailroom_other_tokens($1, t.id, t.account, t.action) IS NULL
+      AND mailroom_replaced($1, t.id, t.account, t.action) IS NULL
+      AND mailroom_limited($1, t.id, t.account, t.action) IS NULL
     ORDER BY u.token LIMIT 1;
 END $_$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_oldest(queue mailroom.job_type) FROM PUBLIC;
-
-CREATE FUNCTION mailroom.mailroom_other_tokens(p_queue mailroom.job_type, p_token bigint, p_account bigint, p_action
-    mailroom.token_action) RETURNS text
-    LANGUAGE plpgsql STABLE
-    AS $$
-#variable_conflict use_column
-DECLARE
-    most   constant integer := mailroom_action_most_mails(p_action);
-    period constant integer := mailroom_action_most_within(p_action);
-    mails  integer;
-BEGIN
-    IF mailroom_action_newest_only(p_action) AND EXISTS (
-        SELECT FROM (
-            SELECT t.id, t.expires_at, t.consumed_at FROM tokens t
-            WHERE t.account = p_account AND t.action = p_action AND t.id > p_token
-            ORDER BY t.id DESC LIMIT 100) newer
-            JOIN deliveries d ON d.queue = p_queue AND d.token = newer.id AND d.state NOT IN ('failed', 'skipped')
-        WHERE newer.consumed_at IS NULL AND newer.expires_at > extract(epoch FROM clock_timestamp())
-    ) THEN
-        RETURN 'a newer token took its place';
-    END IF;
-    IF most IS NOT NULL THEN
-        SELECT count(*) INTO mails FROM (
-            SELECT t.id FROM tokens t
-            WHERE t.account = p_account AND t.action = p_action AND t.id <> p_token
-            ORDER BY t.id DESC LIMIT 100) other
-            JOIN deliveries d ON d.queue = p_queue AND d.token = other.id
-        WHERE d.state = 'sending'
-           OR d.state IN ('sent', 'emitted') AND d.settled_at > clock_timestamp() - period * interval '1 s';
-        IF mails >= most THEN
-            RETURN format('the account got its most mails: %s in %s s', most, period);
-        END IF;
-    END IF;
-    RETURN NULL;
-END $$;
 
 CREATE FUNCTION mailroom.mailroom_pause(p_queue mailroom.job_type, p_reason text) RETURNS TABLE(paused_at timestamp with
     time zone, sending bigint)
@@ -1501,6 +1465,25 @@ BEGIN
 END $_$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_pulse(queue mailroom.job_type, seconds integer) FROM PUBLIC;
+
+CREATE FUNCTION mailroom.mailroom_put_in_place(p_queue mailroom.job_type, p_max_rows integer) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+BEGIN
+    WITH back AS MATERIALIZED (
+        SELECT d.queue, d.token FROM deliveries d
+        WHERE d.queue = p_queue AND d.settled_at IS NULL
+          AND d.due_at > now() - interval '1 hour' AND d.due_at <= now()
+          AND (SELECT q.paused_at FROM jobs q WHERE q.job_type = p_queue) IS NULL
+        ORDER BY d.due_at, d.token
+        -- More than a claim takes, so that in the end all of them are ordered.
+        LIMIT 2 * p_max_rows + 100 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE deliveries d
+    SET due_at = mailroom_due_from(CASE WHEN d.attempts < 3 THEN d.queued_at ELSE d.due_at END, d.head_start)
+    FROM back b WHERE d.queue = b.queue AND d.token = b.token;
+END $$;
 
 CREATE FUNCTION mailroom.mailroom_queue(queue mailroom.job_type) RETURNS TABLE(at timestamp with time zone,
     acknowledged_at timestamp with time zone, attended boolean)
@@ -1630,6 +1613,25 @@ END $$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_release(queue mailroom.job_type, holder text, tokens bigint[]) FROM PUBLIC;
 
+CREATE FUNCTION mailroom.mailroom_replaced(p_queue mailroom.job_type, p_token bigint, p_account bigint, p_action
+    mailroom.token_action) RETURNS text
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+BEGIN
+    IF mailroom_action_newest_only(p_action) AND EXISTS (
+        SELECT FROM (
+            SELECT t.id, t.expires_at, t.consumed_at FROM tokens t
+            WHERE t.account = p_account AND t.action = p_action AND t.id > p_token
+            ORDER BY t.id DESC LIMIT 100) newer
+            JOIN deliveries d ON d.queue = p_queue AND d.token = newer.id AND d.state NOT IN ('failed', 'skipped')
+        WHERE newer.consumed_at IS NULL AND newer.expires_at > extract(epoch FROM clock_timestamp())
+    ) THEN
+        RETURN 'a newer token took its place';
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION mailroom.mailroom_resume(p_queue mailroom.job_type) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'mailroom', 'pg_temp'
@@ -1705,7 +1707,8 @@ BEGIN
             WHEN d.settled_at IS NULL THEN 'unsettled'
             WHEN t.id IS NULL THEN 'gone' END AS code,
             coalesce(mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
-                     mailroom_other_tokens(p_queue, t.id, t.account, t.action)) AS stale
+                     mailroom_replaced(p_queue, t.id, t.account, t.action),
+                     mailroom_limited(p_queue, t.id, t.account, t.action)) AS stale
         FROM (SELECT DISTINCT u.token FROM unnest(p_tokens) AS u (token)) asked
             LEFT JOIN deliveries d ON d.queue = p_queue AND d.token = asked.token
             LEFT JOIN tokens t ON t.id = asked.token LEFT JOIN accounts a ON a.id = t.account
@@ -2015,8 +2018,9 @@ BEGIN
            CASE WHEN d.state <> 'pending' THEN regexp_replace(d.holder, '^(send:.*):[0-9]+$', '\1') END,
            d.due_at <= now(), count(*), min(w.since), max(w.since)
     FROM deliveries d CROSS JOIN LATERAL (
-        -- A delivery that has not come back is due from before it was queued.
-        SELECT CASE WHEN d.due_at = mailroom_due_from(d.queued_at, d.head_start) THEN d.queued_at
+        -- In its place in the queue, a delivery is due from before it was queued.
+        SELECT CASE WHEN d.state = 'pending' AND d.due_at <= now() - interval '1 hour'
+                    THEN least(now(), d.due_at + (d.head_start + 3600) * interval '1 s')
                     ELSE d.due_at END AS since) w
     WHERE d.queue = $1 AND d.settled_at IS NULL
     GROUP BY 1, 2, 3;

@@ -564,7 +564,7 @@ END $$;
 UPDATE mailroom_actions SET lifetime = lifetime;
 DROP FUNCTION mailroom_due_from, mailroom_action_longest_life, mailroom_action_life_from_mail,
     mailroom_action_head_start, mailroom_action_newest_only, mailroom_action_most_mails, mailroom_action_most_within,
-    mailroom_action_urgent, mailroom_has_most_mails, mailroom_has_urgent;
+    mailroom_action_urgent, mailroom_has_urgent;
 ALTER TABLE deliveries DROP COLUMN head_start, DROP COLUMN lifetime;
 COMMENT ON COLUMN deliveries.due_at IS 'pending: when to claim it; claimed, sending: when the lease ends';
 ALTER TABLE mailroom_actions DROP COLUMN head_start, DROP COLUMN newest_only, DROP COLUMN most_mails,

@@ -85,7 +85,7 @@ GRANT EXECUTE ON FUNCTION mailroom_due_from TO PUBLIC;
 
 -- From functions/mailroom_actions_compiled.sql: mailroom_actions_compiled
 -- Writes mailroom_actions into functions: mailroom_action_number, mailroom_action_states and so on, one for each
--- column, and two that say whether any action uses a feature. They become a part of every plan that uses them, and a
+-- column, and one that says whether any action is urgent. They become a part of every plan that uses them, and a
 -- feature that no action uses is a constant. Reading the table instead would cost a sign-up 4 %, and a claim or a begin
 -- 5 %. They are STABLE, because plans would keep the value of an IMMUTABLE one for ever. From PostgreSQL 14 on they are
 -- kept parsed, so that a value of token_action or account_status may be renamed. Deliveries that wait for an action are
@@ -128,15 +128,8 @@ BEGIN
         EXECUTE format('CREATE OR REPLACE FUNCTION %I(token_action) RETURNS %s LANGUAGE sql STABLE' || body,
                        'mailroom_action_' || written.name, written.type, 'SELECT ' || written.body);
     END LOOP;
-    FOR written IN
-        SELECT u.name, bool_or(u.is_used) AS is_used
-        FROM mailroom_actions m CROSS JOIN LATERAL (VALUES
-            ('most_mails', m.most_mails IS NOT NULL), ('urgent', m.urgent)) AS u (name, is_used)
-        GROUP BY u.name
-    LOOP
-        EXECUTE format('CREATE OR REPLACE FUNCTION %I() RETURNS boolean LANGUAGE sql STABLE' || body,
-                       'mailroom_has_' || written.name, 'SELECT ' || written.is_used);
-    END LOOP;
+    EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_has_urgent() RETURNS boolean LANGUAGE sql STABLE' || body,
+                   'SELECT ' || (SELECT coalesce(bool_or(m.urgent), false) FROM mailroom_actions m));
     IF TG_OP = 'INSERT' THEN
         WITH waiting AS MATERIALIZED (
             SELECT d.queue, d.token FROM deliveries d
@@ -224,11 +217,9 @@ BEGIN
     INSERT INTO %1$I.deliveries (queue, token, due_at, head_start, lifetime)
     SELECT j.job_type, t.id, %1$I.mailroom_due_from(pg_catalog.now(), t.head_start), t.head_start,
            %1$I.mailroom_action_life_from_mail(t.action)
-    FROM (SELECT i.id, i.action,
-                 CASE WHEN (SELECT pg_catalog.count(*) FROM (SELECT FROM inserted LIMIT 11) few)
-                           OPERATOR(pg_catalog.>) 10 THEN 0
-                      ELSE %1$I.mailroom_action_head_start(i.action) END AS head_start
-          FROM inserted i) t
+    FROM (SELECT i.id, i.action, CASE WHEN EXISTS (SELECT FROM inserted OFFSET 10) THEN 0
+                                      ELSE %1$I.mailroom_action_head_start(i.action) END AS head_start
+          FROM inserted i OFFSET 0) t  -- OFFSET 0: the head start is found once, though it is written twice
         CROSS JOIN %1$I.jobs j;
     IF FOUND THEN
         -- One expression, so that a cancelled statement can't keep lock 2.
@@ -330,27 +321,21 @@ END $$;
 -- End of mailroom_limited
 
 -- From functions/mailroom_lock_accounts.sql: mailroom_lock_accounts
--- Locks the accounts of those tokens whose action has most_mails and that are not the only one of their account, until
--- the transaction ends. So two begins never count the mails of one account at the same time. It does not wait. What it
--- locks is the delivery of the account's oldest token of the action: a lock that no stranger can take, and that the
--- begin of the oldest token itself has already.
--- Called by: mailroom_begin_rows, which has locked the deliveries of these tokens.
--- Returns: the tokens that may be judged now. Of several tokens of an account, only the newest and those that it
--- replaces.
-CREATE FUNCTION mailroom_lock_accounts(p_queue job_type, p_tokens bigint[]) RETURNS bigint[]
-LANGUAGE plpgsql AS $$
+-- Locks the accounts of tokens whose action has most_mails and that are not alone, until the transaction ends. So two
+-- begins never count the mails of one account at the same time. It does not wait. What it locks is the delivery of the
+-- account's oldest token of the action: no stranger can take that lock, and the begin of that token itself has it.
+-- Called by: mailroom_begin_rows, which has locked the deliveries of p_tokens.
+-- Returns: the tokens of p_tokens that may be judged now. Of several tokens of an account, that is the newest.
+CREATE FUNCTION mailroom_lock_accounts(p_queue job_type, p_tokens bigint[], p_not_alone bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     RETURN ARRAY (
         WITH one AS MATERIALIZED (
-            SELECT t.id, t.account, t.action,
-                   mailroom_action_most_mails(t.action) IS NOT NULL AND EXISTS (
-                       SELECT FROM tokens o WHERE o.account = t.account AND o.action = t.action AND o.id <> t.id)
-                   AS is_limited
-            FROM tokens t WHERE t.id = ANY (p_tokens)
+            SELECT t.id, t.account, t.action FROM tokens t
+            WHERE t.id = ANY (p_not_alone) AND t.id = ANY (p_tokens)
         ), newest AS MATERIALIZED (
-            SELECT max(one.id) AS id, one.account, one.action FROM one
-            WHERE one.is_limited GROUP BY one.account, one.action
+            SELECT max(one.id) AS id, one.account, one.action FROM one GROUP BY one.account, one.action
         ), locked AS MATERIALIZED (
             SELECT n.* FROM newest n CROSS JOIN LATERAL (
                 SELECT FROM deliveries d
@@ -359,10 +344,8 @@ BEGIN
                     WHERE t.account = n.account AND t.action = n.action ORDER BY t.id LIMIT 1)
                 FOR UPDATE SKIP LOCKED) d
         )
-        SELECT one.id FROM one WHERE NOT one.is_limited
-        UNION ALL
-        SELECT one.id FROM locked l JOIN one ON one.account = l.account AND one.action = l.action
-        WHERE one.id = l.id OR mailroom_action_newest_only(one.action));
+        SELECT u.id FROM unnest(p_tokens) AS u (id)
+        WHERE u.id <> ALL (p_not_alone) OR u.id IN (SELECT l.id FROM locked l));
 END $$;
 -- End of mailroom_lock_accounts
 
@@ -632,10 +615,9 @@ LANGUAGE plpgsql AS $$
 DECLARE
     readdressed constant text := 'its account has another address now';
     is_ascii constant boolean := getdatabaseencoding() = 'SQL_ASCII';
-    ids  bigint[] := ARRAY (
-        SELECT d.token FROM deliveries d
-        WHERE d.queue = p_queue AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY (p_secrets))));
-    ours bigint[];
+    ids       bigint[];
+    not_alone bigint[];  -- those whose action has most_mails and whose account has other tokens of it
+    ours      bigint[];
     lives_from_mail boolean;
 BEGIN
     IF p_lease_ms > 86400000 THEN
@@ -644,14 +626,22 @@ BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);  -- lost in a crash, it would be mailed twice
     END IF;
+    -- In order, because the index is then read faster by them.
+    SELECT coalesce(array_agg(t.id ORDER BY t.id), '{}'),
+           array_agg(t.id) FILTER (WHERE mailroom_action_most_mails(t.action) IS NOT NULL
+                                     AND EXISTS (SELECT FROM tokens o WHERE o.account = t.account
+                                                   AND o.action = t.action AND o.id <> t.id))
+    INTO ids, not_alone
+    FROM tokens t WHERE t.secret = ANY (p_secrets);
     -- The rows are locked first. Then they are judged by what is committed when they are locked, because each statement
     -- here has its own snapshot.
     SELECT coalesce(array_agg(l.token), '{}'), bool_or(l.lifetime IS NOT NULL AND l.attempts = 0)
     INTO ours, lives_from_mail
     FROM (SELECT d.token, d.lifetime, d.attempts FROM deliveries d
           WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED) l;
-    IF mailroom_has_most_mails() THEN
-        ours := mailroom_lock_accounts(p_queue, ours);
+    -- The delivery of a token that is alone is the lock of its account.
+    IF not_alone IS NOT NULL THEN
+        ours := mailroom_lock_accounts(p_queue, ours, not_alone);
     END IF;
     IF lives_from_mail THEN
         ours := ARRAY (SELECT t.id FROM tokens t WHERE t.id = ANY (ours) FOR NO KEY UPDATE SKIP LOCKED);
@@ -673,9 +663,7 @@ BEGIN
         SELECT f.place, f.has_changed, d.token, d.state, d.holder, d.due_at,
                coalesce(
                    mailroom_stale(f.action, f.expires_at, f.consumed_at, f.status),
-                   CASE WHEN mailroom_action_most_mails(f.action) IS NOT NULL
-                        AND EXISTS (SELECT FROM tokens o
-                                    WHERE o.account = f.account AND o.action = f.action AND o.id <> f.token)
+                   CASE WHEN f.token = ANY (not_alone)
                         THEN mailroom_limited(p_queue, f.token, f.account, f.action) END) AS stale,
                (SELECT q.paused_at IS NOT NULL FROM jobs q WHERE q.job_type = p_queue) AS is_paused
         FROM found f JOIN deliveries d ON d.queue = p_queue AND d.token = f.token

@@ -1,5 +1,5 @@
 -- Writes mailroom_actions into functions: mailroom_action_number, mailroom_action_states and so on, one for each
--- column, and two that say whether any action uses a feature. They become a part of every plan that uses them, and a
+-- column, and one that says whether any action is urgent. They become a part of every plan that uses them, and a
 -- feature that no action uses is a constant. Reading the table instead would cost a sign-up 4 %, and a claim or a begin
 -- 5 %. They are STABLE, because plans would keep the value of an IMMUTABLE one for ever. From PostgreSQL 14 on they are
 -- kept parsed, so that a value of token_action or account_status may be renamed. Deliveries that wait for an action are
@@ -42,15 +42,8 @@ BEGIN
         EXECUTE format('CREATE OR REPLACE FUNCTION %I(token_action) RETURNS %s LANGUAGE sql STABLE' || body,
                        'mailroom_action_' || written.name, written.type, 'SELECT ' || written.body);
     END LOOP;
-    FOR written IN
-        SELECT u.name, bool_or(u.is_used) AS is_used
-        FROM mailroom_actions m CROSS JOIN LATERAL (VALUES
-            ('most_mails', m.most_mails IS NOT NULL), ('urgent', m.urgent)) AS u (name, is_used)
-        GROUP BY u.name
-    LOOP
-        EXECUTE format('CREATE OR REPLACE FUNCTION %I() RETURNS boolean LANGUAGE sql STABLE' || body,
-                       'mailroom_has_' || written.name, 'SELECT ' || written.is_used);
-    END LOOP;
+    EXECUTE format('CREATE OR REPLACE FUNCTION mailroom_has_urgent() RETURNS boolean LANGUAGE sql STABLE' || body,
+                   'SELECT ' || (SELECT coalesce(bool_or(m.urgent), false) FROM mailroom_actions m));
     IF TG_OP = 'INSERT' THEN
         WITH waiting AS MATERIALIZED (
             SELECT d.queue, d.token FROM deliveries d

@@ -19,7 +19,7 @@ COMPILED = {
         *("number", "states", "lifetime", "longest_life", "life_from_mail", "head_start"),
         *("newest_only", "most_mails", "most_within", "urgent"),
     )
-} | {"mailroom_has_most_mails", "mailroom_has_urgent"}
+} | {"mailroom_has_urgent"}
 """The functions that mailroom_actions_compiled writes from the rows of a table."""
 
 
