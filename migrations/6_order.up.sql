@@ -1019,10 +1019,11 @@ BEGIN
            CASE WHEN d.state <> 'pending' THEN regexp_replace(d.holder, '^(send:.*):[0-9]+$', '\1') END,
            d.due_at <= now(), count(*), min(w.since), max(w.since)
     FROM deliveries d CROSS JOIN LATERAL (
-        -- In its place in the queue, a delivery is due from before it was queued.
-        SELECT CASE WHEN d.state = 'pending' AND d.due_at <= now() - interval '1 hour'
-                    THEN least(now(), d.due_at + (d.head_start + 3600) * interval '1 s')
-                    ELSE d.due_at END AS since) w
+        -- In its place in the queue, a delivery is due from before it was queued. From the third attempt on, the place
+        -- is that of one inserted later. What has come back has no place until it is claimed.
+        SELECT CASE WHEN place.at <= now() AND (d.due_at < d.queued_at OR d.attempts >= 3) THEN place.at
+                    ELSE d.due_at END AS since
+        FROM (SELECT d.due_at + (d.head_start + 3600) * interval '1 s' AS at) place) w
     WHERE d.queue = $1 AND d.settled_at IS NULL
     GROUP BY 1, 2, 3;
 END $$;

@@ -94,36 +94,89 @@ def test_head_start_is_a_column_of_the_action(people: Database, steps: Steps) ->
     assert steps.claim() == [first, recovered, invited]
 
 
-def came_back_by_retry(steps: Steps, token: int) -> None:
+def by_retry(steps: Steps, token: int) -> None:
     steps.begin([token])
     steps.settle(token, "later", 60_000)
 
 
-def came_back_by_its_lease(steps: Steps, token: int) -> None:
-    """Its collector or sender is gone."""
+def by_its_lease(steps: Steps, token: int) -> None:
+    """Its collector is gone."""
 
 
-@pytest.mark.parametrize("come_back", [came_back_by_retry, came_back_by_its_lease])
-def test_what_came_back_goes_first(people: Database, steps: Steps, come_back: Callable[[Steps, int], None]) -> None:
-    """A retry that is due, and a row whose lease ran out, go before everything new, even a row of an import."""
-    imported = insert(people, "activation", 11)
+def by_the_lease_of_its_sender(steps: Steps, token: int) -> None:
+    steps.begin([token])
+
+
+COME_BACK = [by_retry, by_its_lease, by_the_lease_of_its_sender]
+
+
+@pytest.mark.parametrize("come_back", COME_BACK)
+def test_what_came_back_has_its_place_again(
+    people: Database, steps: Steps, come_back: Callable[[Steps, int], None]
+) -> None:
+    """A retry that is due, or a row whose lease ran out, goes before everything that was inserted later.
+
+    A row of an import goes before the rest of its import, and behind people.
+    """
+    imported = insert(people, "activation", 12)
+    recovered = [recovery(people), recovery(people)]
+    assert steps.claim(1) == recovered[:1]
+    people.run("UPDATE deliveries SET state = 'skipped', settled_at = now() WHERE token = %s", recovered[1])
     assert steps.claim(1) == imported[:1]
-    come_back(steps, imported[0])
-    waiting = [recovery(people), activation(people)]
-    assert steps.claim(1) == [waiting[0]]
-    people.run("UPDATE deliveries SET due_at = now() - interval '1 s' WHERE token = %s", imported[0])
-    assert steps.claim(2) == [imported[0], waiting[1]]
+    for token in (recovered[0], imported[0]):
+        come_back(steps, token)
+    newer = [recovery(people), activation(people)]
+    assert steps.claim(2) == newer  # not yet
+    steps.release(newer)
+    came_back(people, recovered[0], imported[0])
+    assert steps.claim(100) == [recovered[0], *newer, *imported]
 
 
-def test_what_came_back_is_in_the_order_of_its_time(people: Database, steps: Steps) -> None:
-    """Whatever its head start is."""
-    tokens = [recovery(people), activation(people), recovery(people)]
-    steps.claim()
-    for seconds, token in enumerate((tokens[1], tokens[2], tokens[0])):
-        query = "UPDATE deliveries SET due_at = now() - (3599 - %s) * interval '1 s' WHERE token = %s"
-        people.run(query, seconds, token)
-    assert steps.claim(2) == [tokens[1], tokens[2]]
-    assert steps.claim(2) == [tokens[0]]
+def came_back(database: Database, *tokens: int) -> None:
+    """Let these deliveries be due since a moment."""
+    database.run("UPDATE deliveries SET due_at = now() - interval '1 s' WHERE token = ANY (%s)", list(tokens))
+
+
+@pytest.mark.parametrize(("tries", "is_first"), [(1, True), (2, True), (3, False), (9, False)])
+def test_mail_that_fails_again_and_again_loses_its_place(
+    people: Database, steps: Steps, tries: int, is_first: bool
+) -> None:
+    """After its third try it queues like one that is inserted at that moment. So it keeps nobody waiting."""
+    token = recovery(people)
+    age(people, [token], 60)
+    for _ in range(tries):
+        assert steps.claim(1) == [token]
+        by_retry(steps, token)
+        came_back(people, token)
+    newer, imported = recovery(people), insert(people, "activation", 11)
+    age(people, [newer], 30)
+    assert steps.claim(2) == ([token, newer] if is_first else [newer, token])
+    assert steps.claim(100) == imported
+
+
+def test_all_that_came_back_are_claimed(people: Database, steps: Steps) -> None:
+    """However many there are, small claims get each of them once. A new recovery waits for none of them."""
+    query = "INSERT INTO tokens (action, account) SELECT 'activation', n % 30 + 1 FROM generate_series(1, 150) n"
+    query += " RETURNING id"
+    tokens = [token for (token,) in people.run(query)]
+    people.run("UPDATE deliveries SET due_at = now() - interval '1 min'")
+    claimed = steps.claim(3)
+    new = recovery(people)
+    assert steps.claim(1) == [new]
+    while rows := steps.claim(7):
+        claimed += rows
+    assert sorted(claimed) == tokens
+
+
+def test_lease_that_ran_out_may_still_be_extended(people: Database, steps: Steps) -> None:
+    """A row that has its place again, but was not claimed, is still its holder's."""
+    first, second = recovery(people), activation(people)
+    assert steps.claim() == [first, second]
+    came_back(people, first, second)
+    assert Steps(people.connection, "other").claim(1) == [first]
+    assert people.one("SELECT due_at < now() - interval '12 hours' FROM deliveries WHERE token = %s", second)
+    assert steps.extend([first, second]) == [second]
+    assert Steps(people.connection, "other").claim() == []
 
 
 def release(_: Database, steps: Steps, token: int) -> None:
@@ -231,48 +284,49 @@ def claim_behind(database: Database, most: int, after: tuple[datetime, int] | No
     return [(token, due_at) for token, due_at in database.run(query, most, *(after or (None, None)))]
 
 
+WAITED = st.integers(3, 200_000)
+
+
 @settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(
-    back=st.lists(st.integers(1, 3500), max_size=15),
-    new=st.lists(st.integers(3700, 200_000), max_size=15),
+    # Seconds since the insert; of what came back also seconds since then, and the tries before.
+    new=st.lists(WAITED, max_size=15),
+    back=st.lists(st.tuples(WAITED, st.integers(1, 3500), st.integers(0, 4)), max_size=15),
     most=st.integers(1, 7),
 )
 def test_claims_behind_the_last_row_miss_and_repeat_nothing(
-    shared: Database, back: list[int], new: list[int], most: int
+    shared: Database, new: list[int], back: list[tuple[int, int, int]], most: int
 ) -> None:
-    """Of rows that came back and new rows, some due at the same moment. Each claim begins behind the one before."""
-    shared.run("DELETE FROM tokens")
-    offsets = back + new
-    if not offsets:
+    """Of new rows and rows that came back, some due at the same moment. Each claim begins behind the one before."""
+    rows = [(waited, 0, 0) for waited in new] + back
+    if not rows:
         return
-    tokens = insert(shared, "activation", len(offsets))
+    shared.run("DELETE FROM tokens")
+    tokens = insert(shared, "activation", len(rows))
     shared.run(
-        "UPDATE deliveries d SET due_at = date_trunc('second', now()) - u.seconds * interval '1 s'"
-        " FROM unnest(%s::bigint[], %s::integer[]) u (token, seconds) WHERE d.token = u.token",
-        *(tokens, offsets),
+        "UPDATE deliveries d SET queued_at = at.second - waited * interval '1 s', attempts = tries, head_start = 0,"
+        " due_at = at.second - CASE back WHEN 0 THEN waited + 3600 ELSE back END * interval '1 s'"
+        " FROM unnest(%s::bigint[], %s::integer[], %s::integer[], %s::integer[]) u (token, waited, back, tries),"
+        " date_trunc('second', now()) at (second) WHERE d.token = u.token",
+        *(tokens, *(list(column) for column in zip(*rows, strict=True))),
     )
-    came_back = sorted(zip(offsets[: len(back)], tokens, strict=False), key=lambda one: (-one[0], one[1]))
-    others = sorted(zip(new, tokens[len(back) :], strict=True), key=lambda one: (-one[0], one[1]))
-    after, claimed = None, []
-    while rows := claim_behind(shared, most, after):
-        claimed += [token for token, _ in rows]
-        after = (rows[-1][1], rows[-1][0])
-        assert len(rows) == min(most, len(offsets) - len(claimed) + len(rows))
-    assert claimed == [token for _, token in came_back + others]
+    queued = [waited if tries < 3 else back for waited, back, tries in rows]
+    after, claimed = None, list[int]()
+    while found := claim_behind(shared, most, after):
+        claimed += [token for token, _ in found]
+        after = (found[-1][1], found[-1][0])
+    assert claimed == [token for _, token in sorted(zip((-one for one in queued), tokens, strict=True))]
 
 
-def test_claim_behind_a_row_that_came_back_goes_on_with_the_new_ones(people: Database) -> None:
-    """A claim behind a new row reads nothing that came back: a claim from the start does, once a second."""
-    first, second, new, last = (recovery(people) for _ in range(4))
-    for token, seconds in ((first, 100), (second, 50)):
-        people.run("UPDATE deliveries SET due_at = now() - %s * interval '1 s' WHERE token = %s", seconds, token)
-    rows = claim_behind(people, 1, None)
-    assert [token for token, _ in rows] == [first]
-    rows = claim_behind(people, 2, (rows[0][1], first))
-    assert [token for token, _ in rows] == [second, new]
-    people.run("UPDATE deliveries SET due_at = now() - interval '1 s' WHERE token = %s", second)
-    assert [token for token, _ in claim_behind(people, 9, (rows[1][1], new))] == [last]
-    assert [token for token, _ in claim_behind(people, 9, None)] == [second]
+def test_claim_behind_a_row_finds_nothing_that_came_back(people: Database) -> None:
+    """A claim from the start does, once a second."""
+    first, second, last = (recovery(people) for _ in range(3))
+    rows = claim_behind(people, 2, None)
+    assert [token for token, _ in rows] == [first, second]
+    came_back(people, first)
+    place = (rows[1][1], second)
+    assert [token for token, _ in claim_behind(people, 9, place)] == [last]
+    assert [token for token, _ in claim_behind(people, 9, None)] == [first]
 
 
 def test_strangers_sign_ups_do_not_delay_a_recovery(people: Database, steps: Steps) -> None:
@@ -394,11 +448,37 @@ def test_time_of_waiting_counts_from_the_insert(people: Database, steps: Steps) 
     assert people.run(waits.format("first_due")) == [("pending", True, 12, 100)]
     assert people.run(waits.format("last_due")) == [("pending", True, 12, 0)]
     assert steps.claim(1) == [token]
-    came_back_by_retry(steps, token)
+    by_retry(steps, token)
     people.run("UPDATE deliveries SET due_at = now() - interval '7 s' WHERE token = %s", token)
     assert people.run(waits.format("first_due")) == [("pending", True, 12, 7)]
     people.run("DELETE FROM tokens WHERE id = ANY (%s)", late)
     assert people.one("SELECT extract(epoch FROM now() - queued_at) FROM mailroom_oldest('mailroom')") > 99
+
+
+@pytest.mark.parametrize(
+    ("state", "tries", "due", "waits"),
+    [
+        # seconds since it was due, and for how long it waits then
+        ("pending", 0, 30 + 86400 + 3600, 30),  # new
+        ("pending", 1, 7, 7),  # a retry
+        ("pending", 1, 7200, 7200),  # a retry that no collector took
+        ("claimed", 1, 7, 7),  # a lease that ran out
+        ("claimed", 1, 7200, 7200),  # ... and no collector took it
+        ("claimed", 1, 100_000 + 86400 + 3600, 100_000),  # ... and it has its place again
+        ("pending", 3, 7200, 7200),
+        ("sending", 3, 50 + 86400 + 3600, 50),  # ... and it has a place like a new one
+    ],
+)
+def test_time_of_waiting_of_what_came_back(people: Database, state: str, tries: int, due: int, waits: int) -> None:
+    """It is the time since then, as long as it has no place again; and then the time of its place."""
+    recovery(people)
+    people.run(
+        "UPDATE deliveries SET queued_at = now() - interval '100000 s', due_at = now() - %s * interval '1 s',"
+        " state = %s, attempts = %s, holder = 'me'",
+        *(due, state, tries),
+    )
+    seconds = "SELECT round(extract(epoch FROM now() - first_due))::integer FROM mailroom_unsettled('mailroom')"
+    assert people.run(seconds) == [(waits,)]
 
 
 def test_oldest_is_one_that_will_be_mailed(database: Database) -> None:
