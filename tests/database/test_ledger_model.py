@@ -5,7 +5,7 @@ the test itself does not matter.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,10 +25,16 @@ COLLECTORS, SENDERS = ("c1", "c2"), ("s1", "s2")
 LEASE_MS = LEASE * TICK * 1000
 STATES = {
     "activation": ("provisioned",),
-    "password_recovery": ("active",),
+    "password_recovery": ("provisioned", "active"),
     "invitation": ("provisioned", "suspended"),  # an application's own
 }
-MOST_TOKENS = 4  # few, so that steps meet
+HOUR = 3600 / TICK
+HEAD_STARTS = {"activation": 43200 / TICK, "password_recovery": 86400 / TICK, "invitation": 43200 / TICK}
+MAIL_LIFE, LONGEST_WAIT = 3, LIFE - 3  # ticks, of an invitation, whose life begins with its mail
+MOST_WITHIN = 4  # ticks
+IMPORT = 11  # the fewest tokens of a statement that is an import
+ALIKE = 0.1  # ticks; times that differ by less are in any order
+MOST_TOKENS = 6  # few, so that steps meet
 ROLLED_BACK = st.sampled_from([False, False, False, False, True])
 
 
@@ -39,7 +45,10 @@ class Delivery:
     account: int
     action: str
     expires: float
+    queued: float
+    head_start: float
     due: float
+    lifetime: float | None = None
     consumed: bool = False
     state: str = "pending"
     attempts: int = 0
@@ -49,6 +58,11 @@ class Delivery:
     begun_by: str | None = None
     printed: str | None = None  # the address
     readdressed: bool = False
+    mailed: float | None = None  # when it was sent or emitted
+
+    @property
+    def place(self) -> float:
+        return self.queued - self.head_start - HOUR
 
     @property
     def settled(self) -> bool:
@@ -65,6 +79,30 @@ class Model:
     deliveries: dict[int, Delivery] = field(default_factory=dict)
     accounts: dict[int, str] = field(default_factory=dict)
     emails: dict[int, str] = field(default_factory=dict)
+    newest_only: dict[str, bool] = field(default_factory=dict)
+    most_mails: dict[str, int | None] = field(default_factory=dict)
+
+    def others(self, token: int) -> dict[int, Delivery]:
+        """Return the other deliveries of its account and action."""
+        d = self.deliveries[token]
+        alike = {t: o for t, o in self.deliveries.items() if (o.account, o.action) == (d.account, d.action)}
+        return {t: o for t, o in alike.items() if t != token}
+
+    def replaced(self, token: int) -> bool:
+        return self.newest_only[self.deliveries[token].action] and any(
+            other > token and o.state not in ("failed", "skipped") and not o.consumed and o.expires > self.now
+            for other, o in self.others(token).items()
+        )
+
+    def mails(self, others: Iterable[Delivery]) -> list[float]:
+        """Return when these were mailed, the newest first. What is being sent may be mailed now."""
+        sending = [self.now for o in others if o.state == "sending"]
+        return sorted(sending + [o.mailed for o in others if o.mailed is not None], reverse=True)
+
+    def limited(self, token: int) -> bool:
+        most = self.most_mails[self.deliveries[token].action]
+        mails = [at for at in self.mails(list(self.others(token).values())) if self.now - at < MOST_WITHIN]
+        return most is not None and len(mails) >= most
 
     def stale(self, d: Delivery) -> bool:
         return d.consumed or d.expires <= self.now or self.accounts[d.account] not in STATES[d.action]
@@ -73,12 +111,19 @@ class Model:
         unsettled = {} if self.paused else {token: d for token, d in self.deliveries.items() if not d.settled}
         return {token for token, d in unsettled.items() if d.due <= self.now}
 
+    def put_in_place(self) -> None:
+        """Give what has come back its place again: that of its insert, or after three tries that of this moment."""
+        for d in (self.deliveries[token] for token in self.due()):
+            if d.due > self.now - HOUR:
+                d.due = d.place if d.attempts < 3 else d.due - d.head_start - HOUR
+
     def claim(self, holder: str, tokens: Sequence[int]) -> list[int]:
+        skipped = {t for t in tokens if self.stale(self.deliveries[t]) or self.replaced(t) or self.limited(t)}
         for token in tokens:
             d = self.deliveries[token]
             d.doubts += d.state == "sending"
             d.holder = holder
-            if self.stale(d):
+            if token in skipped:
                 d.state = "skipped"
             else:
                 d.state, d.due = "claimed", self.now + LEASE
@@ -102,23 +147,30 @@ class Model:
         again = d.state == "sending"
         d.attempts -= again
         d.calls -= again
-        d.state, d.holder, d.due = "pending", None, self.now
+        d.state, d.holder, d.due = "pending", None, d.place
+
+    def locked(self, tokens: Sequence[int]) -> set[int]:
+        """Of several tokens of one account and action that has a limit, all but the newest."""
+        limited = [token for token in tokens if self.most_mails[self.deliveries[token].action] is not None]
+        return {token for token in limited if any(other in limited and other > token for other in self.others(token))}
 
     def begin(self, holder: str, tokens: Sequence[int]) -> set[int]:
         begun = set()
-        for token in tokens:
+        stale = {token for token in tokens if self.stale(self.deliveries[token]) or self.limited(token)}
+        for token in set(tokens) - self.locked(tokens):
             d = self.deliveries[token]
             if self.refused(holder, token):
                 continue
             if self.paused:
                 self.put_back(d)
                 continue
-            if self.stale(d):
+            if token in stale:
                 d.state, d.holder = "skipped", holder
                 continue
             if d.printed not in (None, self.emails[d.account]):
                 self.put_back(d)
-                d.due += 0.01 * d.readdressed
+                if d.readdressed:
+                    d.due = self.now + 0.01
                 d.readdressed = True
                 continue
             again = d.state == "sending"
@@ -126,6 +178,8 @@ class Model:
             d.calls += not again
             d.state, d.holder, d.due = "sending", holder, self.now + LEASE
             d.begun_by = holder
+            if d.attempts == 1 and d.lifetime is not None:
+                d.expires = min(d.expires, self.now + d.lifetime)
             begun.add(token)
         return begun
 
@@ -139,7 +193,11 @@ class Model:
         d.doubts += outcome == "unknown"
         d.calls -= outcome in ("later", "release")
         d.state, d.holder, d.readdressed = end, holder, False
-        if not d.settled:
+        if outcome == "sent":
+            d.mailed = self.now
+        if outcome == "release":
+            d.due = d.place
+        elif not d.settled:
             d.due = self.now + min(delay, (d.expires - self.now) / 2)
         return True
 
@@ -154,6 +212,11 @@ class Ledger(RuleBasedStateMachine):
         self.model = Model()
         self.run = self.database.run
         self.run("TRUNCATE accounts, tokens, deliveries")
+        for action, newest_only, most_mails in (
+            *(("activation", True, 2), ("password_recovery", True, 1)),
+            ("invitation", False, 2),
+        ):
+            self.set_rules(action, newest_only, most_mails)
         self.run("UPDATE jobs SET acknowledged_at = NULL, last_seq = 0, paused_at = NULL WHERE job_type = 'mailroom'")
         self.steps = {name: Steps(self.database.connection, name) for name in COLLECTORS + SENDERS}
 
@@ -175,43 +238,65 @@ class Ledger(RuleBasedStateMachine):
     def has_room(self) -> bool:
         return len(self.model.deliveries) < MOST_TOKENS
 
-    def _note_tokens(self, rows: Sequence[Any]) -> None:
-        for token, account, action in rows:
-            self.model.deliveries[token] = Delivery(account, action, self.model.now + LIFE, self.model.now)
+    def _note_tokens(self, rows: Sequence[Any], *, is_import: bool = False) -> None:
+        now = self.model.now
+        for token, account, action, life in rows:
+            head_start = 0 if is_import else HEAD_STARTS[action]
+            d = Delivery(account, action, now + life / TICK, now, head_start, due=now - head_start - HOUR)
+            d.lifetime = MAIL_LIFE if action == "invitation" else None
+            self.model.deliveries[token] = d
+
+    @rule(action=st.sampled_from(sorted(STATES)), newest_only=st.booleans(), most_mails=st.sampled_from([None, 1, 2]))
+    def set_rules(self, action: str, newest_only: bool, most_mails: int | None) -> None:
+        if (self.model.newest_only.get(action), self.model.most_mails.get(action)) != (newest_only, most_mails):
+            self.run(
+                "UPDATE mailroom_actions SET newest_only = %s, most_mails = %s WHERE name::text = %s",
+                *(newest_only, most_mails, action),
+            )
+        self.model.newest_only[action], self.model.most_mails[action] = newest_only, most_mails
 
     @precondition(has_room)
-    @rule(count=st.integers(1, 3), rolled_back=ROLLED_BACK)
-    def sign_up(self, count: int, rolled_back: bool) -> None:
+    @rule(count=st.integers(1, 3), is_import=st.booleans(), rolled_back=ROLLED_BACK)
+    def sign_up(self, count: int, is_import: bool, rolled_back: bool) -> None:
+        """Insert accounts. Of an import only `count` accounts stay."""
         with self.step(rolled_back):
             accounts = self.run(
                 "INSERT INTO accounts (email, login) SELECT md5(random()::text), md5(random()::text)"
                 " FROM generate_series(1, %s) RETURNING id, email",
-                count,
+                IMPORT if is_import else count,
             )
-            ids = [account for account, _ in accounts]
-            self.model.emails.update(dict(accounts))
+            self.run("DELETE FROM accounts WHERE id = ANY (%s)", [account for account, _ in accounts[count:]])
+            ids = [account for account, _ in accounts[:count]]
+            self.model.emails.update(dict(accounts[:count]))
             self.model.accounts.update(dict.fromkeys(ids, "provisioned"))
             self._note_tokens(
                 self.run(
                     "UPDATE tokens SET expires_at = mailroom_epoch() + %s WHERE account = ANY (%s)"
-                    " RETURNING id, account, action::text",
+                    " RETURNING id, account, action::text, expires_at - mailroom_epoch()",
                     LIFE * TICK,
                     ids,
-                )
+                ),
+                is_import=is_import,
             )
 
     @precondition(lambda self: self.has_deliveries() and self.has_room())
-    @rule(data=st.data(), action=st.sampled_from(["password_recovery", "invitation"]), rolled_back=ROLLED_BACK)
-    def ask_for_a_mail(self, data: st.DataObject, action: str, rolled_back: bool) -> None:
+    @rule(
+        data=st.data(),
+        action=st.sampled_from(["password_recovery", "invitation"]),
+        life=st.sampled_from([2, LIFE]),
+        rolled_back=ROLLED_BACK,
+    )
+    def ask_for_a_mail(self, data: st.DataObject, action: str, life: int, rolled_back: bool) -> None:
+        """Insert a token with a life of its own. The longest one of an invitation is its default."""
         account = data.draw(st.sampled_from(sorted(self.model.accounts)))
+        ends = "0" if (action, life) == ("invitation", LIFE) else f"mailroom_epoch() + {life * TICK}"
         with self.step(rolled_back):
             self._note_tokens(
                 self.run(
-                    "INSERT INTO tokens (action, account, expires_at)"
-                    " VALUES (%s, %s, mailroom_epoch() + %s) RETURNING id, account, action::text",
+                    f"INSERT INTO tokens (action, account, expires_at) VALUES (%s, %s, {ends})"
+                    " RETURNING id, account, action::text, expires_at - mailroom_epoch()",
                     action,
                     account,
-                    LIFE * TICK,
                 )
             )
 
@@ -252,13 +337,18 @@ class Ledger(RuleBasedStateMachine):
     @rule(ticks=st.integers(1, 2))
     def pass_time(self, ticks: int) -> None:
         self.model.now += ticks
-        self.run("UPDATE deliveries SET due_at = due_at - %s * interval '1 s'", ticks * TICK)
+        self.run(
+            "UPDATE deliveries SET due_at = due_at - passed, queued_at = queued_at - passed,"
+            " settled_at = settled_at - passed FROM (SELECT %s * interval '1 s') AS p (passed)",
+            ticks * TICK,
+        )
         self.run("UPDATE tokens SET expires_at = expires_at - %s, created_at = created_at - %s", *[ticks * TICK] * 2)
 
     @rule(holder=st.sampled_from(COLLECTORS), most=st.sampled_from([1, 2, 100]), rolled_back=ROLLED_BACK)
     def claim(self, holder: str, most: int, rolled_back: bool) -> None:
         with self.step(rolled_back):
-            due = self.model.due()
+            self.model.put_in_place()
+            due = {token: self.model.deliveries[token].due for token in self.model.due()}
             rows = self.run(
                 "SELECT token, stale, doubt, acknowledged FROM mailroom_claim_any('mailroom', %s, %s, %s)",
                 holder,
@@ -267,7 +357,10 @@ class Ledger(RuleBasedStateMachine):
             )
             tokens = [row[0] for row in rows]
             assert len(set(tokens)) == len(tokens) == min(most, len(due))
-            assert set(tokens) <= due
+            assert set(tokens) <= set(due)
+            left = [due[token] for token in set(due) - set(tokens)]
+            for place, token in enumerate(tokens):
+                assert all(due[token] <= later + ALIKE for later in [*(due[t] for t in tokens[place:]), *left])
             assert {t for t, _, doubt, _ in rows if doubt} == {
                 t for t in tokens if self.model.deliveries[t].state == "sending"
             }
@@ -294,7 +387,7 @@ class Ledger(RuleBasedStateMachine):
             assert self.steps[holder].release(tokens) == len(held)
             for token in held:
                 d = self.model.deliveries[token]
-                d.state, d.holder, d.due = "pending", None, self.model.now
+                d.state, d.holder, d.due = "pending", None, d.place
 
     @precondition(has_deliveries)
     @rule(holder=st.sampled_from(COLLECTORS), data=st.data(), rolled_back=ROLLED_BACK)
@@ -305,6 +398,7 @@ class Ledger(RuleBasedStateMachine):
             assert self.steps[holder].emitted(tokens) == len(held)
             for token in held:
                 self.model.deliveries[token].state = "emitted"
+                self.model.deliveries[token].mailed = self.model.now
 
     @precondition(has_deliveries)
     @rule(holder=st.sampled_from(COLLECTORS), data=st.data())
@@ -315,13 +409,30 @@ class Ledger(RuleBasedStateMachine):
         if held:
             self.model.deliveries[token].state = "failed"
 
+    @precondition(has_deliveries)
+    @rule(data=st.data(), dry=st.booleans(), rolled_back=ROLLED_BACK)
+    def retry(self, data: st.DataObject, dry: bool, rolled_back: bool) -> None:
+        tokens = self.some(data)
+        rows = {token: self.model.deliveries[token] for token in tokens}
+        retried = {
+            token
+            for token, d in rows.items()
+            if d.state in ("failed", "skipped")
+            and not (self.model.stale(d) or self.model.replaced(token) or self.model.limited(token))
+        }
+        with self.step(rolled_back):
+            answer = self.run("SELECT token, code FROM mailroom_retry_rows('mailroom', %s, %s)", tokens, dry)
+            assert {token for token, code in answer if code == "retried"} == retried
+            for token in [] if dry else retried:
+                rows[token].state, rows[token].holder, rows[token].due = "pending", None, rows[token].place
+
     @rule(rolled_back=ROLLED_BACK)
     def acknowledge(self, rolled_back: bool) -> None:
         with self.step(rolled_back):
             taken_over = 0
             for d in self.model.deliveries.values():
                 if not self.model.acknowledged and d.state == "emitted" and not self.model.stale(d):
-                    d.state, d.holder, d.due = "pending", None, self.model.now
+                    d.state, d.holder, d.due, d.mailed = "pending", None, d.place, None
                     taken_over += 1
             self.model.acknowledged = True
             assert self.steps["s1"].acknowledge() == taken_over
@@ -358,7 +469,10 @@ class Ledger(RuleBasedStateMachine):
 
     @rule()
     def check(self) -> None:
-        waiting, next_due_ms = self.steps["c1"].check(100)
+        ((waiting, next_due_ms, urgent),) = self.run(
+            "SELECT waiting, next_due_ms, urgent FROM mailroom_due('mailroom', 100)"
+        )
+        assert urgent == any(self.model.deliveries[token].action == "invitation" for token in self.model.due())
         coming = [d.due for d in self.model.deliveries.values() if not d.settled and d.due > self.model.now]
         assert waiting == len(self.model.due())
         if self.model.paused:
@@ -366,6 +480,37 @@ class Ledger(RuleBasedStateMachine):
         assert (next_due_ms is None) == (not coming)
         if next_due_ms is not None:
             assert next_due_ms / 1000 / TICK == pytest.approx(min(coming) - self.model.now, abs=0.2)
+
+    @precondition(has_deliveries)
+    @rule(holder=st.sampled_from(COLLECTORS), data=st.data())
+    def ask_what_is_held(self, holder: str, data: st.DataObject) -> None:
+        tokens = self.some(data)
+        held = self.run("SELECT mailroom_held('mailroom', %s, %s)", holder, tokens)
+        assert sorted(token for (token,) in held) == sorted(self.model.held(holder, tokens, "claimed"))
+
+    @precondition(has_deliveries)
+    @rule(data=st.data())
+    def ask_how_long_to_wait(self, data: st.DataObject) -> None:
+        """In this queue. In the other one nothing is mailed."""
+        d = self.model.deliveries[self.some(data)[0]]
+        most = self.model.most_mails[d.action]
+        alike = [o for o in self.model.deliveries.values() if (o.account, o.action) == (d.account, d.action)]
+        mails = self.model.mails(alike)
+        waits = 0 if most is None or len(mails) < most else max(0, mails[most - 1] + MOST_WITHIN - self.model.now)
+        ((seconds,),) = self.run("SELECT mailroom_may_mail(%s, %s::text::token_action)", d.account, d.action)
+        assert seconds / TICK == pytest.approx(waits, abs=0.2)
+
+    @invariant()
+    def times_are_as_in_the_model(self) -> None:
+        """When a delivery is due, and when its token expires."""
+        rows = self.run(
+            "SELECT t.id, extract(epoch FROM d.due_at - now())::float8, t.expires_at - mailroom_epoch()"
+            " FROM deliveries d JOIN tokens t ON t.id = d.token WHERE d.queue = 'mailroom'"
+        )
+        for token, due, expires in rows:
+            d = self.model.deliveries[token]
+            assert d.settled or due / TICK == pytest.approx(d.due - self.model.now, abs=0.2)
+            assert expires / TICK == pytest.approx(d.expires - self.model.now, abs=0.2)
 
     @invariant()
     def database_is_as_the_model(self) -> None:
@@ -396,7 +541,15 @@ def test_steps_do_what_the_model_says(server: Server) -> None:
     """The database equals the model after any order of steps by several holders, with time passing and rollbacks."""
     database = Database(server, server.new_database())
     try:
-        add_invitation(database)
+        add_invitation(
+            database,
+            life_from="mail",
+            lifetime=str(MAIL_LIFE * TICK),
+            longest_wait=str(LONGEST_WAIT * TICK),
+            urgent="true",
+        )
+        database.run("UPDATE mailroom_actions SET most_within = %s", MOST_WITHIN * TICK)
+        database.run("UPDATE mailroom_actions SET states = '{provisioned,active}' WHERE name = 'password_recovery'")
         database.run("ALTER TYPE job_type ADD VALUE 'second'")
         database.run("INSERT INTO jobs (job_type) VALUES ('second')")
         machine = type("OnDatabase", (Ledger,), {"database": database})
