@@ -83,6 +83,66 @@ def test_drain_reads_no_claimed_row_again_while_a_snapshot_is_open(grown: Databa
         assert scanned(grown)[1] - before < 6 * WAITING
 
 
+def accounts_other_tokens_read(database: Database) -> tuple[int, int]:
+    """Return how often the index of an account's tokens was searched, and how many of its entries were read."""
+    database.count_reads()
+    ((scans, entries),) = database.run(
+        "SELECT idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'tokens_account_action'"
+    )
+    return int(scans), int(entries)
+
+
+RULES = {
+    "none": ("false", "NULL", 0, 0),
+    "newest only": ("true", "NULL", 1, 0),
+    "most mails": ("false", "5", 1, 1),
+    "both": ("true", "5", 1, 1),
+}
+"""For each name the two columns, and the searches for a row in a claim and in a begin."""
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_rule_about_other_tokens_costs_one_index_entry(grown: Database, steps: Steps, rules: str) -> None:
+    """For an account with one token, a claim reads that one, and so does a begin. Without rules neither reads any."""
+    newest_only, most_mails, of_claim, of_begin = RULES[rules]
+    grown.run(f"UPDATE mailroom_actions SET newest_only = {newest_only}, most_mails = {most_mails}")
+    before = accounts_other_tokens_read(grown)
+    tokens = steps.claim(100)
+    claimed = accounts_other_tokens_read(grown)
+    assert (claimed[0] - before[0], claimed[1] - before[1]) == (100 * of_claim, 100 * of_claim)
+    assert set(steps.begin(tokens[:50]).values()) == {None}
+    begun = accounts_other_tokens_read(grown)
+    assert (begun[0] - claimed[0], begun[1] - claimed[1]) == (50 * of_begin, 50 * of_begin)
+
+
+def test_life_that_begins_with_the_insert_writes_no_token(grown: Database, steps: Steps) -> None:
+    """A begin updates tokens only for a life that begins with the mail, and then each once."""
+    written = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'tokens'"
+    tokens = steps.claim(20)
+    grown.count_reads()
+    before = grown.one(written)
+    steps.begin(tokens[:10])
+    grown.count_reads()
+    assert grown.one(written) == before
+    grown.run("UPDATE deliveries SET lifetime = 900 WHERE token = ANY (%s)", tokens)
+    steps.begin(tokens[10:])
+    steps.begin(tokens[10:])
+    grown.count_reads()
+    assert grown.one(written) == before + 10
+
+
+def test_order_costs_a_claim_no_more_reads(grown: Database, steps: Steps) -> None:
+    """A claim in the midst of an import reads each due row once, and what comes back is found by its time."""
+    _, before = scanned(grown)
+    assert len(steps.claim(100)) == 100
+    # Of the index of what is due, and of the key for the update.
+    assert scanned(grown)[1] - before < 3 * 100
+    grown.run("UPDATE deliveries SET due_at = now() - interval '1 s' WHERE state = 'claimed'")
+    _, before = scanned(grown)
+    assert len(steps.claim(100)) == 100
+    assert scanned(grown)[1] - before < 8 * 100
+
+
 def test_claim_from_the_start_finds_released_rows(grown: Database, steps: Steps) -> None:
     """A released row has the due time of its token.
 
