@@ -75,13 +75,19 @@ def move(database: Database, seconds: float) -> None:
 # Newest only
 
 
-def test_of_three_tokens_only_the_newest_is_mailed(database: Database, steps: Steps, ann: int) -> None:
+@pytest.mark.parametrize("most_mails", [None, 5])
+def test_of_three_tokens_only_the_newest_is_mailed(
+    database: Database, steps: Steps, ann: int, most_mails: int | None
+) -> None:
     """The claim skips the others. `status` and `failed` have the reason."""
+    allow(database, most_mails=most_mails)
     first, second, third = ask(database, ann, 3)
     assert steps.claim() == [third]
     assert errors(database, [first, second]) == [("skipped", REPLACED)] * 2
     assert ("skipped", REPLACED, 2) in database.run("SELECT state, reason, last_day FROM mailroom_recent('mailroom')")
     not_mailed = "SELECT token, error, stale FROM mailroom_not_mailed('mailroom', NULL, NULL, %s, NULL, NULL, 9)"
+    retry = "SELECT token, code FROM mailroom_retry_rows('mailroom', %s, false)"
+    assert database.run(retry, [first, second]) == [(first, "stale"), (second, "stale")]
     assert sorted(database.run(not_mailed, "NEWER token")) == [(token, REPLACED, REPLACED) for token in (first, second)]
 
 
@@ -130,6 +136,14 @@ def test_newer_token_that_is_not_mailed_takes_no_place(database: Database, steps
     assert steps.begin([old]) == {old: None}
 
 
+def test_newest_that_may_be_mailed_takes_the_place_of_all_before(database: Database, steps: Steps, ann: int) -> None:
+    """A still newer one has expired."""
+    first, second, expired = ask(database, ann, 3)
+    database.run("UPDATE tokens SET expires_at = 1 WHERE id = %s", expired)
+    assert steps.claim() == [second]
+    assert errors(database, [first]) == [("skipped", REPLACED)]
+
+
 def test_newer_token_of_another_queue_only_takes_no_place(database: Database, steps: Steps, ann: int) -> None:
     """Each queue judges by its own deliveries."""
     database.run("ALTER TYPE job_type ADD VALUE 'second'")
@@ -149,6 +163,7 @@ def test_sixth_mail_within_the_time_is_skipped(database: Database, steps: Steps,
     """A new database has 5 in 900 s. The insert does not fail. `status` and `failed` have the reason."""
     mailed(database, ann, 5)
     (sixth,) = ask(database, ann)
+    assert database.run("SELECT token FROM mailroom_oldest('mailroom')") == []
     assert steps.claim() == []
     assert errors(database, [sixth]) == [("skipped", LIMITED)]
     assert ("skipped", "the account got its most mails: N in N s", 1) in database.run(
@@ -183,16 +198,20 @@ def test_limit_holds_at_the_begin(database: Database, steps: Steps, ann: int) ->
     first, second = ask(database, ann, 2)
     assert steps.claim() == [first, second]
     mailed(database, ann, 4)
-    assert steps.begin([first]) == {first: None}
-    assert steps.begin([first]) == {first: None}
-    assert steps.begin([second]) == {second: LIMITED}
+    assert steps.begin([second]) == {second: None}
+    assert steps.begin([second]) == {second: None}
+    assert steps.begin([first]) == {first: LIMITED}
 
 
 def test_limit_is_one_of_an_account_an_action_and_a_queue(database: Database, steps: Steps, ann: int) -> None:
-    """Mails of another account or action do not count."""
+    """Mails of another account, action or queue do not count."""
+    database.run("ALTER TYPE job_type ADD VALUE 'second'")
+    database.run("INSERT INTO jobs (job_type) VALUES ('second')")
     ben = account(database, "ben")
     mailed(database, ben, 5)
     database.run("UPDATE tokens SET action = 'activation' WHERE id = ANY (%s)", mailed(database, ann, 5))
+    mailed(database, ann, 5)
+    database.run("UPDATE deliveries SET settled_at = now() - interval '1 day' WHERE queue = 'mailroom'")
     (token,) = ask(database, ann)
     assert steps.claim() == [token]
 
@@ -200,7 +219,7 @@ def test_limit_is_one_of_an_account_an_action_and_a_queue(database: Database, st
 def test_limit_can_be_turned_off_and_set(database: Database, steps: Steps, ann: int) -> None:
     """With null there is none. The reason names the numbers."""
     mailed(database, ann, 5)
-    allow(database, most_mails=2, most_within=60)
+    allow(database, most_mails=2, most_within=60, newest_only=False)
     (token,) = ask(database, ann)
     steps.claim()
     assert errors(database, [token]) == [("skipped", "the account got its most mails: 2 in 60 s")]
@@ -237,7 +256,8 @@ def test_begin_that_is_not_committed_locks_its_account(database: Database, ann: 
     """
     allow(database, newest_only=False, most_mails=1)
     tokens = ask(database, ann, 1 if was_alone else 3)
-    (ben,) = ask(database, account(database, "ben"))
+    _, ben = ask(database, account(database, "ben"), 2)
+    database.run("SET statement_timeout = '5s'")
     with database.connect() as session:
         mine, others = Steps(session, "mine"), Steps(database.connection, "others")
         with session.transaction():
@@ -246,6 +266,13 @@ def test_begin_that_is_not_committed_locks_its_account(database: Database, ann: 
             assert others.begin([late]) == {late: "locked by another transaction"}
             assert others.begin([ben]) == {ben: None}
         assert others.begin([late]) == {late: "the account got its most mails: 1 in 900 s"}
+
+
+def test_account_is_locked_by_its_oldest_delivery(database: Database, steps: Steps, ann: int) -> None:
+    """A still older token has no delivery in this queue."""
+    oldest, *_, token = ask(database, ann, 3)
+    database.run("DELETE FROM deliveries WHERE token = %s", oldest)
+    assert steps.begin([token]) == {token: None}
 
 
 def test_limit_holds_for_a_token_whose_newer_one_expired(database: Database, ann: int) -> None:
@@ -275,8 +302,11 @@ def test_flood_for_one_account_fails_no_insert_and_costs_little(database: Databa
     database.run(query, ann)
     database.run("UPDATE deliveries SET due_at = now() + interval '1 h'")
     database.run("VACUUM ANALYZE")
-    (late,) = ask(database, ann)
+    database.run("UPDATE deliveries SET due_at = now() - interval '2 h' WHERE token = (SELECT min(id) FROM tokens)")
+    database.run("UPDATE tokens SET expires_at = 1 WHERE id > (SELECT min(id) FROM tokens)")
     before = entries_read(database)
+    assert steps.claim() == [database.one("SELECT min(id) FROM tokens")]
+    (late,) = ask(database, ann)
     assert steps.claim() == [late]
     assert steps.begin([late]) == {late: None}
     assert database.one("SELECT mailroom_may_mail(%s, 'password_recovery')", ann) == 0
@@ -306,8 +336,14 @@ def test_application_can_ask_how_long_to_wait(database: Database, ann: int) -> N
     assert may_mail(database, ann) in (799, 800)
     move(database, 799.9)
     assert may_mail(database, ann) == 1
+    mailed(database, ann, 5, "failed")
+    assert may_mail(database, ann) == 1
     assert may_mail(database, ann, "activation") == 0
     assert may_mail(database, ann + 1) == 0
+    move(database, 5000)
+    assert may_mail(database, ann) == 0
+    mailed(database, ann, 5, "emitted")
+    assert may_mail(database, ann) in (899, 900)
     allow(database, most_mails=None)
     assert may_mail(database, ann) == 0
 
@@ -456,6 +492,7 @@ def test_token_that_another_transaction_has_is_asked_for_again(from_mail: Databa
     """The begin can't write its expires_at, and does not wait. A foreign key on the token does not matter."""
     (token,) = ask(from_mail, ann)
     steps.claim()
+    from_mail.run("SET statement_timeout = '5s'")
     with from_mail.connect() as other:
         for lock, refused in (("FOR KEY SHARE", None), ("FOR UPDATE", "locked by another transaction")):
             from_mail.run("UPDATE deliveries SET state = 'claimed', attempts = 0, holder = 'me'")

@@ -148,9 +148,10 @@ def test_mail_that_fails_again_and_again_loses_its_place(
         assert steps.claim(1) == [token]
         by_retry(steps, token)
         came_back(people, token)
-    newer, imported = recovery(people), insert(people, "activation", 11)
-    age(people, [newer], 30)
-    assert steps.claim(2) == ([token, newer] if is_first else [newer, token])
+    newer, imported = [recovery(people), recovery(people)], insert(people, "activation", 11)
+    age(people, newer, 30)
+    claimed = [steps.claim(1)[0] for _ in range(3)]
+    assert claimed == ([token, *newer] if is_first else [*newer, token])
     assert steps.claim(100) == imported
 
 
@@ -161,11 +162,42 @@ def test_all_that_came_back_are_claimed(people: Database, steps: Steps) -> None:
     tokens = [token for (token,) in people.run(query)]
     people.run("UPDATE deliveries SET due_at = now() - interval '1 min'")
     claimed = steps.claim(3)
+    # What a claim puts in place is limited, so that it stays short.
+    without = "SELECT count(*) FROM deliveries WHERE due_at > now() - interval '1 h' AND state = 'pending'"
+    assert people.one(without) == 150 - (2 * 3 + 100)
     new = recovery(people)
     assert steps.claim(1) == [new]
     while rows := steps.claim(7):
         claimed += rows
     assert sorted(claimed) == tokens
+
+
+def test_small_claim_finds_the_first_of_many_that_came_back(people: Database, steps: Steps) -> None:
+    """It is not the one that came back first."""
+    tokens = insert(people, "activation", 20)
+    last = recovery(people)
+    steps.claim(100)
+    came_back(people, *tokens)
+    came_back(people, last)
+    assert steps.claim(1) == [last]
+
+
+def test_claim_puts_in_place_what_may_be_claimed_only(people: Database, steps: Steps) -> None:
+    """Another queue, a paused queue, and a row that another transaction has are left alone. It waits for nothing."""
+    people.run("ALTER TYPE job_type ADD VALUE 'second'")
+    people.run("INSERT INTO jobs (job_type) VALUES ('second')")
+    first, second = recovery(people), recovery(people)
+    came_back(people, first, second)
+    left = "SELECT queue::text, token FROM deliveries WHERE due_at > now() - interval '1 h' ORDER BY queue, token"
+    with people.connect() as other, other.transaction():
+        other.execute("SELECT FROM deliveries WHERE token = %s FOR UPDATE", (first,))
+        people.run("SET statement_timeout = '5s'; SELECT mailroom_pause('mailroom', 'why')")
+        assert steps.claim() == []
+        assert people.run(left) == [(queue, token) for queue in ("mailroom", "second") for token in (first, second)]
+        people.run("SELECT mailroom_resume('mailroom')")
+        assert steps.claim(lease_ms=0) == [second]
+    assert ("mailroom", first) in people.run(left)
+    assert people.run(left)[-2:] == [("second", first), ("second", second)]
 
 
 def test_lease_that_ran_out_may_still_be_extended(people: Database, steps: Steps) -> None:
@@ -319,13 +351,14 @@ def test_claims_behind_the_last_row_miss_and_repeat_nothing(
 
 
 def test_claim_behind_a_row_finds_nothing_that_came_back(people: Database) -> None:
-    """A claim from the start does, once a second."""
+    """It does not look for it. A claim from the start does, once a second."""
     first, second, last = (recovery(people) for _ in range(3))
     rows = claim_behind(people, 2, None)
     assert [token for token, _ in rows] == [first, second]
     came_back(people, first)
     place = (rows[1][1], second)
     assert [token for token, _ in claim_behind(people, 9, place)] == [last]
+    assert people.one("SELECT due_at > now() - interval '1 min' FROM deliveries WHERE token = %s", first)
     assert [token for token, _ in claim_behind(people, 9, None)] == [first]
 
 
@@ -377,6 +410,8 @@ def test_urgent_row_of_another_queue_does_not_count(people: Database, steps: Ste
 
 def test_held_says_what_no_sender_has_begun(people: Database, steps: Steps) -> None:
     """Of the given tokens, those that this holder still has claimed in this queue. It changes nothing."""
+    people.run("ALTER TYPE job_type ADD VALUE 'second'")
+    people.run("INSERT INTO jobs (job_type) VALUES ('second')")
     tokens = [recovery(people) for _ in range(4)]
     assert Steps(people.connection, "other").claim(1) == tokens[:1]
     assert steps.claim() == tokens[1:]
@@ -386,6 +421,7 @@ def test_held_says_what_no_sender_has_begun(people: Database, steps: Steps) -> N
     assert people.run(query, "me", tokens) == [(tokens[2],), (tokens[3],)]
     assert people.run(query, "me", [*tokens[:2], tokens[3], 99]) == [(tokens[3],)]
     assert people.run(query, "other", tokens) == [(tokens[0],)]
+    assert people.run(query.replace("'mailroom'", "'second'"), "me", tokens) == []
     assert people.run("SELECT * FROM deliveries ORDER BY token") == before
 
 

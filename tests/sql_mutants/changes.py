@@ -164,7 +164,6 @@ CHANGES: Final[list[Change]] = [
         "mailroom_lock_accounts",
         ("FOR UPDATE SKIP LOCKED) d", ") d"),
         ("FOR UPDATE SKIP LOCKED) d", "FOR UPDATE) d"),
-        ("AND t.id = ANY (p_tokens)", ""),
         ("max(one.id)", "min(one.id)"),
         ("GROUP BY one.account, one.action", "GROUP BY one.account, one.action, one.id"),
         ("ORDER BY t.id LIMIT 1", "ORDER BY t.id DESC LIMIT 1"),
@@ -317,8 +316,6 @@ CHANGES: Final[list[Change]] = [
         ("least(t.expires_at, floor", "greatest(t.expires_at, floor"),
         ("SET expires_at = least(t.expires_at, ", "SET expires_at = coalesce("),
         ("+ d.lifetime)", "+ 900)"),
-        ("AND d.attempts = 1", ""),
-        ("d.token = ANY (ours) AND d.state = 'sending' AND d.holder", "d.token = ANY (ours) AND d.holder"),
         ("AND d.state = 'sending' AND d.holder = p_holder\n", "AND d.state = 'sending'\n"),
     ),
     *_of(
@@ -404,7 +401,6 @@ CHANGES: Final[list[Change]] = [
         ("CASE m.life_from WHEN 'mail' THEN m.longest_wait ELSE 0 END", "m.longest_wait"),
         ("CASE m.life_from WHEN 'mail' THEN m.longest_wait ELSE 0 END", "0"),
         ("CASE m.life_from WHEN 'mail' THEN m.lifetime::text ELSE", "CASE m.life_from WHEN 'x' THEN '1' ELSE"),
-        ("OPERATOR(pg_catalog.=)", "="),
         ("AND d.error_code = 'unlisted'", ""),
     ),
 ]
