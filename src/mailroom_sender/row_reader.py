@@ -12,6 +12,7 @@ from mailroom_sender.input.stdin import LONGEST_LINE, MOST_READ, LineInput, Over
 from mailroom_sender.input.unknown_actions import UnknownActions
 from mailroom_sender.output.unsent_rows import UnsentRows
 from mailroom_sender.schedule.call_schedule import CallSchedule
+from mailroom_sender.schedule.held_input import HeldInput
 
 _DISK_RETRY: Final = 1.0  # seconds between tries to write what could not be written
 _ROWS_AT_ONCE: Final = 500  # rows that are decoded at once; bad rows among them are written together
@@ -37,6 +38,7 @@ class RowReader:
         self._schedule = schedule
         self.unsent = unsent
         self._clock = clock
+        self._held = HeldInput()
         self._unread: Iterator[Row | UnknownRow | BadRow] | None = None  # the rest of the lines that were read
 
     @property
@@ -82,12 +84,24 @@ class RowReader:
         if self._unread is not None and self.has_room:
             return now
         retry_at = now + _DISK_RETRY if self.unsent.unwritten else float("inf")
-        return min(retry_at, self._unknown_actions.deadline())
+        return min(retry_at, self._held.read_at, self._unknown_actions.deadline())
 
     def read(self) -> None:
         """Read the descriptor once, and decode rows while there is room."""
+        self._read(self._bytes_to_read)
+
+    def read_held(self) -> None:
+        """While all calls are held, read what waits in the pipe, little by little: its rows go back to the ledger."""
+        if not self._schedule.gives_all_back:
+            self._held.end()
+        elif self._unread is None and not self.unsent.unwritten:
+            most = self._held.bytes_to_read(self._stdin.waiting, self._clock())
+            if most:
+                self._read(min(MOST_READ, most))
+
+    def _read(self, most: int) -> None:
         lines: list[Bytes] = []
-        for line in self._stdin.read(self._bytes_to_read):
+        for line in self._stdin.read(most):
             if isinstance(line, OverlongLine):
                 reject = self.unsent.reject_all if line.is_first else self.unsent.reject_more
                 reject([BadRow(line.data, f"the line is longer than {LONGEST_LINE:,} bytes")])

@@ -118,6 +118,8 @@ class Sender:
         self._calls.poll_rate(pool, wakeup.wake)
         self._reader.poll_actions(pool, self._clock(), wakeup.wake, is_busy=self._calls.is_busy)
         self._calls.take_results()
+        if self._reads:
+            self._reader.read_held()
         self._reader.take_rows()
         self._calls.dispatch(pool, wakeup.wake)
 

@@ -18,7 +18,7 @@ from mailroom_sender.schedule.pace import Pace
 from mailroom_sender.ses import holds
 from mailroom_sender.ses.verdict import Outcome, Verdict
 from tests.support.lines import activation, recovery
-from tests.support.sender_parts import Clock
+from tests.support.sender_parts import Clock, rows
 from tests.support.waiting import until
 
 MOST = 3
@@ -29,11 +29,17 @@ class Input:
     """A reader of a pipe with room for three rows."""
 
     def __init__(
-        self, folder: Path, *, has_database: bool, rate: float = float("inf"), gives_back: bool = False
+        self,
+        folder: Path,
+        *,
+        has_database: bool,
+        rate: float = float("inf"),
+        most: int = MOST,
+        gives_back: bool = False,
     ) -> None:
         self.folder = folder
         self.clock = Clock()
-        self.schedule = CallSchedule(Pace(rate), MOST, gives_back=gives_back)
+        self.schedule = CallSchedule(Pace(rate), most, gives_back=gives_back)
         self._known = KnownActions()
         self._fd, self._writer = os.pipe()
         unknown = UnknownActions(self._known, self._read_actions if has_database else None)
@@ -42,6 +48,9 @@ class Input:
     def _read_actions(self) -> None:
         shipped = [(action.number, action.name, action.template, action.needs_code) for action in SHIPPED]
         self._known.replace([*shipped, ("9", "invitation", "invitationv1", False)])
+
+    def write(self, *lines: str) -> None:
+        os.write(self._writer, ("\n".join(lines) + "\n").encode())
 
     def read(self, *lines: str, end: str = "\n") -> None:
         data = ("\n".join(lines) + end).encode()
@@ -193,4 +202,26 @@ def test_reader_of_a_held_account_reads_a_line_for_the_probe(tmp_path: Path, giv
     if gives_back:
         held.read(*(activation(number) for number in range(100)))
         assert 1 <= len(held.schedule) <= 6
+    held.close()
+
+
+def test_pipe_of_a_held_account_is_read_little_by_little(tmp_path: Path) -> None:
+    """Its rows go back to the ledger. When calls are made again, it is read as always."""
+    held = Input(tmp_path, has_database=True, most=100, gives_back=True)
+    held.schedule.put(rows(1)[0], 0.0)
+    held.schedule.answered("activation", [Verdict(Outcome.HOLD, "paused", hold=holds.ACCOUNT)], held.clock(), 0.0)
+    held.write(*(activation(number) for number in range(100)))
+    assert not held.reader.wants_input
+    for _ in range(2):  # the second time is too early
+        held.reader.read_held()
+        assert 45 <= len(held.schedule) <= 55
+    assert 0.5 < held.reader.deadline(held.clock()) - held.clock() <= 1.0
+    while held.schedule.take_held():
+        pass
+    held.clock.advance(1.0)
+    held.reader.read_held()
+    assert 20 <= len(held.schedule) <= 30
+    held.schedule.answered("activation", [Verdict(Outcome.SENT)], held.clock(), 0.0)
+    held.reader.read_held()
+    assert held.reader.deadline(held.clock()) == float("inf")
     held.close()

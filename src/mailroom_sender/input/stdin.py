@@ -1,6 +1,9 @@
 """Reads complete lines from stdin. Bytes after the last newline are not a line."""
 
+import array
+import fcntl
 import os
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -29,6 +32,16 @@ class LineInput:
         self.ended = False
         self._partial = bytearray()
         self._is_overlong = False  # whether the line that is being read is too long
+
+    @property
+    def waiting(self) -> int:
+        """Return how many bytes can be read at once. They are 0 where the system does not say."""
+        count = array.array("i", [0])
+        try:
+            fcntl.ioctl(self.fd, termios.FIONREAD, count)
+        except OSError:
+            return 0
+        return max(0, count[0])
 
     def read(self, most: int = MOST_READ) -> Iterator[Bytes | OverlongLine]:
         """Read once, at most so many bytes, and yield complete lines without their newline."""

@@ -44,6 +44,11 @@ class CallSchedule:
         return self._gates.reason
 
     @property
+    def gives_all_back(self) -> bool:
+        """Return whether all calls are held, and all rows go back to the ledger, apart from one for the probe."""
+        return self._gives_back and self._gates.account is not None
+
+    @property
     def held_count(self) -> int:
         """Return how many waiting rows are held, besides those that may not be called for another reason."""
         if self._gates.account:
@@ -60,7 +65,7 @@ class CallSchedule:
 
         More would only be ahead of rows that are more urgent. Held rows do not count, so that the others pass them.
         """
-        if self._gates.account and self._gives_back:
+        if self.gives_all_back:
             return 1 - len(self)  # a probe needs no more; other senders may have another account
         return self.room_for_read_rows(now)
 
