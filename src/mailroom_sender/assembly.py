@@ -34,6 +34,7 @@ from mailroom_sender.row_reader import RowReader
 from mailroom_sender.schedule.call_schedule import CallSchedule
 from mailroom_sender.schedule.pace import Pace
 from mailroom_sender.schedule.quota import Quota
+from mailroom_sender.schedule.rate_share import RateShare
 from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS
 from mailroom_sender.sender import Sender
 from mailroom_sender.sender_status import SenderStatus
@@ -52,13 +53,13 @@ def sender(settings: SenderSettings, environment: Mapping[str, str]) -> Sender:
     unsent = UnsentRows(prepare_folder(settings.output_path))
     database = None if settings.debug else _database(settings, known)
     pace = Pace() if settings.max_rate is None else Pace(settings.max_rate)
-    delivery, ask_rate = _delivery(settings, unsent, database)
-    # A preview keeps the order of its input.
+    delivery, quota, share = _delivery(settings, unsent, database, pace)
+    # A preview prints its calls in the order in which they would be made.
     concurrency = 1 if settings.debug else settings.concurrency
-    schedule = CallSchedule(pace)
+    schedule = CallSchedule(pace, 2 * MOST_DESTINATIONS * concurrency, gives_back=delivery.gives_back)
     unknown_actions = UnknownActions(known, _action_reader(settings, database, known))
-    reader = RowReader(LineInput(_STDIN), unknown_actions, schedule, unsent, 2 * MOST_DESTINATIONS * concurrency)
-    calls = CallDispatcher(delivery, schedule, Quota(ask_rate, pace), unsent, concurrency)
+    reader = RowReader(LineInput(_STDIN), unknown_actions, schedule, unsent)
+    calls = CallDispatcher(delivery, schedule, quota, unsent, concurrency, share=share)
     notifier = Notifier(environment)
     return Sender(
         reader, calls, database, SenderStatus(notifier, Watchdog(_HANG * settings.answer_timeout, notifier, log))
@@ -94,14 +95,14 @@ def _database(settings: SenderSettings, known: KnownActions) -> SharedConnection
 
 
 def _delivery(
-    settings: SenderSettings, unsent: UnsentRows, database: SharedConnection | None
-) -> tuple[Delivery, Callable[[], float | str] | None]:
-    """Return the delivery, and the function that asks SES for its rate (None: don't ask)."""
+    settings: SenderSettings, unsent: UnsentRows, database: SharedConnection | None, pace: Pace
+) -> tuple[Delivery, Quota, RateShare | None]:
+    """Return the delivery, and what asks SES for its rate, and the database for this sender's share of it."""
     envelope = Envelope(settings.source, settings.config_set, settings.escape_html, settings.link_base_url)
     if settings.debug:
         _warn_of_debug()
         output = CallOutput(_STDOUT, without="debug mode ends with the next call")
-        return Preview(envelope, unsent, output, as_text=_is_text(settings.debug_format)), None
+        return Preview(envelope, unsent, output, as_text=_is_text(settings.debug_format)), Quota(None, pace), None
     if settings.link_base_url is None:
         _warn_of_no_base_url()
     ses = _ses_client(settings.concurrency, settings.lease_ms)
@@ -109,9 +110,18 @@ def _delivery(
     calls = SesCalls(ses, envelope, ResponseFiles(settings.output_path), CallOutput(_STDOUT))
     not_sent = not_sent_log()
     ledger: SenderLedger = LedgerAlone(unsent)
+    share = None
     if database is not None:
         ledger = DatabaseLedger(database, settings.queue_name, settings.lease_ms, not_sent)
-    return SesDelivery(ledger, calls, not_sent), ses.max_send_rate if settings.max_rate is None else None
+        if settings.max_rate is None:
+            share = RateShare(partial(_count_senders, ledger, ses), pace)
+    quota = Quota(ses.max_send_rate if settings.max_rate is None else None, pace)
+    return SesDelivery(ledger, calls, not_sent), quota, share
+
+
+def _count_senders(ledger: DatabaseLedger, ses: SesClient, rate: float) -> int:
+    """Return how many senders of this account have mails to send. Its endpoint, region and rate stand for its name."""
+    return ledger.count_senders(f"{ses.endpoint} {ses.region} {rate:g}")
 
 
 def _ses_client(concurrency: int, lease_ms: int) -> SesClient:

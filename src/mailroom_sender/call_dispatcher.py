@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 
 from mailroom_runtime.words import counted
 from mailroom_sender.delivery.protocol import Delivery, DeliveryResult
@@ -14,6 +15,13 @@ from mailroom_sender.output.unsent_rows import UnsentRows
 from mailroom_sender.schedule.call_schedule import CallSchedule
 from mailroom_sender.schedule.hold_log import log_gate, log_lower_rate
 from mailroom_sender.schedule.quota import Quota
+from mailroom_sender.schedule.rate_share import RateShare
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    rows: list[Row]
+    started_at: float  # monotonic seconds
 
 
 class CallDispatcher:
@@ -27,8 +35,9 @@ class CallDispatcher:
         unsent: UnsentRows,
         concurrency: int,
         clock: Callable[[], float] = time.monotonic,
+        share: RateShare | None = None,
     ) -> None:
-        """`concurrency` is the largest number of calls in progress."""
+        """`concurrency` is the largest number of calls in progress. `share` divides the rate among senders."""
         self.delivery = delivery
         self.schedule = schedule
         self.concurrency = concurrency
@@ -36,13 +45,15 @@ class CallDispatcher:
         self._quota = quota
         self._unsent = unsent
         self._clock = clock
-        self._running: dict[Future[DeliveryResult], list[Row]] = {}
+        self._share = share
+        self._running: dict[Future[DeliveryResult], _Batch] = {}
+        self._giving_back: tuple[Future[DeliveryResult], list[Row]] | None = None
         self._is_stopped = False
 
     @property
     def is_busy(self) -> bool:
-        """Return whether a call is in progress."""
-        return bool(self._running)
+        """Return whether a call is in progress, or rows are given back."""
+        return bool(self._running) or self._giving_back is not None
 
     def stop(self) -> None:
         """Begin no more calls."""
@@ -59,8 +70,21 @@ class CallDispatcher:
         while self._call_at(now) <= now:
             batch = self.schedule.take_batch(now)
             future = pool.submit(self.delivery.start(batch))
-            self._running[future] = batch
+            self._running[future] = _Batch(batch, now)
             future.add_done_callback(lambda _: on_finished())
+        self._give_back(pool, on_finished)
+        if self._share is not None:
+            waits = self.schedule.waits_for_pace(now)
+            self._share.poll(pool, now, on_finished, waits_for_pace=waits)
+
+    def _give_back(self, pool: Executor, on_finished: Callable[[], None]) -> None:
+        """Give held rows back to the ledger, some at a time, besides the calls."""
+        if self._giving_back is not None or self._is_stopped:
+            return
+        held = self.schedule.take_held()
+        if held is not None:
+            self._giving_back = pool.submit(self.delivery.give_back, held), held.rows
+            self._giving_back[0].add_done_callback(lambda _: on_finished())
 
     def _call_at(self, now: float) -> float:
         if len(self._running) >= self.concurrency or self._is_stopped:
@@ -74,31 +98,45 @@ class CallDispatcher:
 
     def take_results(self) -> None:
         """Use the results of the calls that have ended."""
+        now = self._clock()
         for future in [future for future in self._running if future.done()]:
             batch = self._running.pop(future)
-            error = future.exception()
-            if error is None:
-                self._use(future.result())
-                continue
-            # Not the text of the error: it may contain secrets.
-            fault = type(error).__name__
-            log(
-                f"a batch of {counted(len(batch), 'row')} failed because of a bug in mailroom: {fault};"
-                " please report it",
-                "error",
-                event="internal_error",
-                reason=fault,
-                count=len(batch),
-            )
-            self._unsent.replay(batch, "their outcome is not known")
+            self.schedule.pace.note_call_time(now - batch.started_at, self.concurrency)
+            if self._has_result(future, batch.rows):
+                self._use(future.result(), now)
+        if self._giving_back is not None and self._giving_back[0].done():
+            (future, rows), self._giving_back = self._giving_back, None
+            if self._has_result(future, rows):
+                self._retry(future.result(), now)
 
-    def _use(self, result: DeliveryResult) -> None:
-        now = self._clock()
+    def _has_result(self, future: Future[DeliveryResult], rows: list[Row]) -> bool:
+        """Return whether a worker has a result. If it has an error instead, keep its rows."""
+        error = future.exception()
+        if error is None:
+            return True
+        # Not the text of the error: it may contain secrets.
+        fault = type(error).__name__
+        log(
+            f"a batch of {counted(len(rows), 'row')} failed because of a bug in mailroom: {fault}; please report it",
+            "error",
+            event="internal_error",
+            reason=fault,
+            count=len(rows),
+        )
+        self._unsent.replay(rows, "their outcome is not known")
+        return False
+
+    def _use(self, result: DeliveryResult, now: float) -> None:
         self.summary.add(now, result.verdicts, result.unfit, result.took)
         for change in self.schedule.answered(result.action.name, result.verdicts, now, random.random()):
-            log_gate(change)
-        if any(verdict.slower for verdict in result.verdicts) and self.schedule.pace.throttled(now):
+            log_gate(change, gives_back=self.delivery.gives_back)
+        slower = [verdict for verdict in result.verdicts if verdict.slower]
+        much = not all(verdict.throttled for verdict in slower)
+        if slower and self.schedule.pace.slow_down(now, much=much):
             log_lower_rate(self.schedule.pace.rate(now))
+        self._retry(result, now)
+
+    def _retry(self, result: DeliveryResult, now: float) -> None:
         for again in result.again:
             self.schedule.retry(again.row, now + again.delay)
 

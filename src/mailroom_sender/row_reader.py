@@ -1,19 +1,24 @@
 """Reads rows from stdin, and lets them wait for a call. Rejects what can't be read."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Final
 
 from mailroom_sender.input.line import decode_line
 from mailroom_sender.input.row import BadRow, Bytes, Row, UnknownRow
-from mailroom_sender.input.stdin import LONGEST_LINE, LineInput, OverlongLine
+from mailroom_sender.input.stdin import LONGEST_LINE, MOST_READ, LineInput, OverlongLine
 from mailroom_sender.input.unknown_actions import UnknownActions
 from mailroom_sender.output.unsent_rows import UnsentRows
 from mailroom_sender.schedule.call_schedule import CallSchedule
+from mailroom_sender.schedule.held_input import HeldInput
 
 _DISK_RETRY: Final = 1.0  # seconds between tries to write what could not be written
 _ROWS_AT_ONCE: Final = 500  # rows that are decoded at once; bad rows among them are written together
+_SHORTEST_ROW: Final = 100
+"""Bytes: the secret has 86. So a read brings no more rows than there is room for, apart from the rest of a line."""
+_LEAST_READ: Final = 512  # bytes
 
 
 class RowReader:
@@ -25,14 +30,15 @@ class RowReader:
         unknown_actions: UnknownActions,
         schedule: CallSchedule,
         unsent: UnsentRows,
-        most_rows: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`most_rows` may wait at once for a call or for their action. The rest of one line may be added to them."""
+        """The schedule says how many rows may wait. The rest of one line may be added to them."""
         self._stdin = stdin
         self._unknown_actions = unknown_actions
         self._schedule = schedule
         self.unsent = unsent
-        self._most_rows = most_rows
+        self._clock = clock
+        self._held = HeldInput()
         self._unread: Iterator[Row | UnknownRow | BadRow] | None = None  # the rest of the lines that were read
 
     @property
@@ -47,14 +53,21 @@ class RowReader:
 
     @property
     def has_room(self) -> bool:
-        """Return whether more rows may wait."""
-        waiting = len(self._schedule) + len(self._unknown_actions)
-        return waiting < self._most_rows and not self.unsent.unwritten
+        """Return whether more of the rows that are read may wait for a call or for their action."""
+        room = self._schedule.room_for_read_rows(self._clock())
+        return room > len(self._unknown_actions) and not self.unsent.unwritten
+
+    @property
+    def _room_to_read(self) -> int:
+        """Return how many more rows may be read; 0 or less: none."""
+        if self.unsent.unwritten:
+            return 0
+        return self._schedule.room(self._clock()) - len(self._unknown_actions)
 
     @property
     def wants_input(self) -> bool:
         """Return whether to read the descriptor."""
-        return not self._stdin.ended and self._unread is None and self.has_room
+        return not self._stdin.ended and self._unread is None and self._room_to_read > 0
 
     @property
     def unknown_count(self) -> int:
@@ -71,12 +84,24 @@ class RowReader:
         if self._unread is not None and self.has_room:
             return now
         retry_at = now + _DISK_RETRY if self.unsent.unwritten else float("inf")
-        return min(retry_at, self._unknown_actions.deadline())
+        return min(retry_at, self._held.read_at, self._unknown_actions.deadline())
 
     def read(self) -> None:
         """Read the descriptor once, and decode rows while there is room."""
+        self._read(self._bytes_to_read)
+
+    def read_held(self) -> None:
+        """While all calls are held, read what waits in the pipe, little by little: its rows go back to the ledger."""
+        if not self._schedule.gives_all_back:
+            self._held.end()
+        elif self._unread is None and not self.unsent.unwritten:
+            most = self._held.bytes_to_read(self._stdin.waiting, self._clock())
+            if most:
+                self._read(min(MOST_READ, most))
+
+    def _read(self, most: int) -> None:
         lines: list[Bytes] = []
-        for line in self._stdin.read():
+        for line in self._stdin.read(most):
             if isinstance(line, OverlongLine):
                 reject = self.unsent.reject_all if line.is_first else self.unsent.reject_more
                 reject([BadRow(line.data, f"the line is longer than {LONGEST_LINE:,} bytes")])
@@ -87,6 +112,16 @@ class RowReader:
         self._unread = self._decode(lines)
         self.take_rows()
 
+    @property
+    def _bytes_to_read(self) -> int:
+        """Return how many bytes may have rows for which there is room.
+
+        What is read can't be overtaken by what is still in the pipe. Without a known rate or a hold, that does no harm.
+        """
+        if not self._schedule.pace.is_known and not self._schedule.is_held:
+            return MOST_READ
+        return min(MOST_READ, max(_LEAST_READ, self._room_to_read * _SHORTEST_ROW))
+
     def _decode(self, lines: Iterable[Bytes]) -> Iterator[Row | UnknownRow | BadRow]:
         for line in lines:
             yield from decode_line(line, self._unknown_actions.known)
@@ -94,15 +129,15 @@ class RowReader:
     def take_rows(self, *, all_of_them: bool = False) -> None:
         """Decode rows of the lines that were read, while there is room. A line may have thousands of rows."""
         while self._unread is not None and (self.has_room or all_of_them):
-            rows = list(itertools.islice(self._unread, _ROWS_AT_ONCE))
-            self.unsent.reject_all([bad for row in rows if (bad := self._pass_on(row))])
+            rows, now = list(itertools.islice(self._unread, _ROWS_AT_ONCE)), self._clock()
+            self.unsent.reject_all([bad for row in rows if (bad := self._pass_on(row, now))])
             if len(rows) < _ROWS_AT_ONCE:
                 self._unread = None
 
-    def _pass_on(self, row: Row | UnknownRow | BadRow, *, was_asked_for: bool = False) -> BadRow | None:
+    def _pass_on(self, row: Row | UnknownRow | BadRow, now: float, *, was_asked_for: bool = False) -> BadRow | None:
         """Let a row wait for a call or for its action. If the row is bad, return it with the reason."""
         if isinstance(row, Row):
-            self._schedule.put(row)
+            self._schedule.put(row, now)
         elif isinstance(row, BadRow):
             return row
         elif was_asked_for or not self._unknown_actions.put(row):
@@ -113,7 +148,7 @@ class RowReader:
         """Ask for the actions if it is time. Decode the rows again whose question is answered."""
         answered = self._unknown_actions.poll(pool, now, on_finished, is_busy=is_busy)
         rows = self._decode(unknown.raw for unknown in answered)
-        self.unsent.reject_all([bad for row in rows if (bad := self._pass_on(row, was_asked_for=True))])
+        self.unsent.reject_all([bad for row in rows if (bad := self._pass_on(row, now, was_asked_for=True))])
 
     def flush(self) -> None:
         """Write the rejected rows that are not written yet."""

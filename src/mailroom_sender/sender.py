@@ -21,8 +21,11 @@ from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS
 from mailroom_sender.sender_status import SenderStatus
 
 _CONNECT_RETRY: Final = 2.0  # seconds between tries to reach the database at the start
-_QUESTIONS: Final = 2
-"""The number of workers that ask for the rate and for the actions, so that these queries delay no call."""
+_QUESTIONS: Final = 4
+"""The workers that ask for the rate, for its division and for the actions, and give held rows back.
+
+So these delay no call.
+"""
 
 
 class Sender:
@@ -96,10 +99,13 @@ class Sender:
             return False
         if self._is_stopped:
             return True
-        # Calls may be held for any time. After the end of the input this sender does not wait for them.
+        # Calls may be held for any time. After the end of the input this sender waits only for the others.
         if self._reader.unknown_count:
             return False
-        return self._calls.schedule.is_held or (self._reader.is_empty and not self._calls.schedule)
+        schedule = self._calls.schedule
+        if schedule.is_held:
+            return len(schedule) == schedule.held_count and (self._reader.is_empty or not self._reader.has_room)
+        return self._reader.is_empty and not schedule
 
     def _report(self) -> None:
         self._status.watchdog.reset()
@@ -112,6 +118,8 @@ class Sender:
         self._calls.poll_rate(pool, wakeup.wake)
         self._reader.poll_actions(pool, self._clock(), wakeup.wake, is_busy=self._calls.is_busy)
         self._calls.take_results()
+        if self._reads:
+            self._reader.read_held()
         self._reader.take_rows()
         self._calls.dispatch(pool, wakeup.wake)
 

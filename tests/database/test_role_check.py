@@ -51,7 +51,7 @@ def test_actions_of_the_database_are_checked_too(database: Database, role: str) 
     """An action of the application has a template too. Without a database or its grant, two actions are known."""
     add_invitation(database)
     assert [one.template for one in actions(role)] == ["activationv1", "passwordrecoveryv1", "invitationv1"]
-    database.run(f"REVOKE EXECUTE ON FUNCTION mailroom_list_actions FROM {ROLE}")
+    database.run(f"REVOKE EXECUTE ON FUNCTION mailroom_action_settings FROM {ROLE}")
     for url in (None, role, "pw: hunter2"):
         assert [one.template for one in actions(url)] == ["activationv1", "passwordrecoveryv1"]
 

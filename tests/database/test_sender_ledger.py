@@ -14,6 +14,8 @@ from mailroom_sender.ledger.database import DatabaseLedger
 from mailroom_sender.ledger.not_sent_log import not_sent_log
 from mailroom_sender.ledger.protocol import Settlement
 from mailroom_sender.ledger.shared_connection import SharedConnection
+from mailroom_sender.schedule.held_rows import HeldRows
+from mailroom_sender.ses import holds
 from mailroom_sender.ses.verdict import Outcome, Verdict
 from tests.support.ledger import Steps
 from tests.support.postgres import Database
@@ -167,3 +169,54 @@ def test_pause_is_logged_once_and_its_end_too(
     assert len(ledger.begin(claimed(database, *tokens), ledger.new_holder()).begun) == 2
     said = capfd.readouterr().err
     assert (said.count("the queue mailroom is paused:"), said.count("is not paused any more")) == (1, 1)
+
+
+def test_held_row_that_is_given_back_is_due_after_a_while(
+    database: Database, ledger: DatabaseLedger, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits in the ledger with the reason of the hold. No call is made for it."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
+    rows = claimed(database, *database.sign_up("ann", "ben"))
+    with ses_delivery(ledger, ses_client(), tmp_path) as delivery:
+        assert delivery.gives_back
+        result = delivery.give_back(HeldRows(rows, "no template", holds.TEMPLATE, 15.0))
+    assert (result.verdicts, result.again, endpoint.calls) == ([], [], [])
+    assert (
+        database.run(
+            "SELECT state::text, error, due_at BETWEEN now() + interval '10 s' AND now() + interval '60 s'"
+            " FROM deliveries"
+        )
+        == [("pending", "no template", True)] * 2
+    )
+
+
+def test_locked_row_that_is_given_back_is_tried_again(
+    database: Database, ledger: DatabaseLedger, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not lost."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SES", endpoint.url)
+    ann, ben = claimed(database, *database.sign_up("ann", "ben"))
+    with database.connect() as application, ses_delivery(ledger, ses_client(), tmp_path) as delivery:
+        application.execute("BEGIN; DELETE FROM accounts WHERE login = 'ann'")
+        result = delivery.give_back(HeldRows([ann, ben], "no template", holds.TEMPLATE, 15.0))
+        application.execute("ROLLBACK")
+    assert [again.row for again in result.again] == [ann]
+    assert database.states() == {"claimed": 1, "pending": 1}
+
+
+def test_senders_of_an_account_are_counted(database: Database, ledger: DatabaseLedger) -> None:
+    """A sender counts for five seconds after its last question. Senders of another account do not count."""
+    connection = shared_connection(database.url)
+    connection.open()
+    other = DatabaseLedger(connection, "mailroom", LEASE_MS, not_sent_log())
+    assert [one.count_senders("eu-west-1 14") for one in (ledger, other, ledger)] == [1, 2, 2]
+    assert other.count_senders("eu-west-1 500") == 1
+    assert ledger.count_senders("eu-west-1 14") == 1
+    other.count_senders("eu-west-1 14")
+    database.run("UPDATE mailroom_senders SET seen_at = seen_at - interval '5 s'")
+    assert ledger.count_senders("eu-west-1 14") == 1
+    connection.close()

@@ -146,7 +146,7 @@ def test_promises_hold_at_every_step(
         "mailroom-send": {
             "read",
             "acknowledge",
-            "list_actions",
+            "action_settings",
             "begin_rows",
             "call",
             "settle_rows",

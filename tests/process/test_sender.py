@@ -11,6 +11,7 @@ from tests.conftest import Environment
 from tests.support.lines import activation, field_of, recovery
 from tests.support.processes import Finished, run, running
 from tests.support.ptys import open_pty
+from tests.support.rate_limit import RateLimit
 from tests.support.raw_endpoint import running_raw_endpoint, trickling
 from tests.support.ses_endpoint import Call, Endpoint, Reply, accepted, refused
 from tests.support.waiting import until
@@ -368,6 +369,16 @@ def test_signal_finishes_calls_and_keeps_the_rest(endpoint: Endpoint, sender_env
     assert 0 < len(sent) < 150
 
 
+def test_held_action_does_not_end_the_others(endpoint: Endpoint, sender_env: Environment, tmp_path: Path) -> None:
+    """At the end of the input, rows of the held action are kept. All others are mailed, however slowly."""
+    endpoint.decide = lambda call: refused("TemplateDoesNotExist", "no") if call.template == "activationv1" else None
+    lines = [line for n in range(25) for line in (activation(n), recovery(100 + n))]
+    done = send(sender_env(MAILROOM_SES_MAX_RATE="40"), *lines)
+    assert (done.status, sorted(endpoint.addresses)) == (1, sorted(f"u{100 + n}@example.com" for n in range(25)))
+    kept = "".join(file.read_text() for file in files(tmp_path, "replay_*")).splitlines()
+    assert sorted(kept) == sorted(activation(n) for n in range(25))
+
+
 def test_slow_answer_delays_the_end_up_to_its_deadline(sender_env: Environment, tmp_path: Path) -> None:
     """SIGTERM waits for a call for half a lease at most. Then the outcome of its rows is unknown."""
     with running_raw_endpoint(trickling(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n", b"x")) as endpoint:
@@ -398,15 +409,36 @@ def test_closed_stdout_does_not_stop_the_mails(endpoint: Endpoint, sender_env: E
 
 @pytest.mark.parametrize("said_by", ["ses", "setting"])
 def test_calls_keep_to_the_rate(endpoint: Endpoint, sender_env: Environment, said_by: str) -> None:
-    """At 20 recipients a second, from SES or from a setting, 60 rows take two seconds after a burst of one second."""
+    """At 20 recipients a second, from SES or from a setting, 40 rows take two seconds, in small calls."""
     endpoint.max_send_rate = "20.0" if said_by == "ses" else "1000.0"
     env = sender_env(**({} if said_by == "ses" else {"MAILROOM_SES_MAX_RATE": "20"}))
-    done = send(env, *(activation(n) for n in range(60)))
+    done = send(env, *(activation(n) for n in range(40)))
     assert done.status == 0, done.err
-    assert len(endpoint.mailed) == 60
-    assert max(len(call.destinations) for call in endpoint.calls) <= 20
+    assert len(endpoint.mailed) == 40
+    assert max(len(call.destinations) for call in endpoint.calls) == 1
     assert endpoint.mailed_at[-1] - endpoint.mailed_at[0] >= 1.8
     assert ("SES allows 20 recipients a second" in done.err) == (said_by == "ses")
+
+
+@pytest.mark.parametrize("holds", [1.0, 0.1])
+def test_whole_rate_is_used(endpoint: Endpoint, sender_env: Environment, holds: float) -> None:
+    """SES's bucket holds a second or a tenth of one. No call is throttled. tests/unit has more rates, and a minute."""
+    endpoint.max_send_rate, endpoint.limit = "100", RateLimit(100, holds)
+    done = send(sender_env(), *(activation(n) for n in range(400)))
+    assert (done.status, len(endpoint.mailed), endpoint.limit.throttled) == (0, 400, 0)
+    assert 400 / (endpoint.mailed_at[-1] - endpoint.mailed_at[0]) >= 95
+
+
+def test_recovery_overtakes_activations_that_the_sender_has_read(
+    endpoint: Endpoint, sender_env: Environment, tmp_path: Path
+) -> None:
+    """It comes when most of a second's rows wait, and is called before nearly all of them."""
+    first = tmp_path / "first"
+    first.write_text("".join(activation(n) + "\n" for n in range(40)))
+    command = f"(cat {first}; sleep 0.2; echo '{recovery(100)}') | mailroom-send"
+    done = run(command, env=sender_env(MAILROOM_SES_MAX_RATE="20"))
+    assert (done.status, len(endpoint.addresses)) == (0, 41)
+    assert endpoint.addresses.index("u100@example.com") <= 30
 
 
 def test_unknown_rate_stops_no_mail(endpoint: Endpoint, sender_env: Environment) -> None:

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
+from tests.support.rate_limit import RateLimit
 from tests.support.ses_account import GARBAGE, Account, Refused
 
 _NAMESPACE = "http://ses.amazonaws.com/doc/2010-12-01/"
@@ -82,6 +83,7 @@ class Endpoint:
     replies: deque[Reply] = field(default_factory=deque)  # for the next calls, in order; after them all is accepted
     decide: Callable[[Call], Reply | None] = lambda _: None
     max_send_rate: str | None = None  # None: GetSendQuota is not permitted
+    limit: RateLimit | None = None  # None: calls are never throttled
     account: Account = field(default_factory=Account)
     refused_keys: dict[str, str] = field(
         default_factory=dict
@@ -103,6 +105,8 @@ class Endpoint:
         with self._lock:
             self.calls.append(call)
             reply = self.replies.popleft() if self.replies else self.decide(call)
+            if reply is None and self.limit and not self.limit.takes(len(call.destinations), time.monotonic()):
+                reply = refused("Throttling", "Maximum sending rate exceeded.")
             if reply is None:
                 reply = self.accept(call)
             if reply.status in (None, 200):

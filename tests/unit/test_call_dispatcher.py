@@ -11,11 +11,15 @@ from mailroom_sender.delivery.preview import Preview
 from mailroom_sender.delivery.protocol import Delivery, DeliveryResult
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.alone import LedgerAlone
+from mailroom_sender.ledger.protocol import Retry
 from mailroom_sender.output.stdout import CallOutput
 from mailroom_sender.output.unsent_rows import UnsentRows
 from mailroom_sender.schedule.call_schedule import CallSchedule
+from mailroom_sender.schedule.held_rows import HeldRows
 from mailroom_sender.schedule.pace import Pace
 from mailroom_sender.schedule.quota import Quota
+from mailroom_sender.ses import holds
+from mailroom_sender.ses.verdict import Outcome, Verdict
 from tests.support.sender_parts import ENVELOPE, Clock, rows, ses_client, ses_delivery
 from tests.support.ses_endpoint import Endpoint, accepted, refused
 from tests.support.waiting import until
@@ -30,10 +34,12 @@ def pool() -> Iterator[Executor]:
 class Calls:
     """A dispatcher with its own schedule."""
 
-    def __init__(self, delivery: Delivery, unsent: UnsentRows, pool: Executor, clock: Clock) -> None:
+    def __init__(
+        self, delivery: Delivery, unsent: UnsentRows, pool: Executor, clock: Clock, *, gives_back: bool = False
+    ) -> None:
         pace = Pace()
         self.unsent = unsent
-        self.schedule = CallSchedule(pace)
+        self.schedule = CallSchedule(pace, gives_back=gives_back)
         self.clock = clock
         self.dispatcher = CallDispatcher(delivery, self.schedule, Quota(None, pace), unsent, 1, clock)
         self._pool = pool
@@ -41,7 +47,7 @@ class Calls:
     def send(self, *batch: Row) -> None:
         """Make the calls that are allowed now for these rows, and take their results."""
         for row in batch:
-            self.schedule.put(row)
+            self.schedule.put(row, self.clock())
         ended: list[bool] = []
         self.dispatcher.dispatch(self._pool, lambda: ended.append(True))
         until(lambda: ended or not self.dispatcher.is_busy, "the call ends")
@@ -136,3 +142,50 @@ def test_bug_keeps_the_rows_and_logs_no_secret(
     said = capfd.readouterr().err
     assert "a batch of 1 row failed because of a bug in mailroom: KeyError; please report it" in said
     assert row.secret not in said
+
+
+class Ledger(Preview):
+    """A delivery that gives held rows back. The first row of each time is locked."""
+
+    gives_back = True
+
+    def __init__(self, unsent: UnsentRows) -> None:
+        super().__init__(ENVELOPE, unsent, CallOutput(1), as_text=False)
+        self.given_back: list[list[Row]] = []
+        self.is_faulty = False
+
+    def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
+        held = Verdict(Outcome.HOLD, "no template", hold=holds.TEMPLATE)
+        return lambda: DeliveryResult(batch[0].action, [held] * len(batch))
+
+    def give_back(self, held: HeldRows) -> DeliveryResult:
+        if self.is_faulty:
+            raise KeyError(held.rows[0].secret)
+        self.given_back.append(held.rows)
+        return DeliveryResult(held.rows[0].action, again=[Retry(held.rows[0], 0.25)])
+
+
+@pytest.mark.parametrize("is_faulty", [False, True], ids=["locked row", "bug"])
+def test_held_rows_are_given_back_besides_the_calls(tmp_path: Path, pool: Executor, is_faulty: bool) -> None:
+    """One stays for the probe. A row that is locked waits and is given back again. After a bug no row is lost."""
+    unsent = UnsentRows(tmp_path)
+    ledger = Ledger(unsent)
+    calls = Calls(ledger, unsent, pool, Clock(), gives_back=True)
+    calls.send(*rows(*range(50)))
+    ledger.is_faulty = is_faulty
+    calls.send(*rows(*range(50, 60)))
+    assert (calls.schedule.held_count, calls.dispatcher.is_busy) == (1 if is_faulty else 2, False)
+    assert [len(given) for given in ledger.given_back] == ([] if is_faulty else [9])
+    kept = "".join(file.read_text() for file in tmp_path.glob("replay_*")).splitlines()
+    assert len(kept) == (9 if is_faulty else 0)
+
+
+def test_stopped_dispatcher_gives_nothing_back(tmp_path: Path, pool: Executor) -> None:
+    """All rows are released at the end."""
+    unsent = UnsentRows(tmp_path)
+    ledger = Ledger(unsent)
+    calls = Calls(ledger, unsent, pool, Clock(), gives_back=True)
+    calls.send(*rows(1))
+    calls.dispatcher.stop()
+    calls.send(*rows(2, 3))
+    assert (len(calls.schedule), ledger.given_back) == (2, [])

@@ -12,7 +12,8 @@ SENT = [Verdict(Outcome.SENT)]
 PAUSED = [Verdict(Outcome.HOLD, "paused", hold=holds.ACCOUNT)]
 NO_TEMPLATE = [Verdict(Outcome.HOLD, "no template", hold=holds.TEMPLATE)]
 REFUSALS = [Verdict(Outcome.HOLD, "refusals", hold=holds.REFUSALS)]
-THROTTLED = [Verdict(Outcome.LATER, "rate", slower=True)]
+FAILED = [Verdict(Outcome.LATER, "HTTP 500", slower=True)]
+THROTTLED = [Verdict(Outcome.LATER, "rate", slower=True, throttled=True)]
 BUSY = [Verdict(Outcome.LATER, "busy")]
 
 
@@ -29,7 +30,7 @@ def test_account_hold_stops_all_calls_until_a_probe() -> None:
     assert gates.closed((A, R), 114) == {A, R}
     assert (gates.opens_at(114), gates.opens_at(115)) == (115, float("inf"))
     assert gates.closed((A, R), 115) == frozenset()
-    gates.note_call(R, 115)
+    gates.note_call(R, 1, 115)
     assert gates.closed((A, R), 116) == {A, R}
 
 
@@ -57,23 +58,34 @@ def test_failed_probe_of_another_kind_keeps_the_gate_closed() -> None:
     """A 503 as the answer to a probe says nothing about the hold."""
     gates = Gates()
     gates.answered(A, PAUSED, 0, 0)
-    gates.note_call(A, 15)
+    gates.note_call(A, 1, 15)
     gates.answered(A, BUSY, 16, 0)
     assert gates.closed((A, R), 17) == {A, R}
     assert gates.closed((A, R), 30) == frozenset()
 
 
-def test_throttling_slows_all_calls_until_a_success() -> None:
-    """Each throttled call doubles the pause, and a success ends it."""
+@pytest.mark.parametrize(("verdicts", "pause"), [(THROTTLED, 0.2), (FAILED, 1.0), (THROTTLED + FAILED, 1.0)])
+def test_slower_answer_stops_all_calls_until_a_success(verdicts: list[Verdict], pause: float) -> None:
+    """For a moment after throttling, longer after a failure. Each such call doubles the pause; a success ends it."""
     gates = Gates()
-    gates.answered(A, THROTTLED, 0, 1.0)
-    assert gates.closed((A, R), 0.9) == {A, R}
-    assert gates.closed((A, R), 1.0) == frozenset()
-    gates.answered(A, THROTTLED, 1, 1.0)
-    assert gates.closed((A, R), 2.9) == {A, R}
+    gates.answered(A, verdicts, 0, 1.0)
+    assert gates.closed((A, R), pause - 0.1) == {A, R}
+    assert gates.closed((A, R), pause) == frozenset()
+    gates.answered(A, verdicts, 1, 1.0)
+    assert gates.closed((A, R), 0.9 + 2 * pause) == {A, R}
+    assert gates.closed((A, R), 1.0 + 2 * pause) == frozenset()
     gates.answered(A, SENT, 3, 1.0)
-    gates.answered(A, THROTTLED, 4, 1.0)
-    assert gates.closed((A, R), 5.0) == frozenset()
+    gates.answered(A, verdicts, 4, 1.0)
+    assert gates.closed((A, R), 4 + pause) == frozenset()
+
+
+def test_calls_in_progress_do_not_lengthen_the_pause() -> None:
+    """They were made before SES was known to throttle."""
+    gates = Gates()
+    for at in (0.0, 0.05, 0.1, 0.15):
+        gates.answered(A, THROTTLED, at, 1.0)
+    assert gates.closed((A, R), 0.19) == {A, R}
+    assert gates.closed((A, R), 0.2) == frozenset()
 
 
 def test_hold_for_refusals_is_probed_soon() -> None:
@@ -84,9 +96,35 @@ def test_hold_for_refusals_is_probed_soon() -> None:
         assert gates.closed((A, R), now + wait - 0.5) == {A}
         now += wait
         assert gates.closed((A, R), now) == frozenset()
-        gates.note_call(A, now)
+        gates.note_call(A, 50, now)
         gates.answered(A, REFUSALS, now, 0)
     assert gates.answered(A, SENT, now, 0) == [GateChange(False, "refusals", holds.REFUSALS, A)]
+
+
+def test_probe_has_one_row() -> None:
+    """The next call waits for its answer."""
+    gates = Gates()
+    assert gates.most_rows(A) == float("inf")
+    gates.answered(A, NO_TEMPLATE, 0, 0)
+    assert (gates.most_rows(A), gates.most_rows(R)) == (1, float("inf"))
+    gates.answered(A, PAUSED, 0, 0)
+    assert (gates.most_rows(A), gates.most_rows(R)) == (1, 1)
+
+
+def test_probe_after_refusals_has_fifty_rows_in_calls_of_any_size() -> None:
+    """Bad rows may stand before a good one. A new refusal ends the probe early, and the next wait is twice as long."""
+    gates = Gates()
+    gates.answered(A, REFUSALS, 0, 0)
+    for _ in range(2):
+        assert gates.closed((A,), 1.0) == frozenset()
+        gates.note_call(A, 20, 1.0)
+    assert gates.most_rows(A) == 10
+    gates.answered(A, REFUSALS, 1.5, 0)
+    assert [A in gates.closed((A,), at) for at in (3.4, 3.5)] == [True, False]
+    assert gates.most_rows(A) == 50
+    for _ in range(5):
+        gates.note_call(A, 10, 4.0)
+    assert [A in gates.closed((A,), at) for at in (7.9, 8.0)] == [True, False]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.SPLIT, Outcome.LATER])

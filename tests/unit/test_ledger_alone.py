@@ -48,6 +48,16 @@ def test_row_is_tried_a_few_times_and_then_kept(unsent: UnsentRows, outcome: Out
     assert ledger.begin(batch, "").begun[0].attempt == 1  # it is forgotten
 
 
+def test_row_for_which_no_call_was_made_is_not_counted(unsent: UnsentRows) -> None:
+    """It waits for the given time, and this was no attempt."""
+    ledger, batch = LedgerAlone(unsent), rows(1)
+    for _ in range(2 * MOST_ATTEMPTS):
+        (begun,) = ledger.begin(batch, "").begun
+        assert begun.attempt == 1
+        (again,) = ledger.settle([Settlement(begun, Verdict(Outcome.HOLD, "paused"), 20.0)])
+        assert (again.row, again.delay) == (batch[0], 20.0)
+
+
 @pytest.mark.parametrize(
     ("verdict", "kept"),
     [

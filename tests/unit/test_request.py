@@ -69,14 +69,15 @@ def test_login_is_data_and_never_markup(login: str, escaped: str) -> None:
 
 
 def test_batches_have_one_action_oldest_first() -> None:
-    """The action whose row waits longest comes first, with up to 50 rows in order. A closed action is skipped."""
+    """A call has up to 50 rows of one action, in order. A closed action is skipped."""
     waiting = WaitingRows()
     rows = [row(n, MailAction.PASSWORD_RECOVERY if n % 2 else MailAction.ACTIVATION) for n in range(120)]
     for one in rows:
-        waiting.put(one)
-    assert waiting.next_batch() == rows[0::2][:MOST_DESTINATIONS]
-    assert waiting.next_batch({"password_recovery"}) == rows[0::2][MOST_DESTINATIONS:]
-    assert waiting.next_batch({"activation", "password_recovery"}) == []
+        waiting.put(one, 0.0)
+    for batch in (rows[0::2][:MOST_DESTINATIONS], rows[0::2][MOST_DESTINATIONS:]):
+        assert waiting.first({"password_recovery"}) == "activation"
+        assert waiting.take("activation", MOST_DESTINATIONS) == batch
+    assert waiting.first({"password_recovery"}) is None
     assert (len(waiting), waiting.take_all(), len(waiting)) == (60, rows[1::2], 0)
 
 

@@ -1,8 +1,17 @@
 """How often a row is tried, and when."""
 
-from mailroom_sender.schedule.retries import MOST_ATTEMPTS, MOST_REFUSALS, delay_after, most_attempts
+import pytest
+
+from mailroom_sender.schedule.retries import (
+    MOST_ATTEMPTS,
+    MOST_REFUSALS,
+    delay_after,
+    delay_of_given_back,
+    most_attempts,
+)
 from mailroom_sender.schedule.retry_queue import RetryQueue
 from mailroom_sender.ses import holds
+from mailroom_sender.ses.holds import Hold
 from mailroom_sender.ses.verdict import Outcome, Verdict
 from tests.support.sender_parts import rows
 
@@ -13,6 +22,22 @@ def test_held_row_waits_for_a_probe() -> None:
     for attempt in (1, 12):
         assert (delay_after(held, attempt, 0.0), delay_after(held, attempt, 1.0)) == (4.0, 8.0)
     assert (delay_after(Verdict(Outcome.LATER), 1, 1.0), delay_after(Verdict(Outcome.LATER), 12, 1.0)) == (1.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("hold", "probe", "waits"),
+    [
+        (holds.TEMPLATE, 15.0, (15.0, 60.0)),
+        (holds.REFUSALS, 1.0, (4.0, 8.0)),
+        (holds.REFUSALS, 8.0, (8.0, 32.0)),
+        (holds.QUOTA, 15.0, (4.0, 8.0)),
+    ],
+)
+def test_row_that_is_given_back_waits_longer_if_no_other_sender_can_send_it(
+    hold: Hold, probe: float, waits: tuple[float, float]
+) -> None:
+    """A missing template is missing for all. An import does not come back at once, nor all at the same time."""
+    assert (delay_of_given_back(hold, probe, 0.0), delay_of_given_back(hold, probe, 1.0)) == waits
 
 
 def test_undecided_refusal_is_tried_less_often() -> None:
@@ -30,9 +55,9 @@ def test_rows_come_out_in_the_order_of_their_times() -> None:
     queue.put(three, 9.0)
     queue.put(one, 5.0)
     queue.put(two, 5.0)
-    assert (len(queue), queue.due_at) == (3, 5.0)
+    assert (len(queue), queue.due_at, queue.count("activation"), queue.count("other")) == (3, 5.0, 3, 0)
     assert queue.take_due(4.9) == []
     assert queue.take_due(5.0) == [one, two]
-    assert queue.due_at == 9.0
+    assert (queue.due_at, queue.count("activation")) == (9.0, 1)
     assert queue.take_all() == [three]
-    assert len(queue) == 0
+    assert (len(queue), queue.count("activation")) == (0, 0)

@@ -15,7 +15,10 @@ from mailroom_sender.output.unsent_rows import UnsentRows
 from mailroom_sender.row_reader import RowReader
 from mailroom_sender.schedule.call_schedule import CallSchedule
 from mailroom_sender.schedule.pace import Pace
-from tests.support.lines import activation
+from mailroom_sender.ses import holds
+from mailroom_sender.ses.verdict import Outcome, Verdict
+from tests.support.lines import activation, recovery
+from tests.support.sender_parts import Clock, rows
 from tests.support.waiting import until
 
 MOST = 3
@@ -25,17 +28,29 @@ _PIPE = 1 << 15  # bytes: less than a pipe holds
 class Input:
     """A reader of a pipe with room for three rows."""
 
-    def __init__(self, folder: Path, *, has_database: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        has_database: bool,
+        rate: float = float("inf"),
+        most: int = MOST,
+        gives_back: bool = False,
+    ) -> None:
         self.folder = folder
-        self.schedule = CallSchedule(Pace())
+        self.clock = Clock()
+        self.schedule = CallSchedule(Pace(rate), most, gives_back=gives_back)
         self._known = KnownActions()
         self._fd, self._writer = os.pipe()
         unknown = UnknownActions(self._known, self._read_actions if has_database else None)
-        self.reader = RowReader(LineInput(self._fd), unknown, self.schedule, UnsentRows(folder), MOST)
+        self.reader = RowReader(LineInput(self._fd), unknown, self.schedule, UnsentRows(folder), self.clock)
 
     def _read_actions(self) -> None:
         shipped = [(action.number, action.name, action.template, action.needs_code) for action in SHIPPED]
         self._known.replace([*shipped, ("9", "invitation", "invitationv1", False)])
+
+    def write(self, *lines: str) -> None:
+        os.write(self._writer, ("\n".join(lines) + "\n").encode())
 
     def read(self, *lines: str, end: str = "\n") -> None:
         data = ("\n".join(lines) + end).encode()
@@ -140,3 +155,73 @@ def test_disk_that_does_not_take_a_row_stops_the_reading(given: Input) -> None:
     moved.rename(given.folder)
     given.reader.flush()
     assert given.reader.wants_input
+
+
+def test_little_is_read_where_the_rate_is_low(tmp_path: Path) -> None:
+    """What is read is ahead of what comes later. Half a kilobyte at least is read, and a line is read to its end."""
+    slow = Input(tmp_path, has_database=True, rate=2.0)
+    slow.read(*(activation(number) for number in range(20)), ",".join(activation(number) for number in range(20, 30)))
+    assert len(slow.schedule) in (3, 4, 5)
+    taken = 0
+    while taken < 30:
+        taken += len(slow.schedule.take_all())
+        assert slow.reader.wants_input == (taken < 30 or slow.reader.is_empty)
+        if taken < 30:
+            slow.reader.read()
+    slow.close()
+
+
+def test_rows_come_to_the_schedule_at_the_time_of_the_clock(given: Input) -> None:
+    """A recovery that is read 2 s later overtakes an activation, and not one that is read later still."""
+    given.read(activation(1))
+    given.clock.advance(1.5)
+    given.read(recovery(2))
+    assert [row.login for row in given.schedule.take_batch(given.clock())] == ["u2"]
+    given.clock.advance(1.0)
+    given.read(recovery(3))
+    assert [row.login for row in given.schedule.take_batch(given.clock())] == ["u1"]
+
+
+@pytest.mark.parametrize("gives_back", [True, False])
+def test_reader_of_a_held_account_reads_a_line_for_the_probe(tmp_path: Path, gives_back: bool) -> None:
+    """Rows that it has read already go on to the schedule, which gives them back. Without a ledger they wait."""
+    held = Input(tmp_path, has_database=True, gives_back=gives_back)
+    held.read(",".join(activation(number) for number in range(1100)))
+    assert held.schedule.take_batch(100.0)
+    verdict = Verdict(Outcome.HOLD, "paused", hold=holds.ACCOUNT)
+    held.schedule.answered("activation", [verdict], held.clock(), 0.0)
+    given_back = 0
+    while (rows := held.schedule.take_held()) or not held.reader.is_empty:
+        given_back += len(rows.rows) if rows else 0
+        if not rows and not held.reader.has_room:
+            break
+        held.reader.take_rows()
+    assert given_back == (1049 if gives_back else 0)
+    assert (held.reader.is_empty, held.reader.wants_input) == (gives_back, False)
+    held.schedule.take_all()
+    if gives_back:
+        held.read(*(activation(number) for number in range(100)))
+        assert 1 <= len(held.schedule) <= 6
+    held.close()
+
+
+def test_pipe_of_a_held_account_is_read_little_by_little(tmp_path: Path) -> None:
+    """Its rows go back to the ledger. When calls are made again, it is read as always."""
+    held = Input(tmp_path, has_database=True, most=100, gives_back=True)
+    held.schedule.put(rows(1)[0], 0.0)
+    held.schedule.answered("activation", [Verdict(Outcome.HOLD, "paused", hold=holds.ACCOUNT)], held.clock(), 0.0)
+    held.write(*(activation(number) for number in range(100)))
+    assert not held.reader.wants_input
+    for _ in range(2):  # the second time is too early
+        held.reader.read_held()
+        assert 45 <= len(held.schedule) <= 55
+    assert 0.5 < held.reader.deadline(held.clock()) - held.clock() <= 1.0
+    while held.schedule.take_held():
+        pass
+    held.clock.advance(1.0)
+    held.reader.read_held()
+    assert 20 <= len(held.schedule) <= 30
+    held.schedule.answered("activation", [Verdict(Outcome.SENT)], held.clock(), 0.0)
+    held.reader.read_held()
+    assert held.reader.deadline(held.clock()) == float("inf")
+    held.close()

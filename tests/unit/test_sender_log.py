@@ -75,14 +75,17 @@ def test_same_kind_of_refusal_is_logged_once(events: Events) -> None:
 
 def test_hold_names_the_waiting_rows_and_what_to_do(events: Events) -> None:
     """A hold that ends by itself is a warning. One that an operator must end is an error."""
-    log_gate(GateChange(True, "no template", holds.TEMPLATE, "activation"))
-    log_gate(GateChange(True, "used up", holds.QUOTA, None))
-    log_gate(GateChange(False, "used up", holds.QUOTA, None))
+    log_gate(GateChange(True, "no template", holds.TEMPLATE, "activation"), gives_back=True)
+    log_gate(GateChange(True, "used up", holds.QUOTA, None), gives_back=False)
+    log_gate(GateChange(False, "used up", holds.QUOTA, None), gives_back=False)
     template, quota, over = events()
-    assert template["message"] == (f"calls for activation wait, probing every 15 s: no template; {holds.TEMPLATE.hint}")
+    assert template["message"] == (
+        "calls for activation wait, probing every 15 s: no template; their rows go back to the queue, and come again"
+        f" later; {holds.TEMPLATE.hint}"
+    )
     assert (template["level"], template["event"], template["action"]) == ("error", "calls_held", "activation")
     assert (template["reason"], template["hint"]) == ("no template", holds.TEMPLATE.hint)
-    assert quota["message"].startswith("all calls wait, probing every 15 s: used up; ")
+    assert quota["message"].startswith("all calls wait, probing every 15 s: used up; their rows wait in this program; ")
     assert (quota["level"], "action" in quota) == ("warning", False)
     assert over == {
         "level": "info",

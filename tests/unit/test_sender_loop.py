@@ -30,6 +30,7 @@ from mailroom_sender.log import log
 from mailroom_sender.output.unsent_rows import UnsentRows
 from mailroom_sender.row_reader import RowReader
 from mailroom_sender.schedule.call_schedule import CallSchedule
+from mailroom_sender.schedule.held_rows import HeldRows
 from mailroom_sender.schedule.pace import Pace
 from mailroom_sender.schedule.quota import Quota
 from mailroom_sender.sender import Sender
@@ -60,6 +61,11 @@ class Delivery:
         self.ends.wait(30)
         later = [Retry(row, 3600.0) for row in batch]
         return DeliveryResult(batch[0].action, [Verdict(Outcome.LATER, "not now")] * len(batch), later)
+
+    gives_back = False
+
+    def give_back(self, held: HeldRows) -> DeliveryResult:
+        raise NotImplementedError
 
     def release(self, rows: Sequence[Row]) -> None:
         self.given_back.append(list(rows))
@@ -103,9 +109,9 @@ class Loop:
         self.known = KnownActions()
         self._turns = Turns()
         pace = Pace()
-        schedule = CallSchedule(pace)
+        schedule = CallSchedule(pace, MOST)
         unknown = UnknownActions(self.known, self._ask)
-        reader = RowReader(LineInput(self._reader), unknown, schedule, self.unsent, MOST)
+        reader = RowReader(LineInput(self._reader), unknown, schedule, self.unsent, self.clock)
         calls = CallDispatcher(
             delivery or self.delivery, schedule, Quota(None, pace), self.unsent, concurrency=1, clock=self.clock
         )

@@ -1,5 +1,6 @@
 """Delivers one batch: begins, calls, settles and prints each part. Runs in a worker's thread."""
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -16,6 +17,7 @@ from mailroom_sender.errors import Stopped
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.protocol import Retry, SenderLedger, Settlement
 from mailroom_sender.log import log
+from mailroom_sender.schedule.retries import delay_after
 from mailroom_sender.ses.client import CallOutcome
 from mailroom_sender.ses.permission import Begun
 from mailroom_sender.ses.verdict import Outcome, Verdict
@@ -32,6 +34,11 @@ def log_left_rows(count: int, *, at_most: bool = False) -> None:
         event="rows_left_to_lease",
         count=count,
     )
+
+
+def locked_again(locked: Sequence[Row]) -> list[Retry]:
+    """Return when to begin again rows that another transaction had locked."""
+    return [Retry(row, _LOCKED_FOR) for row in locked]
 
 
 class BatchDelivery:
@@ -80,7 +87,7 @@ class BatchDelivery:
         """Record the reason why these rows wait: no call is made for them now."""
         begun, locked = self._permission.wait()
         self._retry_locked(locked)
-        self._settle([Settlement(one, held) for one in begun])
+        self._settle([Settlement(one, held, delay_after(held, one.attempt, random.random())) for one in begun])
 
     def _deliver_part(self, rows: Sequence[Row]) -> None:
         """Call for some rows of the batch, and settle what is decided."""
@@ -103,7 +110,7 @@ class BatchDelivery:
         self._calls.print_answer(fit_rows, outcome, verdicts)
 
     def _retry_locked(self, locked: Sequence[Row]) -> None:
-        self._result.again += [Retry(row, _LOCKED_FOR) for row in locked]
+        self._result.again += locked_again(locked)
 
     def _note_unfit(self, unfit: Sequence[Settlement]) -> None:
         self._result.unfit += len(unfit)

@@ -10,11 +10,14 @@ from mailroom_sender.input.row import Row
 from mailroom_sender.output.mail_text import mail_text
 from mailroom_sender.output.stdout import CallOutput
 from mailroom_sender.output.unsent_rows import UnsentRows
+from mailroom_sender.schedule.held_rows import HeldRows
 from mailroom_sender.ses.request import Envelope, build
 
 
 class Preview:
     """A delivery that only prints."""
+
+    gives_back = False
 
     def __init__(self, envelope: Envelope, unsent: UnsentRows, output: CallOutput, *, as_text: bool) -> None:
         """`as_text`: print mails for a person."""
@@ -41,6 +44,10 @@ class Preview:
         elif fit:
             self._output.line(build(fit, self._envelope))
         return DeliveryResult(batch[0].action)
+
+    def give_back(self, held: HeldRows) -> DeliveryResult:
+        """Give nothing back, because no calls are held."""
+        return DeliveryResult(held.rows[0].action)
 
     def release(self, rows: Sequence[Row]) -> None:
         """Do nothing, because nothing would be sent."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from mailroom_sender.input.action import MailAction
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.protocol import Retry
+from mailroom_sender.schedule.held_rows import HeldRows
 from mailroom_sender.ses.verdict import Verdict
 
 
@@ -26,6 +27,13 @@ class Delivery(Protocol):
 
     def start(self, batch: Sequence[Row]) -> Callable[[], DeliveryResult]:
         """Start without waiting. Return a function that delivers the batch in a worker thread. Neither raises."""
+
+    @property
+    def gives_back(self) -> bool:
+        """Return whether give_back() works: the rows go to a ledger, from which they come again."""
+
+    def give_back(self, held: HeldRows) -> DeliveryResult:
+        """Give held rows back to the ledger, in a worker thread. Return the rows that this sender tries again."""
 
     def release(self, rows: Sequence[Row]) -> None:
         """Release rows that will not be tried now."""

@@ -1,17 +1,20 @@
 """Sends batches through SES, fenced and recorded by the ledger."""
 
+import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from mailroom_runtime.repeated_log import RepeatedLog
-from mailroom_sender.delivery.batch_delivery import BatchDelivery, log_left_rows
+from mailroom_sender.delivery.batch_delivery import BatchDelivery, locked_again, log_left_rows
 from mailroom_sender.delivery.protocol import DeliveryResult
 from mailroom_sender.delivery.refusal_run import RefusalRun
 from mailroom_sender.delivery.ses_calls import SesCalls
 from mailroom_sender.errors import Stopped
 from mailroom_sender.input.row import Row
 from mailroom_sender.ledger.protocol import SenderLedger, Settlement
+from mailroom_sender.schedule.held_rows import HeldRows
+from mailroom_sender.ses.verdict import Outcome, Verdict
 
 
 class SesDelivery:
@@ -44,6 +47,25 @@ class SesDelivery:
         """Begin a batch; return what delivers it, in a worker."""
         run = self._runs[batch[0].action.name]
         return BatchDelivery(batch, self._ledger, self._calls, run, self._not_sent, self._clock).deliver
+
+    @property
+    def gives_back(self) -> bool:
+        """Return whether the ledger takes held rows back."""
+        return self._ledger.gives_back
+
+    def give_back(self, held: HeldRows) -> DeliveryResult:
+        """Give held rows back to the ledger. Each is due again after a while. Rows that are locked are tried again."""
+        result = DeliveryResult(held.rows[0].action)
+        verdict = Verdict(Outcome.HOLD, held.reason, hold=held.hold)
+        try:
+            begun, locked = self._ledger.begin(held.rows, self._ledger.new_holder())
+            if begun:
+                self._ledger.settle([Settlement(one, verdict, held.delay(random.random())) for one in begun])
+        except Stopped:
+            log_left_rows(len(held.rows), at_most=True)
+            return result
+        result.again = locked_again(locked)
+        return result
 
     def release(self, rows: Sequence[Row]) -> None:
         """Return rows to the ledger, due at once; without a database, to a replay file."""

@@ -1,6 +1,7 @@
 """Pure: the actions: what a mail may be for, and what that means for its row and its request.
 
-They are in the table mailroom_actions (migrations/4_actions.up.sql). The first two come with mailroom.
+They are in the table mailroom_actions (migrations/4_actions.up.sql and 6_order.up.sql). The first two come with
+mailroom.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,15 +20,16 @@ class MailAction:
     name: str
     template: str
     needs_code: bool  # the row has a code of five digits, which the template gets
+    head_start: int = 43_200  # seconds: rows of an action with a higher one go first
 
 
-MailAction.ACTIVATION = MailAction("1", "activation", "activationv1", needs_code=False)
-MailAction.PASSWORD_RECOVERY = MailAction("2", "password_recovery", "passwordrecoveryv1", needs_code=True)
+MailAction.ACTIVATION = MailAction("1", "activation", "activationv1", False, 43_200)
+MailAction.PASSWORD_RECOVERY = MailAction("2", "password_recovery", "passwordrecoveryv1", True, 86_400)
 
 SHIPPED: Final = (MailAction.ACTIVATION, MailAction.PASSWORD_RECOVERY)
 """The first rows of the table. A sender without a database knows only these."""
 
-LIST: Final = "SELECT number::text, name, template, signs_code FROM mailroom.mailroom_list_actions()"
+LIST: Final = "SELECT number::text, name, template, signs_code, head_start FROM mailroom.mailroom_action_settings()"
 
 
 def by_number(actions: Iterable[MailAction]) -> Mapping[str, MailAction]:

@@ -1,13 +1,17 @@
 """Reads complete lines from stdin. Bytes after the last newline are not a line."""
 
+import array
+import fcntl
 import os
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from mailroom_sender.input.row import Bytes
 
-_READ: Final = 1 << 16
+MOST_READ: Final = 1 << 16
+"""Bytes that are read at once."""
 LONGEST_LINE: Final = 1 << 23
 """Bytes of a line: 8 MiB, for 10,000 rows of 838 bytes. The collector writes at most 1 MiB."""
 
@@ -29,9 +33,19 @@ class LineInput:
         self._partial = bytearray()
         self._is_overlong = False  # whether the line that is being read is too long
 
-    def read(self) -> Iterator[Bytes | OverlongLine]:
-        """Read once, and yield complete lines without their newline."""
-        data = os.read(self.fd, _READ)
+    @property
+    def waiting(self) -> int:
+        """Return how many bytes can be read at once. They are 0 where the system does not say."""
+        count = array.array("i", [0])
+        try:
+            fcntl.ioctl(self.fd, termios.FIONREAD, count)
+        except OSError:
+            return 0
+        return max(0, count[0])
+
+    def read(self, most: int = MOST_READ) -> Iterator[Bytes | OverlongLine]:
+        """Read once, at most so many bytes, and yield complete lines without their newline."""
+        data = os.read(self.fd, most)
         if not data:
             self.ended = True
             return

@@ -16,6 +16,8 @@ from mailroom_sender.ses.verdict import Outcome
 class LedgerAlone:
     """Lets every row be sent, and counts its attempts."""
 
+    gives_back = False
+
     def __init__(self, unsent: UnsentRows) -> None:
         self._unsent = unsent
         self._attempts: Counter[str] = Counter()
@@ -40,6 +42,10 @@ class LedgerAlone:
         given_up: list[Row] = []
         for settlement in settlements:
             row, attempt, verdict = settlement.begun.row, settlement.begun.attempt, settlement.verdict
+            if settlement.given_back_for is not None:
+                self._attempts[row.secret] -= 1  # no call was made for it
+                again.append(Retry(row, settlement.given_back_for))
+                continue
             if verdict is not None and verdict.outcome not in (Outcome.SENT, Outcome.NEVER):
                 if attempt < most_attempts(verdict):
                     again.append(Retry(row, delay_after(verdict, attempt, random.random())))

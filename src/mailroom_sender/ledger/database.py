@@ -1,4 +1,4 @@
-"""Begins and settles rows in the database (migrations/5_guards.up.sql)."""
+"""Begins and settles rows in the database (migrations/5_guards.up.sql and 6_order.up.sql)."""
 
 import itertools
 import os
@@ -26,8 +26,9 @@ from mailroom_sender.schedule.retries import delay_after
 from mailroom_sender.ses.permission import BeginResult, Begun, CallPermission
 from mailroom_sender.ses.verdict import Outcome
 
-STEP: Final = "mailroom.mailroom_begin_rows(mailroom.job_type,text,integer,bytea[],bytea[])"
+STEP: Final = "mailroom.mailroom_share_rate(text,text)"
 """A function that shows that the schema has the migration that this module needs."""
+_SENDERS: Final = "SELECT mailroom.mailroom_share_rate(%s, %s)"
 ACKNOWLEDGE: Final = "SELECT mailroom.mailroom_acknowledge(%s::mailroom.job_type)"
 """Records that a sender acknowledges. Returns how many rows that were printed before are tracked now."""
 _BEGIN: Final = (
@@ -49,6 +50,8 @@ _UNRECORDED: Final = {
 
 class DatabaseLedger:
     """The ledger in the database. Callable from any thread."""
+
+    gives_back = True
 
     def __init__(
         self,
@@ -77,6 +80,13 @@ class DatabaseLedger:
         process must exclude each other, as two processes do.
         """
         return f"{self._process}:{next(self._batches)}"
+
+    def count_senders(self, account: str) -> int:
+        """Note that this sender has mails to send. Return how many senders of the account have. Raises MailroomError.
+
+        It asks once, because begin and settle are more urgent.
+        """
+        return int(self._database.query_once(_SENDERS, (self._process, account))[0][0])
 
     def begin(self, rows: Sequence[Row], holder: str) -> BeginResult:
         """Begin claimed rows. Log which of them may not be sent, and why."""
@@ -163,4 +173,7 @@ def _recorded(settlement: Settlement) -> tuple[str, str | None, str | None, int]
     if verdict.outcome is Outcome.NEVER:
         return "failed", None, escape(verdict.reason), 0
     outcome = "unknown" if verdict.outcome is Outcome.UNKNOWN else "later"
-    return outcome, None, escape(verdict.reason), int(1000 * delay_after(verdict, attempt, random.random()))
+    delay = settlement.given_back_for
+    if delay is None:
+        delay = delay_after(verdict, attempt, random.random())
+    return outcome, None, escape(verdict.reason), int(1000 * delay)

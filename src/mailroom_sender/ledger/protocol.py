@@ -11,10 +11,11 @@ from mailroom_sender.ses.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The outcome of a begun row. `verdict` is None if no call was made for it."""
+    """The outcome of a begun row. `verdict` is None if no call was made for it, and it is due again at once."""
 
     begun: Begun
     verdict: Verdict | None
+    given_back_for: float | None = None  # seconds until it is due again, if no call was made because calls are held
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class Retry:
 
 class SenderLedger(Protocol):
     """Decides before a call which rows may be sent, and records the outcomes after it."""
+
+    @property
+    def gives_back(self) -> bool:
+        """Return whether rows that are settled as given back come again from elsewhere."""
 
     def new_holder(self) -> str:
         """Return a name for one batch. No other batch, also of this process, may begin the rows that it holds."""

@@ -46,6 +46,12 @@ class SharedConnection:
             self._read()
             self._session.read_actions()
 
+    def query_once(self, text: str, parameters: tuple[Any, ...]) -> Rows:
+        """Run a statement without a second try. Raises MailroomError."""
+        with self._lock:
+            self._read()
+            return self._session.execute(text, parameters)
+
     def stop(self) -> None:
         """Let waiting queries try only for a grace period."""
         self._wait.stop()

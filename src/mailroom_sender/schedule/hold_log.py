@@ -6,8 +6,8 @@ from mailroom_sender.schedule.gates import GateChange
 from mailroom_sender.ses.holds import PROBE
 
 
-def log_gate(change: GateChange) -> None:
-    """Log that calls wait, and what a person can do; or that calls are made again."""
+def log_gate(change: GateChange, *, gives_back: bool) -> None:
+    """Log that calls wait, where their rows wait, and what a person can do; or that calls are made again."""
     if not change.is_closed:
         log(
             f"calls are made again; they waited for: {change.reason}",
@@ -17,9 +17,10 @@ def log_gate(change: GateChange) -> None:
         )
         return
     calls = "all calls wait" if change.action is None else f"calls for {change.action} wait"
+    where = "their rows go back to the queue, and come again later" if gives_back else "their rows wait in this program"
     level: Level = "warning" if change.hold.ends_itself else "error"
     log(
-        f"{calls}, probing every {PROBE:.0f} s: {change.reason}; {change.hold.hint}",
+        f"{calls}, probing every {PROBE:.0f} s: {change.reason}; {where}; {change.hold.hint}",
         level,
         event="calls_held",
         action=change.action,

@@ -106,6 +106,11 @@ class SesClient:
         """Return the URL that calls go to."""
         return str(self._client.meta.endpoint_url)
 
+    @property
+    def region(self) -> str:
+        """Return the region of the account."""
+        return str(self._client.meta.region_name)
+
     def max_send_rate(self) -> float | str:
         """Return how many recipients a second SES accepts from this account, or why that is not known.
 

@@ -23,6 +23,7 @@ class Hold:
     scope: Scope = Scope.ACCOUNT
     ends_itself: bool = False
     first_probe: float = PROBE  # seconds; each following wait is twice as long, up to PROBE
+    probe_rows: int = 1  # the most rows of a probe
 
 
 CREDENTIALS: Final = Hold("correct the AWS credentials, and the clock of this machine")
@@ -38,5 +39,8 @@ QUOTA: Final = Hold("it ends by itself within 24 hours; ask AWS for a higher quo
 TEMPLATE: Final = Hold("bring it to SES with 'mailroom-send templates push'", Scope.TEMPLATE)
 TEMPLATE_PERMISSION: Final = Hold("allow ses:SendBulkTemplatedEmail on that template", Scope.TEMPLATE)
 REFUSALS: Final = Hold(
-    "read SES's answers in MAILROOM_SES_OUTPUT_PATH, and run 'mailroom-send check'", Scope.TEMPLATE, first_probe=1.0
+    "read SES's answers in MAILROOM_SES_OUTPUT_PATH, and run 'mailroom-send check'",
+    Scope.TEMPLATE,
+    first_probe=1.0,
+    probe_rows=50,  # bad rows may stand before a good one, which ends the hold
 )

@@ -42,7 +42,8 @@ class Verdict:
     reason: str = ""
     message_id: str | None = None
     hold: Hold | None = None  # the kind of hold, if the outcome is HOLD
-    slower: bool = False
+    slower: bool = False  # all calls slow down
+    throttled: bool = False  # because the rate was too high, and for no other reason
     apart: bool = False  # when split: call it after the rows that SES did not name
 
 
@@ -80,11 +81,13 @@ class Lost:
 
 SesAnswer = Accepted | Refused | NotAsked | Lost
 
-_SLOWER: Final = frozenset({
-    "BandwidthLimitExceeded", "InternalFailure", "LimitExceeded", "RequestLimitExceeded", "RequestThrottled",
-    "ServiceUnavailable", "SlowDown", "Throttled", "Throttling", "TooManyRequests",
+_THROTTLED: Final = frozenset({
+    "BandwidthLimitExceeded", "LimitExceeded", "RequestLimitExceeded", "RequestThrottled", "SlowDown", "Throttled",
+    "Throttling", "TooManyRequests",
 })  # fmt: skip
-"""SES is overloaded, or the account is over a limit: the rows are tried again, and all calls slow down."""
+"""The account is over a limit: the rows are tried again, and all calls slow down."""
+_OVERLOADED: Final = frozenset({"InternalFailure", "ServiceUnavailable"})
+"""SES itself is in trouble: the same, and calls slow down more."""
 
 _HOLDS: Final = {
     "AccountDailyQuotaExceeded": holds.QUOTA,
@@ -120,7 +123,7 @@ _DESTINATION: Final = {
     "MessageRejected": (Outcome.REFUSED, False),
     "TransientFailure": (Outcome.LATER, False),
 }
-"""The outcome for a destination's status whose message names nothing, and whether all calls slow down."""
+"""The outcome for a destination's status whose message names nothing, and whether the rate was too high."""
 
 _TOO_MANY: Final = 429  # HTTP
 _TIMEOUT: Final = 408
@@ -200,7 +203,7 @@ def _status(name: str, message: str, asked: CallQuestion) -> Verdict:
     if not name and not message:
         return Verdict(Outcome.UNKNOWN, "SES's answer has no status for a destination")
     reason = _words(name or "no status", message, asked.rows)
-    outcome, slower = _DESTINATION.get(name, (Outcome.LATER, False))
+    outcome, throttled = _DESTINATION.get(name, (Outcome.LATER, False))
     if faults.speaks_of_daily_quota(message, asked.rows):
         return Verdict(Outcome.HOLD, reason, hold=holds.QUOTA)
     if name in _HOLDS:
@@ -211,7 +214,7 @@ def _status(name: str, message: str, asked: CallQuestion) -> Verdict:
             return Verdict(Outcome.HOLD, reason, hold=hold)
         if places:
             return Verdict(Outcome.NEVER, reason)
-    return Verdict(outcome, reason, slower=slower)
+    return Verdict(outcome, reason, slower=throttled, throttled=throttled)
 
 
 # A call that SES refused as a whole
@@ -224,7 +227,9 @@ def _call(answer: Refused, asked: CallQuestion) -> list[Verdict]:
         verdict = Verdict(Outcome.HOLD, reason, hold=holds.QUOTA)
     elif code in _HOLDS:
         verdict = Verdict(Outcome.HOLD, reason, hold=_HOLDS[code])
-    elif code in _SLOWER or status == _TOO_MANY or status >= _SERVER_ERROR:
+    elif code in _THROTTLED or status == _TOO_MANY:
+        verdict = Verdict(Outcome.LATER, reason, slower=True, throttled=True)
+    elif code in _OVERLOADED or status >= _SERVER_ERROR:
         verdict = Verdict(Outcome.LATER, reason, slower=True)
     elif status == _TIMEOUT:
         verdict = Verdict(Outcome.LATER, reason)
