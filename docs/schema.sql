@@ -1354,6 +1354,59 @@ END $_$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_oldest(queue mailroom.job_type) FROM PUBLIC;
 
+CREATE FUNCTION mailroom.mailroom_outlook(p_queue mailroom.job_type, p_rate double precision) RETURNS TABLE(action text,
+    waiting bigint, in_hand bigint, queued_at timestamp with time zone, late bigint, wait_s double precision, late_from
+    timestamp with time zone, rate double precision)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH run AS MATERIALIZED (
+        SELECT * FROM mailroom_turns(p_queue, p_rate)
+    ), counted AS MATERIALIZED (
+        SELECT r.action, sum(r.deliveries)::bigint AS waiting,
+               coalesce(sum(r.deliveries) FILTER (WHERE r.part = 0), 0)::bigint AS in_hand,
+               min(r.queued_at) AS queued_at, sum(r.late)::bigint AS late
+        FROM run r GROUP BY r.action
+    ), listed AS MATERIALIZED (
+        SELECT m.number, m.name AS action, m.head_start * interval '1 s' + interval '1 hour' AS head_start,
+               (m.lifetime + CASE m.life_from WHEN 'mail' THEN m.longest_wait ELSE 0 END) * interval '1 s' AS lives
+        FROM mailroom_actions m
+        UNION ALL
+        SELECT NULL, c.action, NULL, NULL FROM counted c WHERE mailroom_action_number(c.action) IS NULL
+    )
+    SELECT l.action::text, coalesce(c.waiting, 0), coalesce(c.in_hand, 0), c.queued_at, coalesce(c.late, 0),
+           CASE WHEN l.number IS NOT NULL THEN CASE WHEN a.ahead > 0 THEN a.ahead / nullif(s.rate, 0)
+                                                         WHEN s.rate = 0 AND s.is_backlog THEN NULL ELSE 0 END END,
+           CASE WHEN l.number IS NOT NULL THEN f.late_from END,
+           s.rate
+    FROM listed l
+        LEFT JOIN counted c ON c.action IS NOT DISTINCT FROM l.action
+        CROSS JOIN (SELECT coalesce(p_rate, max(r.rate)) AS rate, bool_or(r.part < 2) AS is_backlog FROM run r) s
+        CROSS JOIN LATERAL (
+            SELECT coalesce(max(r.sent_upto), 0) AS ahead FROM run r
+            WHERE r.part = 0 OR r.part = 1 AND r.due_at <= now() - l.head_start) a
+        -- What is inserted at that moment is the first to get behind the run.
+        CROSS JOIN LATERAL (
+            SELECT min(m.moment) AS late_from
+            FROM run r CROSS JOIN LATERAL (
+                SELECT CASE WHEN r.part = 0 OR s.rate = 0 THEN now()
+                            ELSE greatest(now(), r.due_at + l.head_start) END AS moment) m
+            WHERE r.part < 2 AND (s.rate = 0
+                OR now() + least(r.sent_upto / s.rate, 1e9) * interval '1 s' > m.moment + l.lives AND s.rate > 0)) f
+    ORDER BY l.number, l.action;
+END $$;
+
+REVOKE ALL ON FUNCTION mailroom.mailroom_outlook(p_queue mailroom.job_type, p_rate double precision) FROM PUBLIC;
+
 CREATE FUNCTION mailroom.mailroom_pause(p_queue mailroom.job_type, p_reason text) RETURNS TABLE(paused_at timestamp with
     time zone, sending bigint)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1379,6 +1432,14 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_pause(p_queue mailroom.job_type, p_reason text) FROM PUBLIC;
+
+CREATE FUNCTION mailroom.mailroom_place(p_due_at timestamp with time zone, p_queued_at timestamp with time zone,
+    p_head_start integer, p_attempts integer) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT CASE WHEN p_due_at > now() OR p_due_at <= now() - interval '1 hour' THEN p_due_at
+                ELSE mailroom_due_from(CASE WHEN p_attempts < 3 THEN p_queued_at ELSE p_due_at END, p_head_start) END
+$$;
 
 CREATE FUNCTION mailroom.mailroom_prune(queue mailroom.job_type, older_than interval, after_token bigint, max_rows
     integer, dry boolean) RETURNS TABLE(last_token bigint, reached timestamp with time zone, is_end boolean, sent
@@ -1939,6 +2000,98 @@ END $$;
 
 REVOKE ALL ON FUNCTION mailroom.mailroom_share_rate(p_sender text, p_account text) FROM PUBLIC;
 
+CREATE FUNCTION mailroom.mailroom_show(p_queue mailroom.job_type, p_kind text, p_whose text, p_max_rows integer) RETURNS
+    TABLE(account bigint, login text, email text, status text, tokens bigint, token bigint, action text, listed boolean,
+    created_at timestamp with time zone, expires_at timestamp with time zone, consumed_at timestamp with time zone,
+    stale text, state text, queued_at timestamp with time zone, due_at timestamp with time zone, is_due boolean, holder
+    text, attempts integer, doubts integer, error text, message_id text, settled_at timestamp with time zone, ahead
+    bigint, wait_s double precision, is_late boolean, rate double precision)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    AS $_$
+#variable_conflict use_column
+DECLARE
+    number constant bigint := CASE WHEN p_whose ~ '^[0-9]{1,18}$' THEN p_whose::bigint END;
+    asked  bigint[] := '{}';
+    owners bigint[] := '{}';
+    back   interval;
+BEGIN
+    IF p_kind = 'account' THEN
+        owners := ARRAY (
+            SELECT a.id FROM accounts a WHERE a.login = p_whose
+            UNION SELECT a.id FROM accounts a WHERE a.email = p_whose
+            UNION SELECT a.id FROM accounts a WHERE a.id = number);
+    ELSIF p_kind = 'token' THEN
+        asked := ARRAY (SELECT number WHERE number IS NOT NULL);
+    ELSE
+        FOREACH back IN ARRAY '{1 hour,1 day,7 days,31 days,1000 years}'::interval[] LOOP
+            asked := ARRAY (
+                SELECT d.token FROM deliveries d
+                WHERE d.queue = p_queue AND d.settled_at > now() - back AND d.message_id = p_whose);
+            EXIT WHEN asked <> '{}';
+        END LOOP;
+    END IF;
+    RETURN QUERY
+    WITH chosen AS MATERIALIZED (
+        SELECT c.account, c.tokens, t.id AS token
+        FROM (SELECT o.account, (SELECT count(*) FROM tokens n WHERE n.account = o.account) AS tokens
+              FROM unnest(owners) AS o (account)) c
+            LEFT JOIN LATERAL (
+                SELECT t.id FROM tokens t WHERE t.account = c.account ORDER BY t.id DESC LIMIT p_max_rows) t ON true
+        UNION ALL
+        SELECT t.account, NULL, u.token FROM unnest(asked) AS u (token) LEFT JOIN tokens t ON t.id = u.token
+        WHERE t.id IS NOT NULL OR EXISTS (SELECT FROM deliveries d WHERE d.queue = p_queue AND d.token = u.token)
+    ), found AS MATERIALIZED (
+        SELECT c.*, d.state, d.due_at, d.queued_at, d.due_at <= now() AS is_due,
+               d.state = 'pending' AND d.due_at <= now() AS waits,
+               mailroom_place(d.due_at, d.queued_at, d.head_start, d.attempts) AS place
+        FROM chosen c LEFT JOIN deliveries d ON d.queue = p_queue AND d.token = c.token
+    ), run AS MATERIALIZED (
+        SELECT r.*, min(r.ahead) OVER w AS first_ahead, min(r.sent_before) OVER w AS first_sent
+        FROM mailroom_turns(p_queue, NULL) r WHERE EXISTS (SELECT FROM found f WHERE f.waits)
+        WINDOW w AS (PARTITION BY r.part, r.due_at)
+    )
+    SELECT f.account, a.login::text, a.email::text, a.status::text, f.tokens,
+           f.token, t.action::text, mailroom_action_number(t.action) IS NOT NULL, to_timestamp(t.created_at),
+           to_timestamp(t.expires_at), to_timestamp(t.consumed_at),
+           CASE WHEN f.token IS NULL THEN NULL WHEN t.id IS NULL THEN 'the token is gone'
+                ELSE coalesce(
+                    mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
+                    -- What is claimed is not replaced any more.
+                    CASE WHEN d.state IN ('pending', 'failed', 'skipped')
+                         THEN mailroom_replaced(p_queue, t.id, t.account, t.action) END,
+                    CASE WHEN d.state NOT IN ('sending', 'sent', 'emitted')
+                         THEN mailroom_limited(p_queue, t.id, t.account, t.action) END) END,
+           f.state::text, coalesce(f.queued_at, to_timestamp(t.created_at)),
+           CASE WHEN f.waits THEN coalesce(f.queued_at, f.due_at) ELSE f.due_at END, f.is_due,
+           regexp_replace(d.holder, '^(send:.*):[0-9]+$', '\1'), d.attempts, d.doubts, d.error,
+           d.message_id, d.settled_at,
+           turn.first_ahead + turn.place, least(turn.first_sent + turn.place, turn.sent_upto) / nullif(turn.rate, 0),
+           turn.late > 0 AND turn.first_sent + turn.place >= turn.sent_upto, turn.rate
+    FROM found f
+        LEFT JOIN deliveries d ON d.queue = p_queue AND d.token = f.token
+        LEFT JOIN tokens t ON t.id = f.token
+        LEFT JOIN accounts a ON a.id = f.account
+        LEFT JOIN LATERAL (
+            SELECT r.*, (
+                SELECT count(*) FROM deliveries b
+                WHERE b.queue = p_queue AND b.settled_at IS NULL AND b.due_at >= r.due_at
+                  AND (b.due_at, b.token) < (f.place, f.token)) AS place
+            FROM run r
+            WHERE f.waits AND r.part = 1 AND r.due_at = date_trunc('second', f.place) AND r.action = t.action
+              AND r.expires_at = t.expires_at) turn ON true
+    ORDER BY f.account, f.token DESC;
+END $_$;
+
+REVOKE ALL ON FUNCTION mailroom.mailroom_show(p_queue mailroom.job_type, p_kind text, p_whose text, p_max_rows integer)
+    FROM PUBLIC;
+
 CREATE FUNCTION mailroom.mailroom_stale(mailroom.token_action, expires_at bigint, consumed_at bigint,
     mailroom.account_status) RETURNS text
     LANGUAGE sql
@@ -1997,6 +2150,64 @@ BEGIN
     NEW.expires_at := pg_catalog.floor(EXTRACT(epoch FROM pg_catalog.now()))::bigint
                       + mailroom.mailroom_action_longest_life(NEW.action);
     RETURN NEW;
+END $$;
+
+CREATE FUNCTION mailroom.mailroom_turns(p_queue mailroom.job_type, p_rate double precision) RETURNS TABLE(part integer,
+    due_at timestamp with time zone, action mailroom.token_action, expires_at bigint, deliveries bigint, queued_at
+    timestamp with time zone, late bigint, ahead bigint, sent_before bigint, sent_upto bigint, rate double precision)
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    seen  timestamptz := now() - interval '30 s';
+    run   record;
+    lives float8;  -- seconds from now until the tokens of the run expire
+    fit   bigint;  -- how many of them are mailed before
+BEGIN
+    rate := p_rate;
+    ahead := 0;
+    sent_upto := 0;
+    FOR run IN
+        SELECT w.part, w.due_at, w.action, w.expires_at, count(*) AS deliveries,
+               min(w.queued_at) FILTER (WHERE w.expires_at > extract(epoch FROM now())) AS queued_at,
+               min(min(w.since)) OVER () AS since, row_number() OVER (ORDER BY w.part, w.due_at) = 1 AS is_first
+        FROM (
+            SELECT o.part, date_trunc('second', o.due_at) AS due_at, t.action,
+                   -- Null: it takes no turn.
+                   CASE WHEN t.consumed_at IS NULL AND mailroom_action_number(t.action) IS NOT NULL
+                        THEN t.expires_at END AS expires_at,
+                   coalesce(d.queued_at, to_timestamp(t.created_at)) AS queued_at,
+                   -- Since when it waits for its turn, where that is known.
+                   CASE WHEN o.due_at <> d.due_at THEN d.due_at
+                        WHEN o.part < 2 AND d.attempts = 0 THEN d.queued_at END AS since
+            FROM deliveries d LEFT JOIN tokens t ON t.id = d.token CROSS JOIN LATERAL (
+                SELECT CASE WHEN d.due_at <= now() THEN 1 WHEN d.state = 'claimed' THEN 0 ELSE 2 END AS part,
+                       mailroom_place(d.due_at, d.queued_at, d.head_start, d.attempts) AS due_at) o
+            WHERE d.queue = p_queue AND d.settled_at IS NULL AND (d.state <> 'sending' OR d.due_at <= now())
+        ) w
+        GROUP BY 1, 2, 3, 4
+        ORDER BY 1, 2, 3, 4
+    LOOP
+        IF run.is_first AND rate IS NULL AND run.since IS NOT NULL THEN
+            seen := greatest(seen, run.since);
+            SELECT count(*) / greatest(1, extract(epoch FROM now() - seen)::float8) INTO rate FROM deliveries d
+            WHERE d.queue = p_queue AND d.settled_at > seen AND d.state <> 'skipped';
+            IF rate = 0 AND run.since > now() - interval '30 s' THEN
+                rate := NULL;
+            END IF;
+        END IF;
+        part := run.part; due_at := run.due_at; action := run.action; expires_at := run.expires_at;
+        deliveries := run.deliveries; queued_at := run.queued_at; sent_before := sent_upto;
+        lives := run.expires_at - extract(epoch FROM now())::float8;
+        fit := CASE
+            WHEN lives IS NULL OR lives <= 0 THEN 0
+            WHEN part = 2 THEN CASE WHEN due_at < to_timestamp(run.expires_at) THEN deliveries ELSE 0 END
+            WHEN rate IS NULL THEN deliveries
+            ELSE least(deliveries, greatest(0, ceil(least(rate * lives, 1e15)) - sent_upto)) END;
+        late := CASE WHEN lives IS NULL OR rate IS NULL THEN 0 ELSE deliveries - fit END;
+        sent_upto := sent_upto + CASE WHEN part = 2 THEN 0 ELSE fit END;
+        RETURN NEXT;
+        ahead := ahead + CASE WHEN part = 2 OR lives IS NULL OR lives <= 0 THEN 0 ELSE deliveries END;
+    END LOOP;
 END $$;
 
 CREATE FUNCTION mailroom.mailroom_unsettled(queue mailroom.job_type) RETURNS TABLE(state text, holder text, due boolean,

@@ -14,8 +14,9 @@
 --
 --   due, held, action_settings, share_rate                 for the programs
 --   may_mail                                               for the application
+--   outlook, show                                          for an operator; outlook also for the collector
 --   due_from, put_in_place, replaced, limited,
---   lock_accounts                                          for other functions only
+--   lock_accounts, place, turns                            for other functions only
 --
 -- The functions that earlier versions of the programs call stay and keep their meaning.
 --
@@ -1029,6 +1030,263 @@ BEGIN
 END $$;
 -- End of mailroom_unsettled
 
+-- From functions/mailroom_place.sql: mailroom_place
+-- The place of a delivery in the order of a claim. One that has come back, so that it is due within the last hour, has
+-- the place that mailroom_put_in_place gives it at the next claim.
+-- Called by: mailroom_turns and mailroom_show. The planner makes it a part of them.
+-- Returns: the time by which claims order; of what is not due, due_at.
+CREATE FUNCTION mailroom_place(p_due_at timestamptz, p_queued_at timestamptz, p_head_start integer,
+                                          p_attempts integer)
+RETURNS timestamptz
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN p_due_at > now() OR p_due_at <= now() - interval '1 hour' THEN p_due_at
+                ELSE mailroom_due_from(CASE WHEN p_attempts < 3 THEN p_queued_at ELSE p_due_at END, p_head_start) END
+$$;
+-- End of mailroom_place
+
+-- From functions/mailroom_turns.sql: mailroom_turns
+-- The deliveries that wait, in the order in which claims take them, and how many of them are mailed in time. They are
+-- put together into runs: deliveries of one action that are due in the same second, and whose tokens expire at the same
+-- time. So an import is one run.
+--
+-- The order is that of mailroom_claim_any, behind what is claimed already. A delivery whose token expires before its
+-- turn takes no turn: the next one is mailed instead. Tokens that were consumed take none either, nor do actions that
+-- are not in mailroom_actions. What is to be tried again later is not in the order.
+--
+-- Without p_rate the rate is that of the last 30 s, or of the time since which something waits if that is shorter. If
+-- nothing was sent in a shorter time, the rate is not known: a batch may wait for more rows.
+-- Called by: mailroom_outlook and mailroom_show, with their rights and settings.
+-- Returns: one row for each run, in order.
+--   part        0: claimed, and no sender has begun it; 1: waits for its turn; 2: to be tried again later
+--   due_at      its place in the order (mailroom_due_from); otherwise due_at; both are cut to the second
+--   action      null if the tokens are gone
+--   expires_at  when the tokens expire; null if they take no turn
+--   deliveries  how many wait
+--   queued_at   when the first of them was queued whose token is valid; null without any
+--   late        how many expire before their turn; 0 if the rate is not known
+--   ahead       how many deliveries with valid tokens are before the run
+--   sent_before how many of them are mailed in time
+--   sent_upto   how many are mailed in time, with those of the run
+--   rate        mails a second; null if it is not known
+CREATE FUNCTION mailroom_turns(p_queue job_type, p_rate float8)
+RETURNS TABLE (part integer, due_at timestamptz, action token_action, expires_at bigint, deliveries bigint,
+               queued_at timestamptz, late bigint, ahead bigint, sent_before bigint, sent_upto bigint, rate float8)
+LANGUAGE plpgsql AS $$
+DECLARE
+    seen  timestamptz := now() - interval '30 s';
+    run   record;
+    lives float8;  -- seconds from now until the tokens of the run expire
+    fit   bigint;  -- how many of them are mailed before
+BEGIN
+    rate := p_rate;
+    ahead := 0;
+    sent_upto := 0;
+    FOR run IN
+        SELECT w.part, w.due_at, w.action, w.expires_at, count(*) AS deliveries,
+               min(w.queued_at) FILTER (WHERE w.expires_at > extract(epoch FROM now())) AS queued_at,
+               min(min(w.since)) OVER () AS since, row_number() OVER (ORDER BY w.part, w.due_at) = 1 AS is_first
+        FROM (
+            SELECT o.part, date_trunc('second', o.due_at) AS due_at, t.action,
+                   -- Null: it takes no turn.
+                   CASE WHEN t.consumed_at IS NULL AND mailroom_action_number(t.action) IS NOT NULL
+                        THEN t.expires_at END AS expires_at,
+                   coalesce(d.queued_at, to_timestamp(t.created_at)) AS queued_at,
+                   -- Since when it waits for its turn, where that is known.
+                   CASE WHEN o.due_at <> d.due_at THEN d.due_at
+                        WHEN o.part < 2 AND d.attempts = 0 THEN d.queued_at END AS since
+            FROM deliveries d LEFT JOIN tokens t ON t.id = d.token CROSS JOIN LATERAL (
+                SELECT CASE WHEN d.due_at <= now() THEN 1 WHEN d.state = 'claimed' THEN 0 ELSE 2 END AS part,
+                       mailroom_place(d.due_at, d.queued_at, d.head_start, d.attempts) AS due_at) o
+            WHERE d.queue = p_queue AND d.settled_at IS NULL AND (d.state <> 'sending' OR d.due_at <= now())
+        ) w
+        GROUP BY 1, 2, 3, 4
+        ORDER BY 1, 2, 3, 4
+    LOOP
+        IF run.is_first AND rate IS NULL AND run.since IS NOT NULL THEN
+            seen := greatest(seen, run.since);
+            SELECT count(*) / greatest(1, extract(epoch FROM now() - seen)::float8) INTO rate FROM deliveries d
+            WHERE d.queue = p_queue AND d.settled_at > seen AND d.state <> 'skipped';
+            IF rate = 0 AND run.since > now() - interval '30 s' THEN
+                rate := NULL;
+            END IF;
+        END IF;
+        part := run.part; due_at := run.due_at; action := run.action; expires_at := run.expires_at;
+        deliveries := run.deliveries; queued_at := run.queued_at; sent_before := sent_upto;
+        lives := run.expires_at - extract(epoch FROM now())::float8;
+        fit := CASE
+            WHEN lives IS NULL OR lives <= 0 THEN 0
+            WHEN part = 2 THEN CASE WHEN due_at < to_timestamp(run.expires_at) THEN deliveries ELSE 0 END
+            WHEN rate IS NULL THEN deliveries
+            ELSE least(deliveries, greatest(0, ceil(least(rate * lives, 1e15)) - sent_upto)) END;
+        late := CASE WHEN lives IS NULL OR rate IS NULL THEN 0 ELSE deliveries - fit END;
+        sent_upto := sent_upto + CASE WHEN part = 2 THEN 0 ELSE fit END;
+        RETURN NEXT;
+        ahead := ahead + CASE WHEN part = 2 OR lives IS NULL OR lives <= 0 THEN 0 ELSE deliveries END;
+    END LOOP;
+END $$;
+-- End of mailroom_turns
+
+-- From functions/mailroom_outlook.sql: mailroom_outlook
+-- What waits, by action: how much, how much of it expires before its turn, and how long a new token would wait. It
+-- reads each delivery that is not settled, and its token: 0.15 s for 100,000 of them.
+-- Called by: status and metrics; a collector that works on a backlog, once a minute.
+-- Parameters: p_rate is in mails a second; if it is null, the rate is what the ledger shows (mailroom_turns).
+-- Returns: one row for each action, also for those that have no deliveries.
+--   action     null for deliveries whose tokens are gone
+--   waiting    how many deliveries no sender has begun, or are to be claimed again
+--   in_hand    how many of them a collector has claimed
+--   queued_at  when the oldest of them was queued whose token is valid; null without any
+--   late       how many of the waiting expire before their turn; 0 if the rate is not known
+--   wait_s     how many seconds a single token would wait that is inserted now; null if the rate is 0 or not known
+--   late_from  from when on such a token would expire before its turn, if no others are inserted; null: never, or not
+--              known
+--   rate       mails a second; null if it is not known
+CREATE FUNCTION mailroom_outlook(p_queue job_type, p_rate float8)
+RETURNS TABLE (action text, waiting bigint, in_hand bigint, queued_at timestamptz, late bigint, wait_s float8,
+               late_from timestamptz, rate float8)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH run AS MATERIALIZED (
+        SELECT * FROM mailroom_turns(p_queue, p_rate)
+    ), counted AS MATERIALIZED (
+        SELECT r.action, sum(r.deliveries)::bigint AS waiting,
+               coalesce(sum(r.deliveries) FILTER (WHERE r.part = 0), 0)::bigint AS in_hand,
+               min(r.queued_at) AS queued_at, sum(r.late)::bigint AS late
+        FROM run r GROUP BY r.action
+    ), listed AS MATERIALIZED (
+        SELECT m.number, m.name AS action, m.head_start * interval '1 s' + interval '1 hour' AS head_start,
+               (m.lifetime + CASE m.life_from WHEN 'mail' THEN m.longest_wait ELSE 0 END) * interval '1 s' AS lives
+        FROM mailroom_actions m
+        UNION ALL
+        SELECT NULL, c.action, NULL, NULL FROM counted c WHERE mailroom_action_number(c.action) IS NULL
+    )
+    SELECT l.action::text, coalesce(c.waiting, 0), coalesce(c.in_hand, 0), c.queued_at, coalesce(c.late, 0),
+           CASE WHEN l.number IS NOT NULL THEN CASE WHEN a.ahead > 0 THEN a.ahead / nullif(s.rate, 0)
+                                                         WHEN s.rate = 0 AND s.is_backlog THEN NULL ELSE 0 END END,
+           CASE WHEN l.number IS NOT NULL THEN f.late_from END,
+           s.rate
+    FROM listed l
+        LEFT JOIN counted c ON c.action IS NOT DISTINCT FROM l.action
+        CROSS JOIN (SELECT coalesce(p_rate, max(r.rate)) AS rate, bool_or(r.part < 2) AS is_backlog FROM run r) s
+        CROSS JOIN LATERAL (
+            SELECT coalesce(max(r.sent_upto), 0) AS ahead FROM run r
+            WHERE r.part = 0 OR r.part = 1 AND r.due_at <= now() - l.head_start) a
+        -- What is inserted at that moment is the first to get behind the run.
+        CROSS JOIN LATERAL (
+            SELECT min(m.moment) AS late_from
+            FROM run r CROSS JOIN LATERAL (
+                SELECT CASE WHEN r.part = 0 OR s.rate = 0 THEN now()
+                            ELSE greatest(now(), r.due_at + l.head_start) END AS moment) m
+            WHERE r.part < 2 AND (s.rate = 0
+                OR now() + least(r.sent_upto / s.rate, 1e9) * interval '1 s' > m.moment + l.lives AND s.rate > 0)) f
+    ORDER BY l.number, l.action;
+END $$;
+-- End of mailroom_outlook
+
+-- From functions/mailroom_show.sql: mailroom_show
+-- What became of a token, of an account's tokens, or of a mail. It shows no secret and no code.
+-- Called by: the command show.
+-- Parameters:
+--   p_kind      what p_whose is: 'token' (an id), 'account' (an id, a login or an address), 'message' (an id of SES)
+--   p_max_rows  how many tokens of an account are shown, the newest first
+-- No index has message ids. So a message is searched in what was settled in the last hour, then in the last day, week
+-- and month, then in the whole ledger: a million deliveries take about a second.
+-- Returns: one row for each token; an account without tokens has one row whose token is null.
+--   tokens     how many tokens the account has
+--   listed     whether the action is in mailroom_actions
+--   state      null if the queue has no delivery of the token
+--   due_at     since when or from when it is to be claimed; of what a process holds: when the lease ends
+--   is_due     whether that is over
+--   stale      why it may not be mailed; null if it may
+-- These are null unless it waits for its turn:
+--   ahead      how many deliveries with valid tokens are before it
+--   wait_s     in how many seconds it is its turn; null if the rate is 0 or not known
+--   is_late    whether it expires before its turn
+--   rate       mails a second; null if it is not known
+CREATE FUNCTION mailroom_show(p_queue job_type, p_kind text, p_whose text, p_max_rows integer)
+RETURNS TABLE (account bigint, login text, email text, status text, tokens bigint,
+               token bigint, action text, listed boolean, created_at timestamptz, expires_at timestamptz,
+               consumed_at timestamptz, stale text, state text, queued_at timestamptz, due_at timestamptz,
+               is_due boolean, holder text, attempts integer, doubts integer, error text, message_id text,
+               settled_at timestamptz, ahead bigint, wait_s float8, is_late boolean, rate float8)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    number constant bigint := CASE WHEN p_whose ~ '^[0-9]{1,18}$' THEN p_whose::bigint END;
+    asked  bigint[] := '{}';
+    owners bigint[] := '{}';
+    back   interval;
+BEGIN
+    IF p_kind = 'account' THEN
+        owners := ARRAY (
+            SELECT a.id FROM accounts a WHERE a.login = p_whose
+            UNION SELECT a.id FROM accounts a WHERE a.email = p_whose
+            UNION SELECT a.id FROM accounts a WHERE a.id = number);
+    ELSIF p_kind = 'token' THEN
+        asked := ARRAY (SELECT number WHERE number IS NOT NULL);
+    ELSE
+        FOREACH back IN ARRAY '{1 hour,1 day,7 days,31 days,1000 years}'::interval[] LOOP
+            asked := ARRAY (
+                SELECT d.token FROM deliveries d
+                WHERE d.queue = p_queue AND d.settled_at > now() - back AND d.message_id = p_whose);
+            EXIT WHEN asked <> '{}';
+        END LOOP;
+    END IF;
+    RETURN QUERY
+    WITH chosen AS MATERIALIZED (
+        SELECT c.account, c.tokens, t.id AS token
+        FROM (SELECT o.account, (SELECT count(*) FROM tokens n WHERE n.account = o.account) AS tokens
+              FROM unnest(owners) AS o (account)) c
+            LEFT JOIN LATERAL (
+                SELECT t.id FROM tokens t WHERE t.account = c.account ORDER BY t.id DESC LIMIT p_max_rows) t ON true
+        UNION ALL
+        SELECT t.account, NULL, u.token FROM unnest(asked) AS u (token) LEFT JOIN tokens t ON t.id = u.token
+        WHERE t.id IS NOT NULL OR EXISTS (SELECT FROM deliveries d WHERE d.queue = p_queue AND d.token = u.token)
+    ), found AS MATERIALIZED (
+        SELECT c.*, d.state, d.due_at, d.queued_at, d.due_at <= now() AS is_due,
+               d.state = 'pending' AND d.due_at <= now() AS waits,
+               mailroom_place(d.due_at, d.queued_at, d.head_start, d.attempts) AS place
+        FROM chosen c LEFT JOIN deliveries d ON d.queue = p_queue AND d.token = c.token
+    ), run AS MATERIALIZED (
+        SELECT r.*, min(r.ahead) OVER w AS first_ahead, min(r.sent_before) OVER w AS first_sent
+        FROM mailroom_turns(p_queue, NULL) r WHERE EXISTS (SELECT FROM found f WHERE f.waits)
+        WINDOW w AS (PARTITION BY r.part, r.due_at)
+    )
+    SELECT f.account, a.login::text, a.email::text, a.status::text, f.tokens,
+           f.token, t.action::text, mailroom_action_number(t.action) IS NOT NULL, to_timestamp(t.created_at),
+           to_timestamp(t.expires_at), to_timestamp(t.consumed_at),
+           CASE WHEN f.token IS NULL THEN NULL WHEN t.id IS NULL THEN 'the token is gone'
+                ELSE coalesce(
+                    mailroom_stale(t.action, t.expires_at, t.consumed_at, a.status),
+                    -- What is claimed is not replaced any more.
+                    CASE WHEN d.state IN ('pending', 'failed', 'skipped')
+                         THEN mailroom_replaced(p_queue, t.id, t.account, t.action) END,
+                    CASE WHEN d.state NOT IN ('sending', 'sent', 'emitted')
+                         THEN mailroom_limited(p_queue, t.id, t.account, t.action) END) END,
+           f.state::text, coalesce(f.queued_at, to_timestamp(t.created_at)),
+           CASE WHEN f.waits THEN coalesce(f.queued_at, f.due_at) ELSE f.due_at END, f.is_due,
+           regexp_replace(d.holder, '^(send:.*):[0-9]+$', '\1'), d.attempts, d.doubts, d.error,
+           d.message_id, d.settled_at,
+           turn.first_ahead + turn.place, least(turn.first_sent + turn.place, turn.sent_upto) / nullif(turn.rate, 0),
+           turn.late > 0 AND turn.first_sent + turn.place >= turn.sent_upto, turn.rate
+    FROM found f
+        LEFT JOIN deliveries d ON d.queue = p_queue AND d.token = f.token
+        LEFT JOIN tokens t ON t.id = f.token
+        LEFT JOIN accounts a ON a.id = f.account
+        LEFT JOIN LATERAL (
+            SELECT r.*, (
+                SELECT count(*) FROM deliveries b
+                WHERE b.queue = p_queue AND b.settled_at IS NULL AND b.due_at >= r.due_at
+                  AND (b.due_at, b.token) < (f.place, f.token)) AS place
+            FROM run r
+            WHERE f.waits AND r.part = 1 AND r.due_at = date_trunc('second', f.place) AND r.action = t.action
+              AND r.expires_at = t.expires_at) turn ON true
+    ORDER BY f.account, f.token DESC;
+END $$;
+-- End of mailroom_show
+
 DO $$
 DECLARE
     -- hot: the programs call it all the time (the end of 2_steps has the reasons for its settings). asked: an operator
@@ -1037,7 +1295,8 @@ DECLARE
         'mailroom_claim_any', 'mailroom_release', 'mailroom_begin_rows', 'mailroom_settle_rows', 'mailroom_due',
         'mailroom_held'];
     asked constant text[] := ARRAY[
-        'mailroom_retry_rows', 'mailroom_not_mailed', 'mailroom_oldest', 'mailroom_unsettled'];
+        'mailroom_retry_rows', 'mailroom_not_mailed', 'mailroom_oldest', 'mailroom_unsettled', 'mailroom_outlook',
+        'mailroom_show'];
     others constant text[] := ARRAY[
         'mailroom_acknowledge', 'mailroom_actions_compiled', 'mailroom_action_settings', 'mailroom_share_rate',
         'mailroom_may_mail'];
@@ -1077,7 +1336,9 @@ BEGIN
         FROM pg_proc p, aclexplode(p.proacl) acl, (VALUES
             ('mailroom_claim_any', 'mailroom_due'), ('mailroom_claim_any', 'mailroom_held'),
             ('mailroom_list_actions', 'mailroom_action_settings'),
-            ('mailroom_begin_rows', 'mailroom_share_rate')) AS next (was, step)
+            ('mailroom_begin_rows', 'mailroom_share_rate'),
+            ('mailroom_queue_status', 'mailroom_outlook'), ('mailroom_claim_any', 'mailroom_outlook'),
+            ('mailroom_not_mailed', 'mailroom_show')) AS next (was, step)
         WHERE p.pronamespace = current_schema()::regnamespace AND p.proname = next.was
           AND acl.privilege_type = 'EXECUTE' AND acl.grantee NOT IN (0, p.proowner)
     LOOP

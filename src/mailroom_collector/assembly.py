@@ -8,12 +8,14 @@ from mailroom_collector.claims import Claims
 from mailroom_collector.collector import Collector
 from mailroom_collector.drain import Drain
 from mailroom_collector.ledger.connection import notify
+from mailroom_collector.ledger.outlook import OutlookQuestion
 from mailroom_collector.ledger.session import LedgerAddress, LedgerSession
 from mailroom_collector.log import log
 from mailroom_collector.output.leases import Leases
 from mailroom_collector.output.stdout import LineOutput
 from mailroom_collector.output.token_places import TokenPlaces
 from mailroom_collector.report.backlog_bar import BacklogBar
+from mailroom_collector.report.late_mails import LateMails
 from mailroom_collector.report.reporter import Reporter
 from mailroom_collector.report.terminal import Terminal
 from mailroom_collector.schedule.claim_timer import ClaimTimer
@@ -35,12 +37,14 @@ def build_collector(
 ) -> Collector:
     """Return a collector that writes to the descriptor `stdout`."""
     holder = new_holder()
-    session = LedgerSession(_address(settings, holder), clock)
+    address = _address(settings, holder)
+    session = LedgerSession(address, clock)
     claims = _claims(settings, LineOutput(stdout, TokenPlaces()), session, clock)
     terminal = Terminal(_STDERR, os.environ)
     if terminal.can_draw:
         log.before = terminal.erase
-    reporter = Reporter(notifier, BacklogBar(terminal, clock), clock)
+    late_mails = LateMails(OutlookQuestion(lambda: address.connect().link.connection, address.queue), clock)
+    reporter = Reporter(notifier, BacklogBar(terminal, clock), late_mails, clock)
     return Collector(session, _polls(settings, holder, clock), claims, reporter, watchdog, clock)
 
 

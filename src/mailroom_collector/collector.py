@@ -54,6 +54,7 @@ class Collector:
             finally:
                 self._reporter.notifier.stopping()
                 self._reporter.bar.erase()
+                self._reporter.late_mails.suspend()
                 self._session.close()
                 self._claims.log_counts(is_end=True)
                 self._reporter.sum_up(self._claims.totals, 0, is_end=True)
@@ -158,7 +159,12 @@ class Collector:
         ledger = self._session.ledger
         if ledger is not None:
             self._reporter.send_status(printed, is_paused=self._polls.pause.since is not None)
-        if ledger is None or self._is_stopping or not (self._polls.timer.draining or self._claims.unread):
+        is_backlog = self._polls.timer.draining or self._claims.unread > 0
+        if ledger is None or self._is_stopping or self._polls.pause.since is not None:
+            self._reporter.late_mails.suspend()
+        else:
+            self._reporter.late_mails.check(is_backlog=is_backlog)
+        if ledger is None or self._is_stopping or not is_backlog:
             self._reporter.bar.end()
         else:
             self._reporter.bar.draw(printed, lambda: self._count_backlog(ledger))

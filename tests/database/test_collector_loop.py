@@ -139,6 +139,21 @@ def test_lost_connection_is_made_again_after_its_backoff(
     assert "trying again in 0." in capfd.readouterr().err
 
 
+def test_late_mails_of_a_backlog_are_logged(
+    loop: Loop, wakeup: Wakeup, database: Database, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """After 30 seconds it asks on a connection of its own. Its reader takes nothing, so nothing is sent in time."""
+    database.sign_up_many(3000)
+    loop.run(wakeup, 20, reads=False)
+    database.run("UPDATE deliveries SET queued_at = queued_at - interval '1 min'")
+    for _ in range(ROUNDS):
+        loop.clock.now += 1.0
+        loop.run(wakeup, reads=False)
+    said = capfd.readouterr().err
+    assert "Nothing was sent in the last 30 s; if that goes on, 3,000 of 3,000 waiting mails expire before" in said
+    assert said.count("expire before their turn") == 1
+
+
 def test_unknown_queue_ends_the_collector(database: Database, wakeup: Wakeup) -> None:
     """Nothing has worked yet, so an operator must fix the configuration."""
     loop = Loop(database, "mialroom")

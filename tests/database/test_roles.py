@@ -105,6 +105,7 @@ def test_monitor_sees_nobodys_address(database_with_mails: Database) -> None:
         "mailroom_pulse('mailroom', 60)",
         "mailroom_latency('mailroom', '{0.5}')",
         "mailroom_settlements('mailroom', now() - interval '1 hour', '3:3:', pg_current_snapshot(), '{1}')",
+        "mailroom_outlook('mailroom', NULL)",
     )
     assert "failed" in said
     assert not [text for text in ["name", "@example.com", *secrets_of(database_with_mails)] if text in said]
@@ -115,7 +116,11 @@ def test_operator_sees_no_secret(database_with_mails: Database) -> None:
     said = answers(database_with_mails, "mailroom_not_mailed('mailroom', NULL, NULL, NULL, NULL, NULL, 10)")
     assert "nameben@example.com" in said
     assert "nameann" not in said
-    assert not [text for text in secrets_of(database_with_mails) if text in said]
+    shown = answers(
+        database_with_mails, *(f"mailroom_show('mailroom', 'token', '{token}', 5)" for token in range(1, 5))
+    )
+    assert "nameann@example.com" in shown
+    assert not [text for text in secrets_of(database_with_mails) if text in said + shown]
 
 
 def test_retry_puts_back_nothing_that_was_sent(database_with_mails: Database) -> None:

@@ -53,15 +53,19 @@ def roles(server: Server) -> Iterator[None]:
 
 
 def test_missing_mail_is_found_in_the_ledger(database: Database) -> None:
-    """The page's first query returns each token of an address, with its state and reason."""
-    (token,) = database.sign_up("ann")
-    question = code("no-mail.md", "sql")
-    assert database.run(question)[0][0] == token
+    """The page's first command shows each token of an address, with its state, its error and what to do."""
+    command, env = code("no-mail.md", "sh", "show"), environment(MAILROOM_DATABASE_URL=database.url)
+    assert "there is no account" in run(command, env=env).err
+    database.run("INSERT INTO accounts (email, login, status) VALUES ('ann@example.com', 'ann', 'active')")
+    assert "it has no token" in run(command, env=env).out
+    database.run("INSERT INTO tokens (action, account) SELECT 'password_recovery', id FROM accounts")
+    assert re.search(r"^token 1  password_recovery  pending$", run(command, env=env).out, re.MULTILINE)
     database.run("UPDATE deliveries SET state = 'failed', settled_at = now(), error = 'why'")
-    row = database.connection.execute(question.encode()).fetchone()
-    assert row is not None
-    assert (row[1], row[5], row[6], row[11]) == ("activation", "provisioned", "failed", None)
-    assert "why" in row
+    found = run(command, env=env).out
+    assert re.search(r"^token 1  password_recovery  failed$", found, re.MULTILINE)
+    assert re.search(r"^  error +why$", found, re.MULTILINE)
+    database.run("DELETE FROM deliveries")
+    assert "no delivery" in run(command, env=env).out
 
 
 def test_quoted_log_lines_exist() -> None:

@@ -1,4 +1,4 @@
-"""status, failed, retry, prune and metrics as processes, as a person, a monitor and a script use them."""
+"""status, show, failed, retry, prune and metrics as processes, as a person, a monitor and a script use them."""
 
 import contextlib
 import fcntl
@@ -86,7 +86,8 @@ def test_status_follows_a_mail(
     keys |= {f"oldest.{key}" for key in before["oldest"]} | {f"reasons.{key}" for key in after["reasons"][0]}
     keys |= {"paused.since", "paused.reason"}
     keys |= {f"leases.{key}" for key in ("holder", "state", "deliveries", "until", "lapsed")}
-    assert documented("operations.md", "status") == keys - {"oldest", "reasons", "leases", "paused"}
+    keys |= {f"actions.{key}" for key in before["actions"][0]}
+    assert documented("operations.md", "status") == keys - {"oldest", "reasons", "leases", "paused", "actions"}
 
 
 def test_status_shows_the_leases_of_each_process(database: Database, env: dict[str, str]) -> None:
@@ -113,7 +114,7 @@ def test_status_counts_connections(database: Database, env: dict[str, str], coll
     database.run("CREATE ROLE monitor LOGIN")
     database.run(
         "GRANT EXECUTE ON FUNCTION mailroom_queue_status, mailroom_unsettled, mailroom_oldest, mailroom_recent,"
-        " mailroom_pulse, mailroom_latency TO monitor"
+        " mailroom_pulse, mailroom_latency, mailroom_outlook TO monitor"
     )
     database.sign_up("ann")
     database.run("UPDATE deliveries SET due_at = due_at - interval '1 min'")
@@ -170,6 +171,31 @@ def test_check_is_for_monitors(database: Database, env: dict[str, str], age: int
     database.run("UPDATE deliveries SET queued_at = queued_at - %s * interval '1 s'", age)
     result = run("mailroom-collect status --check --max-age 60", env=env)
     assert (result.status, result.out.count("\n"), result.err) == (status, 1, "")
+
+
+def test_late_mails_are_shown_everywhere(database: Database, env: dict[str, str]) -> None:
+    """At the rate that the ledger shows, 900 of 1,000 mails of an import expire before their turn."""
+    database.sign_up_many(1_003)
+    database.run("UPDATE deliveries SET queued_at = queued_at - interval '1 min', due_at = due_at - interval '1 min'")
+    database.run("UPDATE deliveries SET state = 'sent', settled_at = now() + interval '1 min' WHERE token <= 3")
+    text = run("mailroom-collect status", env=env).out
+    words = r"at 0\.1 mails a second, (\d+) of 1,000 waiting mails expire before their turn"
+    late = re.search(rf"  LATE +{words}", " ".join(text.split()).replace("LATE", "  LATE"), re.IGNORECASE)
+    assert late
+    assert 905 <= int(late[1]) <= 915
+    assert re.search(r"^  activation +1,000 +1 min( \d s)? +9\d\d ", text, re.MULTILINE)
+    figures = json.loads(run("mailroom-collect status --json", env=env).out)
+    assert (figures["rate_per_s"], figures["actions"][0]["action"]) == (0.1, "activation")
+    check = run("mailroom-collect status --check --max-age 3600", env=env)
+    assert check.status == 1
+    assert re.fullmatch(words + r"\n", check.out)
+    with running(METRICS, env) as exporter:
+        values = Scraped(exporter).values()
+    action = '{action="activation",queue="mailroom"}'
+    assert values[f"mailroom_deliveries_waiting{action}"] == 1000
+    assert 905 <= values[f"mailroom_deliveries_late{action}"] <= 915
+    assert values[f"mailroom_new_token_wait_seconds{action}"] == 0
+    assert 60 <= values[f"mailroom_oldest_waiting_age_seconds{action}"] < 120
 
 
 def test_paused_queue_is_shown_everywhere(env: dict[str, str]) -> None:
@@ -383,6 +409,52 @@ def test_watch_into_a_pipe_is_lines(env: dict[str, str]) -> None:
         watching.prints("queue mailroom", 2)
         assert "\x1b" not in watching.out
         assert watching.stop() == 0
+
+
+# show
+
+
+def test_show_tells_what_became_of_a_person(database: Database, env: dict[str, str]) -> None:
+    """It finds the person, a token or a mail, and ends each token with what to do. The JSON has all documented keys."""
+    (failed,) = failures(database, "ann")
+    (waits,) = database.sign_up("be\x1b[31mn")
+    out = run("mailroom-collect show ann@example.com", env=env).out
+    assert out.startswith("account 1 ann <ann@example.com>, provisioned\n\ntoken 1  activation  failed\n")
+    assert "next        Retry would try it again. mailroom-collect retry --token 1 puts it back." in " ".join(
+        out.splitlines()
+    )
+    person = json.loads(run("mailroom-collect show ann --json", env=env).out)
+    (token,) = person["tokens"]
+    keys = {*person, *(f"tokens.{key}" for key in token), *(f"tokens.next.{key}" for key in token["next"])}
+    assert keys - {"tokens", "tokens.next"} == documented("operations.md", "show")
+    number = run(f"mailroom-collect show {waits}", env=env)
+    assert "be\\x1b[31mn" in number.out
+    assert "No mail is ahead of it." in number.out
+    assert number.err == f"there is also an account {waits}; see it with: mailroom-collect show {waits} --account\n"
+    assert run(f"mailroom-collect show {waits} --account", env=env).err == ""
+    mailed = "0100018c9f3e6d5a-0a1b2c3d-1111-2222-3333-444455556666-000000"
+    database.run("UPDATE deliveries SET state = 'sent', message_id = %s WHERE token = %s", mailed, failed)
+    for given in (mailed, f"'<{mailed}@eu-west-1.amazonses.com>'", f"{mailed} --message"):
+        assert f"  message id  {mailed}\n" in run(f"mailroom-collect show {given}", env=env).out
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            "nobody",
+            "there is no account, token or mail with the id, login or address 'nobody'; the application may have",
+        ),
+        ("77 --token", "there is no token '77'; a token goes with its account"),
+        ("a-b-c-d", "it may be of another queue (MAILROOM_QUEUE_NAME), or prune has removed it"),
+        ("' '", "WHO is empty; give a login, an address, the id of an account or token, or a message id"),
+    ],
+)
+def test_show_says_what_to_do_if_nothing_is_found(env: dict[str, str], given: str, words: str) -> None:
+    """The exit status is 1, and 2 if the argument is wrong."""
+    result = run(f"mailroom-collect show {given}", env=env)
+    assert (result.status, result.out) == (2 if given == "' '" else 1, "")
+    assert words in result.err
 
 
 # failed, retry

@@ -11,11 +11,13 @@ import pytest
 from mailroom_collector.log import log
 from mailroom_collector.report.backlog_bar import BacklogBar
 from mailroom_collector.report.claim_log import ClaimLog
+from mailroom_collector.report.late_mails import LateMails
 from mailroom_collector.report.reporter import Reporter
 from mailroom_collector.report.summary import Totals
 from mailroom_collector.report.terminal import Terminal
 from mailroom_runtime.process.systemd import Notifier
 from tests.support.clock import Clock
+from tests.support.outlooks import Answers
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +83,7 @@ def test_stale_tokens_are_logged_by_their_reason_and_counted(capfd: pytest.Captu
 def test_summary_has_its_figures_as_fields(capfd: pytest.CaptureFixture[str]) -> None:
     """It is logged five minutes after the first rows, and at the end."""
     clock = Clock(100.0)
-    reporter = Reporter(Notifier({}), BacklogBar(Terminal(2, {}), clock), clock)
+    reporter = Reporter(Notifier({}), BacklogBar(Terminal(2, {}), clock), LateMails(Answers(), clock), clock)
     totals = Totals(rows=12, lines=2, stale=1, rejected=3, in_doubt=4)
     reporter.sum_up(totals, 5, is_end=True)
     reporter.found_rows()
@@ -107,7 +109,7 @@ def test_service_manager_gets_a_status_every_five_seconds_and_at_a_pause(
     """The status counts rows since the start. A pause is reported at once."""
     clock = Clock(100.0)
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
-    reporter = Reporter(notifier, BacklogBar(Terminal(2, {}), clock), clock)
+    reporter = Reporter(notifier, BacklogBar(Terminal(2, {}), clock), LateMails(Answers(), clock), clock)
     reporter.send_status(0, is_paused=False)
     clock.now = 104.9
     reporter.send_status(7, is_paused=False)

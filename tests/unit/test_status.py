@@ -15,10 +15,12 @@ from mailroom_collector.operations.figures import (
     Settled,
     Unsettled,
 )
+from mailroom_collector.operations.text.action_table import action_table
 from mailroom_collector.operations.text.health import health
 from mailroom_collector.operations.text.status_json import status_json
 from mailroom_collector.operations.text.status_line import Kind, Rank, StatusLine
 from mailroom_collector.operations.text.status_text import status_text
+from mailroom_collector.report.outlook import ActionOutlook, Outlook
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
 
@@ -50,8 +52,11 @@ SETTLED = [
     settled("sent", "other", 1, 1, 1, seconds=3),
 ]
 PROGRESS = QueueProgress(NOW, ago(12), True, UNSETTLED, Oldest(4711, ago(61), ago(-839)), ago(120), "\x1bspam")
+ACTIVATION = ActionOutlook("activation", 99_980, 14, 3700.0, 87_400, 900.04, ago(-60))
+RECOVERY = ActionOutlook("password_recovery", 20, 0, 2.0, 0, 0.4, None)
+LATE = Outlook([ACTIVATION, RECOVERY], 14.04)
 HISTORY = History(SETTLED, 123.44, 4567.0)
-FULL = Overview("mailroom", PROGRESS, HISTORY, ListenResult(True, 0.84), Sessions(1, 2), [0, 8, 1234], ["a", "b"])
+FULL = Overview("mailroom", PROGRESS, HISTORY, ListenResult(True, 0.84), Sessions(1, 2), [0, 8, 1234], ["a", "b"], LATE)
 EMPTY = Overview(
     "mailroom",
     QueueProgress(NOW, None, False, [], None),
@@ -83,6 +88,10 @@ HN not settled
 BN   lease ran out                               7
      oldest mailable token               1 min 1 s
        token 4711, expires in          13 min 59 s
+
+HN by action            waiting     oldest    late  a new one waits
+BN   activation          99,980  1 h 1 min  87,400           15 min
+     password_recovery       20      2.0 s       0            0.4 s
 
 HN settled in the last                      minute       hour        day
      sent                                       11        201      3,001
@@ -125,6 +134,10 @@ HN not settled
 BN   lease ran out                              7
      oldest mailable token              1 min 1 s
        token 4711, expires in          13 min 59 s
+
+HN by action            waiting     oldest    late  a new one waits
+BN   activation          99,980  1 h 1 min  87,400           15 min
+     password_recovery       20      2.0 s       0            0.4 s
 
 HN settled in the last                     minute      hour       day
      sent                                      11       201     3,001
@@ -189,6 +202,27 @@ JSON = {
         "expires_in_s": 839.0,
     },
     "overdue_s": 90.0,
+    "rate_per_s": 14.0,
+    "actions": [
+        {
+            "action": "activation",
+            "waiting": 99_980,
+            "in_hand": 14,
+            "oldest_age_s": 3700.0,
+            "late": 87_400,
+            "new_wait_s": 900.0,
+            "late_from": "2026-02-01T00:00:59.000Z",
+        },
+        {
+            "action": "password_recovery",
+            "waiting": 20,
+            "in_hand": 0,
+            "oldest_age_s": 2.0,
+            "late": 0,
+            "new_wait_s": 0.4,
+            "late_from": None,
+        },
+    ],
     "sent": {"minute": 11, "hour": 201, "day": 3001},
     "emitted": {"minute": 4, "hour": 5, "day": 6},
     "failed": {"minute": 1, "hour": 3, "day": 33},
@@ -395,6 +429,34 @@ def test_paused_queue_fails_the_check(reason: str | None, why: str) -> None:
     assert reported == f"!since 2026-01-31 23:57:59 UTC{why}; nothing is sent until mailroom-collect resume"
 
 
+def test_late_mails_fail_the_check() -> None:
+    """Also beside another fault. In a paused queue the pause is the fault. At a standstill the age decides."""
+    late = "at 14 mails a second, 87,400 of 100,000 waiting mails expire before their turn"
+    assert health(EMPTY.progress, 60, outlook=LATE) == (False, late)
+    assert health(replace(PROGRESS, paused_at=None), 60, outlook=LATE) == (
+        False,
+        f"token 4711 has waited for 1 min 1 s, longer than 1 min; it expires in 13 min 59 s; {late}",
+    )
+    assert health(PROGRESS, 60, outlook=LATE) == health(PROGRESS, 60)
+    assert health(EMPTY.progress, 60, outlook=replace(LATE, rate_per_s=0.0)) == (True, "no mailable token waits")
+    assert found(replace(EMPTY, outlook=LATE), "LATE", 300) == [
+        f"!A{late[1:]}. A new password_recovery is mailed within 1 s. A new activation expires unsent if it is inserted"
+        " after 2026-02-01 00:00 UTC."
+    ]
+    assert found(replace(FULL, outlook=replace(LATE, actions=[RECOVERY])), "PAUSED") == found(FULL, "PAUSED")
+
+
+def test_table_by_action_is_short_when_no_mail_is_late() -> None:
+    """It has the actions of which some wait, and a low screen may omit it. If nothing waits, there is none."""
+    idle = replace(RECOVERY, waiting=0, oldest_s=None)
+    assert list(action_table(Outlook([replace(ACTIVATION, late=0, new_wait_s=None), idle], 14.0))) == [
+        StatusLine("", rank=Rank.PULSE),
+        StatusLine("by action     waiting     oldest  late  a new one waits", Kind.HEAD, Rank.PULSE),
+        StatusLine("  activation   99,980  1 h 1 min     0", rank=Rank.PULSE),
+    ]
+    assert list(action_table(Outlook([idle], None))) == []
+
+
 def test_report_for_programs_has_each_documented_key() -> None:
     """Each figure has its key. Keys name the units of times and durations."""
     assert status_json(FULL) == JSON
@@ -417,9 +479,9 @@ def test_report_of_nothing_for_programs_has_no_figures() -> None:
     """All keys are there."""
     nothing = status_json(EMPTY)
     assert nothing == {
-        **dict.fromkeys(["oldest", "last_sent_at", "acknowledged_at", "paused"]),
+        **dict.fromkeys(["oldest", "last_sent_at", "acknowledged_at", "paused", "rate_per_s"]),
         **{state: {"minute": 0, "hour": 0, "day": 0} for state in ("sent", "emitted", "failed", "skipped")},
-        **{key: [] for key in ("reasons", "leases", "public_functions")},
+        **{key: [] for key in ("actions", "reasons", "leases", "public_functions")},
         "queue": "mailroom", "time": "2026-01-31T23:59:59.000Z", "claimed": 0, "sending": 0, "overdue_s": 0.0,
         "waiting": {"due": 0, "later": 0, "lapsed": 0}, "doubts": {"day": 0}, "attended": False,
         "latency_ms": {"p50": None, "p95": None}, "connected": {"collectors": 0, "senders": 0},

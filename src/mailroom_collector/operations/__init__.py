@@ -1,4 +1,4 @@
-"""The commands of an operator: status, failed, retry, pause, resume, prune, metrics, migrate, verify.
+"""The commands of an operator: status, show, failed, retry, pause, resume, prune, metrics, migrate, verify.
 
 commands   the commands and their options
 queries    reads the ledger, and changes it

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from mailroom_collector.report.outlook import Outlook
+
 
 @dataclass(frozen=True, slots=True)
 class ListenResult:
@@ -132,6 +134,7 @@ class Overview:
     """Mails sent in each of the last seconds, oldest first."""
     public: Sequence[str] = field(default=())
     """Functions that run as their owner, and that every role may execute."""
+    outlook: Outlook = field(default_factory=Outlook)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,63 @@ class RetryResult:
     refused: str | None
     code: str = ""
     """The code of mailroom_retry_rows() for the reason in `refused`."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePause:
+    """Whether an operator has paused the queue."""
+
+    at: datetime
+    """The time of the database."""
+    since: datetime | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHistory:
+    """One token and its delivery, from insert to outcome (mailroom_show)."""
+
+    id: int
+    action: str | None
+    listed: bool
+    """Whether the action is in mailroom_actions."""
+    created_at: datetime | None
+    expires_at: datetime | None
+    consumed_at: datetime | None
+    stale: str | None
+    """Why it may not be mailed; None if it may."""
+    state: str | None
+    """None: the queue has no delivery of it."""
+    queued_at: datetime | None
+    due_at: datetime | None
+    """When to claim it, or when its lease ends."""
+    is_due: bool | None
+    holder: str | None
+    attempts: int | None
+    doubts: int | None
+    error: str | None
+    message_id: str | None
+    settled_at: datetime | None
+    ahead: int | None
+    """How many mails with valid tokens are before it. This and the next three are None unless it waits for its turn."""
+    wait_s: float | None
+    """In how many seconds it is its turn; None if the rate is 0 or not known."""
+    is_late: bool | None
+    """Whether it expires before its turn."""
+    rate_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountHistory:
+    """An account with some of its tokens, newest first. The account of a token that is gone is not known."""
+
+    id: int | None
+    login: str | None
+    email: str | None
+    status: str | None
+    token_count: int | None
+    """How many tokens the account has; None if only the token was asked for."""
+    tokens: Sequence[TokenHistory]
 
 
 class Hidden:

@@ -1,4 +1,4 @@
-"""Reports to the people who run the collector: a summary in the log, a status, a bar on the terminal."""
+"""Reports to the people who run the collector: a summary and a warning in the log, a status, a bar on the terminal."""
 
 import time
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from typing import Final
 
 from mailroom_collector.log import log
 from mailroom_collector.report.backlog_bar import BacklogBar
+from mailroom_collector.report.late_mails import LateMails
 from mailroom_collector.report.summary import CollectorSummary, SummaryPeriod, Totals
 from mailroom_runtime.process.systemd import Notifier
 from mailroom_runtime.words import counted
@@ -17,9 +18,12 @@ _STATUS_EVERY: Final = 5.0
 class Reporter:
     """Makes each report when it is due. Times are monotonic seconds."""
 
-    def __init__(self, notifier: Notifier, bar: BacklogBar, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, notifier: Notifier, bar: BacklogBar, late_mails: LateMails, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.notifier = notifier
         self.bar = bar
+        self.late_mails = late_mails
         self._clock = clock
         self._summary = CollectorSummary(clock())
         self._status_at = 0.0
@@ -51,7 +55,7 @@ class Reporter:
 
     def deadline(self) -> float:
         """Return when there is next something to report, whatever happens."""
-        return min(self._summary.due_at, self.bar.draw_at)
+        return min(self._summary.due_at, self.bar.draw_at, self.late_mails.due_at)
 
 
 def _log_summary(line: SummaryPeriod) -> None:

@@ -1,6 +1,7 @@
 """The commands of an operator.
 
 command_list   the place and the summary of each command
+show           shows what became of a person's mails, of a token, or of a mail
 status         shows the state of the queue
 failed         lists what was not mailed
 retry          puts back what was not mailed

@@ -13,6 +13,9 @@ COMMANDS: Final = {
     "prune": LazyCommand(f"{_HERE}.prune:prune", "Remove old settled deliveries from the ledger."),
     "resume": LazyCommand(f"{_HERE}.pause:resume", "Send the mails of a paused queue again."),
     "retry": LazyCommand(f"{_HERE}.retry:retry", "Put back what was not mailed, to be tried again at once."),
+    "show": LazyCommand(
+        f"{_HERE}.show:show", "Show what became of the mails of a person, of one token, or of one mail."
+    ),
     "status": LazyCommand(f"{_HERE}.status:status", "Show what waits, is in progress, was sent, and was not sent."),
     "verify": LazyCommand(f"{_HERE}.verify:verify", "Check the secret field of a link, read from standard input."),
 }

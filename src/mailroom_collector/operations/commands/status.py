@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import click
 
+from mailroom_collector.ledger.outlook import read_outlook
 from mailroom_collector.operations.commands.target import url_and_queue
 from mailroom_collector.operations.queries.live_status import LiveStatus
 from mailroom_collector.operations.queries.overview import read_progress, read_public
@@ -36,8 +37,9 @@ def status(ctx: click.Context, is_json: bool, is_watch: bool, is_check: bool, ma
     """Show what waits, is in progress, was sent, and was not sent.
 
     The command changes nothing. It also tests whether notifications arrive. With --check it prints one line. It then
-    exits with 1 if the oldest token that may still be mailed has waited for longer than --max-age, or if the queue is
-    paused; with 2 if the database can't be reached; else with 0.
+    exits with 1 if the oldest token that may still be mailed has waited for longer than --max-age, if mails expire
+    before their turn at the present rate, or if the queue is paused; with 2 if the database can't be reached; else with
+    0.
     """
     if is_check != (max_age is not None):
         raise SettingError("--check and --max-age go together", "give both: --check --max-age 60")
@@ -58,7 +60,8 @@ def status(ctx: click.Context, is_json: bool, is_watch: bool, is_check: bool, ma
 def _health(url: DatabaseUrl, queue: str, max_age: float) -> Health:
     try:
         with open_session(url, queue) as connection, one_snapshot(connection):
-            return health(read_progress(connection, queue), max_age, read_public(connection))
+            progress, outlook = read_progress(connection, queue), read_outlook(connection, queue)
+            return health(progress, max_age, read_public(connection), outlook)
     except MailroomError as error:
         raise OperatorNeeded(str(error)) from None  # exit status 1 would mean that mails are not sent
 

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from mailroom_collector.ledger.outlook import OutlookQuestion
 from mailroom_collector.log import log
 from mailroom_collector.operations.figures import ListenResult, QueueProgress
 from mailroom_collector.operations.metrics.families import DOUBTS, LATENCY, QueueFamilies, build
+from mailroom_collector.operations.metrics.outlook_reader import OutlookReader
 from mailroom_collector.operations.metrics.scrapers import Scrapers
 from mailroom_collector.operations.metrics.settlement_counts import SettlementCounts
 from mailroom_collector.operations.queries.listen_test import ListenTest
 from mailroom_collector.operations.queries.overview import read_progress
 from mailroom_collector.operations.queries.session import one_snapshot, open_session
+from mailroom_collector.report.outlook import Outlook
 from mailroom_runtime.errors import MailroomError
-from mailroom_runtime.postgres.connection import DeadlineConnection
+from mailroom_runtime.postgres.connection import OPERATOR, DeadlineConnection, connect
 from mailroom_runtime.postgres.url import DatabaseUrl
 from mailroom_runtime.settings.program import DISTRIBUTION
 
@@ -29,6 +32,7 @@ _TIMEOUT: Final = 5.0  # seconds for an answer: Prometheus gives up a scrape aft
 _FRESH: Final = 1.0  # seconds for which further scrapes use an answer, at least
 _SHARE: Final = 10
 """Further scrapes use an answer for so many times the duration of its query."""
+_OUTLOOK_TIMEOUT: Final = 60.0  # seconds for what waits by action: it reads each waiting row
 _LISTEN_TEST_INTERVAL: Final = 30.0  # seconds
 
 
@@ -48,6 +52,9 @@ class Exporter(Collector):
         self._scrapers = Scrapers()
         self._scraper = threading.local()  # each request has a thread of its own
         self._progress: QueueProgress | None = None
+        self._outlook = Outlook()
+        question = OutlookQuestion(lambda: connect(url, OPERATOR, _OUTLOOK_TIMEOUT), queue)
+        self._outlook_reader = OutlookReader(question)
         self._took = 0.0
         self._fresh_until = 0.0
         self._problem = ""
@@ -70,12 +77,14 @@ class Exporter(Collector):
             progress = read_progress(self._connection, self._queue)
             self._counts.update(self._connection, self._queue, progress.at)
         self._progress, self._took = progress, time.monotonic() - began
+        self._outlook = self._outlook_reader.read()
         if self._listen_test is not None and time.monotonic() >= self._listen_test_at:
             self._listen_result = self._listen_test.run()
             self._listen_test_at = time.monotonic() + _LISTEN_TEST_INTERVAL
 
     def close(self) -> None:
-        """End the session."""
+        """End the sessions."""
+        self._outlook_reader.close()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -119,4 +128,5 @@ class Exporter(Collector):
         yield from self._families.totals(self._counts, at_zero)
         if self._progress is not None:
             yield from self._families.now(self._progress, self._took)
+            yield from self._families.outlook(self._outlook)
             yield from self._families.notifications(self._listen_result)

@@ -14,6 +14,7 @@ from prometheus_client.core import (
 from mailroom_collector.operations.figures import ListenResult, QueueProgress
 from mailroom_collector.operations.metrics.scrapers import Series
 from mailroom_collector.operations.metrics.settlement_counts import BOUNDS, SettlementCounts
+from mailroom_collector.report.outlook import Outlook
 
 DOUBTS: Final = ("doubts", "")
 LATENCY: Final = ("latency", "")
@@ -86,6 +87,26 @@ class QueueFamilies:
         )
         yield self._gauge("ledger_answer_seconds", "How long the ledger took for its last answer.", took)
 
+    def outlook(self, outlook: Outlook) -> Iterator[Metric]:
+        """Yield what waits, by action. What is not known has no sample."""
+        listed = [(one.action, one) for one in outlook.actions if one.action is not None]
+        yield self._by(
+            "action", "deliveries_waiting", "Deliveries that no sender has begun, or that are to be claimed again.",
+            [(action, one.waiting) for action, one in listed],
+        )  # fmt: skip
+        yield self._by(
+            "action", "deliveries_late", "Waiting deliveries that expire before their turn at the present rate.",
+            [(action, one.late) for action, one in listed],
+        )  # fmt: skip
+        yield self._by(
+            "action", "oldest_waiting_age_seconds", "Age of the oldest valid token that waits; 0 without any.",
+            [(action, one.oldest_s or 0.0) for action, one in listed],
+        )  # fmt: skip
+        yield self._by(
+            "action", "new_token_wait_seconds", "How long a single token would wait that is inserted now.",
+            [(action, one.new_wait_s) for action, one in listed if one.new_wait_s is not None],
+        )  # fmt: skip
+
     def notifications(self, result: ListenResult) -> Iterator[Metric]:
         """Yield whether notifications arrive, if that was tested."""
         if result.arrives is not None:
@@ -102,10 +123,10 @@ class QueueFamilies:
         family.add_metric([self._queue], value)
         return family
 
-    def _by_state(self, name: str, documentation: str, values: Iterable[tuple[str, float]]) -> Metric:
-        family = GaugeMetricFamily(f"mailroom_{name}", documentation, labels=["queue", "state"])
-        for state, value in values:
-            family.add_metric([self._queue, state], value)
+    def _by(self, label: str, name: str, documentation: str, values: Iterable[tuple[str, float]]) -> Metric:
+        family = GaugeMetricFamily(f"mailroom_{name}", documentation, labels=["queue", label])
+        for key, value in values:
+            family.add_metric([self._queue, key], value)
         return family
 
     def _settled(self, counts: SettlementCounts, at_zero: Collection[Series]) -> Metric:
@@ -132,7 +153,8 @@ class QueueFamilies:
         return family
 
     def _unsettled(self, progress: QueueProgress) -> Metric:
-        return self._by_state(
+        return self._by(
+            "state",
             "deliveries_unsettled",
             "Deliveries that are not settled: waiting (due, later), held (claimed, sending), or held under a lease that"
             " ran out (lapsed).",
@@ -147,7 +169,8 @@ class QueueFamilies:
 
     def _holders(self, progress: QueueProgress) -> Metric:
         states = ("claimed", "sending")
-        return self._by_state(
+        return self._by(
+            "state",
             "lease_holders",
             "Processes that hold deliveries, by state.",
             [(state, sum(one.state == state and not one.due for one in progress.leases)) for state in states],

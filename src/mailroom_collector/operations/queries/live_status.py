@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from mailroom_collector.ledger.outlook import read_outlook
 from mailroom_collector.operations.figures import History, ListenResult, Overview
 from mailroom_collector.operations.queries.listen_test import ListenTest
 from mailroom_collector.operations.queries.overview import (
@@ -13,13 +14,17 @@ from mailroom_collector.operations.queries.overview import (
     read_pulse,
     read_sessions,
 )
+from mailroom_collector.operations.queries.paced import Paced
 from mailroom_collector.operations.queries.session import one_snapshot, open_session
+from mailroom_collector.report.outlook import Outlook
 from mailroom_runtime.errors import MailroomError
 from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.postgres.url import DatabaseUrl
 
 _HISTORY_SHARE: Final = 50
 """The history is read again after so many times the duration of the last read: a day may have millions of rows."""
+_OUTLOOK_SHARE: Final = 20
+"""The same for what waits by action, which may be many rows too."""
 _LISTEN_TEST_INTERVAL: Final = 15.0  # seconds
 _PULSE_SECONDS: Final = 200
 
@@ -43,8 +48,8 @@ class LiveStatus:
         self._listen_test: ListenTest | None = None
         self._listen_result = ListenResult(None, problem="not yet")
         self._listen_test_at = 0.0
-        self._history: History | None = None
-        self._history_at = 0.0
+        self._history = Paced[History](_HISTORY_SHARE, clock)
+        self._outlook = Paced[Outlook](_OUTLOOK_SHARE, clock)
 
     def read(self) -> Overview:
         """Return the state of the queue. Raises MailroomError; the next call then connects again."""
@@ -68,19 +73,12 @@ class LiveStatus:
         connection = self._connection
         with one_snapshot(connection):
             progress = read_progress(connection, self._queue)
-            history = self._read_history(connection)
+            history = self._history.read(lambda: read_history(connection, self._queue))
+            outlook = self._outlook.read(lambda: read_outlook(connection, self._queue))
             pulse = read_pulse(connection, self._queue, self._pulse_seconds)
             sessions = read_sessions(connection)
             public = read_public(connection)
         if self._listen_test is not None and self._clock() >= self._listen_test_at:
             self._listen_result = self._listen_test.run()
             self._listen_test_at = self._clock() + _LISTEN_TEST_INTERVAL
-        return Overview(self._queue, progress, history, self._listen_result, sessions, pulse, public)
-
-    def _read_history(self, connection: DeadlineConnection) -> History:
-        began = self._clock()
-        if self._history is None or began >= self._history_at:
-            self._history = read_history(connection, self._queue)
-            ended = self._clock()
-            self._history_at = ended + _HISTORY_SHARE * (ended - began)
-        return self._history
+        return Overview(self._queue, progress, history, self._listen_result, sessions, pulse, public, outlook)

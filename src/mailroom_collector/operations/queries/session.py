@@ -10,7 +10,7 @@ from mailroom_runtime.postgres.schema import check_schema
 from mailroom_runtime.postgres.url import DatabaseUrl
 
 TIMEOUT: Final = 60.0  # seconds for an answer: a query may count the deliveries of a day
-_STEP: Final = "mailroom.mailroom_queue_status(mailroom.job_type)"  # a function of the migration that is needed
+_STEP: Final = "mailroom.mailroom_outlook(mailroom.job_type,float8)"  # a function of the migration that is needed
 _GRANT: Final = "grant it (docs/operations.md, 'The roles')"
 
 

@@ -97,13 +97,13 @@ def _notes(one: UnsentDelivery) -> str:
     if one.doubts:
         notes.append("may have been sent")
     if one.stale is None:
-        notes.append(_remedy(one.reason or ""))
+        notes.append(remedy(one.reason or ""))
     elif one.stale not in (one.reason or ""):
         notes.append(f"now {one.stale}")
     return f" ({'; '.join(notes)})" if notes else ""
 
 
-def _remedy(reason: str) -> str:
+def remedy(reason: str) -> str:
     """Return what retry can do. A faulty row is refused again until somebody corrects it."""
     if fault := _COLUMN.match(reason):
         return _REMEDY[fault[1]]

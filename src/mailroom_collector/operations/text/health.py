@@ -1,11 +1,14 @@
 """Pure: whether mails are sent, in one line."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mailroom_collector.operations.figures import QueueProgress
 from mailroom_collector.operations.text.durations import format_duration, stamp
+from mailroom_collector.report.outlook import Outlook, late_words
 from mailroom_runtime.words import counted, visible
+
+_UNKNOWN: Final = Outlook()
 
 
 class Health(NamedTuple):
@@ -15,13 +18,17 @@ class Health(NamedTuple):
     words: str
 
 
-def health(progress: QueueProgress, max_age: float, public: Sequence[str] = ()) -> Health:
-    """Return whether nothing has waited for longer than `max_age` seconds, and the queue is not paused.
+def health(progress: QueueProgress, max_age: float, public: Sequence[str] = (), outlook: Outlook = _UNKNOWN) -> Health:
+    """Return whether nothing has waited for longer than `max_age` seconds or will be late, and the queue is not paused.
 
-    Due deliveries without a claim count too, because expired tokens are not mailable. `public`: functions that every
-    role may execute. The line mentions them, but the result does not depend on them.
+    Due deliveries without a claim count too, because expired tokens are not mailable. If nothing is sent at all, only
+    `max_age` decides: a pipeline may be restarting. `public`: functions that every role may execute. The line mentions
+    them, but the result does not depend on them.
     """
     result = _flow(progress, max_age)
+    if outlook.late and outlook.rate_per_s and progress.paused_at is None:
+        late = late_words(outlook)
+        result = Health(False, late if result.well else f"{result.words}; {late}")
     return Health(result.well, f"{result.words}; {public_rights(public)}") if public else result
 
 

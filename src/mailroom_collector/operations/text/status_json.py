@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from mailroom_collector.operations.figures import History, Oldest, Overview, QueueProgress, Settled, Unsettled
 from mailroom_collector.operations.text.durations import iso
+from mailroom_collector.report.outlook import ActionOutlook
 
 _PERIODS: Final = ("minute", "hour", "day")
 
@@ -15,6 +16,8 @@ def status_json(overview: Overview) -> dict[str, Any]:
         "queue": overview.queue,
         "time": iso(progress.at),
         **_unsettled(progress),
+        "rate_per_s": _rounded(overview.outlook.rate_per_s),
+        "actions": [_action(one) for one in overview.outlook.actions],
         **_settled(history),
         "leases": [_lease(one) for one in progress.leases],
         "acknowledged_at": iso(progress.acknowledged_at),
@@ -54,6 +57,18 @@ def _oldest(oldest: Oldest, progress: QueueProgress) -> dict[str, Any]:
     }
 
 
+def _action(one: ActionOutlook) -> dict[str, Any]:
+    return {
+        "action": one.action,
+        "waiting": one.waiting,
+        "in_hand": one.in_hand,
+        "oldest_age_s": _rounded(one.oldest_s),
+        "late": one.late,
+        "new_wait_s": _rounded(one.new_wait_s),
+        "late_from": iso(one.late_from),
+    }
+
+
 def _settled(history: History) -> dict[str, Any]:
     return {
         **{
@@ -82,5 +97,5 @@ def _lease(held: Unsettled) -> dict[str, Any]:
     }
 
 
-def _rounded(ms: float | None) -> float | None:
-    return None if ms is None else round(ms, 1)
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 1)

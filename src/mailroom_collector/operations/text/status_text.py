@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from mailroom_collector.operations.figures import History, ListenResult, Overview, QueueProgress, Settled
+from mailroom_collector.operations.text.action_table import action_table
 from mailroom_collector.operations.text.durations import format_duration, format_ms, stamp
 from mailroom_collector.operations.text.health import public_rights
 from mailroom_collector.operations.text.sparkline import sparkline
 from mailroom_collector.operations.text.status_line import Kind, Rank, StatusLine
 from mailroom_collector.operations.text.table import cut, pad, table, wrapped
+from mailroom_collector.report.outlook import late_words, new_words, sentences
 from mailroom_runtime.words import counted, visible
 
 _REASONS: Final = 8
@@ -60,9 +62,11 @@ def status_text(overview: Overview, columns: int, *, unicode: bool = True) -> li
     lines: list[StatusLine] = [
         StatusLine(f"queue {overview.queue}, {stamp(overview.progress.at)} UTC", Kind.HEAD),
         *_paused(overview.progress, columns),
+        *_late(overview, columns),
         StatusLine(""),
         *_pulse(overview, columns, unicode=unicode),
         *_progress(overview.progress, _Columns.of(columns)),
+        *action_table(overview.outlook),
         StatusLine(""),
         *_history(overview.history, _Columns.of(columns)),
         StatusLine(""),
@@ -77,6 +81,12 @@ def _paused(progress: QueueProgress, columns: int) -> Iterator[StatusLine]:
         why = f": {visible(progress.paused_reason)}" if progress.paused_reason else ""
         words = f"since {stamp(progress.paused_at)} UTC{why}; nothing is sent until mailroom-collect resume"
         yield from _words(columns, "PAUSED", words, Kind.BAD)
+
+
+def _late(overview: Overview, columns: int) -> Iterator[StatusLine]:
+    if overview.outlook.late and overview.progress.paused_at is None:
+        words = sentences([late_words(overview.outlook), *new_words(overview.outlook)])
+        yield from _words(columns, "LATE", words, Kind.BAD)
 
 
 def _progress(progress: QueueProgress, columns: _Columns) -> Iterator[StatusLine]:
