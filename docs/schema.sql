@@ -2229,7 +2229,7 @@ BEGIN
            CASE WHEN d.state <> 'pending' THEN regexp_replace(d.holder, '^(send:.*):[0-9]+$', '\1') END,
            d.due_at <= now(), count(*), min(w.since), max(w.since)
     FROM deliveries d CROSS JOIN LATERAL (
-        -- In its place in the queue, a delivery is due from before it was queued. From the third attempt on, the place
+        -- In its place in the queue, a delivery is due from before it was queued. After the third attempt, the place
         -- is that of one inserted later. What has come back has no place until it is claimed.
         SELECT CASE WHEN place.at <= now() AND (d.due_at < d.queued_at OR d.attempts >= 3) THEN place.at
                     ELSE d.due_at END AS since

@@ -242,7 +242,7 @@ END $migration$;
 -- From functions/mailroom_put_in_place.sql: mailroom_put_in_place
 -- Gives deliveries that have come back their place in the queue again: a retry that is due, and a lease that ran out.
 -- They are the ones that are due within the last hour, because a new delivery is due from before that. The place is
--- that of its insert, so a mail that was throttled once does not queue behind an import. From the third attempt on it
+-- that of its insert, so a mail that was throttled once does not queue behind an import. After the third attempt it
 -- is that of a delivery inserted now, so mails that fail again and again do not keep others from their turn.
 -- Called by: mailroom_claim_any.
 -- Returns: nothing.
@@ -1020,7 +1020,7 @@ BEGIN
            CASE WHEN d.state <> 'pending' THEN regexp_replace(d.holder, '^(send:.*):[0-9]+$', '\1') END,
            d.due_at <= now(), count(*), min(w.since), max(w.since)
     FROM deliveries d CROSS JOIN LATERAL (
-        -- In its place in the queue, a delivery is due from before it was queued. From the third attempt on, the place
+        -- In its place in the queue, a delivery is due from before it was queued. After the third attempt, the place
         -- is that of one inserted later. What has come back has no place until it is claimed.
         SELECT CASE WHEN place.at <= now() AND (d.due_at < d.queued_at OR d.attempts >= 3) THEN place.at
                     ELSE d.due_at END AS since
