@@ -7,7 +7,8 @@ Everything is a ratio of two things measured in turn within one run: machines di
     plot        figures to pictures
     record      figures to JSON and back, with the machine that they are from
     server      a PostgreSQL that keeps its promises (fsync on), databases to measure in
-    endpoint    a local SES that costs little, in a process of its own
+    answers     pure: what a local SES answers, and how many recipients its rate allows
+    endpoint    that SES, which costs little CPU, in a process of its own
     programs    the two programs, as users start them
     drain, latency, signup, pipeline, sender, growth, cost, idle    the suites, one subject each
     rivals      what is measured beside: workers of other queues, bare loops
