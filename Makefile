@@ -50,7 +50,7 @@ soak: $(VENV)/.dev ## Send TOKENS=1000000 mails, and check that memory, files an
 	@$(BIN)/python -m tests.soak --tokens $(TOKENS)
 
 RUNS ?= 5
-bench: $(VENV)/.bench ## Measure speed, RUNS=5 times each, beside other queues (half an hour); into docs
+bench: $(VENV)/.bench ## Measure speed, RUNS=5 times each, beside other queues (45 minutes); into docs
 	@$(BIN)/python -m benchmarks --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
 
 mutants: $(VENV)/.mutants ## Change the code in small ways, and list the changes that no test notices (ten minutes)

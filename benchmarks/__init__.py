@@ -1,14 +1,16 @@
 """How fast mailroom is, beside what a user could pick instead. `make bench` prints the table.
 
-Everything is a ratio of two things measured in turn within one run: machines differ and are noisy.
+What depends on the machine is a ratio of two things measured in turn within one run: machines differ and are noisy.
 
     figures     pure: what was measured, in how many runs, and whether its target holds
     table       pure: figures to text
     plot        figures to pictures
     record      figures to JSON and back, with the machine that they are from
     server      a PostgreSQL that keeps its promises (fsync on), databases to measure in
-    endpoint    a local SES that costs little, in a process of its own
+    answers     pure: what a local SES answers, and how many recipients its rate allows
+    endpoint    that SES, which costs little CPU, in a process of its own
     programs    the two programs, as users start them
-    drain, latency, signup, pipeline, sender, growth, cost, idle    the suites, one subject each
+    drain, latency, signup, pipeline, sender, growth, cost, idle    the suites, one subject each: how fast it can be
+    order, rate, in_hand    suites in which SES's rate is what is scarce
     rivals      what is measured beside: workers of other queues, bare loops
 """

@@ -15,7 +15,10 @@ from benchmarks.figures import Result, Suite, run
 from benchmarks.record import Machine, Record
 from benchmarks.server import Server, running_server
 
-_SUBJECTS: Final = ("drain", "latency", "signup", "pipeline", "sender", "growth", "cost", "idle")
+_SUBJECTS: Final = (
+    *("drain", "latency", "signup", "pipeline", "sender", "growth", "cost", "idle"),
+    *("order", "rate", "in_hand"),
+)
 _FOLDER: Final = Path(__file__).parents[1] / "docs"
 
 

@@ -1,18 +1,19 @@
 """A local SES that needs little CPU, in its own process.
 
-Every mail is accepted. For each call it notes when the whole request had come, how many mails it had, and the raw body
-if asked to record. The body is parsed only when it is requested. The control side speaks HTTP as well:
+Every mail is accepted, unless a rate is given: then a call that the bucket does not hold enough for is throttled as a
+whole. For each accepted call it notes when the whole request had come, how many mails it had, and the raw body if asked
+to record. The body is parsed only when it is requested. The control side speaks HTTP as well:
 
     GET /mails                    how many mails so far
+    GET /throttles                how many calls were throttled so far
     GET /wait?mails=N&seconds=S   the same, as soon as there are N, or S seconds have passed
-    GET /arrivals                 for each call: monotonic seconds, mails, addresses
+    GET /arrivals                 for each accepted call: monotonic seconds, mails, addresses
     GET /forget                   start again at zero
 """
 
 import argparse
 import asyncio
 import contextlib
-import itertools
 import json
 import re
 import signal
@@ -29,19 +30,17 @@ from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import uvloop
 
-_NAMESPACE: Final = b"http://ses.amazonaws.com/doc/2010-12-01/"
-_DESTINATION: Final = b".Destination.ToAddresses.member.1="  # once for each of a bulk call
+from benchmarks.answers import Answers, Limit, response
+
 _ADDRESS: Final = re.compile(rb"Destination\.ToAddresses\.member\.1=([^&]*)")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
-_ACTION: Final = re.compile(rb"(?:^|&)Action=([A-Za-z]+)")
-_MAX_SEND_RATE: Final = b"1000000.0"
 _PATIENCE: Final = 10.0
 """Seconds within which the process must start, and must answer a request that needs no waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One call that reached the endpoint. Its addresses are known only if they were recorded."""
+    """One call that was accepted. Its addresses are known only if they were recorded."""
 
     at: float
     """Monotonic seconds: CLOCK_MONOTONIC is the same in all processes of a machine."""
@@ -65,19 +64,24 @@ class _Record:
         self._calls: list[tuple[float, int, bytes]] = []
         self._waiting: list[tuple[int, asyncio.Event]] = []
         self.mails = 0
+        self.throttles = 0
 
-    def note(self, mails: int, body: bytes) -> None:
-        """Note a call, now."""
-        self._calls.append((time.monotonic(), mails, body if self._record else b""))
+    def accepted(self, mails: int, body: bytes, now: float) -> None:
+        """Note a call that was accepted."""
+        self._calls.append((now, mails, body if self._record else b""))
         self.mails += mails
         for wanted, event in self._waiting:
             if self.mails >= wanted:
                 event.set()
 
+    def throttled(self) -> None:
+        """Note a call that was throttled."""
+        self.throttles += 1
+
     def forget(self) -> None:
         """Begin anew."""
         self._calls.clear()
-        self.mails = 0
+        self.mails = self.throttles = 0
 
     async def wait(self, mails: int, seconds: float) -> int:
         """Return the number of mails, once there are this many or the time is over."""
@@ -90,59 +94,17 @@ class _Record:
         return self.mails
 
     def arrivals(self) -> list[tuple[float, int, list[str]]]:
-        """Return all calls, their addresses decoded."""
+        """Return all accepted calls, their addresses decoded."""
         return [
             (at, mails, [unquote_plus(address.decode()) for address in _ADDRESS.findall(body)])
             for at, mails, body in self._calls
         ]
 
 
-def _response(body: bytes, kind: bytes = b"text/xml") -> bytes:
-    return b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (kind, len(body), body)
-
-
-def _result(action: bytes, inner: bytes) -> bytes:
-    return _response(
-        b'<%bResponse xmlns="%b"><%bResult>%b</%bResult><ResponseMetadata><RequestId>r-1</RequestId>'
-        b"</ResponseMetadata></%bResponse>" % (action, _NAMESPACE, action, inner, action, action)
-    )
-
-
-class _Answers:
-    """The three actions that are known. A message id is as long as one of SES."""
-
-    def __init__(self, record: _Record) -> None:
-        self._record = record
-        self._messages = itertools.count(1)
-
-    def answer(self, body: bytes) -> bytes:
-        """Note a call and return its response."""
-        match = _ACTION.search(body)
-        action = match[1] if match else b""
-        if action == b"SendBulkTemplatedEmail":
-            return self._bulk(action, body)
-        if action in (b"SendTemplatedEmail", b"SendEmail"):
-            self._record.note(1, body)
-            return _result(action, b"<MessageId>%b</MessageId>" % self._message_id())
-        if action == b"GetSendQuota":
-            return _result(action, b"<MaxSendRate>%b</MaxSendRate>" % _MAX_SEND_RATE)
-        raise ValueError(f"not an action that is known: {action!r}")
-
-    def _bulk(self, action: bytes, body: bytes) -> bytes:
-        mails = body.count(_DESTINATION)
-        self._record.note(mails, body)
-        member = b"<member><Status>Success</Status><MessageId>%b</MessageId></member>"
-        members = b"".join([member % self._message_id() for _ in range(mails)])
-        return _result(action, b"<Status>%b</Status>" % members)
-
-    def _message_id(self) -> bytes:
-        return b"010201%054x" % next(self._messages)
-
-
 class _Connection(asyncio.Protocol):
     """One connection that is kept alive. Requests are not pipelined, and boto3 does not do that either."""
 
-    def __init__(self, answers: _Answers, record: _Record, delay: float) -> None:
+    def __init__(self, answers: Answers, record: _Record, delay: float) -> None:
         self._answers = answers
         self._record = record
         self._delay = delay
@@ -175,7 +137,7 @@ class _Connection(asyncio.Protocol):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
-        response = self._answers.answer(request[end:])
+        response = self._answers.answer(request[end:], time.monotonic())
         if self._delay:
             self._loop.call_later(self._delay, self._write, response)
         else:
@@ -191,21 +153,23 @@ class _Connection(asyncio.Protocol):
         answer: Any = self._record.mails
         if url.path == "/wait":
             answer = await self._record.wait(int(words["mails"]), float(words["seconds"]))
+        elif url.path == "/throttles":
+            answer = self._record.throttles
         elif url.path == "/arrivals":
             answer = self._record.arrivals()
         elif url.path == "/forget":
             self._record.forget()
-        self._write(_response(json.dumps(answer).encode(), b"application/json"))
+        self._write(response(json.dumps(answer).encode(), b"application/json"))
 
 
-async def _serve(delay: float, record: bool, port: int) -> None:
+async def _serve(delay: float, record: bool, limit: Limit | None, port: int) -> None:
     """Serve until SIGTERM or SIGINT; print the port."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     calls = _Record(record)
-    answers = _Answers(calls)
+    answers = Answers(calls, limit)
     server = await loop.create_server(lambda: _Connection(answers, calls, delay), "127.0.0.1", port, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await ended.wait()
@@ -232,6 +196,10 @@ class Endpoint:
         """Return how many mails have come."""
         return int(self._ask("/mails"))
 
+    def throttles(self) -> int:
+        """Return how many calls were throttled."""
+        return int(self._ask("/throttles"))
+
     def has(self, mails: int, seconds: float) -> bool:
         """Wait until this many mails have come. Return whether they came in time."""
         return int(self._ask(f"/wait?mails={mails}&seconds={seconds}", seconds)) >= mails
@@ -248,7 +216,7 @@ class Endpoint:
                 raise TimeoutError(f"{self.mails()} of {mails} mails came within {seconds} s")
 
     def arrivals(self) -> list[Arrival]:
-        """Return all calls, in order."""
+        """Return all accepted calls, in order."""
         return [Arrival(at, mails, tuple(addresses)) for at, mails, addresses in self._ask("/arrivals", 60.0)]
 
     def forget(self) -> None:
@@ -261,10 +229,11 @@ class Endpoint:
 
 
 @contextlib.contextmanager
-def running_endpoint(delay: float, *, record: bool = False) -> Iterator[Endpoint]:
-    """Run an endpoint during the block. It answers after `delay` seconds."""
+def running_endpoint(delay: float, *, record: bool = False, limit: Limit | None = None) -> Iterator[Endpoint]:
+    """Run an endpoint during the block. It answers after `delay` seconds. Without a limit it throttles nobody."""
     command = [sys.executable, "-m", "benchmarks.endpoint", "--delay-ms", str(delay * 1000)]
     command += ["--record"] if record else []
+    command += ["--rate", str(limit.rate), "--bucket", str(limit.seconds)] if limit else []
     root = Path(__file__).parents[1]
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, start_new_session=True)
     try:
@@ -279,12 +248,15 @@ def running_endpoint(delay: float, *, record: bool = False) -> Iterator[Endpoint
 
 def main() -> None:
     """Run an endpoint by hand."""
-    parser = argparse.ArgumentParser(description="A local SES that takes every mail.")
+    parser = argparse.ArgumentParser(description="A local SES that takes every mail, or as many as --rate allows.")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="before each answer")
     parser.add_argument("--record", action="store_true", help="keep the addresses")
+    parser.add_argument("--rate", type=float, metavar="R", help="recipients a second; without it nobody is throttled")
+    parser.add_argument("--bucket", type=float, default=1.0, metavar="SECONDS", help="of the rate, at once (1)")
     parser.add_argument("--port", type=int, default=0, help="to listen on; without it a free one, which is printed")
     arguments = parser.parse_args()
-    uvloop.run(_serve(arguments.delay_ms / 1000, arguments.record, arguments.port))
+    limit = Limit(arguments.rate, arguments.bucket) if arguments.rate else None
+    uvloop.run(_serve(arguments.delay_ms / 1000, arguments.record, limit, arguments.port))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class Server:
                 admin.execute(f"CREATE DATABASE {name}".encode())
             with self._connected(name) as database:
                 # Its tokens wait longer than tokens usually live.
-                database.run("ALTER TABLE tokens ALTER expires_at SET DEFAULT mailroom_epoch() + 86400")
+                database.run("UPDATE mailroom_actions SET lifetime = 86400")
                 fill(database)
             self._templates.add(name)
         return name

@@ -9,9 +9,11 @@ All that mail use boto3 with mailroom-send's one try a call and a connection for
 
 import json
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 from botocore.config import Config
@@ -26,6 +28,13 @@ SECRET = "s" * 86
 """As long as the secret of one of our mails. Nobody reads it."""
 
 
+class EnqueueOne(Protocol):
+    """How a single job is enqueued."""
+
+    def __call__(self, connection: psycopg.Connection[Any], email: str, priority: int = 0) -> None:
+        """Enqueue a job for this address. A higher priority goes first. Those of enqueue_many have 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rival:
     """A queue, for the suites."""
@@ -38,13 +47,32 @@ class Rival:
     """Makes its schema in the database of this URL."""
     enqueue_many: Callable[[str, int], None]
     """Puts this many jobs into the database of this URL, as fast as it can."""
-    enqueue_one: Callable[[psycopg.Connection[Any], str], None]
-    """Puts a job for this address into the transaction that is open on the connection."""
+    enqueue_one: EnqueueOne
+    """Puts a job into the transaction that is open on a connection."""
 
-    def command(self, database: str, endpoint: str, concurrency: int | None = None) -> str:
-        """Return the shell command that runs its worker."""
+    def command(self, database: str, endpoint: str, concurrency: int | None = None, rate: float | None = None) -> str:
+        """Return the shell command that runs its worker, which sends at most `rate` mails a second."""
         words = [sys.executable, "-m", self.module, f"'{database}'", endpoint]
-        return f"exec {' '.join(words)} --concurrency {concurrency or self.concurrency}"
+        limit = f" --rate {rate}" if rate else ""
+        return f"exec {' '.join(words)} --concurrency {concurrency or self.concurrency}{limit}"
+
+
+class Limiter:
+    """Gives each job the moment when it may send: one after the other, at this rate. Can be used by threads."""
+
+    def __init__(self, rate: float | None) -> None:
+        """`rate` is in mails a second. None: no limit."""
+        self._gap = 1 / rate if rate else 0.0
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def delay(self) -> float:
+        """Take the next moment. Return the seconds until then."""
+        with self._lock:
+            now = time.monotonic()
+            moment = max(now, self._next)
+            self._next = moment + self._gap
+            return moment - now
 
 
 def ses_client(endpoint: str, connections: int) -> "SESClient":

@@ -5,6 +5,9 @@ its own autovacuum settings. A blocking call goes to a thread, as its error mess
 A limit to the jobs at once (`max_concurrent_tasks`, `concurrency_limit`) costs it a fifth, as PostgreSQL
 enforces it; without one, as by default, the threads are the limit. A pool of asyncpg was no faster,
 psycopg five times slower.
+
+At a rate, the jobs at once are limited. Without that it takes the whole queue, and all of it waits for the rate in
+front of a job that is urgent. The batch is then as large as PgQueuer permits: half the limit.
 """
 
 import argparse
@@ -21,7 +24,7 @@ from pgqueuer.db import AsyncpgDriver, SyncPsycopgDriver
 from pgqueuer.models import Job
 from pgqueuer.queries import Queries, SyncQueries
 
-from benchmarks.rivals import SECRET, Rival, address, mail, ses_client
+from benchmarks.rivals import SECRET, Limiter, Rival, address, mail, ses_client
 
 _ENTRYPOINT: Final = "mail"
 _BATCH: Final = 100
@@ -52,22 +55,27 @@ def enqueue_many(url: str, count: int) -> None:
         queries.enqueue([_ENTRYPOINT] * count, payloads, [0] * count)
 
 
-def enqueue_one(connection: psycopg.Connection[Any], email: str) -> None:
+def enqueue_one(connection: psycopg.Connection[Any], email: str, priority: int = 0) -> None:
     """Enqueue a job in the connection's transaction."""
-    SyncQueries(SyncPsycopgDriver(connection)).enqueue(_ENTRYPOINT, _job(email))
+    SyncQueries(SyncPsycopgDriver(connection)).enqueue(_ENTRYPOINT, _job(email), priority)
 
 
-async def _work(url: str, endpoint: str, concurrency: int) -> None:
+async def _work(url: str, endpoint: str, concurrency: int, rate: float | None) -> None:
     client = ses_client(endpoint, concurrency)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(concurrency))
     async with connect_asyncpg(url) as connection:
         queuer = PgQueuer(AsyncpgDriver(connection))
+        limiter = Limiter(rate)
 
         async def send(job: Job) -> None:
+            await asyncio.sleep(limiter.delay())
             await asyncio.to_thread(mail, client, **json.loads(job.payload or b"{}"))
 
         queuer.entrypoint(_ENTRYPOINT)(send)
-        await queuer.run(batch_size=_BATCH)
+        if rate is None:
+            await queuer.run(batch_size=_BATCH)
+        else:
+            await queuer.run(batch_size=concurrency // 2, max_concurrent_tasks=concurrency)
 
 
 # Tried with 32 (570 mails a second), 50 (820), 64 (970), 80 (1,020), 100 (1,070), 150 (1,030).
@@ -80,8 +88,9 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("endpoint")
     parser.add_argument("--concurrency", type=int, default=RIVAL.concurrency)
+    parser.add_argument("--rate", type=float, help="most mails a second")
     arguments = parser.parse_args()
-    uvloop.run(_work(arguments.url, arguments.endpoint, arguments.concurrency))
+    uvloop.run(_work(arguments.url, arguments.endpoint, arguments.concurrency, arguments.rate))
 
 
 if __name__ == "__main__":

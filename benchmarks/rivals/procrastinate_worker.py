@@ -7,6 +7,7 @@ it is alive, which the library's own pool does, made it faster by a tenth.
 
 import argparse
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import uvloop
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 from psycopg_pool import AsyncConnectionPool
 
-from benchmarks.rivals import SECRET, Rival, address, mail, ses_client
+from benchmarks.rivals import SECRET, Limiter, Rival, address, mail, ses_client
 
 _TASK: Final = "mail"
 _CHUNK: Final = 1000
@@ -42,20 +43,22 @@ def enqueue_many(url: str, count: int) -> None:
             app.configure_task(_TASK).batch_defer(*(_job(address(number)) for number in numbers))
 
 
-def enqueue_one(connection: psycopg.Connection[Any], email: str) -> None:
+def enqueue_one(connection: psycopg.Connection[Any], email: str, priority: int = 0) -> None:
     """Defer a job in the connection's transaction."""
     app = App(connector=SyncPsycopgConnector())
-    app.configure_task(_TASK, connection=connection).defer(**_job(email))
+    app.configure_task(_TASK, connection=connection, priority=priority).defer(**_job(email))
 
 
-async def _work(url: str, endpoint: str, concurrency: int) -> None:
+async def _work(url: str, endpoint: str, concurrency: int, rate: float | None) -> None:
     client = ses_client(endpoint, concurrency)
     # The loop's own pool has only 4 threads more than there are processors.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(concurrency))
     pool = AsyncConnectionPool(url, min_size=_CONNECTIONS, open=False)
     app = App(connector=PsycopgConnector())
+    limiter = Limiter(rate)
 
     def send(email: str, login: str, secret: str) -> None:
+        time.sleep(limiter.delay())
         mail(client, email, login, secret)
 
     app.task(name=_TASK)(send)
@@ -73,8 +76,9 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("endpoint")
     parser.add_argument("--concurrency", type=int, default=RIVAL.concurrency)
+    parser.add_argument("--rate", type=float, help="most mails a second")
     arguments = parser.parse_args()
-    uvloop.run(_work(arguments.url, arguments.endpoint, arguments.concurrency))
+    uvloop.run(_work(arguments.url, arguments.endpoint, arguments.concurrency, arguments.rate))
 
 
 if __name__ == "__main__":
