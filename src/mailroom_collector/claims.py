@@ -2,13 +2,20 @@
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from mailroom_collector.drain import ClaimResult, Drain
 from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.output.leases import Leases
-from mailroom_collector.output.room import CHECK_FIRST, Room
+from mailroom_collector.output.rows_in_hand import Departure, RowsInHand
 from mailroom_collector.output.stdout import LineOutput
 from mailroom_collector.report.summary import Totals
+
+_NEVER: Final = float("inf")
+_STUCK: Final = 1.0
+"""Seconds without a byte read after which the unwritten rows are released."""
+_HELD_UP: Final = 0.25
+"""Seconds between checks whether the reader reads again."""
 
 
 class Claims:
@@ -18,18 +25,36 @@ class Claims:
     """
 
     def __init__(
-        self, drain: Drain, leases: Leases, output: LineOutput, clock: Callable[[], float] = time.monotonic
+        self,
+        drain: Drain,
+        leases: Leases,
+        output: LineOutput,
+        in_hand: RowsInHand,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.output = output
         self._drain = drain
         self._leases = leases
         self._clock = clock
-        self._room = Room(drain.chunk.rows_per_line)
+        self._in_hand = in_hand
+        self._left: dict[bool, int] = {False: 0, True: 0}  # at the last check
+        self._is_held_up = False  # until the reader reads what is in the pipe
+        self._stuck_at = _NEVER
 
     @property
-    def has_room(self) -> bool:
-        """Return whether this process may hold the rows of the next chunk too."""
-        return self._room.has_room(len(self._leases), self._drain.chunk.rows)
+    def in_hand(self) -> int:
+        """Return the number of claimed rows that have not left yet, as far as this process knows."""
+        if self._leases.acknowledged:
+            return max(0, len(self._leases) - self._leases.held_back) + self.unread
+        return self.output.rows_unread + self.unread
+
+    @property
+    def room(self) -> int:
+        """Return how many rows to claim now; 0 if there is no room."""
+        if self._is_held_up:
+            return 0
+        room = self._in_hand.room(self.in_hand, self._clock())
+        return max(0, min(room, self._in_hand.most - len(self._leases) - self.unread))
 
     @property
     def held(self) -> int:
@@ -56,21 +81,42 @@ class Claims:
         """Return whether to claim more rows: all lines are written, stdout is writable, and there is room."""
         if not self.output.empty or not self.output.is_writable:
             return False
-        if not self.has_room and self._leases.acknowledged and self._clock() >= self._room.check_at:
-            self._leases.extend(ledger)  # the answer shows which rows a sender has begun
-            self._room.checked(self._clock())
-        if self.has_room:
-            self._room.found_room()
-        return self.has_room
+        if self._is_held_up:
+            self.output.note_read()
+            self._is_held_up = self.output.has_unread
+        if self._clock() >= self._in_hand.check_at and (self._in_hand.wants_check(self.in_hand) or not self.room):
+            self._check(ledger)
+        return self.room > 0
+
+    def _check(self, ledger: CollectorLedger) -> None:
+        """Find out how many rows have left."""
+        begun_at = self._clock()
+        self.output.note_read()
+        if self._leases.acknowledged:
+            self._leases.check_begun(ledger)
+        now = self._clock()
+        self._in_hand.checked(self.in_hand, self._departure(now - begun_at), now)
+
+    def _departure(self, seconds: float) -> Departure:
+        """Return what has left since the last check. Rows that are not to be printed have left, too."""
+        before = self._left
+        others = self._drain.unprinted + self._leases.rejected
+        self._left = {True: self._leases.sender.begun + others, False: self.output.rows_read + others}
+        acknowledged = self._leases.acknowledged
+        is_starved = self._leases.is_sender_starved if acknowledged else not self.output.rows_unread
+        return Departure(self._left[acknowledged] - before[acknowledged], is_starved, seconds)
 
     def claim(self, ledger: CollectorLedger) -> ClaimResult:
-        """Claim a chunk."""
-        return self._drain.claim(ledger)
+        """Claim as many rows as there is room for. may_claim() has said that there is room."""
+        result = self._drain.claim(ledger, max(1, self.room))
+        self._in_hand.claimed(self._clock(), is_drained=result.drained)
+        return result
 
     def write(self) -> None:
         """Write as much as is possible without blocking. Raises ReaderGone."""
         self.output.write()
         self._leases.written()
+        self._stuck_at = _NEVER
 
     def print_and_record(self, ledger: CollectorLedger) -> None:
         """Print the rows of the last claim, and record the lines that the reader has read.
@@ -79,24 +125,43 @@ class Claims:
         """
         self._drain.print_unread(ledger)
         self._leases.check_reader(ledger)
+        if self._clock() >= self.idle_check_at:
+            self._check(ledger)
+
+    @property
+    def idle_check_at(self) -> float:
+        """Return when to ask which rows senders have begun, so that the next claim need not ask first."""
+        in_hand = self.in_hand if self._leases.acknowledged and not self.unread else 0
+        return self._in_hand.first_checks_at if in_hand and self._in_hand.wants_check(in_hand) else _NEVER
 
     def is_extension_due(self) -> bool:
         """Return whether it is time to extend the leases."""
         return self._leases.extend_at is not None and self._clock() >= self._leases.extend_at
 
     def extend(self, ledger: CollectorLedger) -> bool:
-        """Extend the leases. If the reader does not read, release the unwritten rows; return whether there were any."""
-        is_stuck = not self.output.empty and not self.output.is_writable and self._drain.withdraw()
-        if is_stuck:
-            self._leases.release(ledger)
-            self._drain.chunk.stalled()
+        """Extend the leases. Release the rows that the sender does not begin; return whether there were any.
+
+        Nothing more is claimed then until the reader has read what is in the pipe. Otherwise the same rows would be
+        printed again and again for a sender that does not read.
+        """
+        has_released = self._leases.release_idle(ledger)
         self._leases.extend(ledger)
-        return is_stuck
+        self._is_held_up = self._is_held_up or has_released
+        return has_released
 
     def stalled(self) -> None:
-        """Note that stdout is not writable while lines wait, and claim less next time."""
+        """Note that stdout is not writable while lines wait."""
         self.output.is_stalled = True
-        self._drain.chunk.stalled()
+        if self._stuck_at == _NEVER and (self.output.rows_waiting or self.unread):
+            self._stuck_at = self._clock() + _STUCK
+
+    def release_stuck(self, ledger: CollectorLedger) -> bool:
+        """Release the unwritten rows if the reader has read nothing for a while; return whether there were any."""
+        if self._clock() < self._stuck_at or self.output.is_writable:
+            return False
+        self._stuck_at = _NEVER
+        self.release_unwritten(ledger)
+        return True
 
     def withdraw(self) -> None:
         """Withdraw all rows of which no byte is written. Without a connection their leases can't be extended."""
@@ -130,8 +195,10 @@ class Claims:
     def deadline(self) -> float:
         """Return when the claimed rows next need something."""
         times = (self._leases.extend_at, self._leases.check_at, self._drain.log.log_at, self._leases.log_at)
-        return min(time for time in times if time is not None)
+        return min(self._stuck_at, *(time for time in times if time is not None))
 
     def room_deadline(self) -> float:
         """Return when to check again whether there is room."""
-        return max(self._room.check_at, self._clock() + CHECK_FIRST)
+        if not self.output.empty or not self.output.is_writable:
+            return _NEVER  # the poll waits for stdout
+        return self._clock() + _HELD_UP if self._is_held_up else self._in_hand.check_at

@@ -17,7 +17,8 @@ from mailroom_runtime.process.watchdog import Watchdog
 from mailroom_runtime.words import counted
 
 _NEVER = float("inf")
-_ALL = 2**31 - 1  # rows to count
+_MOST_COUNTED = 1_000_000
+"""Rows to count for the progress bar. If an action is urgent, each of them is read, so there is a limit."""
 
 
 class Collector:
@@ -117,11 +118,13 @@ class Collector:
             if self._claims.extend(ledger):
                 self._polls.timer.draining = True
             self._watchdog.reset()
+        if self._claims.release_stuck(ledger):
+            self._polls.timer.draining = True
         if self._is_stopping:
             self._claims.release_unwritten(ledger)
         elif self._polls.timer.is_due(self._clock()) and self._claims.may_claim(ledger):
             self._claim(ledger)
-        elif not self._polls.timer.draining or self._claims.output.is_stalled or not self._claims.has_room:
+        elif not self._polls.timer.draining or self._claims.output.is_stalled or not self._claims.room:
             self._claims.print_and_record(ledger)
 
     def _read_state(self, ledger: CollectorLedger) -> None:
@@ -172,7 +175,7 @@ class Collector:
     def _count_backlog(self, ledger: CollectorLedger) -> int | None:
         """Return the number of rows that are not printed yet; None if the ledger can't be read now."""
         try:
-            return ledger.count_due(_ALL).waiting + self._claims.unread + self._claims.output.rows_waiting
+            return ledger.count_due(_MOST_COUNTED).waiting + self._claims.unread + self._claims.output.rows_waiting
         except MailroomError:
             return None
 
@@ -239,8 +242,8 @@ class Collector:
             return _NEVER if self._is_stopping else self._session.connect_at
         ends = min(self._claims.deadline(), self._reporter.deadline())
         if not timer.draining:
-            return min(ends, self._polls.deadline())
-        if not self._claims.has_room:
+            return min(ends, self._polls.deadline(), self._claims.idle_check_at)
+        if not self._claims.room:
             return min(ends, self._claims.room_deadline())
         return self._clock() if self._claims.output.is_writable else ends
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from mailroom_collector.ledger.scan import ChunkSize, Scan
+from mailroom_collector.ledger.scan import Scan
 from mailroom_collector.ledger.session import LedgerSession
 from mailroom_collector.ledger.steps import Claim, CollectorLedger
 from mailroom_collector.output.leases import Leases
@@ -21,8 +21,8 @@ from mailroom_collector.sign.signature import Signer
 from mailroom_collector.sign.token import Token
 from mailroom_runtime.errors import MailroomError
 
-_CHUNK_ROWS: Final = 1500
-"""The largest number of rows in a claim. A larger claim costs hardly less per row (docs/performance.md)."""
+_LARGE_CLAIM: Final = 750
+"""Rows in a claim from which a second connection is worth it. The largest claim has more, with any batch limit."""
 
 
 class ClaimResult(NamedTuple):
@@ -45,7 +45,9 @@ class Drain:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.log = ClaimLog(clock)
-        self.chunk = ChunkSize(batch_limit, max(_CHUNK_ROWS, batch_limit))
+        self.unprinted = 0
+        """The number of rows that were claimed since the start and are not to be printed: stale ones, for example."""
+        self._rows_per_line = batch_limit
         self._signer = signer
         self._output = output
         self._leases = leases
@@ -65,22 +67,22 @@ class Drain:
         """Read the actions that the database has. Raises like the ledger."""
         self._signer.set_actions(ledger.read_actions())
 
-    def claim(self, ledger: CollectorLedger) -> ClaimResult:
-        """Claim a chunk, and sign the chunk before while the server works. Raises like the ledger."""
-        asked = self.chunk.rows
-        if self._session.second is None and asked == self.chunk.largest and not self._leases.acknowledged:
+    def claim(self, ledger: CollectorLedger, most: int) -> ClaimResult:
+        """Claim up to `most` rows, and sign the chunk before while the server works. Raises like the ledger."""
+        if self._session.second is None and most >= _LARGE_CLAIM and not self._leases.acknowledged:
             self._session.open_second()
-        answer = ledger.claim(asked, self._scan.begin(self._clock()), meanwhile=self._sign_and_record)
+        begun_at = self._clock()
+        answer = ledger.claim(most, self._scan.begin(begun_at), meanwhile=self._sign_and_record)
         self._answer = answer
         if answer.rows:
             self._leases.acknowledged = answer.acknowledged
-        is_full = answer.rows == asked
-        if is_full:
-            self.chunk.kept_up()
-        else:
+        is_full = answer.rows == most
+        now = self._clock()
+        is_drained = self._scan.claimed(answer.last, now, now - begun_at, is_full=is_full)
+        if not is_full:
             self._sign()  # now, because no claim follows at once
         self._reject(ledger)
-        return ClaimResult(answer.rows > 0, self._scan.claimed(answer.last, full=is_full))
+        return ClaimResult(answer.rows > 0, is_drained)
 
     def print_unread(self, ledger: CollectorLedger) -> None:
         """Print the rows of the last claim now, because no claim follows. Raises like the ledger."""
@@ -117,6 +119,7 @@ class Drain:
         if answer is None:
             return []
         claimed = answer.read()
+        self.unprinted += answer.rows - len(claimed.tokens)
         self.log.log_stale(claimed.stale)
         self.log.log_waiting(claimed.waiting)
         self.log.log_doubts(claimed.doubts)
@@ -135,7 +138,7 @@ class Drain:
     def _print(self, tokens: Iterable[Token]) -> list[Token]:
         """Put lines of tokens into the output. Note the unfit tokens; return those of an unknown action."""
         chunk = sign_chunk(self._signer, tokens)
-        self._output.put(lines(chunk.rows, self.chunk.rows_per_line))
+        self._output.put(lines(chunk.rows, self._rows_per_line))
         self._note_unfit(chunk.unfit)
         return chunk.unknown
 

@@ -4,28 +4,31 @@ The parts are real: stdout is a pipe, the ledger is PostgreSQL. The clock stands
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from mailroom_collector.claims import Claims
-from mailroom_collector.drain import Drain
+from mailroom_collector.drain import ClaimResult, Drain
 from mailroom_collector.errors import ReaderGone
 from mailroom_collector.ledger.session import LedgerAddress, LedgerSession
 from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.output.leases import Leases
+from mailroom_collector.output.rows_in_hand import RowsInHand
 from mailroom_collector.output.stdout import LineOutput
 from mailroom_collector.output.token_places import TokenPlace, TokenPlaces
 from mailroom_collector.sign.line import OutputLine
 from mailroom_collector.sign.signature import Signer
 from mailroom_runtime.errors import MailroomError
 from tests.support.clock import Clock
-from tests.support.ledger import Steps
 from tests.support.postgres import Database
 
 HOLDER = "collect:here:1:0"
-FULL = 4500
+LINE = 10
+"""The batch limit, which is what may be in hand at the start."""
 LEASE_MS = 30_000
+CHECK = 0.005
+"""Seconds from a claim to the first check of what has left."""
 
 
 class Parts:
@@ -39,8 +42,9 @@ class Parts:
         self.leases = Leases(self.output, LEASE_MS, self.clock)
         address = LedgerAddress(database.url, ("token_insert",), "mailroom", HOLDER, LEASE_MS, 30.0)
         self.session = LedgerSession(address, self.clock)
-        self.drain = Drain(Signer(bytes(32)), self.output, self.leases, self.session, 10, self.clock)
-        self.claims = Claims(self.drain, self.leases, self.output, self.clock)
+        self.drain = Drain(Signer(bytes(32)), self.output, self.leases, self.session, LINE, self.clock)
+        self.in_hand = RowsInHand(LINE)
+        self.claims = Claims(self.drain, self.leases, self.output, self.in_hand, self.clock)
         self.ledger = self.session.connect()
 
     @property
@@ -50,11 +54,34 @@ class Parts:
     def at(self, place: TokenPlace) -> list[int]:
         return self.output.places.at(place)
 
-    def hold(self, tokens: range) -> None:
-        """Claim tokens whose lines are written."""
+    def hold(self, tokens: Sequence[int]) -> None:
+        """Claim tokens whose line is written."""
         self.leases.claimed(tokens)
-        for place in (TokenPlace.WAITING, TokenPlace.WRITTEN):
-            self.output.places.move(tokens, place)
+        self.output.put([OutputLine(b"x\n", tuple(tokens), len(tokens))])
+        self.write()
+        self.output.is_writable = True
+
+    def print_acknowledged(self, database: Database, count: int, after: Sequence[int] = ()) -> list[int]:
+        """Sign up accounts, and claim and print their tokens for senders that acknowledge. Return the tokens."""
+        self.leases.acknowledged = True
+        if not after:
+            database.run("SELECT mailroom_acknowledge('mailroom')")
+        database.sign_up(*(f"u{len(after) + n}" for n in range(count)))
+        self.claims.claim(self.ledger)
+        self.claims.print_and_record(self.ledger)
+        while not self.output.empty:
+            self.write()
+        self.output.is_writable = True
+        return [token for token in self.output.places.all() if token not in after]
+
+    def claim_lines(self) -> ClaimResult:
+        """Claim two lines, whether there is room for them or not."""
+        return self.drain.claim(self.ledger, 2 * LINE)
+
+    def expect_fast_reader(self) -> None:
+        """Let much be in hand, as when a reader has kept up during a backlog."""
+        self.in_hand.claimed(self.clock.now, is_drained=False)
+        self.in_hand.target = self.in_hand.most
 
     def put(self, token: int) -> None:
         """Queue a line for writing."""
@@ -105,38 +132,52 @@ def test_pipe_without_known_room_stops_claims(parts: Parts) -> None:
     assert not parts.may_claim
 
 
-def test_most_held_rows_stop_claims(parts: Parts) -> None:
-    """At the limit of held rows no row is claimed, even if all lines are written."""
-    parts.hold(range(FULL - 10))
-    assert parts.may_claim
-    parts.hold(range(FULL, FULL + 1))
+def test_rows_in_hand_stop_claims_until_they_are_read(parts: Parts) -> None:
+    """Where no sender acknowledges, a row is in hand until the reader has read its line."""
+    parts.hold(range(6))
+    assert (parts.may_claim, parts.claims.room) == (True, 4)
+    parts.hold(range(6, LINE))
     assert not parts.may_claim
-
-
-def test_rows_that_a_sender_has_begun_are_not_held(parts: Parts, database: Database) -> None:
-    """Where senders acknowledge, the ledger says which rows they have begun. The other rows stay held."""
-    database.sign_up("ann")
-    (token,) = Steps(database.connection, HOLDER).claim()
-    parts.hold(range(token, token + FULL))
-    assert not parts.may_claim
-    parts.leases.acknowledged = True
+    parts.read()
+    parts.clock.now += 1.0
     assert parts.may_claim
-    assert parts.output.places.all() == [token]
 
 
-def test_ledger_is_asked_for_room_less_and_less_often(parts: Parts, database: Database) -> None:
-    """It waits 5 ms, then 10 ms, and so on. Each question also extends the leases."""
-    database.sign_up_many(FULL)
-    tokens = Steps(database.connection, HOLDER).claim(FULL)
-    parts.hold(range(tokens[0], tokens[0] + FULL))
-    parts.leases.acknowledged = True
-    extended = []
-    for ms in range(16):
-        parts.clock.now = ms / 1000
+def test_rows_that_a_sender_has_begun_are_not_in_hand(parts: Parts, database: Database) -> None:
+    """Where senders acknowledge, the ledger says which rows they have begun. To read a line changes nothing."""
+    tokens = parts.print_acknowledged(database, LINE)
+    parts.read()
+    parts.clock.now += CHECK
+    assert not parts.may_claim
+    database.run("UPDATE deliveries SET state = 'sending', holder = 'send:1' WHERE token = ANY (%s)", tokens[:6])
+    parts.clock.now += 1.0
+    assert (parts.may_claim, parts.claims.in_hand) == (True, 4)
+    assert parts.output.places.all() == tokens[6:]
+
+
+def test_ledger_is_asked_what_has_left_less_and_less_often(parts: Parts, database: Database) -> None:
+    """It waits 5 ms, then 10 ms, and so on. The question changes nothing in the ledger."""
+    parts.print_acknowledged(database, LINE)
+    rows = "SELECT token, ctid::text, xmin::text FROM deliveries ORDER BY token"
+    before = database.run(rows)
+    start, asked = parts.clock.now, []
+    for ms in range(40):
+        parts.clock.now = start + ms / 1000
+        due = parts.in_hand.check_at
         assert not parts.may_claim
-        if parts.leases.extend_at == parts.clock.now + LEASE_MS / 3000:
-            extended.append(ms)
-    assert extended == [0, 5, 15]
+        if parts.in_hand.check_at != due:
+            asked.append(ms)
+    assert asked == [5, 15, 35]
+    assert database.run(rows) == before
+
+
+def test_rows_that_the_sender_holds_back_take_no_room(parts: Parts, database: Database) -> None:
+    """It begins rows that were claimed five seconds later, so the earlier ones wait for something of their own."""
+    held_back = parts.print_acknowledged(database, 4)
+    parts.clock.now += 5.1
+    later = parts.print_acknowledged(database, 6, after=held_back)
+    begin(parts, database, later)
+    assert (parts.may_claim, parts.claims.in_hand, parts.claims.held) == (True, 0, 4)
 
 
 # What becomes of what it claimed
@@ -167,6 +208,7 @@ def test_full_chunk_is_signed_while_the_next_is_claimed(parts: Parts, database: 
     assert (parts.claims.unread, parts.claims.held) == (10, 0)
     parts.claims.print_and_record(parts.ledger)
     assert (parts.claims.unread, len(parts.at(TokenPlace.WAITING))) == (0, 10)
+    parts.in_hand.target = 30
     assert parts.claims.claim(parts.ledger) == (True, False)  # 15 of 20, behind the first ten
     assert len(parts.at(TokenPlace.WAITING)) == 25
     assert parts.claims.claim(parts.ledger) == (False, True)
@@ -187,7 +229,7 @@ def test_lost_connection_loses_no_record(parts: Parts, database: Database) -> No
     parts.claims.claim(parts.ledger)
     parts.claims.print_and_record(parts.ledger)
     parts.write()
-    parts.claims.claim(parts.ledger)  # ten more, which wait
+    parts.claim_lines()  # ten more, which wait
     assert parts.read().count(b"\n") == 1
     parts.ledger.link.close()
     parts.clock.now += 1.0
@@ -230,7 +272,7 @@ def test_chunk_claimed_twice_before_it_was_read_is_printed_once(
         database.run("UPDATE tokens SET secret = %s WHERE secret = 'x'", secret)
     database.run("UPDATE deliveries SET due_at = now() - interval '1 s'")
     parts.clock.now += 2.0  # the scan then begins at the start
-    parts.claims.claim(parts.ledger)
+    parts.claim_lines()
     while not parts.output.empty:
         parts.write()
     assert (len(parts.at(TokenPlace.WRITTEN)), parts.claims.held) == (10, 10)
@@ -239,17 +281,87 @@ def test_chunk_claimed_twice_before_it_was_read_is_printed_once(
         assert parts.read().count(b"@") == 10
 
 
-def test_blocked_reader_gets_no_more_leases(parts: Parts, database: Database) -> None:
-    """When the leases must be extended, unwritten rows are released. After that, chunks are half as large."""
+def test_unwritten_rows_are_released_when_the_reader_takes_nothing_for_a_second(
+    parts: Parts, database: Database
+) -> None:
+    """They are due again at once, for anybody."""
     database.sign_up_many(10)
     parts.claims.claim(parts.ledger)
     parts.claims.print_and_record(parts.ledger)
-    assert parts.claims.is_extension_due() is False
-    parts.clock.now += LEASE_MS / 3000
-    assert parts.claims.is_extension_due()
     parts.output.is_writable = False
-    assert parts.claims.extend(parts.ledger)
-    assert (database.states(), parts.claims.held, parts.drain.chunk.rows) == ({"pending": 10}, 0, 10)
+    parts.claims.stalled()
+    parts.clock.now += 0.9
+    parts.claims.stalled()
+    assert not parts.claims.release_stuck(parts.ledger)
+    parts.clock.now += 0.1
+    assert parts.claims.deadline() <= parts.clock.now
+    assert parts.claims.release_stuck(parts.ledger)
+    assert (database.states(), parts.claims.held) == ({"pending": 10}, 0)
+    assert parts.claims.deadline() > parts.clock.now
+
+
+def extend(parts: Parts, times: int) -> list[bool]:
+    """Extend the leases each time that this is due. Return for each whether rows were released."""
+    released = []
+    for _ in range(times):
+        assert not parts.claims.is_extension_due()
+        parts.clock.now += LEASE_MS / 3000
+        assert parts.claims.is_extension_due()
+        released.append(parts.claims.extend(parts.ledger))
+    return released
+
+
+def begin(parts: Parts, database: Database, tokens: Sequence[int]) -> None:
+    """Let a sender begin these rows, and let the collector see it."""
+    database.run("UPDATE deliveries SET state = 'sending', holder = 'send:1' WHERE token = ANY (%s)", list(tokens))
+    parts.read()
+    parts.clock.now += 1.0
+    parts.may_claim  # noqa: B018 - the check
+
+
+def test_rows_that_a_sender_does_not_begin_are_released(parts: Parts, database: Database) -> None:
+    """After two thirds of a lease any sender may take them. Until the pipe is empty nothing more is claimed."""
+    begun = parts.print_acknowledged(database, 6)
+    begin(parts, database, begun)
+    held = parts.print_acknowledged(database, 4, after=begun)
+    assert extend(parts, 2) == [False, False]
+    assert database.states() == {"sending": 6, "claimed": 4}
+    parts.clock.now += 0.001
+    assert extend(parts, 1) == [True]
+    assert (database.states(), parts.claims.held) == ({"sending": 6, "pending": 4}, 0)
+    assert not parts.may_claim
+    parts.read()
+    assert parts.may_claim
+    assert database.run("SELECT token FROM mailroom_claim_any('mailroom', 'another', 1000, 10)") == [(t,) for t in held]
+
+
+def test_rows_of_a_reader_that_never_begins_any_are_kept(
+    parts: Parts, database: Database, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It mails what it reads without asking, so to print the rows again would mail them again. The log says so once."""
+    tokens = parts.print_acknowledged(database, LINE)
+    parts.read()
+    parts.clock.now += CHECK
+    parts.claims.print_and_record(parts.ledger)
+    database.run("DELETE FROM tokens WHERE id = %s", tokens[0])  # used, for example
+    assert extend(parts, 5) == [False] * 5
+    assert database.states() == {"claimed": LINE - 1}
+    assert capfd.readouterr().err.count("9 rows were read, and no sender has begun them yet: SES is slow") == 1
+
+
+def test_rows_count_as_mailed_when_an_operator_says_that_senders_do_not_acknowledge(
+    parts: Parts, database: Database
+) -> None:
+    """The collector learns it although it has no room for a claim that would say so."""
+    parts.print_acknowledged(database, LINE)
+    parts.read()
+    parts.clock.now += CHECK
+    parts.claims.print_and_record(parts.ledger)
+    extend(parts, 1)
+    database.run("UPDATE jobs SET acknowledged_at = NULL")
+    extend(parts, 1)
+    assert (database.states(), parts.claims.held) == ({"emitted": LINE}, 0)
+    assert parts.may_claim
 
 
 def test_paused_queue_gets_back_rows_that_no_sender_began(parts: Parts, database: Database) -> None:
@@ -271,7 +383,7 @@ def test_reader_that_is_gone_leaves_nothing_claimed(parts: Parts, database: Data
     parts.claims.print_and_record(parts.ledger)
     parts.write()
     assert parts.read().count(b"\n") == 1
-    parts.claims.claim(parts.ledger)
+    parts.claim_lines()
     os.close(parts.reader)
     parts.reader = -1
     with pytest.raises(ReaderGone):
@@ -290,14 +402,12 @@ def test_end_records_written_rows_as_read(parts: Parts, database: Database) -> N
 
 
 def test_second_connection_records_while_the_first_claims(parts: Parts, database: Database) -> None:
-    """It is opened once chunks have their full size.
+    """It is opened once claims are large.
 
     Without it, the first connection records the rows that were read.
     """
     database.sign_up_many(60)
-    while parts.drain.chunk.rows < parts.drain.chunk.largest:
-        parts.drain.chunk.kept_up()
-    parts.hold(range(0))
+    parts.expect_fast_reader()
     parts.claims.claim(parts.ledger)
     assert parts.session.second is not None
     assert isinstance(parts.session.second, CollectorLedger)

@@ -1,10 +1,14 @@
 """mailroom-collect as a process: from the database to its stdout, and each way in which it ends."""
 
+import array
+import fcntl
+import io
 import itertools
 import json
 import os
 import re
 import signal
+import termios
 import time
 from pathlib import Path
 
@@ -21,6 +25,7 @@ from tests.support.ptys import open_pty
 from tests.support.waiting import until
 
 COLLECT = "exec mailroom-collect"
+FULL_PIPE = (1 << 16) - 4096  # bytes: less than a write does not fit
 
 
 def test_sign_up_is_printed_and_verifies(database: Database, collector_env: Environment) -> None:
@@ -83,6 +88,20 @@ def test_batch_ends_after_its_timeout(database: Database, collector_env: Environ
         database.sign_up("ben")
         assert collector.out.count("\n") == 1
         collector.prints("ben@example.com")
+        assert [line.count("@") for line in collector.out.splitlines()] == [1, 2]
+
+
+def test_urgent_row_ends_the_wait_with_what_else_waits(database: Database, collector_env: Environment) -> None:
+    """A person at a screen waits for no batch. A row of another action waits, until an urgent one takes it along."""
+    database.run("UPDATE mailroom_actions SET urgent = true WHERE name = 'password_recovery'")
+    database.sign_up("first")
+    with running(COLLECT, collector_env(MAILROOM_BATCH_TIMEOUT="200000")) as collector:
+        collector.prints("first@example.com")  # at the start all waiting rows are claimed at once
+        database.sign_up("ann")
+        database.run("UPDATE accounts SET status = 'active' WHERE login = 'first'")
+        assert collector.out.count("\n") == 1
+        database.recovery("first")
+        collector.prints("ann@example.com")
         assert [line.count("@") for line in collector.out.splitlines()] == [1, 2]
 
 
@@ -177,14 +196,23 @@ def test_signal_finishes_the_line_and_releases_the_rest(database: Database, coll
     database.sign_up_many(3000)
     with running("mkfifo pipe; exec mailroom-collect > pipe", collector_env(MAILROOM_BATCH_LIMIT="100")) as collector:
         until((collector.folder / "pipe").exists, "the pipe is there")
-        with (collector.folder / "pipe").open("rb") as reader:
-            until(lambda: database.states().get("claimed", 0) > 500, "the pipe is full")
+        with (collector.folder / "pipe").open("rb", buffering=0) as reader:
+            printed = b""
+            while len(printed) < 100_000:  # so fast that the collector expects it to go on
+                printed += reader.read(4096)
+            until(lambda: _bytes_in_pipe(reader) > FULL_PIPE, "the pipe is full")
             collector.signal(signal.SIGTERM)
             collector.says("finishing the line")
-            printed = reader.read()
+            printed += reader.readall()
         assert collector.wait() == 0
     assert printed.endswith(b"\n")
     assert database.states() == {"emitted": printed.count(b"@"), "pending": 3000 - printed.count(b"@")}
+
+
+def _bytes_in_pipe(reader: io.FileIO) -> int:
+    unread = array.array("i", [0])
+    fcntl.ioctl(reader, termios.FIONREAD, unread)
+    return unread[0]
 
 
 def test_reader_that_reads_one_line_leaves_the_rest(database: Database, collector_env: Environment) -> None:

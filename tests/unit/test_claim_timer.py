@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailroom_collector.ledger.scan import ChunkSize, Place, Scan
+from mailroom_collector.ledger.scan import Place, Scan
 from mailroom_collector.schedule.claim_timer import ClaimTimer
 from mailroom_runtime.backoff import Backoff, backoff
 
@@ -57,6 +57,13 @@ def test_full_batch_is_due_at_once(timer: ClaimTimer) -> None:
     assert timer.is_due(10.0)
 
 
+def test_urgent_row_is_due_at_once(timer: ClaimTimer) -> None:
+    """It ends the wait of a batch that has begun, too."""
+    timer.counted(10.0, waiting=1, next_due_ms=None)
+    timer.counted(10.1, waiting=2, next_due_ms=None, is_urgent=True)
+    assert timer.is_due(10.1)
+
+
 def test_row_that_becomes_due_is_waited_for(timer: ClaimTimer) -> None:
     """A retry or an expired lease needs neither a notification nor a batch timer."""
     timer.counted(10.0, waiting=0, next_due_ms=2500)
@@ -76,23 +83,6 @@ def test_disconnected_timer_forgets_what_was_due(timer: ClaimTimer) -> None:
     timer.counted(10.0, waiting=10, next_due_ms=5)
     timer.disconnected()
     assert not timer.is_due(11.0)
-
-
-def test_chunk_doubles_while_the_reader_is_fast_and_halves_otherwise() -> None:
-    """Claims grow in full lines up to the limit, and never fall below one line."""
-    chunk = ChunkSize(rows_per_line=30, most_rows=100)
-    sizes = []
-    for step in (chunk.kept_up, chunk.kept_up, chunk.kept_up, chunk.stalled, chunk.stalled, chunk.stalled):
-        step()
-        sizes.append(chunk.rows)
-    assert sizes == [60, 90, 90, 30, 30, 30]
-
-
-def test_chunk_of_a_line_above_the_limit_is_one_line() -> None:
-    """A line with more rows than the usual chunk is claimed as a whole."""
-    chunk = ChunkSize(rows_per_line=5000, most_rows=1000)
-    chunk.kept_up()
-    assert chunk.rows == 5000
 
 
 def test_backoff_doubles_to_its_cap_and_starts_again() -> None:
@@ -116,21 +106,22 @@ def test_scan_continues_behind_the_last_row_while_claims_are_full() -> None:
     """
     scan = Scan()
     assert scan.begin(10.0) is None
-    assert not scan.claimed(PLACE, full=True)
+    assert not scan.claimed(PLACE, 10.0, 0.05, is_full=True)
     assert scan.begin(10.1) == PLACE
-    assert not scan.claimed(PLACE, full=False)
+    assert not scan.claimed(PLACE, 10.1, 0.05, is_full=False)
     assert scan.begin(10.2) is None
-    assert scan.claimed(None, full=False)
+    assert scan.claimed(None, 10.2, 0.05, is_full=False)
 
 
-def test_scan_starts_again_once_a_second() -> None:
-    """In an endless backlog, a row that becomes due at the start waits a second at most."""
+@pytest.mark.parametrize(("seconds", "wait"), [(0.0001, 0.02), (0.002, 0.04), (0.05, 1.0), (3.0, 1.0)])
+def test_scan_starts_again_as_often_as_its_claims_from_the_start_cost_little(seconds: float, wait: float) -> None:
+    """A new row of a higher priority is at the start. A claim there takes a twentieth of the time, or less."""
     scan = Scan()
     scan.begin(10.0)
-    scan.claimed(PLACE, full=True)
-    assert scan.begin(10.9) == PLACE
-    scan.claimed(PLACE, full=True)
-    assert scan.begin(11.0) is None
+    scan.claimed(PLACE, 10.5, seconds, is_full=True)
+    assert scan.begin(10.5 + wait - 0.001) == PLACE
+    scan.claimed(PLACE, 10.5 + wait - 0.001, 2.0, is_full=True)  # behind a place, so its cost does not matter
+    assert scan.begin(10.5 + wait) is None
 
 
 def test_connection_is_followed_by_a_check_after_the_interval() -> None:
@@ -174,16 +165,6 @@ def test_drain_at_the_moment_itself_does_what_was_due(timer: ClaimTimer) -> None
     assert timer.deadline() == 110.0
     timer.drained(110.0)
     assert timer.deadline() == 210.0
-
-
-def test_chunk_of_five_lines_is_halved_to_two() -> None:
-    """It is a half, rounded down, and not a third."""
-    chunk = ChunkSize(rows_per_line=1, most_rows=7)
-    for _ in range(3):
-        chunk.kept_up()
-    assert chunk.rows == 7
-    chunk.stalled()
-    assert chunk.rows == 3
 
 
 def test_backoff_grows_to_any_cap() -> None:

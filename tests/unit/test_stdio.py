@@ -35,7 +35,7 @@ class Output:
 
     def put(self, *lines: tuple[bytes, tuple[int, ...]]) -> None:
         for data, tokens in lines:
-            self.places.claim(tokens)
+            self.places.claim(tokens, 0.0)
             self.lines.put([OutputLine(data, tokens, len(tokens))])
 
     @property
@@ -60,8 +60,11 @@ def test_output_counts_what_the_reader_read(pipe: tuple[int, int]) -> None:
     assert output.places.at(TokenPlace.WRITTEN) == [1, 2, 3]
     assert os.read(reader, 9) == b"one\nthree"
     assert output.read == [1]
+    assert (output.lines.rows_read, output.lines.rows_unread, output.lines.has_unread) == (1, 2, True)
     os.read(reader, 1)
-    assert (output.lines.note_read(), output.lines.note_read(), output.lines.has_unread) == (True, False, False)
+    for _ in range(2):
+        output.lines.note_read()
+        assert (output.lines.rows_read, output.lines.rows_unread, output.lines.has_unread) == (3, 0, False)
     assert output.read == [1, 2, 3]
 
 
@@ -86,7 +89,7 @@ def test_output_writes_lines_whose_tokens_moved_on(pipe: tuple[int, int]) -> Non
     output.put((b"three,four\n", (3, 4)))
     output.lines.remove_tokens({2, 3})
     output.places.forget([2, 3])
-    output.places.claim([2, 3])
+    output.places.claim([2, 3], 0.0)
     output.lines.write()
     assert os.read(reader, 100) == b"one,two\nthree,four\n"
     assert output.read == [1, 4]

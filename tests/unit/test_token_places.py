@@ -22,7 +22,7 @@ class Places(RuleBasedStateMachine):
     def claim(self, tokens: set[int]) -> None:
         new = tokens - set(self.places.held(tokens))
         assert new == tokens - self.model.keys()
-        self.places.claim(new)
+        self.places.claim(new, 0.0)
         self.model |= dict.fromkeys(new, TokenPlace.UNSIGNED)
 
     @rule(tokens=TOKENS, to=PLACES)
@@ -89,7 +89,7 @@ def test_token_is_printed_once() -> None:
 def test_illegal_move_names_token_and_places_and_moves_nothing() -> None:
     """Either all tokens move or none. The error names the token that can't."""
     places = TokenPlaces()
-    places.claim([1, 2])
+    places.claim([1, 2], 0.0)
     places.move([2], TokenPlace.TO_REJECT)
     with pytest.raises(IllegalMove, match=r"^token 2 can't go from TO_REJECT to WAITING$"):
         places.move([1, 2], TokenPlace.WAITING)
@@ -103,6 +103,18 @@ def test_illegal_move_names_token_and_places_and_moves_nothing() -> None:
 def test_token_is_claimed_once() -> None:
     """A second claim of a token that has a place is a bug."""
     places = TokenPlaces()
-    places.claim([1, 2])
+    places.claim([1, 2], 0.0)
     with pytest.raises(IllegalMove, match=r"^a claimed token has a place already$"):
-        places.claim([2, 3])
+        places.claim([2, 3], 0.0)
+
+
+def test_tokens_know_when_they_were_claimed() -> None:
+    """A token that was forgotten and claimed again is as old as its last claim."""
+    places = TokenPlaces()
+    places.claim([1, 2], 10.0)
+    places.claim([3], 11.0)
+    places.forget([1])
+    places.claim([1], 12.0)
+    assert places.claim_times([3, 1, 2]) == [11.0, 12.0, 10.0]
+    assert places.claimed_before(12.0) == [2, 3]
+    assert places.claimed_before(10.0) == []

@@ -13,7 +13,7 @@ from mailroom_runtime.postgres.url import DatabaseUrl
 
 NAME: Final = "mailroom-collect"
 """The application_name of a collector's sessions."""
-_NEWEST = "mailroom.mailroom_watch(mailroom.job_type)"
+_NEWEST = "mailroom.mailroom_due(mailroom.job_type, integer)"
 """A function of the newest migration that the collector needs."""
 
 

@@ -1,4 +1,4 @@
-"""The collector's steps in the ledger, one SQL call each (migrations/2_steps, 4_actions, 5_guards).
+"""The collector's steps in the ledger, one SQL call each (migrations/2_steps, 4_actions, 5_guards, 6_order).
 
 Every step raises what translated() raises.
 """
@@ -24,6 +24,7 @@ class DueRows(NamedTuple):
     waiting: int  # rows that are due now, counted up to a limit
     next_due_ms: int | None
     another_polls_fast: bool
+    is_urgent: bool  # one of them is of an urgent action
 
 
 class QueueState(NamedTuple):
@@ -104,10 +105,11 @@ class CollectorLedger:
         """Count the rows that are due now, up to `most`, and read when the next row becomes due."""
         with translated():
             row = self.link.connection.execute(
-                "SELECT waiting, next_due_ms, attended FROM mailroom.mailroom_look(%s::mailroom.job_type, %s::integer)",
+                "SELECT waiting, next_due_ms, attended, urgent"
+                " FROM mailroom.mailroom_due(%s::mailroom.job_type, %s::integer)",
                 (self.queue, most),
             ).fetchone()
-        return DueRows(*row) if row else DueRows(0, None, False)
+        return DueRows(*row) if row else DueRows(0, None, False, False)
 
     def read_state(self) -> QueueState:
         """Read whether the queue is paused, and whether another session polls fast."""
@@ -119,7 +121,7 @@ class CollectorLedger:
         return QueueState(*row) if row else QueueState()
 
     def claim(self, most: int, after: Place | None, meanwhile: Callable[[], None]) -> Claim:
-        """Claim up to `most` due rows behind a place, oldest first; call `meanwhile` while the server works."""
+        """Claim up to `most` due rows behind a place, in their order; call `meanwhile` while the server works."""
         with translated(), self.link.connection.meanwhile(meanwhile):
             cursor = self.link.connection.execute(
                 "SELECT token, action, email, login, secret, code, stale, doubt, acknowledged, due_at"
@@ -138,6 +140,17 @@ class CollectorLedger:
                 (self.queue, self.holder, self.lease_ms, _array(tokens)),
             ).fetchall()
         return {token for (token,) in rows}
+
+    def held(self, tokens: Sequence[int]) -> set[int]:
+        """Return which of these tokens this process still holds: no sender has begun them. It changes nothing."""
+        with translated():
+            row = self.link.connection.execute(
+                # As one text: that takes a tenth of the time of a row for each token.
+                "SELECT array_to_string(array("
+                "SELECT mailroom.mailroom_held(%s::mailroom.job_type, %s, %s::bigint[])), ',')",
+                (self.queue, self.holder, _array(tokens)),
+            ).fetchone()
+        return set(map(int, row[0].split(","))) if row and row[0] else set()
 
     def release(self, tokens: Sequence[int]) -> int:
         """Release the tokens that this process still holds; return their number."""

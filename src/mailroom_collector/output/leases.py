@@ -1,11 +1,12 @@
 """The leases of the claimed tokens: extends them while this process has the token, and ends them in the ledger."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from typing import Final
 
 from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.log import log, token_log
+from mailroom_collector.output.sender_progress import SenderProgress
 from mailroom_collector.output.stdout import LineOutput
 from mailroom_collector.output.token_places import UNWRITTEN, TokenPlace
 from mailroom_runtime.backoff import Backoff
@@ -14,6 +15,9 @@ from mailroom_runtime.words import counted
 _CHECK_FIRST, _CHECK_CAP = 0.005, 1.0  # seconds between checks of what the reader has read
 _EXTENSIONS: Final = 3
 """The number of extensions per lease, so that two may fail."""
+_IDLE_EXTENSIONS: Final = 2
+"""The number of extensions after which a printed row that no sender has begun is released."""
+_PRINTED: Final = (TokenPlace.WRITTEN, TokenPlace.READ, TokenPlace.WITH_SENDER)
 
 
 class Leases:
@@ -26,10 +30,12 @@ class Leases:
         self._clock = clock
         self._check = Backoff(_CHECK_FIRST, _CHECK_CAP)
         self._has_warned = False
+        self._held_back = 0
         self._rejection_log = token_log("token_rejected", "rejected")
         self.acknowledged = False
         """Whether the senders of the queue acknowledge. If so, a token belongs to a sender once it has begun it."""
         self.rejected = 0
+        self.sender = SenderProgress()
         self.extend_at: float | None = None
         self.check_at: float | None = None
 
@@ -48,7 +54,7 @@ class Leases:
     def claimed(self, tokens: Collection[int]) -> None:
         """Note tokens that were just claimed. A token that was held already is forgotten first, with its old line."""
         self._forget(self.places.held(tokens))
-        self.places.claim(tokens)
+        self.places.claim(tokens, self._clock())
         if self.extend_at is None:
             self.extend_at = self._clock() + self._interval
 
@@ -85,49 +91,88 @@ class Leases:
         now = self._clock()
         if self.check_at is None or now < self.check_at:
             return
-        if self._output.note_read():
+        if self.record_read(ledger):
             self._check.succeeded()
-            self._record_read(ledger)
         self.check_at = now + self._check.failed(1.0) if self._output.has_unread else None
 
-    def record_read(self, ledger: CollectorLedger) -> None:
-        """Check what the reader has read, and record it in the ledger."""
+    def record_read(self, ledger: CollectorLedger) -> bool:
+        """Check what the reader has read, and record it in the ledger; return whether there was anything."""
         self._output.note_read()
-        self._record_read(ledger)
+        return self._record_read(ledger)
 
-    def _record_read(self, ledger: CollectorLedger) -> None:
+    def _record_read(self, ledger: CollectorLedger) -> bool:
         """Record as emitted what was read. If senders acknowledge, the tokens wait for a sender instead."""
         tokens = self.places.at(TokenPlace.READ)
         if not tokens:
-            return
+            return False
         if not self.acknowledged and ledger.record_emitted(tokens):
             self.places.forget(tokens)
         else:
             self.acknowledged = True
             self.places.move(tokens, TokenPlace.WITH_SENDER)
+        return True
+
+    @property
+    def held_back(self) -> int:
+        """Return the number of rows that the sender holds back, while it begins rows that were claimed later."""
+        return self._held_back
+
+    @property
+    def is_sender_starved(self) -> bool:
+        """Return whether senders have begun all that was printed and that they do not hold back."""
+        return len(self.places.at(*_PRINTED)) <= self._held_back
+
+    def check_begun(self, ledger: CollectorLedger) -> None:
+        """Ask the ledger which tokens senders have begun, and forget those."""
+        tokens = self.places.all()
+        self._keep(ledger.held(tokens) if tokens else set(), tokens)
 
     def extend(self, ledger: CollectorLedger) -> None:
         """Extend the leases. Forget tokens that this process does not hold any more: a sender has begun them."""
         tokens = self.places.all()
-        kept = ledger.extend(tokens) if tokens else set()
-        self._forget([token for token in tokens if token not in kept])
-        self.extend_at = self._clock() + self._interval if kept else None
-        self._warn_of_idle_sender()
+        self._keep(ledger.extend(tokens) if tokens else set(), tokens)
+        self.extend_at = self._clock() + self._interval if self.places else None
+        self._check_idle_sender(ledger)
 
-    def _warn_of_idle_sender(self) -> None:
-        """Warn once if tokens were read and no sender begins them, for example because it has no database URL."""
-        is_idle = self.acknowledged and bool(self.places) and self._output.empty and not self._output.has_unread
-        if is_idle and not self._has_warned:
-            were, them = ("was", "it") if len(self) == 1 else ("were", "them")
-            log(
-                f"{counted(len(self), 'row')} {were} read, and no sender has begun {them} yet: SES is slow or on hold,"
-                " or the reader is not a mailroom-send with MAILROOM_DATABASE_URL, although jobs.acknowledged_at says"
-                " that senders acknowledge",
-                "warning",
-                event="rows_not_begun",
-                count=len(self),
-            )
-        self._has_warned = is_idle
+    def _keep(self, held: Set[int], tokens: Sequence[int]) -> None:
+        begun = [token for token in tokens if token not in held]
+        if begun:
+            self.sender.note(self.places.claim_times(begun), self._clock())
+            self._forget(begun)
+        self._held_back = len(self.places.claimed_before(self.sender.held_back_before))
+
+    def _check_idle_sender(self, ledger: CollectorLedger) -> None:
+        """Do something about rows that were read long ago, if no sender begins any."""
+        is_stopped = self.sender.has_stopped()
+        is_idle = self.acknowledged and is_stopped and self._output.empty and not self._output.has_unread
+        old = self._printed_before(self._clock() - self._interval) if is_idle else []
+        if old and ledger.record_emitted(old):  # an operator has said that senders do not acknowledge any more
+            self._forget(old)
+            self.acknowledged = False
+        elif old and not self._has_warned:
+            self._has_warned = True
+            _warn_of_idle_sender(len(old))
+        elif not is_stopped:
+            self._has_warned = False
+
+    def release_idle(self, ledger: CollectorLedger) -> bool:
+        """Release rows that a sender has had for long and has not begun; return whether there were any.
+
+        Any sender may take them then, and this one may still begin them. A reader that does not acknowledge keeps its
+        rows: it mails them without asking.
+        """
+        if not (self.acknowledged and self.sender.acknowledges(self._output.rows)):
+            return False
+        idle = self._printed_before(self._clock() - _IDLE_EXTENSIONS * self._interval)
+        if idle:
+            ledger.release(idle)
+            self._forget(idle)
+        return bool(idle)
+
+    def _printed_before(self, time: float) -> list[int]:
+        """Return the printed tokens that were claimed before that time."""
+        printed = set(self.places.at(*_PRINTED))
+        return [token for token in self.places.claimed_before(time) if token in printed]
 
     def pause(self, ledger: CollectorLedger) -> None:
         """Release all tokens that no sender has begun, because the queue is paused.
@@ -162,3 +207,15 @@ class Leases:
         if tokens:
             self._output.remove_tokens(frozenset(tokens))
             self.places.forget(tokens)
+
+
+def _warn_of_idle_sender(count: int) -> None:
+    were, them = ("was", "it") if count == 1 else ("were", "them")
+    log(
+        f"{counted(count, 'row')} {were} read, and no sender has begun {them} yet: SES is slow or on hold,"
+        " or the reader is not a mailroom-send with MAILROOM_DATABASE_URL, although jobs.acknowledged_at says"
+        " that senders acknowledge. Hardly any more rows are claimed until a sender begins some",
+        "warning",
+        event="rows_not_begun",
+        count=count,
+    )

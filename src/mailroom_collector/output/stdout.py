@@ -38,6 +38,10 @@ class LineOutput:
         self.lines = 0
         self.rows = 0
         """The numbers of lines and rows since the start of which a byte was written, or is about to be."""
+        self.rows_read = 0
+        """The number of rows since the start that the reader has read, as far as this process knows."""
+        self.rows_waiting = 0
+        """The number of rows of which no byte is written."""
         self.is_writable = False
         """Whether the descriptor polled writable, and nothing was written since."""
         self.is_stalled = False
@@ -49,9 +53,9 @@ class LineOutput:
         return not self._waiting and not self._buffer
 
     @property
-    def rows_waiting(self) -> int:
-        """Return the number of rows of which no byte is written."""
-        return sum(line.rows for line in self._waiting)
+    def rows_unread(self) -> int:
+        """Return the number of rows that the reader has not read, whether they are written or not."""
+        return self.rows_waiting + self.rows - self.rows_read
 
     @property
     def has_unread(self) -> bool:
@@ -63,6 +67,7 @@ class LineOutput:
         lines = list(lines)
         self._move(lines, TokenPlace.WAITING)
         self._waiting.extend(lines)
+        self.rows_waiting += sum(line.rows for line in lines)
 
     def _move(self, lines: Sequence[OutputLine], to: TokenPlace) -> None:
         """Move the tokens of many lines at once, which takes less time than line by line."""
@@ -95,12 +100,13 @@ class LineOutput:
             lines.append(line)
             self._unread.append((end, line))
             self.rows += line.rows
+            self.rows_waiting -= line.rows
         self.lines += len(lines)
         self._move(lines, TokenPlace.WRITTEN)
         self._buffer = memoryview(b"".join([line.data for line in lines]))
 
-    def note_read(self) -> bool:
-        """Move the tokens of the lines that the reader has read; return whether there were any.
+    def note_read(self) -> None:
+        """Move the tokens of the lines that the reader has read.
 
         For a pipe, that is everything that is not in the pipe any more (FIONREAD). Elsewhere, written means read.
         """
@@ -109,7 +115,7 @@ class LineOutput:
         while self._unread and self._unread[0][0] <= end:
             lines.append(self._unread.popleft()[1])
         self._move(lines, TokenPlace.READ)
-        return bool(lines)
+        self.rows_read += sum(line.rows for line in lines)
 
     def _bytes_in_pipe(self) -> int:
         if not self._is_pipe:
@@ -122,6 +128,7 @@ class LineOutput:
         """Drop the lines of which no byte is written; return whether there were any. Their tokens are not moved."""
         had_lines = bool(self._waiting)
         self._waiting.clear()
+        self.rows_waiting = 0
         return had_lines
 
     def remove_tokens(self, tokens: Set[int]) -> None:

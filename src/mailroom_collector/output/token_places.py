@@ -1,4 +1,4 @@
-"""Pure: the place of each claimed token, and its allowed moves from place to place.
+"""Pure: the place of each claimed token, its age, and its allowed moves from place to place.
 
 A token that the ledger must record has a place here first. It is forgotten only after the ledger has recorded it. So
 nothing is lost if the connection is lost in between.
@@ -6,7 +6,7 @@ nothing is lost if the connection is lost in between.
 
 from collections.abc import Collection, Iterable
 from enum import Enum, auto
-from itertools import repeat
+from itertools import repeat, takewhile
 from types import MappingProxyType
 from typing import Final
 
@@ -53,18 +53,23 @@ class IllegalMove(Exception):
 
 
 class TokenPlaces:
-    """The map from token to place. It has every token that this process has not finished with."""
+    """The map from token to place. It has every token that this process has not finished with.
+
+    Times are monotonic seconds that the caller passes.
+    """
 
     def __init__(self) -> None:
         self._places: dict[int, TokenPlace] = {}
+        self._claimed_at: dict[int, float] = {}  # in the same order, which is that of the claims
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def claim(self, tokens: Collection[int]) -> None:
+    def claim(self, tokens: Collection[int], now: float) -> None:
         """Add tokens that were just claimed. Raises IllegalMove when one of them is there already."""
         before = len(self._places)
         self._places.update(zip(tokens, repeat(TokenPlace.UNSIGNED)))
+        self._claimed_at.update(zip(tokens, repeat(now)))
         if len(self._places) != before + len(tokens):
             raise IllegalMove("a claimed token has a place already")
 
@@ -90,6 +95,14 @@ class TokenPlaces:
             return [token for token, place in self._places.items() if place is wanted[0]]
         return [token for token, place in self._places.items() if place in wanted]
 
+    def claimed_before(self, time: float) -> list[int]:
+        """Return the tokens that were claimed before that time, in the order of their claims."""
+        return list(takewhile(lambda token: self._claimed_at[token] < time, self._claimed_at))
+
+    def claim_times(self, tokens: Collection[int]) -> list[float]:
+        """Return when each of these tokens was claimed."""
+        return [self._claimed_at[token] for token in tokens]
+
     def held(self, tokens: Collection[int]) -> list[int]:
         """Return which of these tokens have a place."""
         if self._places.keys().isdisjoint(tokens):
@@ -103,4 +116,4 @@ class TokenPlaces:
     def forget(self, tokens: Iterable[int]) -> None:
         """Remove tokens after the ledger has recorded them, or has answered that this process does not hold them."""
         for token in tokens:
-            del self._places[token]
+            del self._places[token], self._claimed_at[token]

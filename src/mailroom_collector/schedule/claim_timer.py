@@ -14,10 +14,10 @@ _POLL: Final = 1.0
 class ClaimTimer:
     """When to claim.
 
-    An idle collector waits. When a notification announces new rows, a batch begins. When the batch is full, or its time
-    is over, the collector drains the queue: it claims until nothing is due. It also claims at the time of a regular
-    poll, and when a row becomes due by itself (a retry, or a lease that has run out). While notifications don't arrive,
-    it polls every second.
+    An idle collector waits. When a notification announces new rows, a batch begins. When the batch is full, its time is
+    over, or one of its rows is urgent, the collector drains the queue: it claims until nothing is due. It also claims
+    at the time of a regular poll, and when a row becomes due by itself (a retry, or a lease that has run out). While
+    notifications don't arrive, it polls every second.
     """
 
     batch_limit: int
@@ -45,14 +45,17 @@ class ClaimTimer:
     def _interval(self) -> float:
         return min(_POLL, self.check_interval) if self._notifications_missing else self.check_interval
 
-    def counted(self, now: float, waiting: int, next_due_ms: int | None) -> bool:
-        """Note how many rows wait, and when the next one becomes due. Return whether more rows wait than before."""
+    def counted(self, now: float, waiting: int, next_due_ms: int | None, *, is_urgent: bool = False) -> bool:
+        """Note how many rows wait, and when the next one becomes due. Return whether more rows wait than before.
+
+        `is_urgent`: one of the waiting rows ends the wait at once.
+        """
         more, self._waiting = waiting > self._waiting, waiting
         self._check_at = now + self._interval
         self._next_due = None if next_due_ms is None else now + next_due_ms / 1000
         if waiting == 0:
             self._batch_ends = None
-        elif waiting >= self.batch_limit:
+        elif is_urgent or waiting >= self.batch_limit:
             self.draining = True
         elif self._batch_ends is None:
             self._batch_ends = now + self.batch_timeout

@@ -72,7 +72,7 @@ class LedgerPolls:
     def _count(self, ledger: CollectorLedger) -> None:
         due = ledger.count_due(self.timer.batch_limit)
         self._count_at = _NEVER
-        if self.timer.counted(self._clock(), due.waiting, due.next_due_ms):
+        if self.timer.counted(self._clock(), due.waiting, due.next_due_ms, is_urgent=due.is_urgent):
             self._notifications.found_rows()
         self._notifications.polled(another_polls_fast=due.another_polls_fast)
 
