@@ -4,12 +4,14 @@ A recovery and a single sign-up go before the rows of imports, whether these wer
 hand when it is committed (claimed or being sent, by any pipeline) may still go before it, and so may what has come
 back: a retry, or a row whose lease ran out. Pipelines are not equally fast, so another call of each may go before it.
 
-A mail is judged only if nothing but the order decided when it went: SES's rate was scarce all the time, the mail was
-claimed and begun once, and its pipeline was in no trouble.
+A mail is judged only as long as nothing but the order decides when it goes: while SES's rate is scarce, until it is
+mailed, becomes stale or comes back itself, or until the pipeline that has claimed it is in trouble.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final
 
 from tests.storm.history import NEVER, History, Step, Token, Trouble
@@ -25,6 +27,7 @@ class Order:
     """What was judged, and what was wrong."""
 
     judged: int = 0
+    until_mailed: int = 0  # of those judged, how many were judged until their mail
     most_in_hand: int = 0
     most_overtaking: int = 0
     longest_wait: float = 0.0  # seconds
@@ -37,23 +40,23 @@ def judge_order(history: History) -> Order:
     troubles = _until_working_again(history)
     in_hand = _Counter(history.steps)
     for token in sorted(history.tokens.values(), key=lambda token: token.committed):
-        if token.is_imported or not _is_judged(history, token, troubles):
+        ends = _judged_until(history, token, troubles)
+        if token.is_imported or ends <= token.committed:
             continue
-        (mailed,) = history.mailed[token.id]
         held = in_hand.at(token.committed)
-        overtaking = [
-            mail
-            for mail in history.mails_between(token.committed, mailed)
-            if history.tokens[mail.token].is_imported and not _came_back(history, mail.token, token.committed)
-        ]
+        overtaking = sum(
+            history.tokens[mail.token].is_imported and not _came_back(history, mail.token, token.committed)
+            for mail in history.mails_between(token.committed, ends)
+        )
         order.judged += 1
+        order.until_mailed += ends in history.mailed.get(token.id, [])
         order.most_in_hand = max(order.most_in_hand, held)
-        order.most_overtaking = max(order.most_overtaking, len(overtaking))
-        order.longest_wait = max(order.longest_wait, mailed - token.committed)
-        if len(overtaking) > held + CALLS:
+        order.most_overtaking = max(order.most_overtaking, overtaking)
+        order.longest_wait = max(order.longest_wait, ends - token.committed)
+        if overtaking > held + CALLS:
             order.inversions.append(
-                f"token {token.id} ({token.action}): {len(overtaking)} imported mails went before it"
-                f" in {mailed - token.committed:.1f} s, and only {held} rows were in hand"
+                f"token {token.id} ({token.action}): {overtaking} imported mails went before it"
+                f" in {ends - token.committed:.1f} s, and only {held} rows were in hand"
             )
     return order
 
@@ -75,16 +78,19 @@ class _Counter:
         return len(self._held)
 
 
-def _is_judged(history: History, token: Token, troubles: dict[int | None, list[Trouble]]) -> bool:
-    mails = history.mailed.get(token.id, [])
-    steps = [step for step in history.steps_of.get(token.id, []) if step.state in IN_HAND]
-    if token.committed == NEVER or len(mails) != 1 or [step.state for step in steps] != ["claimed", "sending"]:
-        return False
-    if not any(begins <= token.committed and mails[0] <= ends for begins, ends in history.scarce):
-        return False
-    return not any(
-        trouble.begins < mails[0] and trouble.ends > token.committed for trouble in troubles[steps[0].pipeline]
-    )
+def _judged_until(history: History, token: Token, troubles: dict[int | None, list[Trouble]]) -> float:
+    """Return until when only the order decides when a token is mailed. At most its commit: it is not judged."""
+    scarce_until = next((ends for begins, ends in history.scarce if begins <= token.committed < ends), 0.0)
+    until = min([scarce_until, token.stale_since, token.expires, *history.mailed.get(token.id, [])])
+    steps = history.steps_of.get(token.id, [])
+    for step, expected in zip_longest(steps, ("claimed", "sending")):
+        if step is None or step.at >= until:
+            return until
+        if step.state != expected:
+            return min(until, step.at)
+        hindered = [t.begins for t in troubles[step.pipeline] if t.begins < until and t.ends > step.at]
+        until = min(until, max(step.at, min(hindered, default=until)))
+    return until
 
 
 def _came_back(history: History, token: int, now: float) -> bool:
@@ -95,14 +101,16 @@ def _came_back(history: History, token: int, now: float) -> bool:
 
 def _until_working_again(history: History) -> dict[int | None, list[Trouble]]:
     """Return the troubles of each pipeline. Each lasts until the pipeline has claimed something, and then begun."""
-    steps: dict[int | None, list[Step]] = defaultdict(list)
+    times: dict[tuple[int | None, str], list[float]] = defaultdict(list)
     for step in history.steps:
-        steps[step.pipeline].append(step)
+        times[step.pipeline, step.state].append(step.at)
     found: dict[int | None, list[Trouble]] = defaultdict(list)
     for trouble in history.troubles:
         for pipeline in range(PIPELINES) if trouble.pipeline is None else (trouble.pipeline,):
             ends = trouble.ends
             for state in ("claimed", "sending"):
-                ends = next((s.at for s in steps[pipeline] if s.at > ends and s.state == state), NEVER)
+                later = times[pipeline, state]
+                place = bisect_right(later, ends)
+                ends = later[place] if place < len(later) else NEVER
             found[pipeline].append(Trouble(trouble.begins, ends, pipeline))
     return found

@@ -57,21 +57,31 @@ def test_row_that_came_back_may_go_first() -> None:
     assert not judge_order(replace(history, steps=sorted(history.steps + back))).inversions
 
 
+def test_recovery_that_is_not_mailed_is_judged() -> None:
+    """It was never claimed while the rate was scarce. So nothing excuses it."""
+    history = queue(CALLS + 1, claimed=100.1)
+    waiting = [step for step in history.steps if step.token != RECOVERY]
+    assert judge_order(replace(history, steps=waiting, mails=history.mails[:-1])).inversions
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"scarce": [(90.0, 100.5)]},
-        {"troubles": [Trouble(100.1, 100.1, 0)]},
+        {"scarce": [(90.0, 100.4)]},
+        {"troubles": [Trouble(100.3, 100.3, 0)]},
         {"troubles": [Trouble(99.0, 99.5)]},  # after it the pipeline has begun nothing before the recovery
         {"steps": sorted([*queue(1000, 100.1).steps, Step(100.3, RECOVERY, "claimed", 1)])},
+        {"steps": sorted([*queue(1000, 100.1).steps, Step(100.3, RECOVERY, "skipped", 0)])},
+        {"tokens": queue(1000, 100.1).tokens | {RECOVERY: Token(RECOVERY, committed=100.0, stale_since=100.3)}},
     ],
-    ids=["rate not scarce", "pipeline in trouble", "all in trouble before", "claimed twice"],
+    ids=["rate not scarce", "pipeline in trouble", "all in trouble before", "claimed twice", "skipped", "stale"],
 )
-def test_mail_that_something_else_delayed_is_not_judged(change: dict[str, object]) -> None:
-    """The order alone must have decided when it went."""
+def test_mail_that_something_else_delays_is_judged_no_longer(change: dict[str, object]) -> None:
+    """The imported mails went after that."""
     history = queue(1000, claimed=100.1)
-    assert judge_order(history).judged == 1
-    assert judge_order(replace(history, **change)).judged == 0  # type: ignore[arg-type]
+    assert judge_order(history).inversions
+    order = judge_order(replace(history, **change))  # type: ignore[arg-type]
+    assert (order.judged, order.until_mailed, order.most_overtaking) == (1, 0, 0)
 
 
 def test_trouble_of_another_pipeline_does_not_matter() -> None:
