@@ -59,15 +59,16 @@ def test_sign_ups_of_strangers_do_not_delay_a_recovery(
             before = len(endpoint.mailed)
             until(lambda number=number: f"r{number}@example.com" in endpoint.addresses, "the recovery is mailed")  # type: ignore[misc]
             overtaking.append(endpoint.addresses.index(f"r{number}@example.com") - before)
-        assert database.states()["pending"] > RATE
+        waiting = database.states().get("pending", 0)
     assert max(overtaking) <= IN_HAND, overtaking
     assert median(overtaking) <= RATE, overtaking
+    assert waiting > RATE, "sign-ups waited all the time"
 
 
 @pytest.mark.first
 def test_import_is_not_starved(database: Database, endpoint: Endpoint, pipeline_env: Environment) -> None:
-    """Recoveries come as fast as SES takes them. An import goes after those of its first 3 s, and before all others."""
-    head_start, waiting, imported = 3, 100, 20
+    """Recoveries come as fast as SES takes them. An import goes after those of its first 2 s, and before all others."""
+    head_start, waiting, imported = 2, 100, 20
     database.run(
         "UPDATE mailroom_actions SET head_start = CASE name WHEN 'password_recovery' THEN %s ELSE 0 END", head_start
     )
@@ -105,11 +106,11 @@ def test_import_is_not_starved(database: Database, endpoint: Endpoint, pipeline_
 def test_import_of_more_than_can_be_mailed_in_time(
     database: Database, endpoint: Endpoint, pipeline_env: Environment, life_from: str
 ) -> None:
-    """The last of 400 mails waits for 10 s, and a token lives for 3 s. If its life begins with the mail, none is lost.
+    """The last of 300 mails waits for 7 s, and a token lives for 2 s. If its life begins with the mail, none is lost.
 
-    The same as 100,000 at 14 a second, which takes 2 h, and 15 minutes. Each link lives for 3 s after its mail.
+    The same as 100,000 at 14 a second, which takes 2 hours, and a life of 15 minutes.
     """
-    count, lifetime = 10 * RATE, 3
+    count, lifetime = 300, 2
     database.run("UPDATE mailroom_actions SET life_from = %s, lifetime = %s", life_from, lifetime)
     endpoint.max_send_rate = str(RATE)
     clock = time.time() - time.monotonic()
