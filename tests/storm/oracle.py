@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tests.storm.history import History
 from tests.storm.order import Order, judge_order
-from tests.storm.requests import begun_though_newer, over_the_limit, why_not_mailed
+from tests.storm.requests import claimed_though_newer, over_the_limit, why_not_mailed
 
 _DOUBT = re.compile(r"may have been mailed twice.*?tokens \[([\d, ]+)\]|token (\d+) may have been mailed twice")
 
@@ -66,7 +66,7 @@ def _judge_missing(history: History, verdict: Verdict) -> None:
 
 
 def _judge_mails(history: History, verdict: Verdict) -> None:
-    verdict.ghosts += history.foreign + begun_though_newer(history)
+    verdict.ghosts += history.foreign + claimed_though_newer(history)
     for mail in history.mails:
         token = history.tokens[mail.token]
         begins = [step.at for step in history.steps_of.get(mail.token, []) if step.state == "sending"]

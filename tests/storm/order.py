@@ -1,8 +1,8 @@
 """Pure: is a mail that goes first overtaken by mails of an import?
 
-A recovery and a single sign-up go before the rows of imports, whether these were committed earlier or later. What is in
-hand when it is committed (claimed or being sent, by any pipeline) may still go before it, and so may what has come
-back: a retry, or a row whose lease ran out. Pipelines are not equally fast, so another call of each may go before it.
+A recovery and a single sign-up go before the rows of imports, whether these were committed earlier or later. Only what
+is in hand when it is committed (claimed or being sent, by any pipeline) may still go before it. Pipelines are not
+equally fast, so another call of each may go before it too.
 
 A mail is judged only as long as nothing but the order decides when it goes: while SES's rate is scarce, until it is
 mailed, becomes stale or comes back itself, or until the pipeline that has claimed it is in trouble.
@@ -45,8 +45,7 @@ def judge_order(history: History) -> Order:
             continue
         held = in_hand.at(token.committed)
         overtaking = sum(
-            history.tokens[mail.token].is_imported and not _came_back(history, mail.token, token.committed)
-            for mail in history.mails_between(token.committed, ends)
+            history.tokens[mail.token].is_imported for mail in history.mails_between(token.committed, ends)
         )
         order.judged += 1
         order.until_mailed += ends in history.mailed.get(token.id, [])
@@ -91,12 +90,6 @@ def _judged_until(history: History, token: Token, troubles: dict[int | None, lis
         hindered = [t.begins for t in troubles[step.pipeline] if t.begins < until and t.ends > step.at]
         until = min(until, max(step.at, min(hindered, default=until)))
     return until
-
-
-def _came_back(history: History, token: int, now: float) -> bool:
-    """Return whether a row had been in hand before this time, was not any more, and was mailed later."""
-    claims = [step for step in history.steps_of.get(token, []) if step.state in IN_HAND]
-    return bool(claims) and claims[0].at <= now and history.state_at(token, now) not in IN_HAND
 
 
 def _until_working_again(history: History) -> dict[int | None, list[Trouble]]:

@@ -3,7 +3,7 @@
 - Nobody gets more mails of an action than its most mails. Tokens whose second mail the ledger counts as a doubt are
   judged apart.
 - A token that was not mailed, and could have been, was skipped for one of two reasons, and the reason was true.
-- No token is begun when a newer one of its account and action waits.
+- No token is claimed and mailed when a newer one of its account and action waits.
 """
 
 from typing import Final
@@ -76,18 +76,15 @@ def _is_counted(history: History, token: Token, at: float, within: float) -> boo
     return any(step.state == "sent" and step.at > at - within - _SLACK for step in steps)
 
 
-def begun_though_newer(history: History) -> list[str]:
-    """Return the tokens that were mailed after a begin at which a newer one could have been mailed instead."""
+def claimed_though_newer(history: History) -> list[str]:
+    """Return the tokens that were mailed, and claimed when a newer one could have been mailed instead."""
     found = []
     for tokens in history.requests.values():
         for place, older in enumerate(tokens):
-            begins = [step.at for step in history.steps_of.get(older.id, []) if step.state == "sending"]
-            if older.id not in history.mailed:
-                continue
-            for newer in tokens[place + 1 :]:
-                if any(_certainly_waits(newer, at) for at in begins):
-                    found.append(f"token {older.id}: begun when token {newer.id} was waiting or sent")
-                    break
+            claims = [step.at for step in history.steps_of.get(older.id, []) if step.state == "claimed"]
+            newer = (newer for newer in tokens[place + 1 :] if any(_certainly_waits(newer, at) for at in claims))
+            if older.id in history.mailed and (first := next(newer, None)):
+                found.append(f"token {older.id}: claimed when token {first.id} was waiting or sent")
     return found
 
 

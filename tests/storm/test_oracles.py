@@ -8,7 +8,7 @@ from tests.storm.history import History, Mail, Step, Token, Trouble
 from tests.storm.oracle import judge
 from tests.storm.order import CALLS, judge_order
 from tests.storm.plan import MOST_MAILS, MOST_WITHIN
-from tests.storm.requests import LIMIT, NEWER, begun_though_newer, over_the_limit, why_not_mailed
+from tests.storm.requests import LIMIT, NEWER, claimed_though_newer, over_the_limit, why_not_mailed
 
 RECOVERY = 10_000
 COMMITTED, MAILED = 100.0, 101.0
@@ -49,12 +49,11 @@ def test_what_was_in_hand_may_go_first() -> None:
     assert judge_order(replace(history, steps=[step for step in given_back if step.token != 1000])).inversions
 
 
-def test_row_that_came_back_may_go_first() -> None:
-    """Rows were in hand once, and not any more when the recovery was committed."""
+def test_row_that_came_back_has_its_place_again() -> None:
+    """Rows were in hand once, and not any more when the recovery was committed. So they do not go before it."""
     history = queue(1000, claimed=100.1)
     back = [Step(at, number, state, 1) for number in range(1, 1001) for at, state in ((98, "claimed"), (99, "pending"))]
-    assert judge_order(history).inversions
-    assert not judge_order(replace(history, steps=sorted(history.steps + back))).inversions
+    assert judge_order(replace(history, steps=sorted(history.steps + back))).inversions
 
 
 def test_recovery_that_is_not_mailed_is_judged() -> None:
@@ -141,16 +140,18 @@ def test_request_above_the_limit_is_not_lost() -> None:
     assert why_not_mailed(history, late) == wrong
 
 
-def test_request_that_was_begun_after_a_newer_one_is_noticed() -> None:
-    """The older one was begun two seconds after the commit of the newer one, which could be mailed all the time."""
+def test_request_that_was_claimed_after_a_newer_one_is_noticed() -> None:
+    """The older one was claimed when a newer one was committed, and could be mailed all the time."""
     history = asked(4.5, 2.5)
-    wrong = ["token 1: begun when token 2 was waiting or sent"]
-    assert begun_though_newer(history) == wrong
-    assert begun_though_newer(asked(1.5, 2.5)) == []
+    late = Step(2.1, 1, "claimed")
+    assert claimed_though_newer(history) == []
+    history = replace(history, steps=sorted([*history.steps, late]))
+    wrong = ["token 1: claimed when token 2 was waiting or sent"]
+    assert claimed_though_newer(history) == wrong
     new = history.tokens[2]
     for change in ({"stale_since": 3.0}, {"expires": 3.0}, {"state": "skipped"}, {"is_stale": True}):
         tokens = history.tokens | {2: replace(new, **change)}
-        assert begun_though_newer(History(tokens, history.mails, history.steps)) == [], change
+        assert claimed_though_newer(replace(history, tokens=tokens)) == [], change
     assert judge(history, "").ghosts == wrong
 
 
