@@ -4,6 +4,7 @@ import random
 import time
 
 from tests.storm.plan import LEASE, RATE
+from tests.support.rate_limit import RateLimit
 from tests.support.ses_endpoint import Call, Reply, accepted, refused
 
 _ALWAYS = {"SES fails": 2, "SES throttles": 2, "SES stalls": 1, "SES cuts": 2, "SES talks garbage": 1, "partly": 4}
@@ -19,7 +20,7 @@ class Moods:
         self._chance = random.Random(seed)
         self._mood, self._until = "", 0.0
         self._scarce_until = 0.0
-        self._tokens, self._filled_at = RATE, 0.0  # a bucket that holds a second of the rate
+        self._limit = RateLimit(RATE, seconds=1.0)
         self.well = False
         self.counts: dict[str, int] = {}
 
@@ -57,20 +58,10 @@ class Moods:
         if self.well:
             return "well"
         if time.monotonic() < self._scarce_until:
-            return self._choose(_SCARCE) if self._take(recipients) else "above the rate"
+            return self._choose(_SCARCE) if self._limit.takes(recipients, time.monotonic()) else "above the rate"
         if time.monotonic() < self._until and self._chance.random() < 0.7:
             return self._mood
         return self._choose(_ALWAYS | {"well": _WELL})
 
     def _choose(self, weights: dict[str, int]) -> str:
         return self._chance.choices(list(weights), list(weights.values()))[0]
-
-    def _take(self, recipients: int) -> bool:
-        """Take the recipients out of the bucket, if it holds as many."""
-        now = time.monotonic()
-        self._tokens = min(RATE, self._tokens + (now - self._filled_at) * RATE)
-        self._filled_at = now
-        if recipients > self._tokens:
-            return False
-        self._tokens -= recipients
-        return True
