@@ -21,6 +21,7 @@ def _list(counts: Mapping[str, int]) -> str:
 def table(storm: Storm, verdict: Verdict, seed: int, seconds: float, took: float) -> str:
     """Return what happened, as rows of a name and a value."""
     by_log = sum(bool(line) for line in verdict.doubles.values())
+    order = verdict.order
     rows = {
         "seed, seconds": f"{seed}, {seconds:g} and {took - seconds:.0f} to settle",
         "writes": f"{_list(storm.writers.counts)}; failed {storm.writers.failed}",
@@ -30,12 +31,18 @@ def table(storm: Storm, verdict: Verdict, seed: int, seconds: float, took: float
         "tokens committed": f"{verdict.committed}, of which went stale {verdict.went_stale}",
         "ledger at the end": _list(verdict.states),
         "mails": f"{verdict.mailed}",
+        "not mailed": f"{_list(verdict.not_mailed)}",
         "LOST": f"{len(verdict.lost)} {verdict.lost[:20] or ''}",
         "GHOSTS": f"{len(verdict.ghosts)} {verdict.ghosts[:20] or ''}",
         "doubles": f"{len(verdict.doubles)}, explained by the log {by_log},"
         f" by the ledger alone {len(verdict.doubles) - by_log} (its collector was killed before it logged);"
         f" doubts in the ledger {verdict.doubts}",
         "UNEXPLAINED DOUBLES": f"{len(verdict.unexplained)} {verdict.unexplained[:20] or ''}",
+        "OVER THE LIMIT": f"{len(verdict.over_the_limit)} {verdict.over_the_limit[:5] or ''}",
+        "INVERSIONS": f"{len(order.inversions)} {order.inversions[:5] or ''}",
+        "order": f"{order.judged} mails judged, {order.until_mailed} of them until SES took them;"
+        f" at most {order.most_overtaking} imported ones went before one, with {order.most_in_hand} in hand at most;"
+        f" longest wait {order.longest_wait:.2f} s",
         "longest from begin to SES": f"{verdict.longest_call:.2f} s",
     }
     width = max(len(name) for name in rows)

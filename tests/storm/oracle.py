@@ -1,29 +1,18 @@
-"""Compares SES's own record with the commits of the application.
+"""Compares SES's own record with the commits of the application, and judges what mailroom promises.
 
-It knows only two things of mailroom: the ledger's column doubts, and an audit of each begin, which a trigger of the
-storm itself writes.
+It knows little of mailroom: the ledger's column doubts, why a token was skipped, and the storm's own audit.
 """
 
-import base64
-import json
 import re
-from collections import Counter, defaultdict
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.support.postgres import Database
-from tests.support.ses_endpoint import Endpoint
+from tests.storm.history import History
+from tests.storm.order import Order, judge_order
+from tests.storm.requests import claimed_though_newer, over_the_limit, why_not_mailed
 
-AUDIT = """
-CREATE TABLE storm_begun (token bigint, began double precision);
-CREATE INDEX ON storm_begun (token);
-CREATE FUNCTION storm_audit() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO public.storm_begun VALUES (NEW.token, extract(epoch FROM now()));
-    RETURN NULL;
-END $$;
-CREATE TRIGGER storm_audit AFTER UPDATE ON deliveries
-    FOR EACH ROW WHEN (NEW.state = 'sending') EXECUTE FUNCTION storm_audit();
-"""
 _DOUBT = re.compile(r"may have been mailed twice.*?tokens \[([\d, ]+)\]|token (\d+) may have been mailed twice")
 
 
@@ -34,63 +23,68 @@ class Verdict:
     committed: int = 0
     mailed: int = 0
     went_stale: int = 0
-    lost: list[int] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     ghosts: list[str] = field(default_factory=list)
     doubles: dict[int, str] = field(default_factory=dict)  # token to the log line that explains it, or ""
     unexplained: list[int] = field(default_factory=list)
     doubts: int = 0
     longest_call: float = 0.0  # seconds from begin to SES
-    states: dict[str, int] = field(default_factory=dict)
+    states: Mapping[str, int] = field(default_factory=dict)
+    not_mailed: Mapping[str, int] = field(default_factory=dict)  # of the tokens that did not go stale, by reason
+    order: Order = field(default_factory=Order)
+    over_the_limit: list[str] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
         """Say whether the promises were kept."""
-        return not (self.lost or self.ghosts or self.unexplained)
+        return not (self.lost or self.ghosts or self.unexplained or self.order.inversions or self.over_the_limit)
 
 
-def judge(database: Database, endpoint: Endpoint, clock: float, stale_since: dict[int, float], log: str) -> Verdict:
-    """Judge when every delivery is settled. `clock` is the difference between the endpoint's times and the epoch."""
-    verdict = Verdict(states=database.states())
-    tokens = {
-        bytes(secret): (token, expires, is_stale)
-        for token, secret, expires, is_stale in database.run(
-            "SELECT t.id, t.secret, t.expires_at,"
-            " t.consumed_at IS NOT NULL OR a.status = 'suspended' OR t.expires_at < t.created_at + 600"
-            " FROM tokens t JOIN accounts a ON a.id = t.account"
-        )
-    }
-    begun: dict[int, list[float]] = defaultdict(list)
-    for token, began in database.run("SELECT token, began FROM storm_begun ORDER BY began"):
-        begun[token].append(began)
-    verdict.committed = len(tokens)
-    mails: Counter[int] = Counter()
-    for (template, address, data), arrived in zip(endpoint.mailed, endpoint.mailed_at, strict=True):
-        secret = base64.urlsafe_b64decode(json.loads(data)["secret"] + "==")[:32]
-        if secret not in tokens:
-            verdict.ghosts.append(f"{template} to {address}: never committed")
-            continue
-        token, expires, _ = tokens[secret]
-        mails[token] += 1
-        began = max((at for at in begun[token] if at <= arrived + clock), default=None)
-        if began is None:
-            verdict.ghosts.append(f"token {token}: never begun")
-        elif began >= expires or began > stale_since.get(token, float("inf")):
-            verdict.ghosts.append(f"token {token}: stale when it was begun")
-        else:
-            verdict.longest_call = max(verdict.longest_call, arrived + clock - began)
-    doubts = dict(database.run("SELECT token, doubts FROM deliveries WHERE doubts > 0"))
-    logged = _explanations(log)
-    for token, _, is_stale in tokens.values():
-        verdict.went_stale += is_stale
-        if not mails[token] and not is_stale:
-            verdict.lost.append(token)
-        if mails[token] > 1 + doubts.get(token, 0):
-            verdict.unexplained.append(token)
-        elif mails[token] > 1:
-            verdict.doubles[token] = logged.get(token, "")
-    verdict.mailed = sum(mails.values())
-    verdict.doubts = sum(doubts.values())
+def judge(history: History, log: str) -> Verdict:
+    """Judge a whole history, in which every delivery is settled."""
+    verdict = Verdict(committed=len(history.tokens), mailed=len(history.mails) + len(history.foreign))
+    verdict.states = Counter(token.state for token in history.tokens.values())
+    verdict.went_stale = sum(token.is_stale for token in history.tokens.values())
+    verdict.doubts = sum(token.doubts for token in history.tokens.values())
+    _judge_missing(history, verdict)
+    _judge_mails(history, verdict)
+    _judge_doubles(history, verdict, _explanations(log))
+    verdict.order = judge_order(history)
+    verdict.over_the_limit = over_the_limit(history)
     return verdict
+
+
+def _judge_missing(history: History, verdict: Verdict) -> None:
+    reasons: Counter[str] = Counter()
+    for token in history.tokens.values():
+        if token.is_stale or token.id in history.mailed:
+            continue
+        if wrong := why_not_mailed(history, token):
+            verdict.lost.append(f"token {token.id}: {wrong}")
+        reasons[token.error.partition(";")[0]] += 1
+    verdict.not_mailed = reasons
+
+
+def _judge_mails(history: History, verdict: Verdict) -> None:
+    verdict.ghosts += history.foreign + claimed_though_newer(history)
+    for mail in history.mails:
+        token = history.tokens[mail.token]
+        begins = [step.at for step in history.steps_of.get(mail.token, []) if step.state == "sending"]
+        place = bisect_right(begins, mail.at)
+        if not place:
+            verdict.ghosts.append(f"token {mail.token}: never begun")
+        elif begins[place - 1] >= token.expires or begins[place - 1] > token.stale_since:
+            verdict.ghosts.append(f"token {mail.token}: stale when it was begun")
+        else:
+            verdict.longest_call = max(verdict.longest_call, mail.at - begins[place - 1])
+
+
+def _judge_doubles(history: History, verdict: Verdict, logged: Mapping[int, str]) -> None:
+    for token, mails in history.mailed.items():
+        if len(mails) > 1 + history.tokens[token].doubts:
+            verdict.unexplained.append(token)
+        elif len(mails) > 1:
+            verdict.doubles[token] = logged.get(token, "")
 
 
 def _explanations(log: str) -> dict[int, str]:

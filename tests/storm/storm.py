@@ -13,10 +13,11 @@ from pathlib import Path
 
 import psycopg
 
-from tests.storm.oracle import AUDIT, Verdict, judge
-from tests.storm.plan import LEASE, PIPELINES, Event, plan
+from tests.storm.history import AUDIT, PIPELINE_SETTING, Trouble, read_history
+from tests.storm.oracle import Verdict, judge
+from tests.storm.plan import LEASE, PIPELINES, RATE, UNLIMITED, Event, plan
 from tests.storm.ses_moods import Moods
-from tests.storm.writers import Writers
+from tests.storm.writers import SETTINGS, Writers
 from tests.support.postgres import Database, Server
 from tests.support.processes import environment, kill_program
 from tests.support.ses_endpoint import Endpoint
@@ -73,6 +74,8 @@ class Storm:
     writers: Writers
     pipelines: list[Pipeline]
     faults: Counter[str] = field(default_factory=Counter)
+    troubles: list[Trouble] = field(default_factory=list)
+    scarce: list[tuple[float, float]] = field(default_factory=list)
     timers: list[threading.Timer] = field(default_factory=list)
 
     def run_plan(self, events: list[Event]) -> None:
@@ -99,6 +102,7 @@ class Storm:
         self.timers.append(timer)
 
     def _do(self, event: Event) -> None:
+        starts = time.time()
         pipeline = self.pipelines[event.pipeline]
         what, _, which = event.kind.partition(" ")
         match what:
@@ -113,10 +117,32 @@ class Storm:
                 self.server.restart()
             case "SES":
                 self.moods.get_into(event.kind, event.amount)
+            case "phase":
+                self._begin_phase(which, event.amount)
+                return
             case _:
                 self.writers.write(event)
                 return
         self.faults[event.kind] += 1
+        hits_all = what in ("terminate", "restart", "SES")
+        lasts = event.amount + LEASE if what in ("stop", "delay", "stall", "SES") else 0.0
+        now = time.time()
+        self.troubles.append(Trouble(starts, max(now, starts + lasts), None if hits_all else event.pipeline))
+
+    def _begin_phase(self, phase: str, seconds: float) -> None:
+        """Change the rate of SES, and restart all pipelines, which ask for it only once an hour."""
+        starts = time.time()
+        if phase == "scarce":
+            self.moods.be_scarce(seconds)
+            self.scarce.append((starts, starts + seconds))
+        self.set_rate(RATE if phase == "scarce" else UNLIMITED)
+        self.troubles.append(Trouble(starts, time.time()))
+
+    def set_rate(self, rate: float) -> None:
+        """Let SES tell the rate to all pipelines."""
+        self.endpoint.max_send_rate = str(rate)
+        for pipeline in self.pipelines:
+            self._hurt_process(pipeline, "end", "", 0.0)
 
     def _hurt_process(self, pipeline: Pipeline, what: str, which: str, seconds: float) -> bool:
         if what == "end":
@@ -149,6 +175,7 @@ class Storm:
     def settle(self) -> None:
         """Stop all failures and wait until no delivery waits."""
         self.moods.well = True
+        self.set_rate(UNLIMITED)
         self.database.reconnect()
 
         def nothing_waits() -> bool:
@@ -174,7 +201,8 @@ def _pipelines(database: Database, endpoint: Endpoint, folder: Path) -> Iterator
         for number in range(PIPELINES):
             proxy = stack.enter_context(running_proxy(postgres_target(database.server.folder)))
             env = environment(
-                MAILROOM_DATABASE_URL=f"postgresql://postgres@127.0.0.1:{proxy.port}/{database.name}",
+                MAILROOM_DATABASE_URL=f"postgresql://postgres@127.0.0.1:{proxy.port}/{database.name}"
+                f"?options=-c%20{PIPELINE_SETTING}%3D{number}",
                 MAILROOM_BATCH_TIMEOUT="100",
                 MAILROOM_LEASE=str(int(LEASE * 1000)),
                 MAILROOM_HEALTHCHECK_INTERVAL="5000",
@@ -194,16 +222,18 @@ def run_storm(server: Server, endpoint: Endpoint, folder: Path, seed: int, secon
     """Run one storm and judge it. Logs and output folders stay in the folder."""
     database = Database(server, server.new_database())
     database.connection.execute(AUDIT)
+    database.connection.execute(SETTINGS)
     moods = Moods(seed)
     endpoint.decide = moods.decide
-    endpoint.max_send_rate = "100000.0"
     clock = time.time() - time.monotonic()
     writers = Writers(server, database.name)
     with _pipelines(database, endpoint, folder) as pipelines:
         storm = Storm(server, database, endpoint, moods, writers, pipelines)
         storm.run_plan(plan(seed, seconds))
         storm.settle()
-    verdict = judge(database, endpoint, clock, writers.stale_since, storm.log)
+    history = read_history(database, endpoint, writers, clock)
+    history.troubles, history.scarce = storm.troubles, storm.scarce
+    verdict = judge(history, storm.log)
     writers.close()
     database.close()
     return storm, verdict

@@ -1,8 +1,8 @@
-"""Signals a process to itself at the n-th of its I/O steps, before or after it. For tests: on PYTHONPATH,
-Python imports this in every process.
+"""Signals a process to itself at one of its I/O steps, before or after it. For tests: on PYTHONPATH, Python imports
+this in every process.
 
 HALT_PROGRAM  which console script
-HALT_AT       number of the step, from 1; 0 for none
+HALT_AT       the step and which one of its name, from 1, such as "before call 1"; empty for none
 HALT_SIGNAL   number of the signal
 HALT_LOG      file to which the steps are written, a line each
 """
@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -21,17 +22,18 @@ _STEP = re.compile(r"mailroom_(\w+)\(|(LISTEN)|(to_regclass)|(pg_notify)|(enumla
 
 class _Halt:
     def __init__(self) -> None:
-        self._at = int(os.environ["HALT_AT"])
+        self._at = os.environ["HALT_AT"]
         self._signal = int(os.environ["HALT_SIGNAL"])
         self._log = os.open(os.environ["HALT_LOG"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._count = 0
+        self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def step(self, name: str) -> None:
         with self._lock:
-            self._count += 1
-            _real_write(self._log, f"{name}\n".encode())
-            if self._count == self._at:
+            self._counts[name] += 1
+            step = f"{name} {self._counts[name]}"
+            _real_write(self._log, f"{step}\n".encode())
+            if step == self._at:
                 os.kill(os.getpid(), self._signal)
 
     def around(self, function: Callable[..., Any], name: Callable[..., str]) -> Callable[..., Any]:
