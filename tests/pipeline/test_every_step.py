@@ -18,7 +18,7 @@ from tests.support.waiting import until
 HALTING = str(Path(__file__).parents[1] / "support" / "halting")
 AT_ONCE = 4
 LEASE = 1.0  # seconds
-RATE = "10.0"  # recipients a second: so low that rows wait for it, and senders ask how many they are
+RATE = "4.0"  # recipients a second: so low that rows wait for it, and senders ask how many they are
 # Late enough that the collector must extend its leases meanwhile.
 LATE_SENDER = PIPELINE.replace("| mailroom-send", "| (sleep 0.6; exec mailroom-send)")
 NAMES = ("ann", "ben", "cid")
