@@ -1,24 +1,28 @@
 """Pure: is a mail that goes first overtaken by mails of an import?
 
 A recovery and a single sign-up go before the rows of imports, whether these were committed earlier or later. Only what
-is in hand when it is committed (claimed or being sent, by any pipeline) may still go before it. Pipelines are not
-equally fast, so another call of each may go before it too.
+is in hand when it is committed (claimed or being sent, by any pipeline) may still go before it, and a little more:
+pipelines are not equally fast, and a collector looks for rows at the start of the queue once a second at least. After
+that, no row of an import is claimed while it waits.
 
 A mail is judged only as long as nothing but the order decides when it goes: while SES's rate is scarce, until it is
 mailed, becomes stale or comes back itself, or until the pipeline that has claimed it is in trouble.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final
 
 from tests.storm.history import NEVER, History, Step, Token, Trouble
-from tests.storm.plan import PIPELINES
+from tests.storm.plan import PIPELINES, RATE
 
-CALLS: Final = 50 * PIPELINES
-"""Rows of a call of each pipeline."""
+CALL: Final = 50  # rows
+ALLOWANCE: Final = int(RATE) + CALL
+"""Rows: a second of SES's rate, and a call."""
+LATE: Final = 3.0
+"""Seconds after which each collector has looked at the start of the queue. One claim may be on its way for longer."""
 IN_HAND: Final = frozenset({"claimed", "sending"})
 
 
@@ -39,6 +43,7 @@ def judge_order(history: History) -> Order:
     order = Order()
     troubles = _until_working_again(history)
     in_hand = _Counter(history.steps)
+    imported = [step.at for step in history.steps if step.state == "claimed" and history.tokens[step.token].is_imported]
     for token in sorted(history.tokens.values(), key=lambda token: token.committed):
         ends = _judged_until(history, token, troubles)
         if token.is_imported or ends <= token.committed:
@@ -52,12 +57,31 @@ def judge_order(history: History) -> Order:
         order.most_in_hand = max(order.most_in_hand, held)
         order.most_overtaking = max(order.most_overtaking, overtaking)
         order.longest_wait = max(order.longest_wait, ends - token.committed)
-        if overtaking > held + CALLS:
-            order.inversions.append(
-                f"token {token.id} ({token.action}): {overtaking} imported mails went before it"
-                f" in {ends - token.committed:.1f} s, and only {held} rows were in hand"
-            )
+        late = _claimed_late(history, token, ends, imported)
+        order.inversions += _inversions(token, overtaking, held, late, ends - token.committed)
     return order
+
+
+def _claimed_late(history: History, token: Token, ends: float, imported: list[float]) -> int:
+    """Return how many imported rows were claimed when each collector should have claimed this token before."""
+    waits_until = min([ends, *(step.at for step in history.steps_of.get(token.id, []))])
+    return bisect_left(imported, waits_until) - bisect_right(imported, token.committed + LATE)
+
+
+def _inversions(token: Token, overtaking: int, held: int, late: int, seconds: float) -> list[str]:
+    """Return what is wrong with the place of a token among the mails and among the claims."""
+    wrong = []
+    if overtaking > held + ALLOWANCE:
+        wrong.append(
+            f"token {token.id} ({token.action}): {overtaking} imported mails went before it in {seconds:.1f} s,"
+            f" and only {held} rows were in hand"
+        )
+    if late > CALL:
+        wrong.append(
+            f"token {token.id} ({token.action}): {late} imported rows were claimed while it waited,"
+            f" more than {LATE:g} s after its commit"
+        )
+    return wrong
 
 
 class _Counter:

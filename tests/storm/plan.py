@@ -19,7 +19,7 @@ MOST_MAILS, MOST_WITHIN = 2, 6
 REGULARS: Final = 2
 """The number of accounts that ask for a recovery again and again."""
 
-_ROUGH, _SCARCE = 7.0, 8.0  # seconds that a phase lasts
+_ROUGH, _SCARCE = 6.0, 9.0  # seconds that a phase lasts
 _WRITES: Final = {
     "one": 45,  # a transaction with one account
     "import": 6,  # many accounts in one INSERT, in a transaction that may roll back

@@ -6,7 +6,7 @@ import pytest
 
 from tests.storm.history import History, Mail, Step, Token, Trouble
 from tests.storm.oracle import judge
-from tests.storm.order import CALLS, judge_order
+from tests.storm.order import ALLOWANCE, CALL, judge_order
 from tests.storm.plan import MOST_MAILS, MOST_WITHIN
 from tests.storm.requests import LIMIT, NEWER, claimed_though_newer, over_the_limit, why_not_mailed
 
@@ -33,10 +33,20 @@ def queue(overtaking: int, claimed: float) -> History:
 
 
 def test_inversion_is_noticed() -> None:
-    """More rows of an import than a call of each pipeline went before a recovery, and were claimed after it."""
-    assert judge_order(queue(CALLS, claimed=100.1)).inversions == []
-    (inversion,) = judge_order(queue(CALLS + 1, claimed=100.1)).inversions
-    assert inversion.startswith("token 10000 (password_recovery): 151 imported mails went before it in 1.0 s")
+    """More rows of an import than the allowance went before a recovery, and none was in hand when it was committed."""
+    assert judge_order(queue(ALLOWANCE, claimed=100.1)).inversions == []
+    (inversion,) = judge_order(queue(ALLOWANCE + 1, claimed=100.1)).inversions
+    assert inversion.startswith("token 10000 (password_recovery): 201 imported mails went before it in 1.0 s")
+
+
+def test_late_claim_is_noticed() -> None:
+    """Rows of an import were claimed while a recovery waited for longer than any collector may overlook it."""
+    for count, claimed, is_noticed in ((CALL, 103.1, False), (CALL + 1, 103.1, True), (CALL + 1, 102.9, False)):
+        history = queue(count, claimed)
+        waiting = [step for step in history.steps if step.token != RECOVERY]
+        inversions = judge_order(replace(history, steps=waiting, mails=[])).inversions
+        wrong = f"token 10000 (password_recovery): {CALL + 1} imported rows were claimed while it waited, more than 3 s"
+        assert inversions == ([f"{wrong} after its commit"] if is_noticed else [])
 
 
 def test_what_was_in_hand_may_go_first() -> None:
@@ -44,7 +54,7 @@ def test_what_was_in_hand_may_go_first() -> None:
     history = queue(1000, claimed=99.0)
     order = judge_order(history)
     assert (order.judged, order.most_in_hand, order.most_overtaking, order.inversions) == (1, 1000, 1000, [])
-    given_back = [step for step in history.steps if step.state != "claimed" or step.token > CALLS]
+    given_back = [step for step in history.steps if step.state != "claimed" or step.token > ALLOWANCE]
     assert not judge_order(replace(history, steps=given_back)).inversions
     assert judge_order(replace(history, steps=[step for step in given_back if step.token != 1000])).inversions
 
@@ -58,7 +68,7 @@ def test_row_that_came_back_has_its_place_again() -> None:
 
 def test_recovery_that_is_not_mailed_is_judged() -> None:
     """It was never claimed while the rate was scarce. So nothing excuses it."""
-    history = queue(CALLS + 1, claimed=100.1)
+    history = queue(ALLOWANCE + 1, claimed=100.1)
     waiting = [step for step in history.steps if step.token != RECOVERY]
     assert judge_order(replace(history, steps=waiting, mails=history.mails[:-1])).inversions
 
