@@ -297,7 +297,8 @@ def test_begin_judges_one_token_of_an_account_at_a_time(database: Database, step
     allow(database, newest_only=False)
     tokens = ask(database, ann, 3)
     locked = "locked by another transaction"
-    assert steps.begin(tokens) == dict(zip(tokens, (locked, locked, None), strict=True))
+    (alone,) = ask(database, account(database, "ben"))
+    assert steps.begin([*tokens, alone]) == dict(zip([*tokens, alone], (locked, locked, None, None), strict=True))
     assert steps.begin(tokens[:2]) == {tokens[0]: locked, tokens[1]: None}
 
 

@@ -252,11 +252,11 @@ def test_row_that_is_put_back_gets_its_place_again(
     before = people.one("SELECT due_at FROM deliveries WHERE token = %s", token)
     assert steps.claim(2) == [older, token]
     put_back(people, steps, token)
+    assert people.one("SELECT due_at FROM deliveries WHERE token = %s", token) == before
     newer, _ = recovery(people), activation(people)
     if put_back is not acknowledged:
         steps.release([older])
         assert steps.claim(1) == [older]
-    assert people.one("SELECT due_at FROM deliveries WHERE token = %s", token) == before
     assert steps.claim(2) == [token, newer]
 
 
@@ -498,6 +498,7 @@ def test_time_of_waiting_counts_from_the_insert(people: Database, steps: Steps) 
         ("pending", 0, 100_000 + 86400 + 3600, 100_000),  # new
         ("pending", 1, 7, 7),  # a retry
         ("pending", 1, 7200, 7200),  # a retry that no collector took
+        ("pending", 1, 95_000, 95_000),
         ("claimed", 1, 7, 7),  # a lease that ran out
         ("claimed", 1, 7200, 7200),  # ... and no collector took it
         ("claimed", 1, 100_000 + 86400 + 3600, 100_000),  # ... and it has its place again
