@@ -6,6 +6,11 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def is_storable(text: str) -> bool:
+    """Return whether PostgreSQL can have the text: no NUL, and no byte of an argument that is not valid UTF-8."""
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def counted(number: float, thing: str, things: str = "") -> str:
     """Return a number and its noun: "1 row", "2,000 rows". `things` is the plural, if it is not `thing` and an s."""
     return f"{number:,.10g} {thing if number == 1 else things or thing + 's'}"

@@ -448,12 +448,13 @@ def test_show_tells_what_became_of_a_person(database: Database, env: dict[str, s
         ("77 --token", "there is no token '77'; a token goes with its account"),
         ("a-b-c-d", "it may be of another queue (MAILROOM_QUEUE_NAME), or prune has removed it"),
         ("' '", "WHO is empty; give a login, an address, the id of an account or token, or a message id"),
+        (r"$'b\xe9n'", "WHO is not valid text; give a login, an address"),
     ],
 )
 def test_show_says_what_to_do_if_nothing_is_found(env: dict[str, str], given: str, words: str) -> None:
     """The exit status is 1, and 2 if the argument is wrong."""
     result = run(f"mailroom-collect show {given}", env=env)
-    assert (result.status, result.out) == (2 if given == "' '" else 1, "")
+    assert (result.status, result.out) == (2 if "WHO" in words else 1, "")
     assert words in result.err
 
 
@@ -600,6 +601,7 @@ def test_retry_of_many_needs_a_confirmation(database: Database, env: dict[str, s
         ("failed --since yesterday", "--since: 'yesterday' is not allowed; give a duration such as 90s"),
         ("failed --since 1h --until 2h", "--since is not before --until"),
         ("failed --reason ''", "--reason is empty"),
+        (r"failed --account $'b\xe9n'", "--account is not valid text"),
         ("prune", "give --older-than, such as 90d. See 'mailroom-collect prune --help'."),
         ("prune --older-than 30", "--older-than: '30' is not allowed; give a duration such as"),
         ("prune --older-than 23h", "--older-than is less than 1d"),

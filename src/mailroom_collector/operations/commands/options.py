@@ -11,6 +11,7 @@ from mailroom_collector.operations.figures import Choice
 from mailroom_collector.operations.text.durations import DURATION_WANTED, MOMENT_WANTED, parse_duration, parse_moment
 from mailroom_runtime.errors import SettingError
 from mailroom_runtime.settings.options import Decorator, Whole
+from mailroom_runtime.words import is_storable
 
 
 class Duration(click.types.StringParamType):
@@ -82,8 +83,8 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _checked(chosen: Choice) -> Choice:
     """Return the choice. Raises SettingError when nothing can match it."""
     for name, text in (("--account", chosen.account), ("--reason", chosen.reason)):
-        if text is not None and (not text or "\0" in text):
-            raise SettingError(f"{name} is empty", "leave it out, or give a text")
+        if text is not None and (not text or not is_storable(text)):
+            raise SettingError(f"{name} {'is not valid text' if text else 'is empty'}", "leave it out, or give a text")
     if chosen.since is not None and chosen.until is not None and chosen.since >= chosen.until:
         raise SettingError("--since is not before --until", "nothing can be between them")
     return chosen

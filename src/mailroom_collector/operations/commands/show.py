@@ -17,7 +17,7 @@ from mailroom_collector.operations.text.history_text import history_text
 from mailroom_runtime.errors import MailroomError, SettingError
 from mailroom_runtime.postgres.connection import DeadlineConnection
 from mailroom_runtime.settings.options import Whole
-from mailroom_runtime.words import visible
+from mailroom_runtime.words import is_storable, visible
 
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _MESSAGE_ID = re.compile(r"<?([0-9A-Za-z]+(?:-[0-9A-Za-z]+){3,})(?:@[a-z0-9.-]*amazonses\.com)?>?", re.ASCII)
@@ -49,8 +49,9 @@ def show(ctx: click.Context, who: str, subject: str | None, limit: int, is_json:
     returned, or the header Message-ID of the mail. To find one may read the whole ledger. No secret and no code is
     shown. The command exits with 1 if nothing is found.
     """
-    if not who.strip() or "\0" in who:
-        raise SettingError("WHO is empty", "give a login, an address, the id of an account or token, or a message id")
+    if not who.strip() or not is_storable(who):
+        what = "is not valid text" if who.strip() else "is empty"
+        raise SettingError(f"WHO {what}", "give a login, an address, the id of an account or token, or a message id")
     url, queue = url_and_queue(ctx)
     chosen = Subject(subject) if subject else None
     with open_session(url, queue) as connection:
