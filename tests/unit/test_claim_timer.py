@@ -64,6 +64,16 @@ def test_urgent_row_is_due_at_once(timer: ClaimTimer) -> None:
     assert timer.is_due(10.1)
 
 
+def test_rows_that_are_locked_are_claimed_again_after_a_moment(timer: ClaimTimer) -> None:
+    """A claim at once would find them locked again, and the collector would ask the server without a pause."""
+    timer.counted(10.0, waiting=1, next_due_ms=None, is_urgent=True, claimed_none=True)
+    assert not timer.is_due(10.1)
+    assert timer.is_due(10.25)
+    timer.drained(10.25)
+    timer.counted(10.25, waiting=1000, next_due_ms=None, claimed_none=True)
+    assert timer.deadline() == pytest.approx(10.45)
+
+
 def test_row_that_becomes_due_is_waited_for(timer: ClaimTimer) -> None:
     """A retry or an expired lease needs neither a notification nor a batch timer."""
     timer.counted(10.0, waiting=0, next_due_ms=2500)

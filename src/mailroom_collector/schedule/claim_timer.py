@@ -6,6 +6,8 @@ Times are monotonic seconds that the caller passes.
 from dataclasses import dataclass, field
 from typing import Final
 
+_LOCKED_FOR: Final = 0.2
+"""Seconds until the next claim while all rows that wait are locked."""
 _POLL: Final = 1.0
 """Seconds between polls while notifications don't arrive."""
 
@@ -45,16 +47,22 @@ class ClaimTimer:
     def _interval(self) -> float:
         return min(_POLL, self.check_interval) if self._notifications_missing else self.check_interval
 
-    def counted(self, now: float, waiting: int, next_due_ms: int | None, *, is_urgent: bool = False) -> bool:
+    def counted(
+        self, now: float, waiting: int, next_due_ms: int | None, *, is_urgent: bool = False, claimed_none: bool = False
+    ) -> bool:
         """Note how many rows wait, and when the next one becomes due. Return whether more rows wait than before.
 
-        `is_urgent`: one of the waiting rows ends the wait at once.
+        `is_urgent`: one of the waiting rows ends the wait at once. `claimed_none`: a claim has just found no row that
+        it could take, because another transaction has locked those that wait. They are tried again after a moment.
         """
         more, self._waiting = waiting > self._waiting, waiting
         self._check_at = now + self._interval
         self._next_due = None if next_due_ms is None else now + next_due_ms / 1000
         if waiting == 0:
             self._batch_ends = None
+        elif claimed_none:
+            is_full = is_urgent or waiting >= self.batch_limit
+            self._batch_ends = now + (_LOCKED_FOR if is_full else max(_LOCKED_FOR, self.batch_timeout))
         elif is_urgent or waiting >= self.batch_limit:
             self.draining = True
         elif self._batch_ends is None:

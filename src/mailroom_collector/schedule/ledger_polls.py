@@ -69,10 +69,11 @@ class LedgerPolls:
         else:
             self._count(ledger)
 
-    def _count(self, ledger: CollectorLedger) -> None:
+    def _count(self, ledger: CollectorLedger, *, claimed_none: bool = False) -> None:
         due = ledger.count_due(self.timer.batch_limit)
         self._count_at = _NEVER
-        if self.timer.counted(self._clock(), due.waiting, due.next_due_ms, is_urgent=due.is_urgent):
+        now = self._clock()
+        if self.timer.counted(now, due.waiting, due.next_due_ms, is_urgent=due.is_urgent, claimed_none=claimed_none):
             self._notifications.found_rows()
         self._notifications.polled(another_polls_fast=due.another_polls_fast)
 
@@ -91,7 +92,7 @@ class LedgerPolls:
         if found_rows:
             self._count_at = self._clock() + _MAIL_FIRST
         else:
-            self._count(ledger)  # at once: until then the timer says that it is time to claim
+            self._count(ledger, claimed_none=True)  # at once: until then the timer says that it is time to claim
 
     def has_notifications(self, ledger: CollectorLedger) -> bool:
         """Return whether notifications came during the last statements, which the socket need not show."""
