@@ -50,7 +50,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
      "It may not be mailed: the account is suspended. Once that has changed, insert a new token, as the"),
     ("limited", {"state": "skipped", "error": "the account reached its limit of mails: 5 in 900 s"},
      "The account got as many mails as its action allows in that time (docs/order.md). Wait until"),
-    ("replaced", {"state": "skipped", "error": "a newer token took its place"}, "Of several tokens of this account and"),
+    ("replaced", {"state": "skipped", "error": "a newer token took its place"}, "Of several tokens of this account"),
     ("expired", {"state": "skipped", "error": "the token expired; last try: Throttling"},
      "It expired before it was mailed. Insert a new token, as the application does."),
     ("consumed", {"state": "skipped", "error": "the token was consumed"}, "It was used before it was mailed. There is"),

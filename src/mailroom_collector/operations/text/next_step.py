@@ -141,8 +141,8 @@ _SITUATIONS: Final = (
     _Situation("sent", _is("sent"), _sent),
     _Situation("emitted", _is("emitted"), _fixed(
         "A program that does not keep the ledger has read its line: a sender without MAILROOM_DATABASE_URL, or a debug"
-        " run. The ledger does not know whether it was mailed. The first sender that keeps the ledger mails it, if it is"
-        " still valid."
+        " run. The ledger does not know whether it was mailed. The first sender that keeps the ledger mails it, if it"
+        " is still valid."
     )),
     _Situation("failed", _is("failed"), _failed),
     _Situation("consumed", _skipped("the token was consumed"), _fixed(
