@@ -1,4 +1,4 @@
-"""A password recovery behind an import: the seconds from its commit to SES, when SES's rate is what is scarce.
+"""A password recovery behind an import: the seconds from its commit to SES, when SES's rate is the limit.
 
 An import is one statement of 100,000 accounts. Some seconds after the first of its mails, recoveries are committed one
 at a time, at random moments. SES allows the rate and holds a second of it. The programs run with their defaults.
@@ -37,7 +37,7 @@ _PERIOD: Final = 25.0
 _CAP: Final = 12.0
 """Seconds after the last recovery at which a run ends."""
 _START: Final = 120.0
-"""Seconds within which the import must be under way."""
+"""Seconds within which the import must be in progress."""
 _PRIORITY: Final = 10
 _CHANCE: Final = random.Random(1)
 _SANDBOX, _USUAL, _HIGH = 1.0, 14.0, 500.0

@@ -1123,7 +1123,7 @@ BEGIN
     WHERE d.state = 'sending'
        OR d.state IN ('sent', 'emitted') AND d.settled_at > clock_timestamp() - period * interval '1 s';
     IF mails >= most THEN
-        RETURN format('the account got its most mails: %s in %s s', most, period);
+        RETURN format('the account reached its limit of mails: %s in %s s', most, period);
     END IF;
     RETURN NULL;
 END $$;
@@ -1394,7 +1394,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT coalesce(max(r.sent_upto), 0) AS ahead FROM run r
             WHERE r.part = 0 OR r.part = 1 AND r.due_at <= now() - l.head_start) a
-        -- What is inserted at that moment is the first to get behind the run.
+        -- A token that is inserted at that moment is the first one behind the run.
         CROSS JOIN LATERAL (
             SELECT min(m.moment) AS late_from
             FROM run r CROSS JOIN LATERAL (

@@ -1,8 +1,8 @@
 -- Order.
 --
---   What is scarce is SES's rate. While more waits than it takes, the right mail goes first: an action that somebody
---   waits for at a screen before one that can wait, a single sign-up before the rows of an import. An action's head
---   start says so. It is taken off due_at when the delivery is made, so order costs nothing at the claim.
+--   SES's rate is limited. While more mails wait than it allows, the right mail goes first: an action that somebody
+--   waits for at a screen before one that can wait, and a single sign-up before the rows of an import. The head start
+--   of an action decides that. It is subtracted from due_at when the delivery is made, so the claim does no more work.
 --   A delivery that comes back gets its place again, so a mail that was throttled once does not queue behind an import.
 --   Of several tokens of one account and action only the newest is mailed.
 --   An account gets only so many mails of an action within a time.
@@ -26,8 +26,8 @@
 LOCK TABLE tokens, deliveries IN ACCESS EXCLUSIVE MODE;
 LOCK TABLE mailroom_actions IN ACCESS EXCLUSIVE MODE;
 
--- The tokens of an account and action, newest last. It also serves what tokens_account served. To keep a large table
--- from standing still while it is made, make it before, with CREATE INDEX CONCURRENTLY.
+-- The tokens of an account and action, newest last. It also serves what tokens_account served. If the table is large,
+-- make the index before, with CREATE INDEX CONCURRENTLY, so that inserts do not wait for it.
 CREATE INDEX IF NOT EXISTS tokens_account_action ON tokens (account, action, id);
 DROP INDEX IF EXISTS tokens_account;
 
@@ -241,7 +241,7 @@ END $migration$;
 
 -- From functions/mailroom_put_in_place.sql: mailroom_put_in_place
 -- Gives deliveries that have come back their place in the queue again: a retry that is due, and a lease that ran out.
--- They are the ones that are due within the last hour, because a new delivery is due from before that. The place is
+-- These have a due_at within the last hour, because that of a new delivery is earlier. The place is
 -- that of its insert, so a mail that was throttled once does not queue behind an import. After the third attempt it
 -- is that of a delivery inserted now, so mails that fail again and again do not keep others from their turn.
 -- Called by: mailroom_claim_any.
@@ -291,7 +291,7 @@ END $$;
 -- End of mailroom_replaced
 
 -- From functions/mailroom_limited.sql: mailroom_limited
--- Whether the account has got its most mails of this action already: most_mails within most_within seconds. Mails that
+-- Whether the account has reached its limit of mails of this action: most_mails within most_within seconds. Mails that
 -- are being sent count. Only the newest 100 other tokens are read, so that a flood of requests for one account costs
 -- little.
 -- Called by: other functions only.
@@ -315,7 +315,7 @@ BEGIN
     WHERE d.state = 'sending'
        OR d.state IN ('sent', 'emitted') AND d.settled_at > clock_timestamp() - period * interval '1 s';
     IF mails >= most THEN
-        RETURN format('the account got its most mails: %s in %s s', most, period);
+        RETURN format('the account reached its limit of mails: %s in %s s', most, period);
     END IF;
     RETURN NULL;
 END $$;
@@ -323,8 +323,8 @@ END $$;
 
 -- From functions/mailroom_lock_accounts.sql: mailroom_lock_accounts
 -- Locks the accounts of tokens whose action has most_mails and that are not alone, until the transaction ends. So two
--- begins never count the mails of one account at the same time. It does not wait. What it locks is the delivery of the
--- account's oldest token of the action: no stranger can take that lock, and the begin of that token itself has it.
+-- begins never count the mails of one account at the same time. It does not wait. It locks the delivery of the
+-- account's oldest token of the action. Other roles can't take that lock, and the begin of that token has it already.
 -- Called by: mailroom_begin_rows, which has locked the deliveries of p_tokens.
 -- Returns: the tokens of p_tokens that may be judged now. Of several tokens of an account, that is the newest.
 CREATE FUNCTION mailroom_lock_accounts(p_queue job_type, p_tokens bigint[], p_not_alone bigint[])
@@ -379,7 +379,7 @@ END $$;
 -- End of mailroom_may_mail
 
 -- From functions/mailroom_due.sql: mailroom_due
--- What waits in a queue. A paused queue has nothing that waits.
+-- Counts what waits in a queue. In a paused queue nothing waits.
 -- Called by: the collector, before it claims and before it sleeps.
 -- Returns: one row.
 --   waiting      how many deliveries are due now, counted up to p_max_rows
@@ -435,7 +435,7 @@ END $$;
 
 -- From functions/mailroom_share_rate.sql: mailroom_share_rate
 -- Notes that a sender has mails to send now. Senders of one SES account divide its rate by the answer. A sender that
--- said nothing for 5 s is not counted, and after an hour its row is deleted.
+-- did not call this for 5 s is not counted, and after an hour its row is deleted.
 -- Called by: the sender, every few seconds while it has mails to send.
 -- Returns: how many senders of the account have mails to send, this one included.
 CREATE FUNCTION mailroom_share_rate(p_sender text, p_account text) RETURNS integer
@@ -1046,12 +1046,13 @@ $$;
 
 -- From functions/mailroom_turns.sql: mailroom_turns
 -- The deliveries that wait, in the order in which claims take them, and how many of them are mailed in time. They are
--- put together into runs: deliveries of one action that are due in the same second, and whose tokens expire at the same
+-- grouped into runs: deliveries of one action that are due in the same second, and whose tokens expire at the same
 -- time. So an import is one run.
 --
 -- The order is that of mailroom_claim_any, behind what is claimed already. A delivery whose token expires before its
--- turn takes no turn: the next one is mailed instead. Tokens that were consumed take none either, nor do actions that
--- are not in mailroom_actions. What is to be tried again later is not in the order.
+-- turn takes no turn: the next one is mailed instead. Consumed tokens and tokens of actions that are not in
+-- mailroom_actions take no turn either. What is to be tried again later is not in the order. The status of accounts is
+-- not read, so a token that will be skipped for it takes a turn.
 --
 -- Without p_rate the rate is that of the last 30 s, or of the time since which something waits if that is shorter. If
 -- nothing was sent in a shorter time, the rate is not known: a batch may wait for more rows.
@@ -1128,7 +1129,7 @@ END $$;
 
 -- From functions/mailroom_outlook.sql: mailroom_outlook
 -- What waits, by action: how much, how much of it expires before its turn, and how long a new token would wait. It
--- reads each delivery that is not settled, and its token: 0.15 s for 100,000 of them.
+-- reads each delivery that is not settled, and its token. For 100,000 of them that takes 0.15 s.
 -- Called by: status and metrics; a collector that works on a backlog, once a minute.
 -- Parameters: p_rate is in mails a second; if it is null, the rate is what the ledger shows (mailroom_turns).
 -- Returns: one row for each action, also for those that have no deliveries.
@@ -1173,7 +1174,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT coalesce(max(r.sent_upto), 0) AS ahead FROM run r
             WHERE r.part = 0 OR r.part = 1 AND r.due_at <= now() - l.head_start) a
-        -- What is inserted at that moment is the first to get behind the run.
+        -- A token that is inserted at that moment is the first one behind the run.
         CROSS JOIN LATERAL (
             SELECT min(m.moment) AS late_from
             FROM run r CROSS JOIN LATERAL (
@@ -1191,14 +1192,14 @@ END $$;
 -- Parameters:
 --   p_kind      what p_whose is: 'token' (an id), 'account' (an id, a login or an address), 'message' (an id of SES)
 --   p_max_rows  how many tokens of an account are shown, the newest first
--- No index has message ids. So a message is searched in what was settled in the last hour, then in the last day, week
--- and month, then in the whole ledger: a million deliveries take about a second.
+-- No index has message ids. So the search begins with what was settled in the last hour. Then it goes back a day, a
+-- week and a month, and at last reads the whole ledger. A million deliveries take about a second.
 -- Returns: one row for each token; an account without tokens has one row whose token is null.
 --   tokens     how many tokens the account has
 --   listed     whether the action is in mailroom_actions
 --   state      null if the queue has no delivery of the token
 --   due_at     since when or from when it is to be claimed; of what a process holds: when the lease ends
---   is_due     whether that is over
+--   is_due     whether that time has come
 --   stale      why it may not be mailed; null if it may
 -- These are null unless it waits for its turn:
 --   ahead      how many deliveries with valid tokens are before it

@@ -1,4 +1,4 @@
--- What waits in a queue. A paused queue has nothing that waits.
+-- Counts what waits in a queue. In a paused queue nothing waits.
 -- Called by: the collector, before it claims and before it sleeps.
 -- Returns: one row.
 --   waiting      how many deliveries are due now, counted up to p_max_rows

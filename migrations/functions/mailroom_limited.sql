@@ -1,4 +1,4 @@
--- Whether the account has got its most mails of this action already: most_mails within most_within seconds. Mails that
+-- Whether the account has reached its limit of mails of this action: most_mails within most_within seconds. Mails that
 -- are being sent count. Only the newest 100 other tokens are read, so that a flood of requests for one account costs
 -- little.
 -- Called by: other functions only.
@@ -22,7 +22,7 @@ BEGIN
     WHERE d.state = 'sending'
        OR d.state IN ('sent', 'emitted') AND d.settled_at > clock_timestamp() - period * interval '1 s';
     IF mails >= most THEN
-        RETURN format('the account got its most mails: %s in %s s', most, period);
+        RETURN format('the account reached its limit of mails: %s in %s s', most, period);
     END IF;
     RETURN NULL;
 END $$;

@@ -1,6 +1,6 @@
 -- Locks the accounts of tokens whose action has most_mails and that are not alone, until the transaction ends. So two
--- begins never count the mails of one account at the same time. It does not wait. What it locks is the delivery of the
--- account's oldest token of the action: no stranger can take that lock, and the begin of that token itself has it.
+-- begins never count the mails of one account at the same time. It does not wait. It locks the delivery of the
+-- account's oldest token of the action. Other roles can't take that lock, and the begin of that token has it already.
 -- Called by: mailroom_begin_rows, which has locked the deliveries of p_tokens.
 -- Returns: the tokens of p_tokens that may be judged now. Of several tokens of an account, that is the newest.
 CREATE OR REPLACE FUNCTION mailroom_lock_accounts(p_queue job_type, p_tokens bigint[], p_not_alone bigint[])

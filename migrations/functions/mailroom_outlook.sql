@@ -1,5 +1,5 @@
 -- What waits, by action: how much, how much of it expires before its turn, and how long a new token would wait. It
--- reads each delivery that is not settled, and its token: 0.15 s for 100,000 of them.
+-- reads each delivery that is not settled, and its token. For 100,000 of them that takes 0.15 s.
 -- Called by: status and metrics; a collector that works on a backlog, once a minute.
 -- Parameters: p_rate is in mails a second; if it is null, the rate is what the ledger shows (mailroom_turns).
 -- Returns: one row for each action, also for those that have no deliveries.
@@ -44,7 +44,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT coalesce(max(r.sent_upto), 0) AS ahead FROM run r
             WHERE r.part = 0 OR r.part = 1 AND r.due_at <= now() - l.head_start) a
-        -- What is inserted at that moment is the first to get behind the run.
+        -- A token that is inserted at that moment is the first one behind the run.
         CROSS JOIN LATERAL (
             SELECT min(m.moment) AS late_from
             FROM run r CROSS JOIN LATERAL (

@@ -1,5 +1,5 @@
 -- Gives deliveries that have come back their place in the queue again: a retry that is due, and a lease that ran out.
--- They are the ones that are due within the last hour, because a new delivery is due from before that. The place is
+-- These have a due_at within the last hour, because that of a new delivery is earlier. The place is
 -- that of its insert, so a mail that was throttled once does not queue behind an import. After the third attempt it
 -- is that of a delivery inserted now, so mails that fail again and again do not keep others from their turn.
 -- Called by: mailroom_claim_any.

@@ -1,5 +1,5 @@
 -- Notes that a sender has mails to send now. Senders of one SES account divide its rate by the answer. A sender that
--- said nothing for 5 s is not counted, and after an hour its row is deleted.
+-- did not call this for 5 s is not counted, and after an hour its row is deleted.
 -- Called by: the sender, every few seconds while it has mails to send.
 -- Returns: how many senders of the account have mails to send, this one included.
 CREATE OR REPLACE FUNCTION mailroom_share_rate(p_sender text, p_account text) RETURNS integer

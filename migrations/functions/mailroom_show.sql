@@ -3,14 +3,14 @@
 -- Parameters:
 --   p_kind      what p_whose is: 'token' (an id), 'account' (an id, a login or an address), 'message' (an id of SES)
 --   p_max_rows  how many tokens of an account are shown, the newest first
--- No index has message ids. So a message is searched in what was settled in the last hour, then in the last day, week
--- and month, then in the whole ledger: a million deliveries take about a second.
+-- No index has message ids. So the search begins with what was settled in the last hour. Then it goes back a day, a
+-- week and a month, and at last reads the whole ledger. A million deliveries take about a second.
 -- Returns: one row for each token; an account without tokens has one row whose token is null.
 --   tokens     how many tokens the account has
 --   listed     whether the action is in mailroom_actions
 --   state      null if the queue has no delivery of the token
 --   due_at     since when or from when it is to be claimed; of what a process holds: when the lease ends
---   is_due     whether that is over
+--   is_due     whether that time has come
 --   stale      why it may not be mailed; null if it may
 -- These are null unless it waits for its turn:
 --   ahead      how many deliveries with valid tokens are before it

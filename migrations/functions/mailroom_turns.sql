@@ -1,10 +1,11 @@
 -- The deliveries that wait, in the order in which claims take them, and how many of them are mailed in time. They are
--- put together into runs: deliveries of one action that are due in the same second, and whose tokens expire at the same
+-- grouped into runs: deliveries of one action that are due in the same second, and whose tokens expire at the same
 -- time. So an import is one run.
 --
 -- The order is that of mailroom_claim_any, behind what is claimed already. A delivery whose token expires before its
--- turn takes no turn: the next one is mailed instead. Tokens that were consumed take none either, nor do actions that
--- are not in mailroom_actions. What is to be tried again later is not in the order.
+-- turn takes no turn: the next one is mailed instead. Consumed tokens and tokens of actions that are not in
+-- mailroom_actions take no turn either. What is to be tried again later is not in the order. The status of accounts is
+-- not read, so a token that will be skipped for it takes a turn.
 --
 -- Without p_rate the rate is that of the last 30 s, or of the time since which something waits if that is shorter. If
 -- nothing was sent in a shorter time, the rate is not known: a batch may wait for more rows.

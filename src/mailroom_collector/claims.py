@@ -13,7 +13,7 @@ from mailroom_collector.report.summary import Totals
 
 _NEVER: Final = float("inf")
 _STUCK: Final = 1.0
-"""Seconds without a byte read after which the unwritten rows are released."""
+"""If the reader reads no byte for so many seconds, the unwritten rows are released."""
 _HELD_UP: Final = 0.25
 """Seconds between checks whether the reader reads again."""
 

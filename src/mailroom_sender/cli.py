@@ -79,7 +79,7 @@ def _option(option: str, field: str, variable: str, kind: Any, default: Any, met
 )  # fmt: skip
 @_option(
     "--ses-max-rate", "max_rate", "MAILROOM_SES_MAX_RATE", Whole(1, 1_000_000), None, "RECIPIENTS",
-    "The largest number of recipients a second. If unset, the sender asks SES, and senders divide its rate.",
+    "The largest number of recipients a second. If unset, senders ask SES for it, and divide it.",
 )  # fmt: skip
 @_option(
     "--lease", "lease_ms", "MAILROOM_LEASE", Whole(1000, _DAY_MS), 30_000, "MS",

@@ -114,9 +114,10 @@ class RowReader:
 
     @property
     def _bytes_to_read(self) -> int:
-        """Return how many bytes may have rows for which there is room.
+        """Return how many bytes to read, so that there is room for their rows.
 
-        What is read can't be overtaken by what is still in the pipe. Without a known rate or a hold, that does no harm.
+        Rows that are still in the pipe can't overtake rows that are read. That matters if the rate is known, or if
+        calls are held.
         """
         if not self._schedule.pace.is_known and not self._schedule.is_held:
             return MOST_READ

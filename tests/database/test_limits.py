@@ -1,4 +1,4 @@
-"""Newest only, the most mails of an account within a time, and a life that begins with the mail.
+"""Newest only, a limit of mails to an account within a time, and a life that begins with the mail.
 
 Times are moved in the database, so no test waits for them.
 """
@@ -15,7 +15,7 @@ from tests.support.ledger import Steps, add_invitation, race
 from tests.support.postgres import Database, Server
 
 REPLACED = "a newer token took its place"
-LIMITED = "the account got its most mails: 5 in 900 s"
+LIMITED = "the account reached its limit of mails: 5 in 900 s"
 
 
 @pytest.fixture
@@ -167,11 +167,11 @@ def test_sixth_mail_within_the_time_is_skipped(database: Database, steps: Steps,
     assert database.run("SELECT token FROM mailroom_oldest('mailroom')") == []
     assert steps.claim() == []
     assert errors(database, [sixth]) == [("skipped", LIMITED)]
-    assert ("skipped", "the account got its most mails: N in N s", 1) in database.run(
+    assert ("skipped", "the account reached its limit of mails: N in N s", 1) in database.run(
         "SELECT state, reason, last_day FROM mailroom_recent('mailroom')"
     )
     assert database.run(
-        "SELECT token, stale FROM mailroom_not_mailed('mailroom', NULL, 'ann', 'most mails', NULL, NULL, 9)"
+        "SELECT token, stale FROM mailroom_not_mailed('mailroom', NULL, 'ann', 'limit of mails', NULL, NULL, 9)"
     ) == [(sixth, LIMITED)]
     retry = "SELECT code, reason FROM mailroom_retry_rows('mailroom', ARRAY[%s::bigint], false)"
     assert database.run(retry, sixth) == [("stale", LIMITED)]
@@ -227,7 +227,7 @@ def test_limit_can_be_turned_off_and_set(database: Database, steps: Steps, ann: 
     allow(database, most_mails=2, most_within=60, newest_only=False)
     (token,) = ask(database, ann)
     steps.claim()
-    assert errors(database, [token]) == [("skipped", "the account got its most mails: 2 in 60 s")]
+    assert errors(database, [token]) == [("skipped", "the account reached its limit of mails: 2 in 60 s")]
     allow(database, most_mails=None)
     (token,) = ask(database, ann)
     assert steps.claim() == [token]
@@ -270,7 +270,7 @@ def test_begin_that_is_not_committed_locks_its_account(database: Database, ann: 
             (late,) = ask(database, ann)
             assert others.begin([late]) == {late: "locked by another transaction"}
             assert others.begin([ben]) == {ben: None}
-        assert others.begin([late]) == {late: "the account got its most mails: 1 in 900 s"}
+        assert others.begin([late]) == {late: "the account reached its limit of mails: 1 in 900 s"}
 
 
 def test_account_is_locked_by_its_oldest_delivery(database: Database, steps: Steps, ann: int) -> None:

@@ -51,7 +51,7 @@ def test_senders_of_one_account_divide_its_rate(
     database.sign_up_many(3000)
     with running(PIPELINE, pipeline_env()) as one, running(PIPELINE, pipeline_env()) as other:
         for pipeline in (one, other):
-            pipeline.says("divided by 2 senders with mails to send: this one sends to at most 29.4 recipients")
+            pipeline.says("divides the rate of SES with 1 other sender: it sends to at most 29.4 recipients")
         until(lambda: rate_of_last(endpoint, 240) >= 0.95 * 60, "both together use all of it")
         assert endpoint.limit.throttled < 10  # when the second one began, before the first one knew
         throttled, count = endpoint.limit.throttled, len(endpoint.mailed)

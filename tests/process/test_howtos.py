@@ -52,6 +52,25 @@ def roles(server: Server) -> Iterator[None]:
             admin.execute(f"DROP ROLE IF EXISTS {role}".encode())
 
 
+def test_late_import_gets_new_tokens(database: Database) -> None:
+    """The pages' SQL gives a token with a longest wait to who got no mail, and only the new token is mailed."""
+    database.run("CREATE TABLE staging_users (email text, name text)")
+    database.run("INSERT INTO staging_users SELECT 'u' || n || '@example.net', 'u' || n FROM generate_series(1, 20) n")
+    database.run(code("before-an-import.md", "sql", "FROM staging_users"))
+    steps = Steps(database.connection)
+    (mailed,) = steps.claim(1)
+    database.run("UPDATE deliveries SET state = 'sent', settled_at = now() WHERE token = %s", mailed)
+    database.run(code("before-an-import.md", "sql", "life_from = 'mail'"))
+    database.run(code("before-an-import.md", "sql", "INSERT INTO tokens"))
+    assert len(steps.claim(100)) == 19
+    assert database.states() == {"sent": 1, "skipped": 19, "claimed": 19}
+    lives = database.run("SELECT DISTINCT expires_at - created_at FROM tokens ORDER BY 1")
+    assert lives == [(900,), (900 + 86400,)]
+    database.run(code("before-an-import.md", "sql", "life_from = 'insert'"))
+    database.run(code("before-an-import.md", "sql", "suspended"))
+    assert database.one("SELECT count(*) FROM accounts WHERE status = 'suspended'") == 20
+
+
 def test_missing_mail_is_found_in_the_ledger(database: Database) -> None:
     """The page's first command shows each token of an address, with its state, its error and what to do."""
     command, env = code("no-mail.md", "sh", "show"), environment(MAILROOM_DATABASE_URL=database.url)

@@ -445,7 +445,7 @@ def test_show_tells_what_became_of_a_person(database: Database, env: dict[str, s
             "nobody",
             "there is no account, token or mail with the id, login or address 'nobody'; the application may have",
         ),
-        ("77 --token", "there is no token '77'; a token goes with its account"),
+        ("77 --token", "there is no token '77'; a token is deleted together with its account"),
         ("a-b-c-d", "it may be of another queue (MAILROOM_QUEUE_NAME), or prune has removed it"),
         ("' '", "WHO is empty; give a login, an address, the id of an account or token, or a message id"),
         (r"$'b\xe9n'", "WHO is not valid text; give a login, an address"),

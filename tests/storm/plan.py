@@ -27,7 +27,7 @@ _WRITES: Final = {
     "rolled back": 10,
     "recovery": 18,  # an account is activated and asks for a recovery
     "several": 8,  # an account asks for several recoveries
-    "insistent": 4,  # an account asks for recoveries until it has more than its most mails
+    "insistent": 4,  # an account asks for recoveries until it has reached its limit
     "short-lived": 5,  # a token that expires within seconds
     "suspended": 6,  # an account is suspended while its token waits
     "consumed": 6,  # a token is consumed while it waits

@@ -1,7 +1,7 @@
 """Pure: the limit of mails to an account, and the newest of its requests.
 
-- Nobody gets more mails of an action than its most mails. Tokens whose second mail the ledger counts as a doubt are
-  judged apart.
+- Nobody gets more mails of an action than `most_mails` allows. Tokens whose second mail the ledger counts as a doubt
+  are judged apart.
 - A token that was not mailed, and could have been, was skipped for one of two reasons, and the reason was true.
 - No token is claimed and mailed when a newer one of its account and action waits.
 """
@@ -11,7 +11,7 @@ from typing import Final
 from tests.storm.history import NEVER, History, Token
 
 NEWER: Final = "a newer token took its place"
-LIMIT: Final = "the account got its most mails: "
+LIMIT: Final = "the account reached its limit of mails: "
 _SLACK: Final = 0.05
 """Seconds by which SES's clock and PostgreSQL's may differ in the record."""
 _STATEMENT: Final = 1.0
@@ -43,7 +43,7 @@ def why_not_mailed(history: History, token: Token) -> str:
     if token.state == "skipped" and token.error.startswith(NEWER):
         return "" if _was_replaced(history, token) else "skipped, but no newer token was to be mailed"
     if token.state == "skipped" and token.error.startswith(LIMIT):
-        return "" if _was_limited(history, token) else "skipped, but its account had not got its most mails"
+        return "" if _was_limited(history, token) else "skipped, but its account had not reached its limit"
     return f"{token.state} {token.error}".strip()
 
 

@@ -10,7 +10,7 @@ from tests.support.ses_endpoint import Call, Reply, accepted, refused
 _ALWAYS = {"SES fails": 2, "SES throttles": 2, "SES stalls": 1, "SES cuts": 2, "SES talks garbage": 1, "partly": 4}
 _WELL = 88
 _SCARCE = {"SES cuts": 1, "partly": 2, "well": 97}
-"""What happens while the rate is scarce. Nothing that makes one pipeline wait much longer than another."""
+"""What happens while the rate is scarce. These failures make no pipeline wait much longer than another."""
 
 
 class Moods:

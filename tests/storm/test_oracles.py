@@ -138,12 +138,12 @@ def test_request_that_a_newer_one_replaced_is_not_lost() -> None:
 
 
 def test_request_above_the_limit_is_not_lost() -> None:
-    """Its account had got its most mails when it was skipped; one less, and it is lost."""
+    """Its account had reached its limit when it was skipped. With one mail less, the token is lost."""
     reason = f"{LIMIT}{MOST_MAILS} in {MOST_WITHIN} s"
     mailed = [1.2 + n for n in range(MOST_MAILS)]
     history = asked(*mailed, None, error=reason)
     assert why_not_mailed(history, history.tokens[MOST_MAILS + 1]) == ""
-    wrong = "skipped, but its account had not got its most mails"
+    wrong = "skipped, but its account had not reached its limit"
     fewer = asked(*mailed[1:], None, error=reason)
     assert why_not_mailed(fewer, fewer.tokens[MOST_MAILS]) == wrong
     late = replace(history.tokens[MOST_MAILS + 1], settled=mailed[0] + MOST_WITHIN + 0.1)

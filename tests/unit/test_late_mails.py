@@ -42,7 +42,7 @@ def test_backlog_is_judged_after_30_seconds_and_then_once_a_minute(capfd: pytest
     assert warning["message"] == (
         "At 14 mails a second, 87,400 of 100,000 waiting mails expire before their turn, and will be skipped. A new"
         " password_recovery is mailed within 1 s. This is logged once; 'mailroom-collect status' shows it by action,"
-        " and docs/before-an-import.md says what helps"
+        " and docs/before-an-import.md says what to do"
     )
     fields = {"event": "mails_late", "level": "warning", "late": 87_400, "waiting": 100_000, "rate_per_s": 14.0}
     assert {name: warning[name] for name in fields} == fields

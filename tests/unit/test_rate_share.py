@@ -99,7 +99,7 @@ def test_failing_question_changes_nothing(
     assert sender.poll(130.1) == 2
     lines = [line for line in capfd.readouterr().err.splitlines() if "does not say" in line]
     assert len(lines) == 1
-    assert f"use the rate of SES: {said}; until it does, the rate is divided by {before} as before" in lines[0]
+    assert f"use the rate of SES: {said}; until it does, this sender divides the rate by {before} as before" in lines[0]
 
 
 def test_change_is_logged_once_a_minute(capfd: pytest.CaptureFixture[str]) -> None:
@@ -111,6 +111,6 @@ def test_change_is_logged_once_a_minute(capfd: pytest.CaptureFixture[str]) -> No
         sender.poll(at + 0.1)
         at += 20.0
     assert [line.partition("] ")[2] for line in capfd.readouterr().err.splitlines()] == [
-        "the rate of SES is divided by 2 senders with mails to send: this one sends to at most 6.9 recipients a second",
-        "the rate of SES is divided by 1 sender with mails to send: this one sends to at most 13.7 recipients a second",
+        "this sender divides the rate of SES with 1 other sender: it sends to at most 6.9 recipients a second",
+        "this sender uses the whole rate of SES again: it sends to at most 13.7 recipients a second",
     ]

@@ -186,7 +186,7 @@ def backlog(target: int) -> RowsInHand:
     ],
 )
 def test_claim_is_whole_lines_or_what_fits(target: int, held: int, room: int) -> None:
-    """Less than an eighth of the target is too little for a claim of its own, unless it is a line."""
+    """If there is room for less than an eighth of the target, nothing is claimed, unless there is room for a line."""
     assert backlog(target).room(held, 0.0) == room
 
 

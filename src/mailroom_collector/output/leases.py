@@ -159,7 +159,7 @@ class Leases:
         """Release rows that a sender has had for long and has not begun; return whether there were any.
 
         Any sender may take them then, and this one may still begin them. A reader that does not acknowledge keeps its
-        rows: it mails them without asking.
+        rows, because it mails them without asking.
         """
         if not (self.acknowledged and self.sender.acknowledges(self._output.rows)):
             return False

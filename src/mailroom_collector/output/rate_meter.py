@@ -10,7 +10,7 @@ _WINDOW: Final = 1.0
 """Seconds over which the rate is measured, at least."""
 _LONGEST_WINDOW: Final = 4.0
 _FEW: Final = 30
-"""While so few rows left, the window is longer. A sender that makes a call every second or so has a rate, too."""
+"""If fewer rows left in the window, it is made longer. So a sender that makes a call every second also gets a rate."""
 
 
 class _Sample(NamedTuple):

@@ -1,8 +1,8 @@
 """Pure: how many rows may be in hand, and when to check how many have left.
 
 A row is in hand from its claim until it leaves: until a sender begins it or, if senders do not acknowledge, until the
-reader has read its line. What is in hand goes before every row that is claimed later, also before one that is more
-urgent. So as little is in hand as keeps the reader busy until the next check. Times are monotonic seconds that the
+reader has read its line. Rows in hand go before every row that is claimed later, also before a more urgent one. So
+there are only as many as keep the reader busy until the next check. Times are monotonic seconds that the
 caller passes.
 """
 
@@ -17,7 +17,7 @@ _CHUNK_ROWS: Final = 1500
 _CHUNKS: Final = 3
 """The largest number of chunks in hand: one is claimed or signed, one is printed, and one is recorded."""
 _LEAST: Final = 2
-"""Rows in hand for any reader: one that it works at, and the next one."""
+"""Rows in hand for the slowest reader: the one that it handles, and the next one."""
 _CALL: Final = 50
 """Rows in a call to SES at most. So many may be in hand if they leave within a second, and at the start."""
 _SECONDS_OF_RATE: Final = 0.4
@@ -28,9 +28,9 @@ _CHECK_CAP: Final = 0.25
 """Seconds between checks: at least, if a check costs nothing; at least, if it is a statement; and at most."""
 _CALM: Final = 0.05
 _WORTH: Final = 25
-"""While much is in hand, a check waits for so many seconds, and for so many rows to leave."""
+"""While many rows are in hand, a check waits for so many seconds, and until so many rows should have left."""
 _COST: Final = 20
-"""Checks take a twentieth of the time at most, unless the reader is about to starve."""
+"""Checks take a twentieth of the time at most, unless the reader has nearly nothing left."""
 _SETTLES: Final = 1.0
 """Seconds after the reader starved until the rate shows what it can take."""
 

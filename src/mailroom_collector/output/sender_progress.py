@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _SOON: Final = 15.0
-"""Seconds from a claim to its begin. In so short a time hardly anybody gets a mail and has its token deleted by using
-it. A begin is seen after a third of a lease, which is 10 s, or earlier."""
+"""Seconds from a claim to its begin. In so short a time hardly anybody gets a mail and uses its token, after which an
+application deletes the token. The collector sees a begin after a third of a lease, which is 10 s, or earlier."""
 _PASSED_OVER: Final = 5.0
 """Seconds between the claims of two rows. If the later one is begun first, a sender holds the earlier one back."""
 

@@ -9,9 +9,9 @@ from mailroom_collector.report.outlook import Outlook, late_words, new_words, se
 from mailroom_runtime.errors import MailroomError, Unavailable
 
 _AFTER: Final = 30.0
-"""The shortest backlog that is worth a question, in seconds."""
+"""Seconds that a backlog lasts before the first question. A shorter one needs none."""
 _EVERY: Final = 60.0  # seconds from one question to the next
-_LOOK_AGAIN: Final = 0.2  # seconds between two looks for the answer
+_CHECK_AGAIN: Final = 0.2  # seconds between two checks for the answer
 _NEVER: Final = float("inf")
 
 
@@ -70,7 +70,7 @@ class LateMails:
             self._source.ask()
         outlook = self._source.answer()
         if outlook is None and now < self._ask_at:
-            self.due_at = now + _LOOK_AGAIN
+            self.due_at = now + _CHECK_AGAIN
             return
         self._is_asked, self.due_at = False, self._ask_at
         if outlook is not None:
@@ -81,7 +81,7 @@ class LateMails:
             self._are_late = True
             log(
                 f"{sentences([f'{late_words(outlook)}, and will be skipped', *new_words(outlook)])} This is logged"
-                " once; 'mailroom-collect status' shows it by action, and docs/before-an-import.md says what helps",
+                " once; 'mailroom-collect status' shows it by action, and docs/before-an-import.md says what to do",
                 "warning",
                 event="mails_late",
                 late=outlook.late,
@@ -102,7 +102,8 @@ class LateMails:
         if not isinstance(error, Unavailable):
             self._may_ask, self.due_at = False, _NEVER
             log(
-                f"whether mails will expire before their turn can't be read: {error}; this process does not ask again",
+                f"the ledger does not tell whether mails will expire before their turn: {error}; this process does not"
+                " ask again",
                 "warning",
                 event="outlook_unavailable",
                 reason=error.message,

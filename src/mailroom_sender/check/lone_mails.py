@@ -25,5 +25,7 @@ def lone_mails(url: DatabaseUrl | str | None) -> list[Finding]:
         return []
     if not (row and row[0]):
         return [Finding("lone mails", Status.OK, "a password recovery is urgent: it waits for no other mails")]
-    found = "a lone password recovery waits for others, up to MAILROOM_BATCH_TIMEOUT (5 s), while a person looks on"
+    found = (
+        "a lone password recovery waits up to MAILROOM_BATCH_TIMEOUT (5 s) for other mails, while a person waits for it"
+    )
     return [Finding("lone mails", Status.WARNING, found, _TURN_ON)]

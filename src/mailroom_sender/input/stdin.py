@@ -35,7 +35,7 @@ class LineInput:
 
     @property
     def waiting(self) -> int:
-        """Return how many bytes can be read at once. They are 0 where the system does not say."""
+        """Return how many bytes can be read at once; 0 if the system does not say."""
         count = array.array("i", [0])
         try:
             fcntl.ioctl(self.fd, termios.FIONREAD, count)

@@ -12,7 +12,7 @@ from mailroom_sender.schedule.waiting_rows import MOST_DESTINATIONS, WaitingRows
 from mailroom_sender.ses.verdict import Verdict
 
 _HELD_FOR: Final = 1.0
-"""Seconds of the rate in rows that may wait, so that the rows of an urgent action that come later can go first."""
+"""As many rows may wait as the rate allows in so many seconds. So few are ahead of an urgent row that comes later."""
 MOST_HELD: Final = 10_000
 """Rows of held actions that may wait besides the others in a sender that can't give them back."""
 
@@ -50,7 +50,7 @@ class CallSchedule:
 
     @property
     def held_count(self) -> int:
-        """Return how many waiting rows are held, besides those that may not be called for another reason."""
+        """Return how many of the waiting rows are held."""
         if self._gates.account:
             return len(self)
         return sum(self._waiting.count(action) + self._retries.count(action) for action in self._gates.actions)

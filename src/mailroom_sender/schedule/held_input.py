@@ -1,19 +1,19 @@
 """Pure: how much of the pipe is read although all calls are held.
 
 What is in the pipe when a hold begins would wait there until the hold ends. So it is read, and goes back to the ledger,
-where a sender with another account finds it. The collector writes more as soon as there is room, but only as much as it
-sees leave the pipe in a moment. So half of the pipe is read each second for a while, and a little remains in the end.
-Times are monotonic seconds that the caller passes.
+where a sender with another account finds it. The collector writes more as soon as there is room, but only about as much
+as was read lately. So half of the pipe is read each second for a while, and a few rows remain in the end. Times
+are monotonic seconds that the caller passes.
 """
 
 from dataclasses import dataclass, field
 from typing import Final
 
 _LITTLE: Final = 1024
-"""Bytes, some seven rows: these remain in the pipe for the next probes."""
+"""Bytes of some seven rows. These remain in the pipe for the next probes."""
 _EVERY: Final = 1.0  # seconds
 _FOR: Final = 10.0
-"""Seconds from the beginning of the hold. A collector that always fills the pipe again would make it endless."""
+"""Seconds from the beginning of the hold. Otherwise a collector that fills the pipe again would keep it going."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Pure: chooses held rows that go back to the ledger, so that they fill no buffer, and another sender may have them."""
+"""Pure: chooses held rows that go back to the ledger, so that they fill no buffer, and another sender may send them."""
 
 from dataclasses import dataclass
 

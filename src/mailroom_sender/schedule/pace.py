@@ -24,7 +24,7 @@ _BUCKET: Final = 0.085
 _LONGEST_CALL: Final = 0.5
 """The most seconds of the rate in a call if answers come so late that small calls would not use the rate."""
 _SPARE: Final = 1.2
-"""By how much calls are larger then than they would have to be."""
+"""Calls are then larger by this factor than they need to be."""
 _SMOOTHING: Final = 0.2
 """The weight of the newest call in the average time of a call."""
 _SMALL_FOR: Final = 60.0
@@ -32,7 +32,7 @@ _SMALL_FOR: Final = 60.0
 
 _LITTLE: Final = 0.9
 _MUCH: Final = 0.5
-"""What is left of the rate after throttling, and after throttling that goes on."""
+"""The part of the rate that is left after throttling, and after throttling that goes on."""
 _GOES_ON: Final = 3.0
 """Throttling goes on if it comes again within so many seconds."""
 _RISES: Final = 10.0

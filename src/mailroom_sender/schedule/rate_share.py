@@ -13,7 +13,7 @@ _EVERY: Final = 2.0  # seconds between questions
 _FORGOTTEN: Final = 5.0
 """Seconds after which the others no longer count a sender that has not asked again (mailroom_share_rate)."""
 _CAREFUL: Final = 2
-"""By how much the rate is divided until the first answer: another sender may be using all of it."""
+"""The rate is divided by this number until the first answer, because another sender may be using all of it."""
 _LOG_EVERY: Final = 60.0  # the least seconds between two lines about the number of senders
 
 
@@ -63,8 +63,8 @@ class RateShare:
             # The text of another error may contain secrets.
             reason = str(error) if isinstance(error, MailroomError) else type(error).__name__
             log(
-                f"the database does not say how many senders use the rate of SES: {reason}; until it does, the rate is"
-                f" divided by {self._answer} as before",
+                f"the database does not say how many senders use the rate of SES: {reason}; until it does, this sender"
+                f" divides the rate by {self._answer} as before",
                 "warning",
                 event="senders_unknown",
                 reason=reason,
@@ -78,9 +78,14 @@ class RateShare:
         self._logged, self._log_at = senders, now + _LOG_EVERY
         rate = self._pace.whole_rate
         log(
-            f"the rate of SES is divided by {counted(senders, 'sender')} with mails to send: this one sends to at most"
-            f" {rate:.1f} recipients a second",
+            f"{_shares(senders)}: it sends to at most {rate:.1f} recipients a second",
             event="rate_divided",
             senders=senders,
             recipients_per_s=round(rate, 3),
         )
+
+
+def _shares(senders: int) -> str:
+    if senders == 1:
+        return "this sender uses the whole rate of SES again"
+    return f"this sender divides the rate of SES with {counted(senders - 1, 'other sender')}"

@@ -11,7 +11,7 @@ _CAP: Final = 60.0  # seconds: a token lives 15 minutes, so it gets a dozen trie
 _HELD: Final = 4
 """A held row waits as long as after so many attempts, 4 to 8 s, because a probe is made at least every 15 s."""
 _SPREAD: Final = 3.0
-"""The most additional probes for which a row waits that is given back, so that an import does not come all at once."""
+"""A row that is given back waits for up to so many more probes. So the rows of an import do not come all at once."""
 MOST_ATTEMPTS: Final = 12
 """Tries of a row by a sender without a database, which makes about eight minutes."""
 MOST_REFUSALS: Final = 4

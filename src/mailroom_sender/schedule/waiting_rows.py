@@ -1,8 +1,8 @@
-"""Pure: makes batches of one action from waiting rows, those first for which somebody waits at a screen.
+"""Pure: makes batches of one action from waiting rows; the actions for which somebody waits at a screen go first.
 
-A row of an action with a higher head start goes as if it had come up to 2 s earlier. So it overtakes the rows that the
-sender holds, which are about a second's, and a row that waits longer than that still goes first. Times are monotonic
-seconds that the caller passes.
+A row of an action with a higher head start is treated as if it had come up to 2 s earlier. So it overtakes the rows of
+other actions in the sender, which are about a second's. A row that waits for longer than that still goes first. Times
+are monotonic seconds that the caller passes.
 """
 
 from collections import defaultdict, deque

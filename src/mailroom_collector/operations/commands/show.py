@@ -24,7 +24,7 @@ _MESSAGE_ID = re.compile(r"<?([0-9A-Za-z]+(?:-[0-9A-Za-z]+){3,})(?:@[a-z0-9.-]*a
 """SES's message id, alone or as the header Message-ID of a mail has it."""
 _ANYTHING: Final = "account, token or mail"
 _HINTS: Final = {
-    Subject.TOKEN: "a token goes with its account; for an account with this id, give --account",
+    Subject.TOKEN: "a token is deleted together with its account; for an account with this id, give --account",
     Subject.ACCOUNT: "the application may have stored the address in another form, such as Ann@ for ann@",
     Subject.MESSAGE: "it may be of another queue (MAILROOM_QUEUE_NAME), or prune has removed it",
 }
@@ -45,9 +45,9 @@ def show(ctx: click.Context, who: str, subject: str | None, limit: int, is_json:
     """Show what became of the mails of a person, of one token, or of one mail.
 
     WHO is the login, the address or the id of an account. For each token, newest first, the command shows its times,
-    its delivery and the next step. A number is the id of a token, or else of an account. A message id is what SES
-    returned, or the header Message-ID of the mail. To find one may read the whole ledger. No secret and no code is
-    shown. The command exits with 1 if nothing is found.
+    its delivery and the next step. A number is the id of a token. If there is no such token, it is the id of
+    an account. A message id is what SES returned, or the header Message-ID of the mail. The search for a message id may
+    read the whole ledger. The command shows no secret and no code. It exits with 1 if nothing is found.
     """
     if not who.strip() or not is_storable(who):
         what = "is not valid text" if who.strip() else "is empty"
@@ -69,7 +69,7 @@ def show(ctx: click.Context, who: str, subject: str | None, limit: int, is_json:
 def _find(
     connection: DeadlineConnection, queue: str, who: str, chosen: Subject | None, limit: int
 ) -> Sequence[AccountHistory]:
-    """Return what the text names. Raises MailroomError if that is nothing."""
+    """Return what the text names. Raises MailroomError if it names nothing."""
     for subject in [chosen] if chosen else _candidates(who):
         whose = _message_id(who) if subject is Subject.MESSAGE else who
         histories = read_histories(connection, queue, subject, whose, limit)

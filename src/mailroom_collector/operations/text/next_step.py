@@ -10,6 +10,9 @@ from mailroom_collector.report.outlook import rate_words
 from mailroom_runtime.words import counted, visible
 
 _INSERT: Final = "insert a new token, as the application does"
+_REPLACED: Final = "a newer token took its place"
+_LIMITED: Final = "the account reached its limit of mails"
+_WAIT: Final = f"Wait until the first of its mails is older than most_within of the action, and {_INSERT}."
 _WORKS: Final = "mailroom-collect status shows whether both programs run"
 
 
@@ -51,7 +54,10 @@ def _waits(token: TokenHistory) -> bool:
 
 def _no_delivery(token: TokenHistory, _: QueuePause) -> str:
     if token.stale is not None:
-        return f"The ledger has no delivery of it, and {token.stale}. If it was mailed once, prune has removed that."
+        return (
+            f"The ledger has no delivery of it, and {token.stale}. If it was mailed once, prune has removed its"
+            " delivery."
+        )
     return (
         "The ledger has no delivery of it. The trigger mailroom_announce is missing or disabled on tokens, or the"
         f" queue is younger than the token. Enable the trigger, and {_INSERT}."
@@ -61,7 +67,11 @@ def _no_delivery(token: TokenHistory, _: QueuePause) -> str:
 def _stale(token: TokenHistory, _: QueuePause) -> str:
     if token.consumed_at is not None:
         return "It was used already, and is skipped when it is its turn. There is nothing to do."
-    return f"It is skipped when it is its turn: {visible(token.stale or '')}. If somebody still waits, {_INSERT}."
+    reason = token.stale or ""
+    skipped = f"It is skipped when it is its turn: {visible(reason)}."
+    if reason.startswith(_REPLACED):
+        return f"{skipped} Look at that one."
+    return f"{skipped} {_WAIT}" if reason.startswith(_LIMITED) else f"{skipped} If somebody still waits, {_INSERT}."
 
 
 def _paused(_: TokenHistory, queue: QueuePause) -> str:
@@ -76,7 +86,7 @@ def _later(token: TokenHistory, _: QueuePause) -> str:
         return f"It is to be claimed again{at}. Wait until then."
     return (
         f"It was not accepted so far: {visible(token.error)}. It is tried again{at}. docs/refusals.md says which"
-        " refusals pass, and which a person must end."
+        " refusals end by themselves, and which need a change by you."
     )
 
 
@@ -106,7 +116,7 @@ def _failed(token: TokenHistory, _: QueuePause) -> str:
 
 def _skipped_otherwise(token: TokenHistory, _: QueuePause) -> str:
     if token.stale is None:
-        return f"What kept it is over. mailroom-collect retry --token {token.id} puts it back."
+        return f"It may be mailed now. mailroom-collect retry --token {token.id} puts it back."
     return f"It may not be mailed: {visible(token.stale)}. Once that has changed, {_INSERT}."
 
 
@@ -130,8 +140,9 @@ _SITUATIONS: Final = (
     _Situation("no_delivery", _is(None), _no_delivery),
     _Situation("sent", _is("sent"), _sent),
     _Situation("emitted", _is("emitted"), _fixed(
-        "A program without the ledger has read its line, so nobody knows more: a sender without MAILROOM_DATABASE_URL,"
-        " or a debug run. The first sender that keeps the ledger mails it, if it is still valid."
+        "A program that does not keep the ledger has read its line: a sender without MAILROOM_DATABASE_URL, or a debug"
+        " run. The ledger does not know whether it was mailed. The first sender that keeps the ledger mails it, if it"
+        " is still valid."
     )),
     _Situation("failed", _is("failed"), _failed),
     _Situation("consumed", _skipped("the token was consumed"), _fixed(
@@ -141,12 +152,11 @@ _SITUATIONS: Final = (
         f"It expired before it was mailed. {_INSERT[0].upper()}{_INSERT[1:]}. If it was late for no known reason, look"
         " into the logs of that time."
     )),
-    _Situation("replaced", _skipped("a newer token took its place"), _fixed(
-        "Only the newest token of an account is mailed. Look at that one."
+    _Situation("replaced", _skipped(_REPLACED), _fixed(
+        "Of several tokens of this account and action only the newest is mailed. Look at that one."
     )),
-    _Situation("limited", _skipped("the account got its most mails"), _fixed(
-        "The account got as many mails as most_mails of the action allows. Wait until most_within is over, and"
-        f" {_INSERT}."
+    _Situation("limited", _skipped(_LIMITED), _fixed(
+        f"The account got as many mails as its action allows in that time (docs/order.md). {_WAIT}"
     )),
     _Situation("skipped", _is("skipped"), _skipped_otherwise),
     _Situation("sending", _is("sending", due=False), _fixed(
