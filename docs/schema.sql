@@ -1026,6 +1026,48 @@ CREATE FUNCTION mailroom.mailroom_first_reason(p_reason text) RETURNS text
     SELECT split_part(p_reason, '; last try: ', 1)
 $$;
 
+CREATE FUNCTION mailroom.mailroom_give_back(p_queue mailroom.job_type, p_secrets bytea[], p_reason text, p_delays_ms
+    integer[]) RETURNS SETOF integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'mailroom', 'pg_temp'
+    SET row_security TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    ids  bigint[] := ARRAY (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = p_queue AND d.state = 'claimed'
+          AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY (p_secrets))));
+    ours bigint[] := ARRAY (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED);
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    UPDATE deliveries d SET
+        state = 'pending', holder = NULL, error = coalesce(p_reason, d.error),
+        due_at = coalesce(
+            CASE WHEN p_delays_ms IS NOT NULL THEN
+                now() + least(p_delays_ms[array_position(p_secrets, t.secret)] * interval '1 ms',
+                              greatest(interval '1 s', (to_timestamp(t.expires_at) - now()) / 2)) END,
+            mailroom_due_from(d.queued_at, d.head_start))
+    FROM tokens t
+    WHERE d.queue = p_queue AND d.token = ANY (ours) AND d.state = 'claimed' AND t.id = d.token;
+    IF FOUND THEN
+        PERFORM pg_notify('token_insert', '');
+    END IF;
+    RETURN QUERY SELECT array_position(p_secrets, t.secret) FROM tokens t
+    WHERE t.id = ANY (ids) AND t.id <> ALL (ours);
+END $$;
+
+REVOKE ALL ON FUNCTION mailroom.mailroom_give_back(p_queue mailroom.job_type, p_secrets bytea[], p_reason text,
+    p_delays_ms integer[]) FROM PUBLIC;
+
 CREATE FUNCTION mailroom.mailroom_has_urgent() RETURNS boolean
     LANGUAGE sql STABLE
     BEGIN ATOMIC

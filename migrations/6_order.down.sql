@@ -15,7 +15,7 @@ BEGIN
 END $$;
 
 DROP FUNCTION mailroom_put_in_place, mailroom_replaced, mailroom_limited, mailroom_lock_accounts, mailroom_may_mail,
-    mailroom_due, mailroom_held, mailroom_action_settings, mailroom_share_rate,
+    mailroom_due, mailroom_held, mailroom_action_settings, mailroom_give_back, mailroom_share_rate,
     mailroom_place, mailroom_turns, mailroom_outlook, mailroom_show;
 DROP TABLE mailroom_senders;
 

@@ -12,7 +12,7 @@
 --
 -- New functions:
 --
---   due, held, action_settings, share_rate                 for the programs
+--   due, held, action_settings, give_back, share_rate      for the programs
 --   may_mail                                               for the application
 --   outlook, show                                          for an operator; outlook also for the collector
 --   due_from, put_in_place, replaced, limited,
@@ -432,6 +432,45 @@ BEGIN
     FROM mailroom_actions m ORDER BY m.number;
 END $$;
 -- End of mailroom_action_settings
+
+-- From functions/mailroom_give_back.sql: mailroom_give_back
+-- Puts claimed deliveries back that a sender has read and not begun. No call is made for them: calls are held, or the
+-- sender ends. That is no attempt, and no life begins. p_delays_ms says when each is due again, in the order of the
+-- secrets; null means at its place in the queue. A delay takes at most half of the token's remaining lifetime, but at
+-- least 1 s.
+-- Called by: the sender.
+-- Returns: the places (from 1) of the secrets whose delivery another transaction has locked: ask again.
+CREATE FUNCTION mailroom_give_back(p_queue job_type, p_secrets bytea[], p_reason text,
+                                              p_delays_ms integer[])
+RETURNS SETOF integer
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    ids  bigint[] := ARRAY (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = p_queue AND d.state = 'claimed'
+          AND d.token = ANY (ARRAY (SELECT t.id FROM tokens t WHERE t.secret = ANY (p_secrets))));
+    ours bigint[] := ARRAY (
+        SELECT d.token FROM deliveries d
+        WHERE d.queue = p_queue AND d.token = ANY (ids) ORDER BY d.token FOR UPDATE SKIP LOCKED);
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    UPDATE deliveries d SET
+        state = 'pending', holder = NULL, error = coalesce(p_reason, d.error),
+        due_at = coalesce(
+            CASE WHEN p_delays_ms IS NOT NULL THEN
+                now() + least(p_delays_ms[array_position(p_secrets, t.secret)] * interval '1 ms',
+                              greatest(interval '1 s', (to_timestamp(t.expires_at) - now()) / 2)) END,
+            mailroom_due_from(d.queued_at, d.head_start))
+    FROM tokens t
+    WHERE d.queue = p_queue AND d.token = ANY (ours) AND d.state = 'claimed' AND t.id = d.token;
+    IF FOUND THEN
+        PERFORM pg_notify('token_insert', '');
+    END IF;
+    RETURN QUERY SELECT array_position(p_secrets, t.secret) FROM tokens t
+    WHERE t.id = ANY (ids) AND t.id <> ALL (ours);
+END $$;
+-- End of mailroom_give_back
 
 -- From functions/mailroom_share_rate.sql: mailroom_share_rate
 -- Notes that a sender has mails to send now. Senders of one SES account divide its rate by the answer. A sender that
@@ -1294,7 +1333,7 @@ DECLARE
     -- or a monitor calls it (3_operations).
     hot constant text[] := ARRAY[
         'mailroom_claim_any', 'mailroom_release', 'mailroom_begin_rows', 'mailroom_settle_rows', 'mailroom_due',
-        'mailroom_held'];
+        'mailroom_held', 'mailroom_give_back'];
     asked constant text[] := ARRAY[
         'mailroom_retry_rows', 'mailroom_not_mailed', 'mailroom_oldest', 'mailroom_unsettled', 'mailroom_outlook',
         'mailroom_show'];
@@ -1337,7 +1376,7 @@ BEGIN
         FROM pg_proc p, aclexplode(p.proacl) acl, (VALUES
             ('mailroom_claim_any', 'mailroom_due'), ('mailroom_claim_any', 'mailroom_held'),
             ('mailroom_list_actions', 'mailroom_action_settings'),
-            ('mailroom_begin_rows', 'mailroom_share_rate'),
+            ('mailroom_begin_rows', 'mailroom_share_rate'), ('mailroom_begin_rows', 'mailroom_give_back'),
             ('mailroom_queue_status', 'mailroom_outlook'), ('mailroom_claim_any', 'mailroom_outlook'),
             ('mailroom_not_mailed', 'mailroom_show')) AS next (was, step)
         WHERE p.pronamespace = current_schema()::regnamespace AND p.proname = next.was

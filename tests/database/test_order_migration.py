@@ -114,7 +114,10 @@ def test_index_of_an_account_and_action_replaces_that_of_an_account(waiting: Dat
 def test_roles_of_the_programs_may_call_the_new_functions(waiting: Database) -> None:
     """The migration grants them to whoever may claim or begin, and to nobody else."""
     collector, sender, other = (f"{name}_{time.time_ns()}" for name in ("collector", "sender", "other"))
-    new = ("mailroom_due", "mailroom_held", "mailroom_action_settings", "mailroom_share_rate", "mailroom_may_mail")
+    new = (
+        *("mailroom_due", "mailroom_held", "mailroom_action_settings", "mailroom_give_back", "mailroom_share_rate"),
+        "mailroom_may_mail",
+    )
     try:
         for role, steps in (
             (collector, "mailroom_claim_any, mailroom_list_actions"),
@@ -130,7 +133,7 @@ def test_roles_of_the_programs_may_call_the_new_functions(waiting: Database) -> 
         )
         assert granted == [
             (collector, ["mailroom_action_settings", "mailroom_due", "mailroom_held"]),
-            (sender, ["mailroom_action_settings", "mailroom_share_rate"]),
+            (sender, ["mailroom_action_settings", "mailroom_give_back", "mailroom_share_rate"]),
         ]
     finally:
         for role in (collector, sender, other):

@@ -15,7 +15,7 @@ from tests.support.postgres import Database, Server
 ROLE = "check_sender"
 STEPS = (
     "mailroom_list_actions, mailroom_action_settings, mailroom_acknowledge, mailroom_begin_rows, mailroom_settle_rows,"
-    " mailroom_share_rate, mailroom_watch"
+    " mailroom_give_back, mailroom_share_rate, mailroom_watch"
 )
 
 

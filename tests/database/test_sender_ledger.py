@@ -192,6 +192,26 @@ def test_held_row_that_is_given_back_is_due_after_a_while(
     )
 
 
+@pytest.mark.parametrize("delays", [None, [30.0, 30.0]], ids=["at its place", "later"])
+def test_row_that_is_given_back_has_no_attempt_and_no_life(
+    database: Database, ledger: DatabaseLedger, delays: list[float] | None
+) -> None:
+    """No call was made for it. Otherwise a long hold would use up the life of the rows of an import."""
+    database.run("UPDATE mailroom_actions SET life_from = 'mail', longest_wait = 5000")
+    tokens = database.sign_up("ann", "ben")
+    before = database.run("SELECT expires_at FROM tokens ORDER BY id")
+    for _ in range(3):
+        assert ledger.give_back(claimed(database, *tokens), "held", delays) == []
+        assert database.run("SELECT DISTINCT state::text, attempts, error, due_at > now() FROM deliveries") == [
+            ("pending", 0, "held", delays is not None)
+        ]
+    assert database.run("SELECT expires_at FROM tokens ORDER BY id") == before
+    rows = claimed(database, *tokens)
+    assert len(ledger.begin(rows, ledger.new_holder()).begun) == 2
+    assert ledger.give_back(rows) == []  # what is being sent stays
+    assert database.states() == {"sending": 2}
+
+
 def test_locked_row_that_is_given_back_is_tried_again(
     database: Database, ledger: DatabaseLedger, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

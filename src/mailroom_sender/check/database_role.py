@@ -18,6 +18,7 @@ _STEPS: Final = (
     "mailroom_acknowledge",
     "mailroom_begin_rows",
     "mailroom_settle_rows",
+    "mailroom_give_back",
     "mailroom_share_rate",
     "mailroom_watch",
 )

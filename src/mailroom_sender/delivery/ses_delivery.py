@@ -12,9 +12,8 @@ from mailroom_sender.delivery.refusal_run import RefusalRun
 from mailroom_sender.delivery.ses_calls import SesCalls
 from mailroom_sender.errors import Stopped
 from mailroom_sender.input.row import Row
-from mailroom_sender.ledger.protocol import SenderLedger, Settlement
+from mailroom_sender.ledger.protocol import SenderLedger
 from mailroom_sender.schedule.held_rows import HeldRows
-from mailroom_sender.ses.verdict import Outcome, Verdict
 
 
 class SesDelivery:
@@ -56,11 +55,9 @@ class SesDelivery:
     def give_back(self, held: HeldRows) -> DeliveryResult:
         """Give held rows back to the ledger. Each is due again after a while. Rows that are locked are tried again."""
         result = DeliveryResult(held.rows[0].action)
-        verdict = Verdict(Outcome.HOLD, held.reason, hold=held.hold)
+        delays = [held.delay(random.random()) for _ in held.rows]
         try:
-            begun, locked = self._ledger.begin(held.rows, self._ledger.new_holder())
-            if begun:
-                self._ledger.settle([Settlement(one, verdict, held.delay(random.random())) for one in begun])
+            locked = self._ledger.give_back(held.rows, held.reason, delays)
         except Stopped:
             log_left_rows(len(held.rows), at_most=True)
             return result
@@ -72,7 +69,6 @@ class SesDelivery:
         if not rows:
             return
         try:
-            begun = self._ledger.begin(rows, self._ledger.new_holder()).begun
-            self._ledger.settle([Settlement(one, None) for one in begun])
+            self._ledger.give_back(rows)
         except Stopped:
             log_left_rows(len(rows))

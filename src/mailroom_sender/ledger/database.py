@@ -39,6 +39,7 @@ _SETTLE: Final = (
     "SELECT token, code FROM mailroom.mailroom_settle_rows(%s::mailroom.job_type, %s, %s::bigint[],"
     " %s::mailroom.delivery_outcome[], %s::text[], %s::text[], %s::integer[])"
 )
+_GIVE_BACK: Final = "SELECT mailroom.mailroom_give_back(%s::mailroom.job_type, %s::bytea[], %s::text, %s::integer[])"
 _SETTLE_AGAIN: Final = 0.05  # seconds until it tries again to record an outcome whose row is locked
 _SETTLE_FOR: Final = 0.5
 """The part of the lease during which it tries that."""
@@ -147,6 +148,15 @@ class DatabaseLedger:
         return self._database.query(
             _SETTLE, (self._queue, settlements[0].begun.holder, tokens, *(list(column) for column in columns))
         )
+
+    def give_back(
+        self, rows: Sequence[Row], reason: str | None = None, delays: Sequence[float] | None = None
+    ) -> list[Row]:
+        """Put rows back that were not begun. Return those that are locked now. Raises Stopped."""
+        keys = [token_secret(row) for row in rows]
+        delays_ms = None if delays is None else [int(1000 * delay) for delay in delays]
+        answer = self._database.query(_GIVE_BACK, (self._queue, keys, reason and escape(reason), delays_ms))
+        return [rows[place - 1] for (place,) in answer]
 
     def _note_unrecorded(self, code: str, tokens: Sequence[int]) -> None:
         if not tokens:

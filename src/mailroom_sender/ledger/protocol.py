@@ -47,3 +47,12 @@ class SenderLedger(Protocol):
 
         Raises Stopped.
         """
+
+    def give_back(
+        self, rows: Sequence[Row], reason: str | None = None, delays: Sequence[float] | None = None
+    ) -> list[Row]:
+        """Return rows that were not begun to the queue, and why. Return those that are locked now.
+
+        `delays` are the seconds until each is due again; None means at once, at its place. Without a ledger they go to
+        a file. Raises Stopped.
+        """
