@@ -11,6 +11,6 @@ What depends on the machine is a ratio of two things measured in turn within one
     endpoint    that SES, which costs little CPU, in a process of its own
     programs    the two programs, as users start them
     drain, latency, signup, pipeline, sender, growth, cost, idle    the suites, one subject each: how fast it can be
-    order, rate, in_hand    suites in which SES's rate is the limit
+    order, rate, outstanding    suites in which SES's rate is the limit
     rivals      what is measured beside: workers of other queues, bare loops
 """

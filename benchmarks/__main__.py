@@ -17,7 +17,7 @@ from benchmarks.server import Server, running_server
 
 _SUBJECTS: Final = (
     *("drain", "latency", "signup", "pipeline", "sender", "growth", "cost", "idle"),
-    *("order", "rate", "in_hand"),
+    *("order", "rate", "outstanding"),
 )
 _FOLDER: Final = Path(__file__).parents[1] / "docs"
 

@@ -1397,7 +1397,7 @@ END $_$;
 REVOKE ALL ON FUNCTION mailroom.mailroom_oldest(queue mailroom.job_type) FROM PUBLIC;
 
 CREATE FUNCTION mailroom.mailroom_outlook(p_queue mailroom.job_type, p_rate double precision) RETURNS TABLE(action text,
-    waiting bigint, in_hand bigint, queued_at timestamp with time zone, late bigint, wait_s double precision, late_from
+    waiting bigint, claimed bigint, queued_at timestamp with time zone, late bigint, wait_s double precision, late_from
     timestamp with time zone, rate double precision)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'mailroom', 'pg_temp'
@@ -1415,7 +1415,7 @@ BEGIN
         SELECT * FROM mailroom_turns(p_queue, p_rate)
     ), counted AS MATERIALIZED (
         SELECT r.action, sum(r.deliveries)::bigint AS waiting,
-               coalesce(sum(r.deliveries) FILTER (WHERE r.part = 0), 0)::bigint AS in_hand,
+               coalesce(sum(r.deliveries) FILTER (WHERE r.part = 0), 0)::bigint AS claimed,
                min(r.queued_at) AS queued_at, sum(r.late)::bigint AS late
         FROM run r GROUP BY r.action
     ), listed AS MATERIALIZED (
@@ -1425,7 +1425,7 @@ BEGIN
         UNION ALL
         SELECT NULL, c.action, NULL, NULL FROM counted c WHERE mailroom_action_number(c.action) IS NULL
     )
-    SELECT l.action::text, coalesce(c.waiting, 0), coalesce(c.in_hand, 0), c.queued_at, coalesce(c.late, 0),
+    SELECT l.action::text, coalesce(c.waiting, 0), coalesce(c.claimed, 0), c.queued_at, coalesce(c.late, 0),
            CASE WHEN l.number IS NOT NULL THEN CASE WHEN a.ahead > 0 THEN a.ahead / nullif(s.rate, 0)
                                                          WHEN s.rate = 0 AND s.is_backlog THEN NULL ELSE 0 END END,
            CASE WHEN l.number IS NOT NULL THEN f.late_from END,
@@ -1584,7 +1584,7 @@ BEGIN
         LIMIT 2 * p_max_rows + 100 FOR UPDATE SKIP LOCKED
     )
     UPDATE deliveries d
-    SET due_at = mailroom_due_from(CASE WHEN d.attempts < 3 THEN d.queued_at ELSE d.due_at END, d.head_start)
+    SET due_at = mailroom_place(d.due_at, d.queued_at, d.head_start, d.attempts)
     FROM back b WHERE d.queue = b.queue AND d.token = b.token;
 END $$;
 

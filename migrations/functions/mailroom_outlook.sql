@@ -5,7 +5,7 @@
 -- Returns: one row for each action, also for those that have no deliveries.
 --   action     null for deliveries whose tokens are gone
 --   waiting    how many deliveries no sender has begun, or are to be claimed again
---   in_hand    how many of them a collector has claimed
+--   claimed    how many of them a collector has claimed
 --   queued_at  when the oldest of them was queued whose token is valid; null without any
 --   late       how many of the waiting expire before their turn; 0 if the rate is not known
 --   wait_s     how many seconds a single token would wait that is inserted now; null if the rate is 0 or not known
@@ -13,7 +13,7 @@
 --              known
 --   rate       mails a second; null if it is not known
 CREATE OR REPLACE FUNCTION mailroom_outlook(p_queue job_type, p_rate float8)
-RETURNS TABLE (action text, waiting bigint, in_hand bigint, queued_at timestamptz, late bigint, wait_s float8,
+RETURNS TABLE (action text, waiting bigint, claimed bigint, queued_at timestamptz, late bigint, wait_s float8,
                late_from timestamptz, rate float8)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -23,7 +23,7 @@ BEGIN
         SELECT * FROM mailroom_turns(p_queue, p_rate)
     ), counted AS MATERIALIZED (
         SELECT r.action, sum(r.deliveries)::bigint AS waiting,
-               coalesce(sum(r.deliveries) FILTER (WHERE r.part = 0), 0)::bigint AS in_hand,
+               coalesce(sum(r.deliveries) FILTER (WHERE r.part = 0), 0)::bigint AS claimed,
                min(r.queued_at) AS queued_at, sum(r.late)::bigint AS late
         FROM run r GROUP BY r.action
     ), listed AS MATERIALIZED (
@@ -33,7 +33,7 @@ BEGIN
         UNION ALL
         SELECT NULL, c.action, NULL, NULL FROM counted c WHERE mailroom_action_number(c.action) IS NULL
     )
-    SELECT l.action::text, coalesce(c.waiting, 0), coalesce(c.in_hand, 0), c.queued_at, coalesce(c.late, 0),
+    SELECT l.action::text, coalesce(c.waiting, 0), coalesce(c.claimed, 0), c.queued_at, coalesce(c.late, 0),
            CASE WHEN l.number IS NOT NULL THEN CASE WHEN a.ahead > 0 THEN a.ahead / nullif(s.rate, 0)
                                                          WHEN s.rate = 0 AND s.is_backlog THEN NULL ELSE 0 END END,
            CASE WHEN l.number IS NOT NULL THEN f.late_from END,

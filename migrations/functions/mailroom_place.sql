@@ -1,6 +1,6 @@
 -- The place of a delivery in the order of a claim. One that has come back, so that it is due within the last hour, has
--- the place that mailroom_put_in_place gives it at the next claim.
--- Called by: mailroom_turns and mailroom_show. The planner makes it a part of them.
+-- the place of its insert. After its third attempt it has that of a delivery inserted when it came back.
+-- Called by: mailroom_put_in_place, mailroom_turns and mailroom_show. The planner makes it a part of them.
 -- Returns: the time by which claims order; of what is not due, due_at.
 CREATE OR REPLACE FUNCTION mailroom_place(p_due_at timestamptz, p_queued_at timestamptz, p_head_start integer,
                                           p_attempts integer)

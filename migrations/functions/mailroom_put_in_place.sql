@@ -18,6 +18,6 @@ BEGIN
         LIMIT 2 * p_max_rows + 100 FOR UPDATE SKIP LOCKED
     )
     UPDATE deliveries d
-    SET due_at = mailroom_due_from(CASE WHEN d.attempts < 3 THEN d.queued_at ELSE d.due_at END, d.head_start)
+    SET due_at = mailroom_place(d.due_at, d.queued_at, d.head_start, d.attempts)
     FROM back b WHERE d.queue = b.queue AND d.token = b.token;
 END $$;

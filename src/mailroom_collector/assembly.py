@@ -12,7 +12,7 @@ from mailroom_collector.ledger.outlook import OutlookQuestion
 from mailroom_collector.ledger.session import LedgerAddress, LedgerSession
 from mailroom_collector.log import log
 from mailroom_collector.output.leases import Leases
-from mailroom_collector.output.rows_in_hand import RowsInHand
+from mailroom_collector.output.outstanding_rows import OutstandingRows
 from mailroom_collector.output.stdout import LineOutput
 from mailroom_collector.output.token_places import TokenPlaces
 from mailroom_collector.report.backlog_bar import BacklogBar
@@ -63,7 +63,7 @@ def _address(settings: CollectorSettings, holder: str) -> LedgerAddress:
 def _claims(settings: CollectorSettings, output: LineOutput, session: LedgerSession, clock: Clock) -> Claims:
     leases = Leases(output, settings.lease_ms, clock)
     drain = Drain(Signer(settings.secret_key), output, leases, session, settings.batch_limit, clock)
-    return Claims(drain, leases, output, RowsInHand(settings.batch_limit), clock)
+    return Claims(drain, leases, output, OutstandingRows(settings.batch_limit), clock)
 
 
 def _polls(settings: CollectorSettings, holder: str, clock: Clock) -> LedgerPolls:

@@ -7,7 +7,7 @@ from typing import Final
 from mailroom_collector.drain import ClaimResult, Drain
 from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.output.leases import Leases
-from mailroom_collector.output.rows_in_hand import Departure, RowsInHand
+from mailroom_collector.output.outstanding_rows import Departure, OutstandingRows
 from mailroom_collector.output.stdout import LineOutput
 from mailroom_collector.report.summary import Totals
 
@@ -29,20 +29,20 @@ class Claims:
         drain: Drain,
         leases: Leases,
         output: LineOutput,
-        in_hand: RowsInHand,
+        target: OutstandingRows,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.output = output
         self._drain = drain
         self._leases = leases
         self._clock = clock
-        self._in_hand = in_hand
+        self._target = target
         self._left: dict[bool, int] = {False: 0, True: 0}  # at the last check
         self._is_held_up = False  # until the reader reads what is in the pipe
         self._stuck_at = _NEVER
 
     @property
-    def in_hand(self) -> int:
+    def outstanding(self) -> int:
         """Return the number of claimed rows that have not left yet, as far as this process knows."""
         if self._leases.acknowledged:
             return max(0, len(self._leases) - self._leases.held_back) + self.unread
@@ -53,8 +53,8 @@ class Claims:
         """Return how many rows to claim now; 0 if there is no room."""
         if self._is_held_up:
             return 0
-        room = self._in_hand.room(self.in_hand, self._clock())
-        return max(0, min(room, self._in_hand.most - len(self._leases) - self.unread))
+        room = self._target.room(self.outstanding, self._clock())
+        return max(0, min(room, self._target.most - len(self._leases) - self.unread))
 
     @property
     def held(self) -> int:
@@ -84,7 +84,7 @@ class Claims:
         if self._is_held_up:
             self.output.note_read()
             self._is_held_up = self.output.has_unread
-        if self._clock() >= self._in_hand.check_at and (self._in_hand.wants_check(self.in_hand) or not self.room):
+        if self._clock() >= self._target.check_at and (self._target.wants_check(self.outstanding) or not self.room):
             self._check(ledger)
         return self.room > 0
 
@@ -95,7 +95,7 @@ class Claims:
         if self._leases.acknowledged:
             self._leases.check_begun(ledger)
         now = self._clock()
-        self._in_hand.checked(self.in_hand, self._departure(now - begun_at), now)
+        self._target.checked(self.outstanding, self._departure(now - begun_at), now)
 
     def _departure(self, seconds: float) -> Departure:
         """Return what has left since the last check. Rows that are not to be printed have left, too."""
@@ -109,7 +109,7 @@ class Claims:
     def claim(self, ledger: CollectorLedger) -> ClaimResult:
         """Claim as many rows as there is room for. may_claim() has said that there is room."""
         result = self._drain.claim(ledger, max(1, self.room))
-        self._in_hand.claimed(self._clock(), is_drained=result.drained)
+        self._target.claimed(self._clock(), is_drained=result.drained)
         return result
 
     def write(self) -> None:
@@ -131,8 +131,8 @@ class Claims:
     @property
     def idle_check_at(self) -> float:
         """Return when to ask which rows senders have begun, so that the next claim need not ask first."""
-        in_hand = self.in_hand if self._leases.acknowledged and not self.unread else 0
-        return self._in_hand.first_checks_at if in_hand and self._in_hand.wants_check(in_hand) else _NEVER
+        outstanding = self.outstanding if self._leases.acknowledged and not self.unread else 0
+        return self._target.first_checks_at if outstanding and self._target.wants_check(outstanding) else _NEVER
 
     def is_extension_due(self) -> bool:
         """Return whether it is time to extend the leases."""
@@ -201,4 +201,4 @@ class Claims:
         """Return when to check again whether there is room."""
         if not self.output.empty or not self.output.is_writable:
             return _NEVER  # the poll waits for stdout
-        return self._clock() + _HELD_UP if self._is_held_up else self._in_hand.check_at
+        return self._clock() + _HELD_UP if self._is_held_up else self._target.check_at

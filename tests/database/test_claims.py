@@ -14,7 +14,7 @@ from mailroom_collector.errors import ReaderGone
 from mailroom_collector.ledger.session import LedgerAddress, LedgerSession
 from mailroom_collector.ledger.steps import CollectorLedger
 from mailroom_collector.output.leases import Leases
-from mailroom_collector.output.rows_in_hand import RowsInHand
+from mailroom_collector.output.outstanding_rows import OutstandingRows
 from mailroom_collector.output.stdout import LineOutput
 from mailroom_collector.output.token_places import TokenPlace, TokenPlaces
 from mailroom_collector.sign.line import OutputLine
@@ -25,7 +25,7 @@ from tests.support.postgres import Database
 
 HOLDER = "collect:here:1:0"
 LINE = 10
-"""The batch limit, which is what may be in hand at the start."""
+"""The batch limit, which is what may be outstanding at the start."""
 LEASE_MS = 30_000
 CHECK = 0.005
 """Seconds from a claim to the first check of what has left."""
@@ -43,8 +43,8 @@ class Parts:
         address = LedgerAddress(database.url, ("token_insert",), "mailroom", HOLDER, LEASE_MS, 30.0)
         self.session = LedgerSession(address, self.clock)
         self.drain = Drain(Signer(bytes(32)), self.output, self.leases, self.session, LINE, self.clock)
-        self.in_hand = RowsInHand(LINE)
-        self.claims = Claims(self.drain, self.leases, self.output, self.in_hand, self.clock)
+        self.outstanding = OutstandingRows(LINE)
+        self.claims = Claims(self.drain, self.leases, self.output, self.outstanding, self.clock)
         self.ledger = self.session.connect()
 
     @property
@@ -79,9 +79,9 @@ class Parts:
         return self.drain.claim(self.ledger, 2 * LINE)
 
     def expect_fast_reader(self) -> None:
-        """Let much be in hand, as when a reader has kept up during a backlog."""
-        self.in_hand.claimed(self.clock.now, is_drained=False)
-        self.in_hand.target = self.in_hand.most
+        """Let much be outstanding, as when a reader has kept up during a backlog."""
+        self.outstanding.claimed(self.clock.now, is_drained=False)
+        self.outstanding.target = self.outstanding.most
 
     def put(self, token: int) -> None:
         """Queue a line for writing."""
@@ -132,8 +132,8 @@ def test_pipe_without_known_room_stops_claims(parts: Parts) -> None:
     assert not parts.may_claim
 
 
-def test_rows_in_hand_stop_claims_until_they_are_read(parts: Parts) -> None:
-    """Where no sender acknowledges, a row is in hand until the reader has read its line."""
+def test_outstanding_rows_stop_claims_until_they_are_read(parts: Parts) -> None:
+    """Where no sender acknowledges, a row is outstanding until the reader has read its line."""
     parts.hold(range(6))
     assert (parts.may_claim, parts.claims.room) == (True, 4)
     parts.hold(range(6, LINE))
@@ -143,7 +143,7 @@ def test_rows_in_hand_stop_claims_until_they_are_read(parts: Parts) -> None:
     assert parts.may_claim
 
 
-def test_rows_that_a_sender_has_begun_are_not_in_hand(parts: Parts, database: Database) -> None:
+def test_rows_that_a_sender_has_begun_are_not_outstanding(parts: Parts, database: Database) -> None:
     """Where senders acknowledge, the ledger says which rows they have begun. To read a line changes nothing."""
     tokens = parts.print_acknowledged(database, LINE)
     parts.read()
@@ -151,7 +151,7 @@ def test_rows_that_a_sender_has_begun_are_not_in_hand(parts: Parts, database: Da
     assert not parts.may_claim
     database.run("UPDATE deliveries SET state = 'sending', holder = 'send:1' WHERE token = ANY (%s)", tokens[:6])
     parts.clock.now += 1.0
-    assert (parts.may_claim, parts.claims.in_hand) == (True, 4)
+    assert (parts.may_claim, parts.claims.outstanding) == (True, 4)
     assert parts.output.places.all() == tokens[6:]
 
 
@@ -163,9 +163,9 @@ def test_ledger_is_asked_what_has_left_less_and_less_often(parts: Parts, databas
     start, asked = parts.clock.now, []
     for ms in range(40):
         parts.clock.now = start + ms / 1000
-        due = parts.in_hand.check_at
+        due = parts.outstanding.check_at
         assert not parts.may_claim
-        if parts.in_hand.check_at != due:
+        if parts.outstanding.check_at != due:
             asked.append(ms)
     assert asked == [5, 15, 35]
     assert database.run(rows) == before
@@ -177,7 +177,7 @@ def test_rows_that_the_sender_holds_back_take_no_room(parts: Parts, database: Da
     parts.clock.now += 5.1
     later = parts.print_acknowledged(database, 6, after=held_back)
     begin(parts, database, later)
-    assert (parts.may_claim, parts.claims.in_hand, parts.claims.held) == (True, 0, 4)
+    assert (parts.may_claim, parts.claims.outstanding, parts.claims.held) == (True, 0, 4)
 
 
 # What becomes of what it claimed
@@ -208,7 +208,7 @@ def test_full_chunk_is_signed_while_the_next_is_claimed(parts: Parts, database: 
     assert (parts.claims.unread, parts.claims.held) == (10, 0)
     parts.claims.print_and_record(parts.ledger)
     assert (parts.claims.unread, len(parts.at(TokenPlace.WAITING))) == (0, 10)
-    parts.in_hand.target = 30
+    parts.outstanding.target = 30
     assert parts.claims.claim(parts.ledger) == (True, False)  # 15 of 20, behind the first ten
     assert len(parts.at(TokenPlace.WAITING)) == 25
     assert parts.claims.claim(parts.ledger) == (False, True)

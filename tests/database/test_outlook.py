@@ -15,7 +15,7 @@ SLOW = 0.01
 
 def outlook(database: Database, rate: float | None = SLOW) -> dict[str | None, dict[str, Any]]:
     """Return the rows by action."""
-    columns = "action, waiting, in_hand, late, wait_s, late_from - now() <= interval '0' AS is_now, late_from, rate"
+    columns = "action, waiting, claimed, late, wait_s, late_from - now() <= interval '0' AS is_now, late_from, rate"
     cursor = database.connection.execute(f"SELECT {columns} FROM mailroom_outlook('mailroom', %s)".encode(), (rate,))
     names = [column.name for column in cursor.description or ()]
     return {row[0]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}

@@ -17,7 +17,7 @@ from tests.support.waiting import until
 
 RATE = 40
 """Recipients a second, of which the sender learns from SES."""
-IN_HAND = 50
+OUTSTANDING = 50
 """Rows that may be claimed and not sent: a call, or about a second of the rate."""
 PREFERENCE = 2
 """Seconds by which a row with a head start may come later to a sender than another one and still go first."""
@@ -60,7 +60,7 @@ def test_sign_ups_of_strangers_do_not_delay_a_recovery(
             until(lambda number=number: f"r{number}@example.com" in endpoint.addresses, "the recovery is mailed")  # type: ignore[misc]
             overtaking.append(endpoint.addresses.index(f"r{number}@example.com") - before)
         waiting = database.states().get("pending", 0)
-    assert max(overtaking) <= IN_HAND, overtaking
+    assert max(overtaking) <= OUTSTANDING, overtaking
     assert median(overtaking) <= RATE, overtaking
     assert waiting > RATE, "sign-ups waited all the time"
 
@@ -97,8 +97,8 @@ def test_import_is_not_starved(database: Database, endpoint: Endpoint, pipeline_
     earlier, later = order[:first].count("r"), order[:last].count("r")
     turn = sum(at < inserted + head_start for at in committed)  # the recoveries that go before the import
     assert turn > waiting + RATE, "recoveries were committed after the import, and before its turn"
-    assert turn - earlier <= IN_HAND, "the import was mailed too early"
-    assert later - turn <= IN_HAND + PREFERENCE * RATE, "the import was mailed too late"
+    assert turn - earlier <= OUTSTANDING, "the import was mailed too early"
+    assert later - turn <= OUTSTANDING + PREFERENCE * RATE, "the import was mailed too late"
 
 
 @pytest.mark.first

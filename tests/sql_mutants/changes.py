@@ -124,10 +124,13 @@ CHANGES: Final[list[Change]] = [
         ("2 * p_max_rows + 100", "p_max_rows"),
         ("LIMIT 2 * p_max_rows + 100", ""),
         ("FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
-        ("d.attempts < 3 THEN", "d.attempts < 2 THEN"),
-        ("d.attempts < 3 THEN", "d.attempts < 4 THEN"),
-        ("ELSE d.due_at END, d.head_start", "ELSE d.due_at END, 0"),
         ("WHERE d.queue = b.queue AND d.token", "WHERE d.token"),
+    ),
+    *_of(
+        "mailroom_place",
+        ("p_attempts < 3 THEN", "p_attempts < 2 THEN"),
+        ("p_attempts < 3 THEN", "p_attempts < 4 THEN"),
+        ("ELSE p_due_at END, p_head_start", "ELSE p_due_at END, 0"),
     ),
     *_of(
         "mailroom_replaced",

@@ -41,7 +41,8 @@ def table(storm: Storm, verdict: Verdict, seed: int, seconds: float, took: float
         "OVER THE LIMIT": f"{len(verdict.over_the_limit)} {verdict.over_the_limit[:5] or ''}",
         "INVERSIONS": f"{len(order.inversions)} {order.inversions[:5] or ''}",
         "order": f"{order.judged} mails judged, {order.until_mailed} of them until SES took them;"
-        f" at most {order.most_overtaking} imported ones went before one, with {order.most_in_hand} in hand at most;"
+        f" at most {order.most_overtaking} imported ones went before one,"
+        f" with {order.most_outstanding} outstanding at most;"
         f" longest wait {order.longest_wait:.2f} s",
         "longest from begin to SES": f"{verdict.longest_call:.2f} s",
     }

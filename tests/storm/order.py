@@ -1,7 +1,7 @@
 """Pure: is a mail that goes first overtaken by mails of an import?
 
 A recovery and a single sign-up go before the rows of imports, whether these were committed earlier or later. Only what
-is in hand when it is committed (claimed or being sent, by any pipeline) may still go before it, and a little more:
+is outstanding when it is committed (claimed or being sent, by any pipeline) may still go before it, and a little more:
 pipelines are not equally fast, and a collector looks for rows at the start of the queue once a second at least. After
 that, no row of an import is claimed while it waits.
 
@@ -23,7 +23,7 @@ ALLOWANCE: Final = int(RATE) + CALL
 """Rows: a second of SES's rate, and a call."""
 LATE: Final = 3.0
 """Seconds after which each collector has looked at the start of the queue. One claim may be on its way for longer."""
-IN_HAND: Final = frozenset({"claimed", "sending"})
+OUTSTANDING: Final = frozenset({"claimed", "sending"})
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Order:
 
     judged: int = 0
     until_mailed: int = 0  # of those judged, how many were judged until their mail
-    most_in_hand: int = 0
+    most_outstanding: int = 0
     most_overtaking: int = 0
     longest_wait: float = 0.0  # seconds
     inversions: list[str] = field(default_factory=list)
@@ -42,19 +42,19 @@ def judge_order(history: History) -> Order:
     """Compare each mail that goes first with the imported ones that SES took while it waited."""
     order = Order()
     troubles = _until_working_again(history)
-    in_hand = _Counter(history.steps)
+    outstanding = _Counter(history.steps)
     imported = [step.at for step in history.steps if step.state == "claimed" and history.tokens[step.token].is_imported]
     for token in sorted(history.tokens.values(), key=lambda token: token.committed):
         ends = _judged_until(history, token, troubles)
         if token.is_imported or ends <= token.committed:
             continue
-        held = in_hand.at(token.committed)
+        held = outstanding.at(token.committed)
         overtaking = sum(
             history.tokens[mail.token].is_imported for mail in history.mails_between(token.committed, ends)
         )
         order.judged += 1
         order.until_mailed += ends in history.mailed.get(token.id, [])
-        order.most_in_hand = max(order.most_in_hand, held)
+        order.most_outstanding = max(order.most_outstanding, held)
         order.most_overtaking = max(order.most_overtaking, overtaking)
         order.longest_wait = max(order.longest_wait, ends - token.committed)
         late = _claimed_late(history, token, ends, imported)
@@ -74,7 +74,7 @@ def _inversions(token: Token, overtaking: int, held: int, late: int, seconds: fl
     if overtaking > held + ALLOWANCE:
         wrong.append(
             f"token {token.id} ({token.action}): {overtaking} imported mails went before it in {seconds:.1f} s,"
-            f" and only {held} rows were in hand"
+            f" and only {held} rows were outstanding"
         )
     if late > CALL:
         wrong.append(
@@ -85,7 +85,7 @@ def _inversions(token: Token, overtaking: int, held: int, late: int, seconds: fl
 
 
 class _Counter:
-    """Counts the deliveries in hand. It is asked in the order of time."""
+    """Counts the outstanding deliveries. It is asked in the order of time."""
 
     def __init__(self, steps: list[Step]) -> None:
         self._steps = steps
@@ -96,7 +96,7 @@ class _Counter:
         """Return how many deliveries were claimed or being sent at a time."""
         while self._next < len(self._steps) and self._steps[self._next].at <= now:
             step = self._steps[self._next]
-            (self._held.add if step.state in IN_HAND else self._held.discard)(step.token)
+            (self._held.add if step.state in OUTSTANDING else self._held.discard)(step.token)
             self._next += 1
         return len(self._held)
 

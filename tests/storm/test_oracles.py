@@ -33,7 +33,7 @@ def queue(overtaking: int, claimed: float) -> History:
 
 
 def test_inversion_is_noticed() -> None:
-    """More rows of an import than the allowance went before a recovery, and none was in hand when it was committed."""
+    """More rows of an import than allowed went before a recovery, and none was outstanding when it was committed."""
     assert judge_order(queue(ALLOWANCE, claimed=100.1)).inversions == []
     (inversion,) = judge_order(queue(ALLOWANCE + 1, claimed=100.1)).inversions
     assert inversion.startswith("token 10000 (password_recovery): 201 imported mails went before it in 1.0 s")
@@ -49,18 +49,18 @@ def test_late_claim_is_noticed() -> None:
         assert inversions == ([f"{wrong} after its commit"] if is_noticed else [])
 
 
-def test_what_was_in_hand_may_go_first() -> None:
+def test_what_was_outstanding_may_go_first() -> None:
     """These rows were claimed before the recovery was committed. One more row is an inversion."""
     history = queue(1000, claimed=99.0)
     order = judge_order(history)
-    assert (order.judged, order.most_in_hand, order.most_overtaking, order.inversions) == (1, 1000, 1000, [])
+    assert (order.judged, order.most_outstanding, order.most_overtaking, order.inversions) == (1, 1000, 1000, [])
     given_back = [step for step in history.steps if step.state != "claimed" or step.token > ALLOWANCE]
     assert not judge_order(replace(history, steps=given_back)).inversions
     assert judge_order(replace(history, steps=[step for step in given_back if step.token != 1000])).inversions
 
 
 def test_row_that_came_back_has_its_place_again() -> None:
-    """Rows were in hand once, and not any more when the recovery was committed. So they do not go before it."""
+    """Rows were outstanding once, and not any more when the recovery was committed. So they do not go before it."""
     history = queue(1000, claimed=100.1)
     back = [Step(at, number, state, 1) for number in range(1, 1001) for at, state in ((98, "claimed"), (99, "pending"))]
     assert judge_order(replace(history, steps=sorted(history.steps + back))).inversions

@@ -207,7 +207,7 @@ JSON = {
         {
             "action": "activation",
             "waiting": 99_980,
-            "in_hand": 14,
+            "claimed": 14,
             "oldest_age_s": 3700.0,
             "late": 87_400,
             "new_wait_s": 900.0,
@@ -216,7 +216,7 @@ JSON = {
         {
             "action": "password_recovery",
             "waiting": 20,
-            "in_hand": 0,
+            "claimed": 0,
             "oldest_age_s": 2.0,
             "late": 0,
             "new_wait_s": 0.4,

@@ -10,7 +10,7 @@ from mailroom_collector.report.outlook import ActionOutlook, Outlook
 from mailroom_runtime.postgres.connection import DeadlineConnection, translated
 
 _QUERY: Final = (
-    "SELECT action, waiting, in_hand, extract(epoch FROM now() - queued_at)::float8, late, wait_s, late_from, rate"
+    "SELECT action, waiting, claimed, extract(epoch FROM now() - queued_at)::float8, late, wait_s, late_from, rate"
     " FROM mailroom.mailroom_outlook(%s::mailroom.job_type, NULL)"
 )
 

@@ -19,7 +19,7 @@ class ActionOutlook:
     action: str | None
     """None: the tokens are gone."""
     waiting: int
-    in_hand: int
+    claimed: int
     """How many of the waiting a collector has claimed, and no sender has begun."""
     oldest_s: float | None
     """For how many seconds the oldest valid token has waited; None without any."""

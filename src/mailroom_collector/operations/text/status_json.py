@@ -61,7 +61,7 @@ def _action(one: ActionOutlook) -> dict[str, Any]:
     return {
         "action": one.action,
         "waiting": one.waiting,
-        "in_hand": one.in_hand,
+        "claimed": one.claimed,
         "oldest_age_s": _rounded(one.oldest_s),
         "late": one.late,
         "new_wait_s": _rounded(one.new_wait_s),

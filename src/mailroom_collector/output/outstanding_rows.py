@@ -1,9 +1,9 @@
-"""Pure: how many rows may be in hand, and when to check how many have left.
+"""Pure: how many rows may be outstanding, and when to check how many have left.
 
-A row is in hand from its claim until it leaves: until a sender begins it or, if senders do not acknowledge, until the
-reader has read its line. Rows in hand go before every row that is claimed later, also before a more urgent one. So
-there are only as many as keep the reader busy until the next check. Times are monotonic seconds that the
-caller passes.
+A row is outstanding from its claim until it leaves: until a sender begins it or, if senders do not acknowledge, until
+the reader has read its line. Outstanding rows go before every row that is claimed later, also before a more urgent one.
+So there are only as many as keep the reader busy until the next check. Times are monotonic seconds that the caller
+passes.
 """
 
 import math
@@ -15,11 +15,11 @@ from mailroom_collector.output.rate_meter import RateMeter
 _CHUNK_ROWS: Final = 1500
 """The largest number of rows in a claim. A larger claim costs hardly less per row (docs/performance.md)."""
 _CHUNKS: Final = 3
-"""The largest number of chunks in hand: one is claimed or signed, one is printed, and one is recorded."""
+"""The largest number of outstanding chunks: one is claimed or signed, one is printed, and one is recorded."""
 _LEAST: Final = 2
-"""Rows in hand for the slowest reader: the one that it handles, and the next one."""
+"""Outstanding rows for the slowest reader: the one that it handles, and the next one."""
 _CALL: Final = 50
-"""Rows in a call to SES at most. So many may be in hand if they leave within a second, and at the start."""
+"""Rows in a call to SES at most. So many may be outstanding if they leave within a second, and at the start."""
 _SECONDS_OF_RATE: Final = 0.4
 
 _CHECK_AT_ONCE: Final = 0.001
@@ -28,7 +28,7 @@ _CHECK_CAP: Final = 0.25
 """Seconds between checks: at least, if a check costs nothing; at least, if it is a statement; and at most."""
 _CALM: Final = 0.05
 _WORTH: Final = 25
-"""While many rows are in hand, a check waits for so many seconds, and until so many rows should have left."""
+"""While many rows are outstanding, a check waits for so many seconds, and until so many rows should have left."""
 _COST: Final = 20
 """Checks take a twentieth of the time at most, unless the reader has nearly nothing left."""
 _SETTLES: Final = 1.0
@@ -47,15 +47,15 @@ class Departure:
     """Seconds that the check took."""
 
 
-class RowsInHand:
-    """The target for the rows in hand. It follows the rate, and doubles when the reader starves during a backlog."""
+class OutstandingRows:
+    """The target for outstanding rows. It follows the rate, and doubles when the reader starves during a backlog."""
 
     def __init__(self, batch_limit: int) -> None:
         self._line = batch_limit
         self.largest_claim = max(_CHUNK_ROWS // batch_limit, 1) * batch_limit
         """The largest number of rows in a claim. It is a whole number of lines."""
         self.most = _CHUNKS * max(_CHUNK_ROWS, batch_limit)
-        """The largest number of rows in hand."""
+        """The largest number of outstanding rows."""
         self.target = self._first = max(_LEAST, min(batch_limit, _CALL))
         self.check_at = 0.0
         self._interval = _CHECK_FIRST
@@ -64,7 +64,7 @@ class RowsInHand:
         self._settles_at = 0.0
 
     def room(self, held: int, now: float) -> int:
-        """Return how many rows to claim now, if `held` rows are in hand; 0 if there is not enough room.
+        """Return how many rows to claim now, if `held` rows are outstanding; 0 if there is not enough room.
 
         These are whole lines, unless there is no room for one line.
         """
@@ -86,7 +86,7 @@ class RowsInHand:
             self.check_at = now + min(self._interval, _CHECK_FIRST)
 
     def wants_check(self, held: int) -> bool:
-        """Return whether to check at `check_at`: during a backlog, and when more than half of the target is in hand."""
+        """Return whether to check at `check_at`: in a backlog, or if more than half of the target is outstanding."""
         return self._is_backlog or 2 * held > self.target
 
     @property
@@ -95,7 +95,7 @@ class RowsInHand:
         return self.check_at if self._interval < _CHECK_CAP else float("inf")
 
     def checked(self, held: int, departure: Departure, now: float) -> None:
-        """Note the result of a check, after which `held` rows are in hand."""
+        """Note the result of a check, after which `held` rows are outstanding."""
         self._meter.count(departure.left, now)
         wanted = self._wanted(now)
         is_starved = departure.is_starved and departure.left > 0
